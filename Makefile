@@ -1,0 +1,44 @@
+# Every path is relative, so that a checkout may lie in a folder with spaces in its name.
+# CI and people run the same two targets; neither asks anything, and the second call installs nothing.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+PIP := $(PY) -m pip install -qq --no-input --disable-pip-version-check --root-user-action=ignore
+
+# Otherwise the folder one happens to stand in could shadow installed packages (`datasets`, for one).
+export PYTHONSAFEPATH := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help bench test clean
+
+help:
+	@echo "make test    lint, types and tests, in .venv"
+	@echo "make bench   every planner of the core on the suite 'mini'; the report lies in out/bench"
+	@echo "make clean   remove what these targets made"
+
+$(PY):
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))' || \
+		{ echo "Python 3.11 to 3.14 is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
+	"$(PYTHON)" -m venv .venv
+
+# The stamps name what was installed; a change of the requirements installs again.
+.venv/installed-core: pyproject.toml setup.py | $(PY)
+	$(PIP) -e .
+	@touch $@
+
+.venv/installed-dev: pyproject.toml setup.py | $(PY)
+	$(PIP) -e ".[dev]"
+	@touch .venv/installed-core $@
+
+bench: .venv/installed-core
+	$(PY) -m drive bench --suite mini --planner constant --planner idm --planner pdm --planner log --out out/bench
+	@echo "The report lies in out/bench"
+
+test: .venv/installed-dev
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy -p drive
+	$(PY) -m pytest -q
+
+clean:
+	rm -rf .venv out build dist drive_toolkit.egg-info

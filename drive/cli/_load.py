@@ -1,0 +1,19 @@
+"""How the commands reach the other rooms: by name, and only when they run.
+
+`drive/` imports nothing from the other rooms; the command line puts them together all the same, and
+does so here, where it can be seen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drive._imports import import_target
+
+
+def load(target: str) -> Any:
+    """The module `drive.eval.bench`, or with `drive.eval.bench:run` an attribute of it.
+
+    Raises `MissingExtraError` when an optional dependency is missing, `DriveError` when the import fails.
+    """
+    return import_target(target, f"'{target}'")

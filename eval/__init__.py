@@ -1,0 +1,1 @@
+"""Metrics, suites, the benchmark, reports and the replay viewer."""
