@@ -1,0 +1,377 @@
+"""The planner contract: what a planner is told, what it answers, and how it is declared.
+
+A planner holds what is shared (configuration, weights, cached factors); a session holds what belongs
+to one agent in one scenario. A planner without memory is one function under `@planner`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
+
+import numpy as np
+
+from drive.errors import InputError, PlanError
+from drive.trajectory import Trajectory
+from drive.vehicle import STATE_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from drive.scenario import Task
+
+    Floats = NDArray[np.float64]
+    Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSpec:
+    """A camera that a planner asks for.
+
+    `width, height` in pixels, `intrinsics` (fx, fy, cx, cy) in pixels, `pose` (x, y, z, roll, pitch,
+    yaw) of the camera in the rear-axle frame, `rate` in Hz, `frames` of history.
+    """
+
+    name: str = "front"
+    width: int = 384
+    height: int = 96
+    intrinsics: tuple[float, float, float, float] = (280.0, 280.0, 192.0, 48.0)
+    pose: tuple[float, float, float, float, float, float] = (1.5, 0.0, 1.5, 0.0, 0.0, 0.0)
+    rate: float = 10.0
+    frames: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PlannerSpec:
+    """What a planner needs and promises.
+
+    `horizon` and `dt` in s of its trajectories; `rate` in Hz at which it is called; `history` in s of
+    past states it reads; `needs` any of "road", "terrain", "route", "forecast", "occlusion";
+    `privileged` planners see the log; `deterministic` under a seed. Times are finite and positive.
+    """
+
+    name: str
+    horizon: float = 8.0
+    dt: float = 0.1
+    rate: float = 10.0
+    history: float = 0.0
+    needs: tuple[str, ...] = ("road",)
+    cameras: tuple[CameraSpec, ...] = ()
+    privileged: bool = False
+    deterministic: bool = True
+
+    def __post_init__(self) -> None:
+        for what in ("horizon", "dt", "rate"):
+            value = getattr(self, what)
+            if not (np.isfinite(value) and value > 0.0):
+                raise InputError(
+                    f"planner '{self.name}': its {what} must be positive and finite, got {value}"
+                )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forecasts:
+    """Predicted motion of the agents, in the order of the observation's rows.
+
+    `times (T,)` absolute; `mean (A, M, T, 3)` poses of box centres for M modes; `covariance
+    (A, M, T, 2, 2)` of the position; `probability (A, M)`.
+    """
+
+    times: Floats
+    mean: Floats
+    covariance: Floats
+    probability: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observation:
+    """What a planner may know now, in scenario coordinates. A row view of an `ObservationBatch`.
+
+    ego            (7,) rear-axle state in the columns of `drive.vehicle`, (10,) where the world is not flat
+    ego_history    (H, 7) past states, oldest first, the last one is now; every `dt` of the task
+    agents         (A, 5) box centres in `drive.scenario.TRACK_COLUMNS`
+    agent_history  (A, H, 5), agent_history_valid (A, H)
+    agent_size     (A, 3), agent_kind (A,), agent_id (A,) stable over a run, agent_valid (A,)
+    existence      (A,) probability that the agent is there
+    covariance     (A, 3, 3) of x, y, heading
+    occlusion_edges (E, 2, 2) segments behind which nothing can be seen; rows of NaN are padding
+    signals        (S,) of SignalState, in the order of the map's signal_ids
+    route_progress (2,) station and lateral offset on the route's line, NaN without a route
+    images         by the name of the `CameraSpec`: (frames, height, width, 3), oldest first
+    extras         battery, power, slip and the like
+    time_budget    seconds that the planner may use, None where iteration caps alone decide
+    """
+
+    time: float
+    step: int
+    ego: Floats
+    ego_history: Floats
+    agents: Floats
+    agent_history: Floats
+    agent_history_valid: Bools
+    agent_size: Floats
+    agent_kind: NDArray[np.uint8]
+    agent_id: NDArray[np.int64]
+    agent_valid: Bools
+    existence: Floats
+    covariance: Floats
+    occlusion_edges: Floats
+    signals: NDArray[np.uint8]
+    route_progress: Floats
+    forecasts: Forecasts | None = None
+    images: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    extras: Mapping[str, float] = field(default_factory=dict)
+    time_budget: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ObservationBatch:
+    """Observations of W sessions at one time; every array of `Observation` with a leading axis W."""
+
+    time: Floats
+    step: NDArray[np.int64]
+    ego: Floats
+    ego_history: Floats
+    agents: Floats
+    agent_history: Floats
+    agent_history_valid: Bools
+    agent_size: Floats
+    agent_kind: NDArray[np.uint8]
+    agent_id: NDArray[np.int64]
+    agent_valid: Bools
+    existence: Floats
+    covariance: Floats
+    occlusion_edges: Floats
+    signals: NDArray[np.uint8]
+    route_progress: Floats
+    forecasts: Sequence[Forecasts] | None = None
+    images: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    extras: Mapping[str, Floats] = field(default_factory=dict)
+    time_budget: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.ego)
+
+    def __getitem__(self, row: int) -> Observation:
+        """The observation of one session: views, no copies."""
+        arrays = {name: getattr(self, name)[row] for name in _ROW_ARRAYS}
+        return Observation(
+            time=float(self.time[row]),
+            step=int(self.step[row]),
+            **arrays,
+            forecasts=None if self.forecasts is None else self.forecasts[row],
+            images={name: image[row] for name, image in self.images.items()},
+            extras={name: float(value[row]) for name, value in self.extras.items()},
+            time_budget=self.time_budget,
+        )
+
+
+_ROW_ARRAYS = tuple(
+    f.name
+    for f in fields(Observation)
+    if f.name not in ("time", "step", "forecasts", "images", "extras", "time_budget")
+)
+
+
+class ControlKind(StrEnum):
+    """What the columns of `Control.values` mean."""
+
+    ACCELERATION_STEERING = "acceleration_steering"  # m/s^2, rad
+    PEDALS = "pedals"  # throttle 0..1, steering -1..1, brake 0..1
+    SPEED_YAW_RATE = "speed_yaw_rate"  # m/s, rad/s
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Control:
+    """Controls `values (N, k)` held for `dt` seconds each, from the plan's first time on."""
+
+    kind: ControlKind
+    values: Floats
+    dt: float
+
+
+class PlanStatus(StrEnum):
+    """How a plan came about, from best to worst."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    FALLBACK = "fallback"
+    INFEASIBLE = "infeasible"
+    TIMEOUT = "timeout"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates:
+    """What else was considered: `states (K, T, S)` at `times (T,)`.
+
+    `scores` by name `(K,)`, `probability (K,)` where known, `chosen` the row that was taken (-1 none),
+    `shared_steps` how many first steps all candidates share (branches of one plan).
+    """
+
+    times: Floats
+    states: Floats
+    scores: Mapping[str, Floats] = field(default_factory=dict)
+    probability: Floats | None = None
+    chosen: int = -1
+    shared_steps: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A planner's answer: a trajectory at the rear axle, in scenario coordinates and absolute times.
+
+    Its first state is the ego's at the observation's time. `control`, where given, is what the host
+    applies if it accepts that kind; `figures` are named numbers for charts.
+    """
+
+    trajectory: Trajectory
+    control: Control | None = None
+    candidates: Candidates | None = None
+    status: PlanStatus = PlanStatus.OK
+    reason: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_poses(
+        cls, observation: Observation, poses: ArrayLike, dt: float = 0.1, speed: ArrayLike | None = None
+    ) -> Plan:
+        """A plan through future poses `(T, 3)`, the first one `dt` after now; the ego's state is put first.
+
+        `speed (T,)` in m/s goes with the poses; without it, speeds are finite differences.
+        """
+        p = np.asarray(poses, dtype=np.float64)
+        if p.ndim != 2 or p.shape[1] < 3:
+            raise PlanError(f"poses must be (T, 3), got {p.shape}")
+        times = observation.time + dt * np.arange(len(p) + 1)
+        v = None
+        if speed is not None:
+            v = np.concatenate((observation.ego[3:4], np.asarray(speed, dtype=np.float64)))
+            if v.shape != times.shape:
+                raise PlanError(f"the speeds must be ({len(p)},), one for each pose, got {np.shape(speed)}")
+        made = Trajectory.from_poses(times, np.concatenate((observation.ego[None, :3], p[:, :3])), v)
+        made.states[0] = observation.ego[:STATE_SIZE]
+        return cls(made)
+
+
+@runtime_checkable
+class Session(Protocol):
+    """One agent's planner in one scenario."""
+
+    def plan(self, observation: Observation) -> Plan: ...
+
+
+@runtime_checkable
+class Planner(Protocol):
+    """What is shared by all sessions. May also offer `plan_batch(sessions, observations)`."""
+
+    spec: PlannerSpec
+
+    def start(self, task: Task) -> Session: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _FunctionSession:
+    function: Callable[[Observation, Task], Plan]
+    task: Task
+
+    def plan(self, observation: Observation) -> Plan:
+        return self.function(observation, self.task)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FunctionPlanner:
+    """A planner without memory, made of a function of the observation and the task."""
+
+    spec: PlannerSpec
+    function: Callable[[Observation, Task], Plan]
+
+    def start(self, task: Task) -> Session:
+        return _FunctionSession(self.function, task)
+
+    def __call__(self, observation: Observation, task: Task) -> Plan:
+        return self.function(observation, task)
+
+
+@overload
+def planner(name: Callable[[Observation, Task], Plan], /) -> FunctionPlanner: ...
+@overload
+def planner(
+    name: str | None = None, **spec: Any
+) -> Callable[[Callable[[Observation, Task], Plan]], FunctionPlanner]: ...
+def planner(
+    name: str | Callable[[Observation, Task], Plan] | None = None, **spec: Any
+) -> FunctionPlanner | Callable[[Callable[[Observation, Task], Plan]], FunctionPlanner]:
+    """Turn a function `(observation, task) -> Plan` into a planner; keywords go to `PlannerSpec`.
+
+    `@planner`, `@planner()` and `@planner("mine", horizon=4.0)` all work; a name not given is the function's.
+    """
+
+    def wrap(function: Callable[[Observation, Task], Plan]) -> FunctionPlanner:
+        return FunctionPlanner(PlannerSpec(given or function.__name__, **spec), function)
+
+    given = name if isinstance(name, str) else None
+    return wrap(name) if callable(name) else wrap
+
+
+_CONTROL_WIDTH = {
+    ControlKind.ACCELERATION_STEERING: 2,
+    ControlKind.PEDALS: 3,
+    ControlKind.SPEED_YAW_RATE: 2,
+}
+
+
+def check_plan(plan: object, time: float) -> Plan:
+    """The plan itself if it can be driven, else PlanError with what is wrong.
+
+    A plan that can be driven is a `Plan` with a finite trajectory that starts at `time` (to 1 ms) and
+    holds at least two states; a control, if any, is finite and of the width that its kind asks for;
+    candidates, if any, agree about their shapes.
+    """
+    if not isinstance(plan, Plan):
+        raise PlanError(f"the planner returned {type(plan).__name__} instead of a Plan")
+    t = plan.trajectory
+    if not isinstance(t, Trajectory):
+        raise PlanError(f"the plan holds {type(t).__name__} instead of a Trajectory")
+    if len(t) < 2:
+        raise PlanError("the plan's trajectory holds fewer than two states")
+    if not (np.isfinite(t.states).all() and np.isfinite(t.times).all()):
+        raise PlanError("the plan's trajectory is not finite")
+    if abs(t.times[0] - time) > 1e-3:
+        raise PlanError(f"the plan starts at {t.times[0]:.3f} s instead of {time:.3f} s")
+    if plan.control is not None:
+        _check_control(plan.control)
+    if plan.candidates is not None:
+        _check_candidates(plan.candidates)
+    return plan
+
+
+def _check_control(control: Control) -> None:
+    width = _CONTROL_WIDTH.get(control.kind)
+    if width is None:
+        raise PlanError(f"the plan's control is of the unknown kind '{control.kind}'")
+    values = np.asarray(control.values)
+    if values.ndim != 2 or len(values) == 0 or values.shape[1] != width or not _is_finite(values):
+        raise PlanError(f"the plan's control must be finite values (N, {width}), got {values.shape}")
+    if not (np.isfinite(control.dt) and control.dt > 0.0):
+        raise PlanError(f"the plan's control is held for {control.dt} s, which is not a positive time")
+
+
+def _check_candidates(c: Candidates) -> None:
+    states, times = np.asarray(c.states), np.asarray(c.times)
+    if states.ndim != 3 or times.shape != states.shape[1:2] or states.shape[2] < 3:
+        raise PlanError(f"the plan's candidates need times (T,) and states (K, T, S), got {states.shape}")
+    count = len(states)
+    by_name = {**c.scores, **({} if c.probability is None else {"probability": c.probability})}
+    for name, values in by_name.items():
+        if np.shape(values) != (count,):
+            raise PlanError(f"the candidates' {name} must be ({count},), got {np.shape(values)}")
+    if not -1 <= c.chosen < max(count, 1):
+        raise PlanError(f"the chosen candidate {c.chosen} is none of {count}")
+
+
+def _is_finite(values: NDArray[Any]) -> bool:
+    return values.dtype.kind in "fiub" and bool(np.isfinite(values).all())

@@ -1,0 +1,269 @@
+"""The run log `*.drive.npz`: everything that metrics, viewer and converters read of one run.
+
+A zip of plain arrays and one JSON header: no pickle, no absolute path (of one in the header only the
+last part is written). Version 1; a reader refuses versions that it does not know. Fields that have a
+default may be missing in a file; entries of the zip that a reader does not know are passed over.
+
+map.* the road map (`RoadMap.to_arrays`), terrain.* the terrain, series.* the named series, header.npy the
+header as UTF-8 bytes, every other entry the field of that name.
+
+header["schema"]    "drive-run/1"
+header["scenario"]  id, family, hash, dt, duration, origin, tags, provenance, expert_source, goal
+header["planner"]   name, config, privileged
+header["traffic"], ["seed"], ["vehicle"], ["versions"], ["plan_status"], ["plan_reason"], ["events"],
+["failure"] (None or a failure class), ["scores"] (score name -> metric values, once evaluated)
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drive.errors import DriveError, RunLogError
+from drive.roadmap.model import RoadMap
+from drive.terrain import Terrain
+from drive.vehicle import VehicleParams
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+SCHEMA = "drive-run/1"
+SUFFIX = ".drive.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class RunLog:
+    """One closed-loop run. N samples, A agents (the ego is not among them), M planner calls.
+
+    times (N,); ego (N, 7) float64 at the rear axle; ego_control (N - 1, 2) acceleration and steering
+    rate commanded; ego_yaw_acceleration (N,);
+    agents (A, N, 5) box centres in TRACK_COLUMNS, agent_valid (A, N), agent_size (A, 3),
+    agent_kind (A,), agent_controller (A,) of `drive.sim.Controller`; agent_ids;
+    signals (S, N);
+    plan_step (M,) sample at which the planner was called, plan_latency (M,) s, plan_start (M + 1,) and
+    plan_times, plan_states (rows, 7): the trajectories in compressed rows;
+    candidates: flat `cand_start (M + 1,)` over candidates, `cand_poses (C, P, 3)` float32,
+    `cand_score (C,)`, `cand_dt` in the header; empty where none were kept;
+    expert (N, 7) or empty; route_line (R, 2); logged_ego (N, 3) rear-axle poses of the log, NaN where
+    it has none; series: named arrays (N,) or (M,); roadmap or terrain: the environment.
+    """
+
+    header: dict[str, Any]
+    times: Floats
+    ego: Floats
+    ego_control: Floats
+    ego_yaw_acceleration: Floats
+    agents: Floats
+    agent_valid: NDArray[np.bool_]
+    agent_size: Floats
+    agent_kind: NDArray[np.uint8]
+    agent_controller: NDArray[np.uint8]
+    agent_ids: tuple[str, ...]
+    signals: NDArray[np.uint8]
+    plan_step: NDArray[np.int32]
+    plan_latency: Floats
+    plan_start: NDArray[np.int32]
+    plan_times: Floats
+    plan_states: Floats
+    expert: Floats
+    route_line: Floats
+    route_lanes: NDArray[np.int32]
+    logged_ego: Floats
+    roadmap: RoadMap | None
+    cand_start: NDArray[np.int32] = field(default_factory=lambda: np.zeros(1, dtype=np.int32))
+    cand_poses: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0, 3), dtype=np.float32))
+    cand_score: Floats = field(default_factory=lambda: np.zeros(0))
+    series: Mapping[str, Floats] = field(default_factory=dict)
+    terrain: Terrain | None = None
+
+    @property
+    def dt(self) -> float:
+        return float(self.header["scenario"]["dt"])
+
+    @property
+    def vehicle(self) -> VehicleParams:
+        return VehicleParams(**self.header["vehicle"])
+
+    @property
+    def expert_source(self) -> str:
+        return str(self.header["scenario"].get("expert_source") or "")
+
+    def plan_states_of(self, call: int) -> Floats:
+        """States `(T, 7)` of the plan made at planner call `call`."""
+        return self.plan_states[self.plan_start[call] : self.plan_start[call + 1]]
+
+    def with_header(self, **entries: Any) -> RunLog:
+        """A copy whose header has some entries replaced."""
+        return replace(self, header={**self.header, **entries})
+
+    def with_series(self, **series: Floats) -> RunLog:
+        """A copy with more named series."""
+        return replace(self, series={**self.series, **series})
+
+    def save(self, path: str | Path) -> Path:
+        """Write the log; a kill or a full disk never leaves half a file under the final name.
+
+        Raises RunLogError for what such a file cannot hold: objects, and in the header NaN or infinity.
+        """
+        target = Path(path)
+        arrays = self._to_arrays()
+        text = json.dumps(
+            _plain({**self.header, "schema": SCHEMA}, "header"), sort_keys=True, allow_nan=False
+        )
+        arrays["header"] = np.frombuffer(text.encode(), dtype=np.uint8)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            with zipfile.ZipFile(part, "w") as archive:
+                for name, values in arrays.items():
+                    buffer = io.BytesIO()
+                    np.lib.format.write_array(buffer, np.ascontiguousarray(values), allow_pickle=False)
+                    # A fixed date and mode keep equal runs equal byte for byte.
+                    entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+                    entry.create_system, entry.external_attr = 3, 0o644 << 16
+                    archive.writestr(entry, buffer.getvalue(), zipfile.ZIP_DEFLATED, 4)
+            os.replace(part, target)
+        finally:
+            part.unlink(missing_ok=True)
+        return target
+
+    def _to_arrays(self) -> dict[str, NDArray[Any]]:
+        arrays: dict[str, NDArray[Any]] = {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
+        arrays["agent_ids"] = np.asarray(self.agent_ids or np.zeros(0), dtype=np.str_)
+        arrays |= {f"series.{name}": np.asarray(values) for name, values in self.series.items()}
+        for prefix, environment in (("map", self.roadmap), ("terrain", self.terrain)):
+            if environment is not None:
+                arrays |= {f"{prefix}.{name}": values for name, values in environment.to_arrays().items()}
+        for name, values in arrays.items():
+            if values.dtype.hasobject:
+                raise RunLogError(f"a run log holds plain arrays only, and '{name}' holds objects")
+        return arrays
+
+    @classmethod
+    def load(cls, path: str | Path) -> RunLog:
+        """Read a log; raises RunLogError naming the file and what is wrong with it."""
+        source = Path(path)
+        arrays = _read_arrays(source)
+        try:
+            header = json.loads(arrays.pop("header").tobytes().decode())
+            schema = header.get("schema")
+        except (KeyError, ValueError, AttributeError):
+            raise RunLogError(f"{source.name} is no run log: it has no readable header") from None
+        if schema != SCHEMA:
+            raise RunLogError(f"{source.name} has version '{schema}', this toolkit reads '{SCHEMA}'")
+        missing = [name for name in _ARRAYS if name not in arrays and name not in _OPTIONAL]
+        if missing:
+            raise RunLogError(f"{source.name} is no whole run log: it lacks {', '.join(missing)}")
+        values: dict[str, Any] = {name: arrays[name] for name in _ARRAYS if name in arrays}
+        values["agent_ids"] = tuple(str(v) for v in arrays["agent_ids"])
+        try:
+            if stored := _below(arrays, "map."):
+                values["roadmap"] = RoadMap.from_arrays(stored)
+            if stored := _below(arrays, "terrain."):
+                values["terrain"] = Terrain.from_arrays(stored)
+            run = cls(**{"roadmap": None, **values}, header=header, series=_below(arrays, "series."))
+            run.check()
+        except DriveError as error:
+            raise RunLogError(f"{source.name} is no sound run log: {error}") from None
+        except (ValueError, IndexError, TypeError, KeyError) as error:
+            raise RunLogError(f"{source.name} is no sound run log ({error})") from None
+        return run
+
+    def check(self) -> None:
+        """Raise RunLogError where arrays do not fit together; metrics and viewer rely on these shapes."""
+        n, a, m = len(self.times), len(self.agents), len(self.plan_step)
+        rows = len(self.plan_times)
+        expected = {
+            "ego": (n, 7),
+            "agents": (a, n, 5),
+            "agent_valid": (a, n),
+            "agent_size": (a, 3),
+            "agent_kind": (a,),
+            "agent_controller": (a,),
+            "plan_latency": (m,),
+            "plan_start": (m + 1,),
+            "plan_states": (rows, 7),
+        }
+        for name, shape in expected.items():
+            found = getattr(self, name).shape
+            if found != shape:
+                raise RunLogError(f"its array '{name}' has the shape {found} instead of {shape}")
+        if self.signals.ndim != 2 or self.signals.shape[1] != n:
+            raise RunLogError(f"its signals cover {self.signals.shape}, not (S, {n})")
+        if len(self.agent_ids) != a or int(self.plan_start[-1]) != rows:
+            raise RunLogError("its agent ids or plans do not fit its other arrays")
+
+
+_ARRAYS = tuple(f.name for f in fields(RunLog) if f.name not in ("header", "roadmap", "terrain", "series"))
+_OPTIONAL = tuple(
+    f.name for f in fields(RunLog) if f.default is not MISSING or f.default_factory is not MISSING
+)
+
+
+def _below(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    return {name[len(prefix) :]: values for name, values in arrays.items() if name.startswith(prefix)}
+
+
+def _read_arrays(source: Path) -> dict[str, NDArray[Any]]:
+    """All arrays of a zip; RunLogError where it is none, is damaged, or would need a pickle."""
+    try:
+        with zipfile.ZipFile(source) as archive:
+            arrays = {}
+            for name in archive.namelist():
+                data = io.BytesIO(archive.read(name))
+                arrays[name.removesuffix(".npy")] = np.lib.format.read_array(data, allow_pickle=False)
+            return arrays
+    except FileNotFoundError:
+        raise RunLogError(f"{source}: no such file") from None
+    except (
+        *(OSError, EOFError, ValueError, KeyError, TypeError, NotImplementedError, RuntimeError),
+        *(zipfile.BadZipFile, zlib.error, struct.error),
+    ) as error:
+        raise RunLogError(f"{source.name} is truncated or is no run log ({error})") from None
+
+
+def _plain(value: Any, where: str) -> Any:
+    """A header entry as JSON can hold it; RunLogError names an entry that it cannot."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise RunLogError(f"a run log's {where} is {value}: write None for a number that does not exist")
+        return value
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, str):
+        return _without_folder(value)
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist(), where)
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value), where)
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v, f"{where}.{k}") for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v, f"{where}[{i}]") for i, v in enumerate(value)]
+    raise RunLogError(f"a run log's {where} is {type(value).__name__}, which JSON cannot hold")
+
+
+def _without_folder(text: str) -> str:
+    """The last part of an absolute path, any other text unchanged: logs are sent to other people."""
+    for kind in (PurePosixPath, PureWindowsPath):
+        path = kind(text)
+        if path.is_absolute() and path.name:
+            return path.name
+    return text
