@@ -1,0 +1,125 @@
+"""The intelligent driver model on the route: keeps its lane and its distance, never changes lanes.
+
+Parameters of nuPlan's IDM planner: target 10 m/s where the lane has no limit, minimum gap 1 m, headway
+1.5 s, acceleration 1.0, deceleration 3.0, exponent 4. Its leader is taken to keep its speed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drive.planner import Plan, PlannerSpec
+from drive.sim.kernels.idm_plan import idm_plan_kernel
+from drive.sim.traffic.paths import PathBook, match_lanes, recorded_line
+from drive.trajectory import Trajectory
+from drive.vehicle import HEADING, SPEED, STATE_SIZE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from drive.planner import Observation
+    from drive.scenario import Task
+    from drive.sim.kernels.layout import Paths
+    from drive.vehicle import VehicleParams
+
+
+@dataclass(frozen=True, slots=True)
+class IDMConfig:
+    """Speeds in m/s, distances in m, times in s, accelerations in m/s^2.
+
+    `target_speed` holds where a lane has no limit; `reach` is how far ahead leaders are looked for;
+    `settle` the distance over which an offset from the route is worked off.
+    """
+
+    target_speed: float = 10.0
+    min_gap: float = 1.0
+    headway: float = 1.5
+    acceleration: float = 1.0
+    deceleration: float = 3.0
+    exponent: float = 4.0
+    horizon: float = 8.0
+    reach: float = 100.0
+    settle: float = 20.0
+
+
+class IDM:
+    """IDM along the route's line."""
+
+    config_type = IDMConfig
+
+    def __init__(self, config: IDMConfig | None = None) -> None:
+        self.config = config or IDMConfig()
+        self.spec = PlannerSpec("idm", horizon=self.config.horizon, needs=("road", "route"))
+
+    def start(self, task: Task) -> _IDMSession:
+        c = self.config
+        driver = np.array(
+            [1e3, c.min_gap, c.headway, c.acceleration, c.deceleration, c.exponent, 0.0], dtype=np.float32
+        )
+        return _IDMSession(c, task, driver)
+
+
+@dataclass(slots=True, eq=False)
+class _IDMSession:
+    config: IDMConfig
+    task: Task
+    driver: NDArray[np.float32]
+    path: Paths | None = None
+
+    def plan(self, observation: Observation) -> Plan:
+        if self.path is None:
+            self.path = self._path(observation)
+        c, dt, path = self.config, self.task.dt, self.path
+        out = np.zeros((round(c.horizon / dt) + 1, 6), dtype=np.float32)
+        figures = np.zeros(5, dtype=np.float32)
+        signals = np.zeros((1, max(len(observation.signals), 1), 1), dtype=np.uint8)
+        signals[0, : len(observation.signals), 0] = observation.signals
+        idm_plan_kernel(
+            path.points, path.step[0], path.stop, path.next_stop, signals, self.driver, np.float32(dt),
+            np.float32(c.reach), *_boxes(observation, self.task.vehicle), out, figures,
+        )  # fmt: skip
+        rows = out.astype(np.float64)
+        states = np.zeros((len(rows), STATE_SIZE))
+        offset = float(figures[0]) * np.exp(-(rows[:, 0] - rows[0, 0]) / c.settle)
+        h = rows[:, 5]
+        states[:, 0] = rows[:, 3] - np.sin(h) * offset
+        states[:, 1] = rows[:, 4] + np.cos(h) * offset
+        states[:, HEADING] = h - np.arctan(offset / c.settle)
+        states[:, SPEED : SPEED + 2] = rows[:, 1:3]
+        states[0] = observation.ego[:STATE_SIZE]
+        gap = float(figures[1])
+        extra = {"gap": gap, "lead_speed": float(figures[2])} if figures[3] >= 0 else {}
+        return Plan(
+            Trajectory(observation.time + dt * np.arange(len(rows)), states),
+            figures={"offset": float(figures[0]), **extra},
+        )
+
+    def _path(self, observation: Observation) -> Paths:
+        """The route's line, or the lanes straight ahead where no route is known."""
+        roadmap, route = self.task.roadmap, self.task.route
+        book = PathBook()
+        line = route.line
+        if len(line) < 2:
+            pose = observation.ego[None, :3]
+            line = recorded_line(roadmap, pose, int(match_lanes(roadmap, pose)[0][0]))
+        book.add(roadmap, line, self.config.target_speed)
+        return book.compile()
+
+
+def _boxes(observation: Observation, vehicle: VehicleParams) -> tuple[NDArray[np.generic], ...]:
+    """The ego and all agents as the rows that the path kernels take; positions of agents are centres."""
+    agents, ego = observation.agents, observation.ego
+    n = len(agents) + 1
+    x, y, heading, speed = (np.zeros((1, n), dtype=np.float32) for _ in range(4))
+    length, width, rear = (np.ones((1, n), dtype=np.float32) for _ in range(3))
+    presence = np.ones((1, n), dtype=np.uint8)
+    x[0, 0], y[0, 0], heading[0, 0], speed[0, 0] = ego[:4]
+    length[0, 0], width[0, 0], rear[0, 0] = vehicle.length, vehicle.width, vehicle.rear_axle_to_center
+    x[0, 1:], y[0, 1:], heading[0, 1:] = agents[:, 0], agents[:, 1], agents[:, 2]
+    speed[0, 1:] = agents[:, 3] * np.cos(agents[:, 2]) + agents[:, 4] * np.sin(agents[:, 2])
+    length[0, 1:], width[0, 1:], rear[0, 1:] = observation.agent_size[:, 0], observation.agent_size[:, 1], 0.0
+    presence[0, 1:] = observation.agent_valid
+    return x, y, heading, speed, presence, length, width, rear

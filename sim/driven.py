@@ -1,0 +1,217 @@
+"""One agent driven by a planner: its session, its plan, its state, and what is recorded of them."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drive.errors import PlannerTimeoutError
+from drive.planner import ControlKind, Plan, PlanStatus, check_plan
+from drive.scenario import Goal, Route, Task
+from drive.sim.observe import Observer
+from drive.sim.trackers import LQRTracker
+from drive.sim.traffic.paths import match_lanes, recorded_line
+from drive.sim.vehicles import apply_control, bicycle_step
+from drive.sim.watchdog import watchdog
+from drive.vehicle import VehicleParams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from drive.planner import Planner, Session
+    from drive.scenario import Scenario
+    from drive.sim.observe import Record
+
+    Floats = NDArray[np.float64]
+
+CANDIDATE_DT = 0.5
+CANDIDATE_STEPS = 9
+PLAN_ROWS = 41
+"""Rows of a plan that the run log keeps: a picture needs no more."""
+
+
+class PlannerFailure(Exception):  # noqa: N818 - it is not an error of ours
+    """A planner that raised, returned rubbish or did not answer; `kind` is the failure class."""
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind, self.reason = kind, reason
+
+
+@dataclass(slots=True, eq=False)
+class Driven:
+    """A driven agent in the loop. `states (N, 7)` are filled as time goes, in float64."""
+
+    row: int
+    vehicle: VehicleParams
+    session: Session
+    observer: Observer
+    tracker: LQRTracker
+    period: int
+    states: Floats
+    control: Floats
+    yaw_acceleration: Floats
+    plan: Plan | None = None
+    late: tuple[int, Plan] | None = None
+    plan_step: list[int] = field(default_factory=list)
+    latency: list[float] = field(default_factory=list)
+    plans: list[Plan] = field(default_factory=list)
+
+    @classmethod
+    def start(
+        cls,
+        scenario: Scenario,
+        planner: Planner,
+        row: int,
+        seed: int,
+        tracker: LQRTracker | None,
+        limit: float | None,
+    ) -> Driven:
+        """Open the planner's session for the track `row`; raises PlannerFailure."""
+        spec = planner.spec
+        task = (
+            Task.of(scenario, seed, spec.privileged)
+            if row == scenario.ego
+            else task_of_track(scenario, row, seed)
+        )
+        n = scenario.num_steps + 1
+        states = np.zeros((n, 7))
+        states[0] = (
+            scenario.initial[:7] if row == scenario.ego else initial_state(scenario, row, task.vehicle)
+        )
+        session = guarded(lambda: planner.start(task), limit)
+        return cls(
+            row,
+            task.vehicle,
+            session,
+            Observer.of(scenario, task, row, spec.history),
+            tracker or LQRTracker(scenario.dt),
+            max(round(1.0 / (spec.rate * scenario.dt)), 1),
+            states,
+            np.zeros((n - 1, 2)),
+            np.zeros(n),
+        )
+
+    def think(self, sample: int, record: Record, dt: float, realtime: bool, limit: float | None) -> None:
+        """Ask for a plan where one is due; raises PlannerFailure."""
+        if sample % self.period and self.plan is not None:
+            return
+        budget = self.period * dt if realtime else None
+        observation = self.observer.observe(
+            sample, self.states[sample], self.states[: sample + 1], record, budget
+        )
+        begin = time.perf_counter()
+        plan = guarded(lambda: check_plan(self.session.plan(observation), observation.time), limit)
+        took = time.perf_counter() - begin
+        self.plan_step.append(sample)
+        self.latency.append(took)
+        self.plans.append(plan)
+        if realtime and self.plan is not None and took > dt:
+            # Time went on while the planner thought: the old plan is driven until the new one is there.
+            self.late = (sample + int(took / dt), plan)
+        else:
+            self.plan, self.late = plan, None
+
+    def move(self, sample: int, dt: float) -> Floats:
+        """Track the plan over one step; returns the pose row (5,) for the world."""
+        if self.late is not None and sample >= self.late[0]:
+            self.plan, self.late = self.late[1], None
+        state, plan = self.states[sample], self.plan
+        assert plan is not None
+        now = sample * dt
+        control = plan.control
+        if control is not None and control.kind is ControlKind.ACCELERATION_STEERING:
+            elapsed = now - float(plan.trajectory.times[0])
+            new, yaw_acceleration = apply_control(state, control, elapsed, self.vehicle, dt)
+            row = min(int(elapsed / control.dt + 1e-6), len(control.values) - 1)
+            self.control[sample] = control.values[row]
+        else:
+            command = self.tracker.track(plan.trajectory, now, state, self.vehicle)
+            new, yaw_acceleration = bicycle_step(state, command[0], command[1], self.vehicle, dt)
+            self.control[sample] = command
+        if not math.isfinite(float(new.sum())):
+            raise PlannerFailure("planner_error", "following the plan led to a state that is not finite")
+        self.states[sample + 1] = new
+        self.yaw_acceleration[sample + 1] = yaw_acceleration
+        return new[[0, 1, 2, 3, 6]]
+
+    def plan_rows(self) -> tuple[NDArray[np.int32], Floats, NDArray[np.float32]]:
+        """The plans in compressed rows: starts (M + 1,), times and states, thinned to `PLAN_ROWS` each."""
+        times, states = [], []
+        for plan in self.plans:
+            t = plan.trajectory
+            stride = max(math.ceil((len(t) - 1) / (PLAN_ROWS - 1)), 1)
+            times.append(t.times[::stride])
+            states.append(t.states[::stride, :7].astype(np.float32))
+        start = np.concatenate(([0], np.cumsum([len(t) for t in times]))).astype(np.int32)
+        if not times:
+            return start, np.zeros(0), np.zeros((0, 7), dtype=np.float32)
+        return start, np.concatenate(times), np.concatenate(states)
+
+    def candidate_rows(self, keep: int) -> tuple[NDArray[np.int32], NDArray[np.float32], Floats]:
+        """Up to `keep` candidates a plan, best first: starts (M + 1,), poses (C, 9, 3), scores (C,)."""
+        poses: list[NDArray[np.float32]] = []
+        scores: list[float] = []
+        start = [0]
+        for plan in self.plans:
+            c = plan.candidates
+            if c is not None and keep > 0 and len(c.states):
+                total = next(iter(c.scores.values())) if c.scores else np.zeros(len(c.states))
+                total = np.asarray(c.scores.get("total", c.scores.get("score", total)), dtype=np.float64)
+                at = c.times[0] + CANDIDATE_DT * np.arange(CANDIDATE_STEPS)
+                rows = np.minimum(np.searchsorted(c.times, at - 1e-6), len(c.times) - 1)
+                for k in np.argsort(-total, kind="stable")[:keep]:
+                    poses.append(np.asarray(c.states[k][rows, :3], dtype=np.float32))
+                    scores.append(float(total[k]) if np.isfinite(total[k]) else 0.0)
+            start.append(len(poses))
+        flat = np.stack(poses) if poses else np.zeros((0, CANDIDATE_STEPS, 3), dtype=np.float32)
+        return np.asarray(start, dtype=np.int32), flat, np.asarray(scores)
+
+    def figures(self) -> dict[str, Floats]:
+        """Named figures of the plans as series over the planner's calls, NaN where one gave none."""
+        names = sorted({name for p in self.plans for name in p.figures})
+        return {
+            f"plan.{name}": np.asarray([float(p.figures.get(name, math.nan)) for p in self.plans])
+            for name in names
+        }
+
+    def statuses(self) -> tuple[list[str], list[str]]:
+        return [PlanStatus(p.status).value for p in self.plans], [p.reason for p in self.plans]
+
+
+def guarded(call: Callable[[], Any], limit: float | None) -> Any:
+    """Call into a planner; whatever goes wrong becomes a PlannerFailure with one line of reason."""
+    try:
+        with watchdog(limit):
+            return call()
+    except PlannerTimeoutError as error:
+        raise PlannerFailure("planner_timeout", str(error)) from error
+    except Exception as error:
+        text = str(error).strip().splitlines()
+        reason = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+        raise PlannerFailure("planner_error", reason[:300]) from error
+
+
+def initial_state(scenario: Scenario, row: int, vehicle: VehicleParams) -> Floats:
+    """The rear-axle state `(7,)` of a track at time 0."""
+    pose = scenario.tracks.rear_axle_poses(row)[0]
+    speed = float(scenario.tracks.speed[row, 0])
+    return np.array([*pose, speed, 0.0, 0.0, 0.0])
+
+
+def task_of_track(scenario: Scenario, row: int, seed: int) -> Task:
+    """The task of driving a track other than the ego: its box, and a route along its recorded lanes."""
+    tracks, roadmap = scenario.tracks, scenario.roadmap
+    length, width, height = (float(v) for v in tracks.size[row])
+    vehicle = VehicleParams.from_box(length, width, height)
+    poses = tracks.rear_axle_poses(row)[tracks.valid[row]]
+    lane, _ = match_lanes(roadmap, poses)
+    line = recorded_line(roadmap, poses, int(lane[-1]))
+    route = Route(line=line, goal=Goal(position=line[-1]))
+    return Task(scenario.environment, route, vehicle, scenario.dt, scenario.duration, seed)

@@ -1,0 +1,1 @@
+"""Kernels: batched primitives in Numba with NumPy references."""

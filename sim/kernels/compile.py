@@ -1,0 +1,73 @@
+"""The one place where kernels are made: how they are compiled and where the machine code is kept.
+
+Numba's own cache looks only at the file of the outer function: after an edit of a helper or constant
+in another module it still loads the old binary. So the cache lives in a folder named by the digest of
+every kernel source. `DRIVE_CACHE_DIR` moves it (default: the user's cache folder).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numba
+from numba.extending import register_jitable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    F = TypeVar("F", bound=Callable[..., object])
+
+# No "nnan" and "ninf": with them isnan() is optimised away and bad input goes unseen.
+FASTMATH = {"contract", "arcp", "reassoc", "nsz"}
+
+
+@cache
+def source_digest(folder: Path | None = None) -> str:
+    """Digest of all kernel sources and of the compiler's version."""
+    digest = hashlib.blake2b(numba.__version__.encode(), digest_size=8)
+    for path in sorted((folder or Path(__file__).parent).rglob("*.py")):
+        digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels are kept; unwritable homes fall back to a temporary folder."""
+    root = os.environ.get("DRIVE_CACHE_DIR")
+    if root is None:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        root = str(base / "drive-toolkit")
+    folder = Path(root) / "kernels" / source_digest()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        import tempfile
+
+        folder = Path(tempfile.gettempdir()) / f"drive-toolkit-{os.getuid()}" / source_digest()
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """Compile a loop over arrays for the CPU, at its first call, without the GIL.
+
+    Kernels allocate nothing: scratch buffers are arguments, and an allocation does not compile.
+    """
+    # Numba's stubs know neither its settings nor `_nrt`.
+    settings: Any = numba.config
+    options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = str(cache_folder())
+    try:
+        return numba.njit(**options, fastmath=FASTMATH)(function)
+    finally:
+        settings.CACHE_DIR = before
+
+
+def scalar(function: F) -> F:
+    """Mark a function of scalars as usable inside kernels and from plain Python alike."""
+    marked: F = register_jitable(function)
+    return marked

@@ -1,0 +1,186 @@
+"""Following a path: projection in a window, search for the leader, stop lines, steering."""
+
+from __future__ import annotations
+
+import math
+
+from drive.sim.kernels.compile import scalar
+from drive.sim.kernels.layout import FREE_ROAD, PRESENT
+from drive.sim.kernels.scalar import HALF, ONE, TWO, ZERO, F, wrap
+
+RED, YELLOW = 3, 2
+ANTICIPATION = F(1.0)  # s: who will be in my way so soon is already followed
+CORRIDOR_MARGIN = F(0.15)  # m beside the car on either side
+MAX_LATERAL_ACCELERATION = F(2.0)  # m/s^2 that a driver accepts in a bend
+OFFSET_RATE = F(0.9)  # m/s at which a lateral offset is worked off
+MAX_STEERING = F(0.6)
+MAX_STEERING_RATE = F(0.8)
+YELLOW_BRAKING = F(3.0)  # a driver who could stop with less stops at yellow
+STOP_LINE_GAP = F(1.0)  # m kept before a stop line
+
+
+@scalar
+def project(points, first, last, step, x, y, guess):
+    """Station, offset and nearest sample of a point on a path, searched downhill from `guess`.
+
+    `first`, `last` are the path's first and last row. Exact on the two segments at the sample; beyond
+    an end the end's segment is prolonged.
+    """
+    k = min(max(guess, first), last)
+    dx, dy = x - points[k, 0], y - points[k, 1]
+    best = dx * dx + dy * dy
+    while k < last:
+        dx, dy = x - points[k + 1, 0], y - points[k + 1, 1]
+        trial = dx * dx + dy * dy
+        if trial >= best:
+            break
+        best = trial
+        k += 1
+    while k > first:
+        dx, dy = x - points[k - 1, 0], y - points[k - 1, 1]
+        trial = dx * dx + dy * dy
+        if trial >= best:
+            break
+        best = trial
+        k -= 1
+    seg = min(k, last - 1)
+    ux, uy = (points[seg + 1, 0] - points[seg, 0]) / step, (points[seg + 1, 1] - points[seg, 1]) / step
+    along = (x - points[seg, 0]) * ux + (y - points[seg, 1]) * uy
+    if along < ZERO and seg > first:
+        seg -= 1
+        ux, uy = (points[seg + 1, 0] - points[seg, 0]) / step, (points[seg + 1, 1] - points[seg, 1]) / step
+        along = (x - points[seg, 0]) * ux + (y - points[seg, 1]) * uy
+        along = min(along, step) if k < last else along
+    offset = (y - points[seg, 1]) * ux - (x - points[seg, 0]) * uy
+    return F(seg - first) * step + along, offset, k
+
+
+@scalar
+def row_at(station, first, last, step):
+    """The path's row at or just before a station."""
+    return min(max(first + int(station / step), first), last)
+
+
+@scalar
+def find_leader(
+    w, i, station, first, last, step, points, reach, anticipate,
+    x, y, heading, speed, presence, length, width, rear, count,
+):  # fmt: skip
+    """Nearest road user ahead in the corridor that agent `i` would sweep along a path.
+
+    Returns (agent or -1, bumper-to-bumper gap in m, its speed along the path). Everyone whose box
+    reaches into the corridor counts, also one who will by `ANTICIPATION` s from now where `anticipate`
+    says so. Boxes are projected on the path at their centres.
+    """
+    front = station + rear[w, i] + HALF * length[w, i]
+    half = HALF * width[w, i] + CORRIDOR_MARGIN
+    cos_i, sin_i = math.cos(heading[w, i]), math.sin(heading[w, i])
+    best, best_gap, best_speed = -1, FREE_ROAD, ZERO
+    for j in range(count):
+        if j == i or presence[w, j] != PRESENT:
+            continue
+        cos_j, sin_j = math.cos(heading[w, j]), math.sin(heading[w, j])
+        cx, cy = x[w, j] + rear[w, j] * cos_j, y[w, j] + rear[w, j] * sin_j
+        dx, dy = cx - x[w, i], cy - y[w, i]
+        distance = math.sqrt(dx * dx + dy * dy)
+        if distance - HALF * length[w, j] > reach or dx * cos_i + dy * sin_i < -length[w, i]:
+            continue
+        s, d, k = project(points, first, last, step, cx, cy, row_at(station + distance, first, last, step))
+        turn = wrap(heading[w, j] - points[k, 2])
+        c, n = abs(math.cos(turn)), abs(math.sin(turn))
+        along = HALF * (length[w, j] * c + width[w, j] * n)
+        across = HALF * (length[w, j] * n + width[w, j] * c)
+        # Who is beside or behind me is not my leader, even if our corridors touch.
+        if s <= station + rear[w, i]:
+            continue
+        near = abs(d) < half + across
+        if not near and anticipate and abs(speed[w, j]) > HALF:
+            later = d + speed[w, j] * math.sin(turn) * ANTICIPATION
+            near = abs(later) < half + across and s > front - ONE
+        if not near:
+            continue
+        gap = s - along - front
+        if gap < best_gap:
+            best, best_gap, best_speed = j, gap, speed[w, j] * math.cos(turn)
+    return best, best_gap, best_speed
+
+
+@scalar
+def find_follower(
+    w, i, station, first, last, step, points, reach,
+    x, y, heading, speed, presence, length, width, rear, count,
+):  # fmt: skip
+    """Nearest road user behind agent `i` on a path that it does not drive on yet.
+
+    Returns (agent or -1, gap in m between its front and the rear of `i`, its speed).
+    """
+    back = station + rear[w, i] - HALF * length[w, i]
+    half = HALF * width[w, i] + CORRIDOR_MARGIN
+    best, best_gap, best_speed = -1, FREE_ROAD, ZERO
+    for j in range(count):
+        if j == i or presence[w, j] != PRESENT:
+            continue
+        cos_j, sin_j = math.cos(heading[w, j]), math.sin(heading[w, j])
+        cx, cy = x[w, j] + rear[w, j] * cos_j, y[w, j] + rear[w, j] * sin_j
+        dx, dy = cx - x[w, i], cy - y[w, i]
+        if math.sqrt(dx * dx + dy * dy) > reach:
+            continue
+        s, d, k = project(points, first, last, step, cx, cy, row_at(station, first, last, step))
+        if s > station + rear[w, i] or abs(d) > half + HALF * width[w, j]:
+            continue
+        if math.cos(heading[w, j] - points[k, 2]) < ZERO:
+            continue
+        gap = back - (s + HALF * length[w, j])
+        if gap < best_gap:
+            best, best_gap, best_speed = j, gap, speed[w, j]
+    return best, best_gap, best_speed
+
+
+@scalar
+def red_light_gap(w, sample, station, front, speed, first, last, step, stop, next_stop, signals, reach):
+    """Distance from the front bumper to the next stop line that must not be passed, or a free road.
+
+    Yellow holds those who can stop before the line at `YELLOW_BRAKING`; a line already passed by more
+    than a metre no longer holds.
+    """
+    row = row_at(max(front - ONE, ZERO), first, last, step)
+    k = row if stop[row] >= 0 else next_stop[row]
+    while k >= 0:
+        gap = F(k - first) * step - front
+        if gap > reach:
+            break
+        state = signals[w, stop[k], min(sample, signals.shape[2] - 1)]
+        if gap > -ONE and (
+            state == RED or (state == YELLOW and speed * speed < TWO * YELLOW_BRAKING * max(gap, ZERO))
+        ):
+            return gap
+        k = next_stop[k]
+    return FREE_ROAD
+
+
+@scalar
+def steer(curvature, offset_error, heading_error, speed, steering, wheelbase, dt):
+    """Steering rate in rad/s that brings a bicycle to a path of the given curvature.
+
+    The commanded curvature is that of the path less k1 e + k2 sin(psi), k1 = 1 / l^2, k2 = 2 / l: a
+    critically damped lateral error over the look-ahead distance l.
+    """
+    ahead = max(F(5.0), F(0.9) * abs(speed))
+    command = curvature - offset_error / (ahead * ahead) - TWO * math.sin(heading_error) / ahead
+    wanted = min(max(math.atan(wheelbase * command), -MAX_STEERING), MAX_STEERING)
+    return min(max((wanted - steering) / dt, -MAX_STEERING_RATE), MAX_STEERING_RATE)
+
+
+@scalar
+def bend_speed(points, row, last, step, speed):
+    """Speed in m/s that the limit and the bends within the next 3 s of driving allow now.
+
+    A bend ahead allows what can be shed before it with 1.5 m/s^2.
+    """
+    best = points[row, 4]
+    ahead = min(int(F(3.0) * max(speed, F(3.0)) / step) + 1, last - row)
+    for n in range(0, ahead + 1, 2):
+        kappa = max(abs(points[row + n, 3]), F(1e-4))
+        bend = MAX_LATERAL_ACCELERATION / kappa
+        best = min(best, math.sqrt(bend + F(3.0) * F(n) * step))
+    return best

@@ -1,0 +1,120 @@
+"""Per-agent mathematics on scalars, written once and shared by the CPU and CUDA kernels.
+
+The functions work in the precision of their arguments; batch kernels pass float32, so every constant
+is spelt as one that does not promote. Sources: IDM after Treiber, Hennecke, Helbing (2000) with the
+parameters of nuPlan; bicycle after the nuPlan devkit's kinematic model; MOBIL after Kesting, Treiber,
+Helbing (2007).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from drive.sim.kernels.compile import scalar
+
+F = np.float32
+ZERO, HALF, ONE, TWO = F(0.0), F(0.5), F(1.0), F(2.0)
+PI, TWO_PI = F(math.pi), F(2.0 * math.pi)
+# Without it, rounding leaves cracks between triangles, through which a point in the area falls out of it.
+EDGE_SLACK = F(1e-4)
+
+
+@scalar
+def wrap(angle):
+    """Angle in float32 wrapped to (-pi, pi]; exact for inputs within a few turns."""
+    a = angle
+    while a > PI:
+        a = a - TWO_PI
+    while a <= -PI:
+        a = a + TWO_PI
+    return a
+
+
+@scalar
+def idm_acceleration(speed, lead_speed, gap, target, min_gap, headway, accel, decel, exponent):
+    """IDM acceleration in m/s^2, before clipping.
+
+    a (1 - (v / v0)^e - (s* / s)^2), s* = s0 + v T + v (v - v_lead) / (2 sqrt(a b)); the gap is clamped
+    below at s0 as nuPlan does. A free road is a very large gap.
+    """
+    s = max(gap, min_gap)
+    desired = min_gap + speed * headway + speed * (speed - lead_speed) / (TWO * math.sqrt(accel * decel))
+    interaction = desired / s
+    ratio = speed / target
+    if exponent == F(4.0):
+        free = ratio * ratio
+        free = free * free
+    else:
+        free = ratio**exponent
+    return accel * (ONE - free - interaction * interaction)
+
+
+@scalar
+def bicycle_step(x, y, heading, speed, steering, acceleration, steering_rate, wheelbase, max_steering, dt):
+    """One Euler step of the rear-axle kinematic bicycle: (x, y, heading, speed, steering, yaw rate).
+
+    As in the nuPlan devkit: position and heading move with the speed and steering before the step,
+    speed and steering are then advanced, the steering clipped.
+    """
+    yaw_rate = speed * math.tan(steering) / wheelbase
+    nx = x + speed * math.cos(heading) * dt
+    ny = y + speed * math.sin(heading) * dt
+    nh = heading + yaw_rate * dt
+    nv = speed + acceleration * dt
+    ns = min(max(steering + steering_rate * dt, -max_steering), max_steering)
+    return nx, ny, nh, nv, ns, nv * math.tan(ns) / wheelbase
+
+
+@scalar
+def boxes_apart(dx, dy, cos_a, sin_a, hl_a, hw_a, cos_b, sin_b, hl_b, hw_b):
+    """How far two oriented boxes are separated along the best of the four axes; <= 0: they overlap.
+
+    (dx, dy) runs from centre a to centre b; hl, hw are half lengths and half widths.
+    """
+    c = abs(cos_a * cos_b + sin_a * sin_b)
+    s = abs(cos_a * sin_b - sin_a * cos_b)
+    ax = abs(dx * cos_a + dy * sin_a) - (hl_a + hl_b * c + hw_b * s)
+    ay = abs(dy * cos_a - dx * sin_a) - (hw_a + hl_b * s + hw_b * c)
+    bx = abs(dx * cos_b + dy * sin_b) - (hl_b + hl_a * c + hw_a * s)
+    by = abs(dy * cos_b - dx * sin_b) - (hw_b + hl_a * s + hw_a * c)
+    return max(max(ax, ay), max(bx, by))
+
+
+@scalar
+def left_of(px, py, ax, ay, bx, by):
+    """Whether a point lies left of the edge a -> b, or within about `EDGE_SLACK` metres right of it."""
+    ex, ey = bx - ax, by - ay
+    return ex * (py - ay) - ey * (px - ax) >= -EDGE_SLACK * (abs(ex) + abs(ey))
+
+
+@scalar
+def in_area(x, y, x0, y0, cell, state, start, triangles, corners):
+    """Whether a point lies in the drivable area, by the compiled grid of `drive.roadmap.DrivableArea`.
+
+    `state (rows, columns)` 0 outside, 1 inside, 2 cut; `corners (T, 6)` relative to (x0, y0).
+    """
+    rows, columns = state.shape
+    px, py = x - x0, y - y0
+    if not (px >= ZERO and py >= ZERO):
+        return False
+    c, r = int(px / cell), int(py / cell)
+    if c >= columns or r >= rows:
+        return False
+    kind = state[r, c]
+    if kind != 2:
+        return kind == 1
+    k = r * columns + c
+    for t in range(start[k], start[k + 1]):
+        i = triangles[t]
+        ax, ay = corners[i, 0], corners[i, 1]
+        bx, by = corners[i, 2], corners[i, 3]
+        cx, cy = corners[i, 4], corners[i, 5]
+        if (
+            left_of(px, py, ax, ay, bx, by)
+            and left_of(px, py, bx, by, cx, cy)
+            and left_of(px, py, cx, cy, ax, ay)
+        ):
+            return True
+    return False

@@ -1,0 +1,297 @@
+"""The closed loop of one scenario: observe, plan, track, integrate, traffic, events."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drive.errors import DriveError, PlanError, ScenarioError, SimulationError
+from drive.geometry import box_corners, boxes_overlap
+from drive.runlog import RunLog
+from drive.sim.driven import CANDIDATE_DT, Driven, PlannerFailure
+from drive.sim.kernels.layout import Controller
+from drive.sim.observe import Record
+from drive.sim.reference import ensure_expert
+from drive.sim.traffic.compile import cast
+from drive.sim.traffic.model import load_traffic
+from drive.sim.world import compile_world, step
+from drive.vehicle import HEADING, rear_to_center
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from drive.planner import Planner
+    from drive.scenario import Goal, Scenario
+    from drive.sim.trackers import LQRTracker
+    from drive.sim.traffic.model import TrafficModel
+
+    Floats = NDArray[np.float64]
+
+
+def simulate(
+    scenario: Scenario,
+    planner: Planner,
+    *,
+    traffic: str | TrafficModel = "idm",
+    seed: int = 0,
+    planner_name: str | None = None,
+    planner_config: Mapping[str, Any] | None = None,
+    keep_candidates: int = 8,
+    realtime: bool = False,
+    watchdog: float | None = 60.0,
+    heartbeat: Callable[[], None] | None = None,
+    ego_tracker: LQRTracker | None = None,
+    drivers: Mapping[str, Planner] | None = None,
+) -> RunLog:
+    """Drive a scenario's ego by a planner and record everything.
+
+    `drivers` puts planners behind other tracks, by track id. `realtime` gives each call the time
+    between two calls as its budget and drives the old plan while a late one is awaited; otherwise
+    thinking takes no simulated time and equal inputs give bit-equal runs. `watchdog` in s ends a call
+    that does not return; `heartbeat` is called before each step.
+
+    A planner that raises, returns rubbish or does not answer ends the run early: the log holds the
+    samples so far, and header["failure"] the class and the reason. Raises ScenarioError for a
+    scenario that cannot be simulated and SimulationError for a fault of the simulator.
+    """
+    model = load_traffic(traffic)
+    scenario = ensure_expert(scenario)
+    tracks, dt, n = scenario.tracks, scenario.dt, scenario.num_steps
+    rows = {scenario.ego: planner, **_driver_rows(scenario, drivers or {})}
+    who = {row: Controller.TRAJECTORY for row in rows}
+    try:
+        people = cast(scenario, model, who)
+        world = compile_world([people], dt, anticipate=model.anticipate)
+    except DriveError:
+        raise
+    except Exception as error:
+        raise SimulationError(f"scenario '{scenario.id}' cannot be compiled: {_line(error)}") from error
+
+    record = Record(
+        np.zeros((n + 1, tracks.num_agents, 5)), np.zeros((n + 1, tracks.num_agents), dtype=np.bool_)
+    )
+    driven: list[Driven] = []
+    failure: dict[str, str] | None = None
+    pose = np.zeros((1, tracks.num_agents, 5), dtype=np.float32)
+    sample = 0
+    try:
+        if heartbeat is not None:
+            heartbeat()
+        driven = [Driven.start(scenario, p, row, seed, ego_tracker, watchdog) for row, p in rows.items()]
+        _write(record, 0, world, driven)
+        for sample in range(n):
+            if heartbeat is not None:
+                heartbeat()
+            for agent in driven:
+                agent.think(sample, record, dt, realtime, watchdog)
+            for agent in driven:
+                pose[0, agent.row] = agent.move(sample, dt)
+            try:
+                world = step(world, pose=pose, out=world)
+            except Exception as error:
+                raise SimulationError(f"scenario '{scenario.id}', step {sample}: {_line(error)}") from error
+            _write(record, sample + 1, world, driven)
+        samples = n + 1
+    except PlannerFailure as error:
+        failure = {"class": error.kind, "reason": error.reason}
+        samples = sample + 1
+    except PlanError as error:
+        failure = {"class": "planner_error", "reason": str(error)}
+        samples = sample + 1
+    return _run_log(
+        scenario, model, people.controller, record, driven, samples, failure, keep_candidates,
+        {
+            "planner": {
+                "name": planner_name or planner.spec.name,
+                "config": dict(planner_config or {}),
+                "privileged": planner.spec.privileged,
+            },
+            "traffic": model.name,
+            "seed": seed,
+            "realtime": realtime,
+            "drivers": {name: p.spec.name for name, p in (drivers or {}).items()},
+        },
+    )  # fmt: skip
+
+
+def _driver_rows(scenario: Scenario, drivers: Mapping[str, Planner]) -> dict[int, Planner]:
+    out = {}
+    for name, planner in drivers.items():
+        if name not in scenario.tracks.ids:
+            raise ScenarioError(f"scenario '{scenario.id}' has no track '{name}' to be driven")
+        row = scenario.tracks.ids.index(name)
+        if row == scenario.ego or not scenario.tracks.valid[row, 0]:
+            raise ScenarioError(
+                f"track '{name}' is the ego or not there at the start: no planner can drive it"
+            )
+        out[row] = planner
+    return out
+
+
+def _write(record: Record, sample: int, world: Any, driven: list[Driven]) -> None:
+    record.centers[sample] = world.centers()[0]
+    record.presence[sample] = world.present[0]
+    for agent in driven:
+        # The driven agents' own states are kept in float64.
+        s = agent.states[sample]
+        record.centers[sample, agent.row, :2] = rear_to_center(s, agent.vehicle.rear_axle_to_center)
+        record.centers[sample, agent.row, 2] = s[HEADING]
+
+
+def _run_log(
+    scenario: Scenario,
+    model: TrafficModel,
+    controller: NDArray[np.uint8],
+    record: Record,
+    driven: list[Driven],
+    samples: int,
+    failure: dict[str, str] | None,
+    keep_candidates: int,
+    header: dict[str, Any],
+) -> RunLog:
+    tracks = scenario.tracks
+    others = np.delete(np.arange(tracks.num_agents), scenario.ego)
+    assert scenario.expert is not None
+    ego = driven[0] if driven else None
+    states = ego.states[:samples] if ego else scenario.initial[None, :7]
+    agents = np.where(
+        record.presence[:samples, others, None], record.centers[:samples, others], 0.0
+    ).swapaxes(0, 1)
+    present = record.presence[:samples, others].T
+    logged = np.where(tracks.valid[scenario.ego, :, None], tracks.rear_axle_poses(scenario.ego), np.nan)
+    status, reason = ego.statuses() if ego else ([], [])
+    start, plan_times, plan_states = (
+        ego.plan_rows() if ego else (np.zeros(1, np.int32), np.zeros(0), np.zeros((0, 7)))
+    )
+    cand_start, cand_poses, cand_score = (
+        ego.candidate_rows(keep_candidates)
+        if ego
+        else (np.zeros(1, np.int32), np.zeros((0, 0, 3), np.float32), np.zeros(0))
+    )
+    contacts = _contacts(scenario, states, agents, present, tracks.size[others])
+    events = [
+        {"time": t * scenario.dt, "kind": "collision", "agent": tracks.ids[others[a]]} for t, a in contacts
+    ]
+    events += _status_events(ego, status, reason, scenario.dt)
+    if failure is not None:
+        events.append(
+            {"time": (samples - 1) * scenario.dt, "kind": failure["class"], "detail": failure["reason"]}
+        )
+    return RunLog(
+        header={
+            **header,
+            "scenario": {
+                "id": scenario.id,
+                "family": scenario.family,
+                "hash": scenario.content_hash,
+                "dt": scenario.dt,
+                "duration": scenario.duration,
+                "origin": list(scenario.origin),
+                "tags": list(scenario.tags),
+                "provenance": asdict(scenario.provenance),
+                "expert_source": scenario.expert.source,
+                "goal": _goal(scenario.route.goal),
+            },
+            "vehicle": asdict(scenario.vehicle),
+            "versions": _versions(),
+            "plan_status": status,
+            "plan_reason": reason,
+            "events": sorted(events, key=lambda e: float(e["time"])),
+            "failure": failure,
+            "cand_dt": CANDIDATE_DT,
+            "traffic_compat": model.compat,
+        },
+        times=scenario.times[:samples],
+        ego=states,
+        ego_control=ego.control[: max(samples - 1, 0)] if ego else np.zeros((0, 2)),
+        ego_yaw_acceleration=ego.yaw_acceleration[:samples] if ego else np.zeros(1),
+        agents=np.ascontiguousarray(agents),
+        agent_valid=np.ascontiguousarray(present),
+        agent_size=tracks.size[others],
+        agent_kind=tracks.kind[others],
+        agent_controller=controller[others],
+        agent_ids=tuple(tracks.ids[i] for i in others),
+        signals=scenario.signals[:, :samples],
+        plan_step=np.asarray(ego.plan_step if ego else [], dtype=np.int32),
+        plan_latency=np.asarray(ego.latency if ego else [], dtype=np.float64),
+        plan_start=start,
+        plan_times=plan_times,
+        plan_states=plan_states,
+        expert=scenario.expert.states[:samples],
+        route_line=scenario.route.line,
+        route_lanes=np.asarray(scenario.route.lanes, dtype=np.int32),
+        logged_ego=logged[:samples],
+        roadmap=scenario.roadmap,
+        cand_start=cand_start,
+        cand_poses=cand_poses,
+        cand_score=cand_score,
+        series=ego.figures() if ego else {},
+    )
+
+
+def _contacts(
+    scenario: Scenario, ego: Floats, agents: Floats, present: NDArray[np.bool_], size: Floats
+) -> list[tuple[int, int]]:
+    """First contact of the ego's box with each agent: (sample, agent)."""
+    v = scenario.vehicle
+    center = rear_to_center(ego, v.rear_axle_to_center)
+    reach = 0.5 * (np.hypot(size[:, 0], size[:, 1]) + np.hypot(v.length, v.width))
+    gap = np.hypot(agents[..., 0] - center[:, 0], agents[..., 1] - center[:, 1])
+    a, t = np.nonzero(present & (gap < reach[:, None]))
+    if len(a) == 0:
+        return []
+    mine = box_corners(center[t], ego[t, HEADING], v.length, v.width)
+    theirs = box_corners(agents[a, t, :2], agents[a, t, 2], size[a, 0], size[a, 1])
+    hit = boxes_overlap(mine, theirs)
+    first: dict[int, int] = {}
+    for agent, when in zip(a[hit], t[hit], strict=True):
+        first.setdefault(int(agent), int(when))
+    return sorted((when, agent) for agent, when in first.items())
+
+
+def _status_events(
+    ego: Driven | None, status: list[str], reason: list[str], dt: float
+) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = []
+    before = "ok"
+    for k, (now, why) in enumerate(zip(status, reason, strict=True)):
+        if now != before and ego is not None:
+            events.append(
+                {"time": ego.plan_step[k] * dt, "kind": "status", "detail": f"{now}: {why}" if why else now}
+            )
+        before = now
+    return events
+
+
+def _goal(goal: Goal) -> dict[str, Any]:
+    return {
+        "position": None if goal.position is None else [float(v) for v in goal.position[:2]],
+        "polygon": None if goal.polygon is None else np.asarray(goal.polygon).tolist(),
+        "lanes": [int(v) for v in goal.lanes],
+        "heading": goal.heading,
+        "speed": goal.speed,
+        "time": goal.time,
+    }
+
+
+def _versions() -> dict[str, str]:
+    import numba
+
+    from drive import __version__
+
+    return {
+        "drive": __version__,
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -1,0 +1,146 @@
+"""Builds what a planner may know from what was recorded up to now. Nothing of the future."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drive.geometry import project_to_polyline, wrap_angle
+from drive.planner import Observation, ObservationBatch
+from drive.vehicle import HEADING, SPEED, STATE_SIZE, X, Y
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from drive.scenario import Scenario, Task
+
+    Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Record:
+    """What happened so far: everyone's centres `(N, A, 5)` and presence `(N, A)`, written as time goes."""
+
+    centers: Floats
+    presence: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observer:
+    """The view of one driven agent: its row among the tracks, and what never changes of the others."""
+
+    scenario: Scenario
+    task: Task
+    row: int
+    others: NDArray[np.intp]
+    history: int
+    size: Floats
+    kind: NDArray[np.uint8]
+    ids: NDArray[np.int64]
+    covariance: Floats
+
+    @classmethod
+    def of(cls, scenario: Scenario, task: Task, row: int, history: float) -> Observer:
+        """A view with `history` seconds of the past (at least the present sample)."""
+        tracks = scenario.tracks
+        others = np.delete(np.arange(tracks.num_agents), row)
+        return cls(
+            scenario,
+            task,
+            row,
+            others,
+            max(round(history / scenario.dt), 0) + 1,
+            tracks.size[others],
+            tracks.kind[others],
+            others.astype(np.int64),
+            np.zeros((len(others), 3, 3)),
+        )
+
+    def observe(
+        self, sample: int, ego: Floats, ego_past: Floats, record: Record, time_budget: float | None = None
+    ) -> Observation:
+        """The observation at a sample; `ego_past (sample + 1, 7)` are the agent's states up to now."""
+        h, first = self.history, sample - self.history + 1
+        agents = record.centers[sample, self.others]
+        valid = record.presence[sample, self.others]
+        past = record.centers[max(first, 0) : sample + 1, self.others].swapaxes(0, 1)
+        seen = record.presence[max(first, 0) : sample + 1, self.others].T
+        own = ego_past[max(first, 0) : sample + 1]
+        if first < 0:
+            past = np.concatenate((np.zeros((len(self.others), -first, 5)), past), axis=1)
+            seen = np.concatenate((np.zeros((len(self.others), -first), dtype=np.bool_), seen), axis=1)
+            own = np.concatenate((_before(ego_past[0], -first, self.scenario.dt), own))
+        return Observation(
+            time=sample * self.scenario.dt,
+            step=sample,
+            ego=ego.copy(),
+            ego_history=own[-h:].copy(),
+            agents=agents,
+            agent_history=past,
+            agent_history_valid=seen,
+            agent_size=self.size,
+            agent_kind=self.kind,
+            agent_id=self.ids,
+            agent_valid=valid,
+            existence=valid.astype(np.float64),
+            covariance=self.covariance,
+            occlusion_edges=_NO_EDGES,
+            signals=self.scenario.signals[:, sample],
+            route_progress=self._progress(ego),
+            time_budget=time_budget,
+        )
+
+    def _progress(self, ego: Floats) -> Floats:
+        line = self.task.route.line
+        if len(line) < 2:
+            return np.array([np.nan, np.nan])
+        s, d, _ = project_to_polyline(ego[None, :2], line)
+        return np.array([s[0], d[0]])
+
+
+def _before(state: Floats, samples: int, dt: float) -> Floats:
+    """Invented past of an agent: at constant speed and heading, `samples` states before its first one."""
+    out = np.tile(state, (samples, 1))
+    back = -dt * np.arange(samples, 0, -1) * state[SPEED]
+    out[:, X] += back * np.cos(state[HEADING])
+    out[:, Y] += back * np.sin(state[HEADING])
+    out[:, STATE_SIZE - 3 :] = 0.0
+    out[:, HEADING] = wrap_angle(state[HEADING])
+    return out
+
+
+def batch_observations(observations: list[Observation]) -> ObservationBatch:
+    """Stack observations of one time for `plan_batch`; agents are padded with absent ones."""
+    count = max(len(o.agents) for o in observations)
+    lights = max(len(o.signals) for o in observations)
+    edges = max(len(o.occlusion_edges) for o in observations)
+
+    def stack(name: str, size: int | None = None) -> NDArray[Any]:
+        arrays = [np.asarray(getattr(o, name)) for o in observations]
+        if size is None:
+            return np.stack(arrays)
+        return np.stack([np.pad(a, [(0, size - len(a))] + [(0, 0)] * (a.ndim - 1)) for a in arrays])
+
+    per_agent = (
+        "agents", "agent_history", "agent_history_valid", "agent_size", "agent_kind", "agent_id",
+        "agent_valid", "existence", "covariance",
+    )  # fmt: skip
+    return ObservationBatch(
+        time=np.array([o.time for o in observations]),
+        step=np.array([o.step for o in observations], dtype=np.int64),
+        ego=stack("ego"),
+        ego_history=stack("ego_history"),
+        **{name: stack(name, count) for name in per_agent},
+        occlusion_edges=stack("occlusion_edges", edges),
+        signals=stack("signals", lights),
+        route_progress=stack("route_progress"),
+        forecasts=None if any(o.forecasts is None for o in observations) else [
+            o.forecasts for o in observations if o.forecasts is not None
+        ],
+        time_budget=observations[0].time_budget,
+    )  # fmt: skip
+
+
+_NO_EDGES = np.zeros((0, 2, 2))

@@ -1,0 +1,63 @@
+"""Traffic models: who drives the other vehicles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from drive.sim.kernels.layout import Controller
+
+
+@dataclass(frozen=True, slots=True)
+class TrafficModel:
+    """A kind of traffic. Speeds in m/s, gaps in m, times in s, accelerations in m/s^2.
+
+    The IDM parameters are those of nuPlan's reactive agents (minimum gap 1.0 m, headway 1.5 s,
+    acceleration 1.0, deceleration 2.0, exponent 4; the target is the lane's limit, 10 m/s where it
+    has none); deviations: agents also keep to bends, work off lateral offsets, and `anticipate` who is
+    about to enter their way. `compat` drops what nuPlan drops and switches anticipation off.
+    `politeness` is MOBIL's.
+    """
+
+    name: str
+    controller: Controller
+    target_speed: float = 60.0
+    min_gap: float = 1.0
+    headway: float = 1.5
+    acceleration: float = 1.0
+    deceleration: float = 2.0
+    exponent: float = 4.0
+    politeness: float = 0.3
+    anticipate: bool = True
+    compat: bool = False
+
+    def driver_row(self) -> tuple[float, ...]:
+        """Parameters in the kernels' DRIVER_COLUMNS."""
+        return (
+            self.target_speed,
+            self.min_gap,
+            self.headway,
+            self.acceleration,
+            self.deceleration,
+            self.exponent,
+            self.politeness,
+        )
+
+
+LOG = TrafficModel("log", Controller.LOG)
+IDM = TrafficModel("idm", Controller.IDM)
+MOBIL = TrafficModel("mobil", Controller.MOBIL)
+IDM_COMPAT = TrafficModel("idm_compat", Controller.IDM, anticipate=False, compat=True)
+
+
+def load_traffic(name: str | TrafficModel) -> TrafficModel:
+    """A traffic model by its registered name; raises UnknownNameError with the nearest name."""
+    if isinstance(name, TrafficModel):
+        return name
+    from drive.registry import load
+
+    model = load("drive.traffic", name)
+    if not isinstance(model, TrafficModel):
+        from drive.errors import InputError
+
+        raise InputError(f"traffic '{name}' is registered as {type(model).__name__}, not as a TrafficModel")
+    return model

@@ -1,0 +1,317 @@
+"""The paths that traffic follows: recorded ones carried on along the lanes, and chains of lanes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drive.geometry import arc_length, polyline_heading, remove_duplicates, wrap_angle
+from drive.roadmap import straightest_successor
+from drive.sim.kernels.layout import Paths
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from drive.roadmap import RoadMap
+
+    Floats = NDArray[np.float64]
+
+STEP = 1.0
+EXTENSION = 250.0
+"""Metres of road beyond the recorded end that a path goes on for."""
+DEFAULT_LIMIT = 10.0
+"""m/s on lanes without a limit: the target of nuPlan's reactive agents."""
+OFFSET_DECAY = 15.0
+
+
+@dataclass
+class PathBook:
+    """Collects the paths of one world before they are compiled."""
+
+    points: list[Floats] = field(default_factory=list)
+    steps: list[float] = field(default_factory=list)
+    stops: list[NDArray[np.int32]] = field(default_factory=list)
+    left: list[NDArray[np.int32]] = field(default_factory=list)
+    right: list[NDArray[np.int32]] = field(default_factory=list)
+
+    def add(self, roadmap: RoadMap, line: Floats, default_limit: float) -> int:
+        """Add a path along a polyline `(N, 2)` of the rear axle; returns its number."""
+        points, step = path_samples(roadmap, line, default_limit)
+        self.points.append(points)
+        self.steps.append(step)
+        self.stops.append(stop_lines(roadmap, points))
+        none = np.full((len(points), 2), -1, dtype=np.int32)
+        self.left.append(none)
+        self.right.append(none.copy())
+        return len(self.points) - 1
+
+    def compile(self) -> Paths:
+        """Flat arrays of all paths; an empty book gives one path of two samples that nobody drives."""
+        if not self.points:
+            self.points.append(np.array([[0.0, 0, 0, 0, 1], [1, 0, 0, 0, 1]]))
+            self.steps.append(1.0)
+            self.stops.append(np.full(2, -1, dtype=np.int32))
+            self.left.append(np.full((2, 2), -1, dtype=np.int32))
+            self.right.append(np.full((2, 2), -1, dtype=np.int32))
+        counts = [len(p) for p in self.points]
+        start = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
+        following = []
+        for first, stop in zip(start, self.stops, strict=False):
+            rows = np.where(stop >= 0, np.arange(len(stop)), len(stop))
+            later = np.minimum.accumulate(rows[::-1])[::-1]
+            later = np.append(later[1:], len(stop))
+            following.append(np.where(later < len(stop), later + first, -1))
+        # Inside the book a neighbour's sample counts from its path's start, in the arrays it is a row.
+        for side in (*self.left, *self.right):
+            linked = side[:, 0] >= 0
+            side[linked, 1] += start[side[linked, 0]]
+        return Paths(
+            np.ascontiguousarray(np.concatenate(self.points), dtype=np.float32),
+            start,
+            np.asarray(self.steps, dtype=np.float32),
+            np.concatenate(self.stops).astype(np.int32),
+            np.concatenate(following).astype(np.int32),
+            np.concatenate(self.left).astype(np.int32),
+            np.concatenate(self.right).astype(np.int32),
+        )
+
+
+def concatenate_paths(parts: list[Paths]) -> Paths:
+    """Paths of several worlds as one set; the caller shifts path numbers by the returned counts."""
+    if len(parts) == 1:
+        return parts[0]
+    rows = np.cumsum([0] + [len(p.points) for p in parts])
+    paths = np.cumsum([0] + [len(p.step) for p in parts])
+
+    def shifted(side: str) -> NDArray[np.int32]:
+        out: list[NDArray[np.int32]] = []
+        for part, n in zip(parts, paths, strict=False):
+            a = getattr(part, side).copy()
+            a[a[:, 0] >= 0, 0] += n
+            # The sample is a row of the flat arrays.
+            a[a[:, 0] >= 0, 1] += rows[len(out)]
+            out.append(a)
+        return np.concatenate(out).astype(np.int32)
+
+    return Paths(
+        np.concatenate([p.points for p in parts]),
+        np.concatenate([[0]] + [p.start[1:] + r for p, r in zip(parts, rows, strict=False)]).astype(np.int32),
+        np.concatenate([p.step for p in parts]),
+        np.concatenate([p.stop for p in parts]),
+        np.concatenate(
+            [np.where(p.next_stop >= 0, p.next_stop + r, -1) for p, r in zip(parts, rows, strict=False)]
+        ),
+        shifted("left"),
+        shifted("right"),
+    )
+
+
+def map_tree(roadmap: RoadMap) -> tuple[Any, NDArray[np.int32]]:
+    """A k-d tree over the centreline points of the lanes for motor vehicles, and the tree's map rows."""
+    cached: tuple[Any, NDArray[np.int32]] | None = roadmap.__dict__.get("_map_tree")
+    if cached is None:
+        from scipy.spatial import cKDTree
+
+        lane_of_row = np.repeat(np.arange(roadmap.num_lanes), np.diff(roadmap.lane_start))
+        rows = np.flatnonzero(roadmap.kind[lane_of_row] <= 1)
+        # Long straight segments need points in between, or the nearest vertex lies on another lane.
+        nxt = np.minimum(rows + 1, len(roadmap.points) - 1)
+        same = lane_of_row[nxt] == lane_of_row[rows]
+        gap = np.hypot(*(roadmap.points[nxt] - roadmap.points[rows]).T) * same
+        pieces = np.maximum(np.ceil(gap / 2.0).astype(int), 1)
+        owner = np.repeat(np.arange(len(rows)), pieces)
+        part = (np.arange(len(owner)) - np.repeat(np.cumsum(pieces) - pieces, pieces)) / pieces[owner]
+        points = roadmap.points[rows[owner]] + part[:, None] * (
+            roadmap.points[nxt[owner]] - roadmap.points[rows[owner]]
+        )
+        cached = (cKDTree(points), rows[owner].astype(np.int32))
+        roadmap.__dict__["_map_tree"] = cached
+    return cached
+
+
+def match_lanes(roadmap: RoadMap, poses: Floats, neighbours: int = 16) -> tuple[NDArray[np.int32], Floats]:
+    """Nearest lane of each pose `(N, 3)` that runs within 60 degrees of its heading: (lane, distance).
+
+    Lane -1 where none of the nearest centreline points fits.
+    """
+    tree, rows = map_tree(roadmap)
+    k = min(neighbours, len(rows))
+    distance, at = tree.query(poses[:, :2], k=k)
+    distance, at = distance.reshape(len(poses), -1), at.reshape(len(poses), -1)
+    row = rows[at]
+    turn = np.abs(wrap_angle(roadmap.heading[row] - poses[:, 2:3]))
+    distance = np.where(turn < np.pi / 3.0, distance, np.inf)
+    best = np.argmin(distance, axis=1)
+    pick = np.arange(len(poses))
+    lane_of_row = np.searchsorted(roadmap.lane_start, row[pick, best], side="right") - 1
+    gap = distance[pick, best]
+    return np.where(np.isfinite(gap), lane_of_row, -1).astype(np.int32), gap
+
+
+def recorded_line(roadmap: RoadMap, poses: Floats, lane: int) -> Floats:
+    """The polyline `(N, 2)` of a recorded motion `(T, 3)`, carried on along the lanes.
+
+    `lane` is where the motion ends, or -1: then it goes on straight for 30 m.
+    """
+    moved = remove_duplicates(poses[:, :2], 0.5)
+    if len(moved) < 3 or arc_length(moved)[-1] < 3.0:
+        moved = poses[-1:, :2]
+    end = poses[-1]
+    ahead = np.array([np.cos(end[2]), np.sin(end[2])])
+    if lane < 0:
+        return np.concatenate((moved, end[:2] + np.outer(np.linspace(2.0, 30.0, 15), ahead)))
+    chain, length = [lane], float(roadmap.length[lane])
+    while length < EXTENSION + roadmap.length[lane]:
+        nxt = straightest_successor(roadmap, chain[-1])
+        if nxt < 0 or nxt in chain:
+            break
+        chain.append(nxt)
+        length += float(roadmap.length[nxt])
+    line = remove_duplicates(np.concatenate([roadmap.centerline(c) for c in chain]), 1e-3)
+    s = arc_length(line)
+    heading = polyline_heading(line)
+    rel = line - end[:2]
+    k = int(np.argmin(np.einsum("ij,ij->i", rel, rel)))
+    offset = float(np.cos(heading[k]) * -rel[k, 1] + np.sin(heading[k]) * rel[k, 0])
+    beyond = s > s[k] + 3.0
+    decay = offset * np.exp(-(s[beyond] - s[k]) / OFFSET_DECAY)
+    normal = np.stack((-np.sin(heading[beyond]), np.cos(heading[beyond])), axis=-1)
+    tail = line[beyond] + decay[:, None] * normal
+    if len(tail) == 0:
+        tail = end[:2] + np.outer(np.array([2.0, 4.0]), ahead)
+    # A vertex behind the end would fold the path back on itself.
+    tail = tail[(tail - end[:2]) @ ahead > 1.0] if len(moved) else tail
+    return np.concatenate((moved, tail)) if len(tail) else np.concatenate((moved, [end[:2] + 2.0 * ahead]))
+
+
+def path_samples(roadmap: RoadMap, line: Floats, default_limit: float) -> tuple[Floats, float]:
+    """Samples `(N, 5)` in PATH_COLUMNS about a metre apart, and their exact distance."""
+    line = remove_duplicates(line, 1e-3)
+    if len(line) < 2:
+        line = np.concatenate((line, line[-1:] + np.array([[2.0, 0.0]])))
+    s = arc_length(line)
+    n = max(round(s[-1] / STEP), 4)
+    at = np.linspace(0.0, s[-1], n + 1)
+    xy = np.stack((np.interp(at, s, line[:, 0]), np.interp(at, s, line[:, 1])), axis=-1)
+    xy = _smooth(xy, 2)
+    # Smoothing shortens the line a little: make the samples equidistant again.
+    s = arc_length(xy)
+    at = np.linspace(0.0, s[-1], n + 1)
+    xy = np.stack((np.interp(at, s, xy[:, 0]), np.interp(at, s, xy[:, 1])), axis=-1)
+    heading = np.unwrap(polyline_heading(xy))
+    step = float(s[-1] / n)
+    curvature = np.gradient(_smooth(heading[:, None], 2)[:, 0], step)
+    tree, rows = map_tree(roadmap)
+    lane = np.searchsorted(roadmap.lane_start, rows[tree.query(xy)[1]], side="right") - 1
+    limit = roadmap.speed_limit[lane]
+    limit = np.where(np.isfinite(limit), limit, default_limit)
+    return np.column_stack((xy, wrap_angle(heading), curvature, limit)), step
+
+
+def _smooth(values: Floats, half: int) -> Floats:
+    """Moving average over 2 half + 1 samples, shrinking towards the ends, which stay."""
+    n = len(values)
+    total = np.concatenate((np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)))
+    k = np.arange(n)
+    reach = np.minimum(half, np.minimum(k, n - 1 - k))
+    return np.asarray((total[k + reach + 1] - total[k - reach]) / (2 * reach + 1)[:, None])
+
+
+def stop_lines(roadmap: RoadMap, points: Floats) -> NDArray[np.int32]:
+    """Signal per sample of a path, -1 none: the stop lines of the signalled lanes that it drives on.
+
+    A path drives on a lane if the lane's middle lies within 1.5 m of it and runs the same way.
+    """
+    out = np.full(len(points), -1, dtype=np.int32)
+    for lane in np.flatnonzero(roadmap.signal >= 0):
+        rows = roadmap.rows(int(lane))
+        station, xy, heading = roadmap.station[rows], roadmap.points[rows], roadmap.heading[rows]
+        stop = float(roadmap.stop_station[lane])
+        stop = float(station[-1]) if np.isnan(stop) else stop
+        used = True
+        for at in (0.5, 0.9):
+            middle = np.array([np.interp(at * station[-1], station, xy[:, c]) for c in range(2)])
+            rel = points[:, :2] - middle
+            k = int(np.argmin(np.einsum("ij,ij->i", rel, rel)))
+            turn = abs(
+                float(wrap_angle(points[k, 2] - np.interp(at * station[-1], station, np.unwrap(heading))))
+            )
+            used &= bool(np.hypot(*rel[k]) < 1.5 and turn < np.pi / 4.0)
+        if not used:
+            continue
+        inside = np.clip(stop, 0.0, station[-1])
+        line = np.array([np.interp(inside, station, xy[:, c]) for c in range(2)])
+        if stop < 0.0:
+            line = line + stop * np.array([np.cos(heading[0]), np.sin(heading[0])])
+        rel = points[:, :2] - line
+        k = int(np.argmin(np.einsum("ij,ij->i", rel, rel)))
+        if np.hypot(*rel[k]) < 4.0:
+            out[k] = roadmap.signal[lane]
+    return out
+
+
+@dataclass
+class LaneChains:
+    """Chains of lanes for drivers who change lanes: one path per chain, with the chains beside it."""
+
+    roadmap: RoadMap
+    book: PathBook
+    default_limit: float
+    chain_of_lane: dict[int, int] = field(default_factory=dict)
+    lanes: dict[int, list[int]] = field(default_factory=dict)
+
+    def path(self, lane: int) -> int:
+        """The path of the first chain that holds `lane`, made where there is none."""
+        if lane not in self.chain_of_lane:
+            chain = [lane]
+            length = 0.0
+            while length < 2.0 * EXTENSION:
+                nxt = straightest_successor(self.roadmap, chain[-1])
+                if nxt < 0 or nxt in chain:
+                    break
+                chain.append(nxt)
+                length += float(self.roadmap.length[nxt])
+            line = np.concatenate([self.roadmap.centerline(c) for c in chain])
+            number = self.book.add(self.roadmap, line, self.default_limit)
+            self.lanes[number] = chain
+            for c in chain:
+                self.chain_of_lane.setdefault(c, number)
+        return self.chain_of_lane[lane]
+
+    def link(self) -> None:
+        """Fill in the neighbours of all chains, adding the chains that they lead to."""
+        done: set[int] = set()
+        while todo := [n for n in self.lanes if n not in done]:
+            for number in todo:
+                done.add(number)
+                for side, near, allowed in (
+                    ("left", self.roadmap.left_lane, self.roadmap.left_change),
+                    ("right", self.roadmap.right_lane, self.roadmap.right_change),
+                ):
+                    self._link_side(number, side, near, allowed)
+
+    def _link_side(self, number: int, side: str, near: NDArray[Any], allowed: NDArray[Any]) -> None:
+        points = self.book.points[number]
+        lane_at = self._lane_of_samples(number)
+        for lane in self.lanes[number]:
+            if not allowed[lane] or self.roadmap.kind[near[lane]] > 1:
+                continue
+            other = self.path(int(near[lane]))
+            mine = np.flatnonzero(lane_at == lane)
+            rel = points[mine, None, :2] - self.book.points[other][None, :, :2]
+            gap = np.einsum("ijk,ijk->ij", rel, rel)
+            k = np.argmin(gap, axis=1)
+            close = gap[np.arange(len(mine)), k] < 49.0
+            getattr(self.book, side)[number][mine[close]] = np.column_stack(
+                (np.full(close.sum(), other), k[close])
+            )
+
+    def _lane_of_samples(self, number: int) -> NDArray[np.int64]:
+        chain = self.lanes[number]
+        ends = np.cumsum([self.roadmap.length[c] for c in chain])
+        station = self.book.steps[number] * np.arange(len(self.book.points[number]))
+        scale = ends[-1] / max(station[-1], 1e-9)
+        row = np.minimum(np.searchsorted(ends, station * scale), len(chain) - 1)
+        return np.asarray(np.asarray(chain)[row])

@@ -1,0 +1,176 @@
+"""A batch of scenarios compiled to flat arrays, and its stateless step."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drive.errors import ScenarioError, SimulationError
+from drive.sim.kernels.layout import (
+    GONE,
+    PRESENT,
+    Agents,
+    Controller,
+    Motion,
+    Paths,
+    copy_motion,
+    empty_motion,
+)
+from drive.sim.kernels.step import step_kernel
+from drive.sim.traffic.paths import concatenate_paths
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from drive.sim.traffic.compile import Cast
+
+    Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class World:
+    """W scenarios with up to A agents each (padded with absent ones), at one moment.
+
+    `motion` is what a step replaces, the rest is shared by all steps. Deterministic: one world alone
+    and the same world in a batch go through the same arithmetic.
+    """
+
+    dt: float
+    anticipate: bool
+    motion: Motion
+    agents: Agents
+    paths: Paths
+
+    @property
+    def num_worlds(self) -> int:
+        return int(self.motion.x.shape[0])
+
+    @property
+    def num_agents(self) -> int:
+        return int(self.motion.x.shape[1])
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Who is there now, `(W, A)`."""
+        return np.asarray(self.motion.presence == PRESENT)
+
+    def centers(self) -> NDArray[np.float64]:
+        """States `(W, A, 5)` at the box centres in `drive.scenario.TRACK_COLUMNS`; zeros for the absent."""
+        m = self.motion
+        r = self.agents.rear_to_center
+        h = m.heading.astype(np.float64)
+        out = np.stack((m.x + r * np.cos(h), m.y + r * np.sin(h), h, m.vx, m.vy), axis=-1)
+        return np.where(self.present[..., None], out, 0.0)
+
+
+def compile_world(casts: Sequence[Cast], dt: float, anticipate: bool = True) -> World:
+    """Pad and stack the casts of W scenarios; all must share one time step `dt`."""
+    if not casts:
+        raise ScenarioError("a world needs at least one scenario")
+    count = max(len(c.controller) for c in casts)
+    samples = max(c.log.shape[1] for c in casts)
+    lights = max(1, max(c.signals.shape[0] for c in casts))
+    w = len(casts)
+    log = np.zeros((w, count, samples, 6), dtype=np.float32)
+    log_valid = np.zeros((w, count, samples), dtype=np.uint8)
+    signals = np.zeros((w, lights, samples), dtype=np.uint8)
+    driver = np.ones((w, count, 7), dtype=np.float32)
+    flat = {
+        name: np.full((w, count), fill, dtype=np.float32)
+        for name, fill in (
+            ("length", 1.0),
+            ("width", 1.0),
+            ("rear_to_center", 0.0),
+            ("wheelbase", 1.0),
+            ("stop_station", np.nan),
+            ("stop_until", 0.0),
+        )
+    }
+    controller = np.zeros((w, count), dtype=np.uint8)
+    motion = empty_motion(w, count)
+    shift = 0
+    for i, c in enumerate(casts):
+        a, t = c.log.shape[:2]
+        log[i, :a, :t], log_valid[i, :a, :t] = c.log, c.log_valid
+        signals[i, : c.signals.shape[0], : c.signals.shape[1]] = c.signals
+        driver[i, :a], controller[i, :a] = c.driver, c.controller
+        for name, array in flat.items():
+            array[i, :a] = getattr(c, name)
+        first = c.log[:, 0]
+        there = c.log_valid[:, 0] == 1
+        m = motion
+        m.presence[i, :a] = there
+        for k, name in enumerate(("x", "y", "heading", "speed", "vx", "vy")):
+            getattr(m, name)[i, :a] = np.where(there, first[:, k], 0.0)
+        m.path[i, :a] = np.where(c.path >= 0, c.path + shift, -1)
+        m.station[i, :a], m.offset[i, :a] = c.station, c.offset
+        m.steering[i, :a] = c.steering
+        shift += len(c.paths.step)
+    agents = Agents(
+        controller=controller, log=log, log_valid=log_valid, driver=driver, signals=signals, **flat
+    )
+    return World(dt, anticipate, motion, agents, concatenate_paths([c.paths for c in casts]))
+
+
+def step(
+    world: World,
+    control: Floats | None = None,
+    pose: Floats | None = None,
+    steps: int = 1,
+    out: World | None = None,
+    threads: int = 1,
+) -> World:
+    """The world `steps` steps later; `world` itself is left as it was unless it is `out`.
+
+    `control (W, A, 2)`: acceleration in m/s^2 and steering rate in rad/s of agents under CONTROL;
+    `pose (W, A, 5)`: rear-axle x, y, heading, speed and yaw rate after the step of agents under
+    TRAJECTORY. With `out` its arrays are written over, so that a loop allocates nothing.
+
+    Raises SimulationError on arrays of the wrong shape or with values that are not finite.
+    """
+    shape = (world.num_worlds, world.num_agents)
+    motion = (
+        copy_motion(world.motion, out.motion if out is not None else None)
+        if out is not world
+        else world.motion
+    )
+    ctl = _checked(control, (*shape, 2), "control")
+    target = _checked(pose, (*shape, 5), "pose")
+    scratch = np.empty((*shape, 4), dtype=np.float32)
+    arguments = (
+        motion,
+        world.agents,
+        world.paths,
+        ctl,
+        target,
+        scratch,
+        np.float32(world.dt),
+        steps,
+        world.anticipate,
+    )
+    if threads <= 1 or shape[0] < 2 * threads:
+        step_kernel(*arguments, 0, shape[0])
+    else:
+        bounds = np.linspace(0, shape[0], threads + 1).astype(int)
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(lambda k: step_kernel(*arguments, bounds[k], bounds[k + 1]), range(threads)))
+    return replace(world, motion=motion)
+
+
+def _checked(values: Floats | None, shape: tuple[int, ...], name: str) -> NDArray[np.float32]:
+    if values is None:
+        return np.zeros(shape, dtype=np.float32)
+    a = np.ascontiguousarray(values, dtype=np.float32)
+    if a.shape != shape:
+        raise SimulationError(f"{name} must have the shape {shape}, got {a.shape}")
+    if not np.isfinite(a).all():
+        raise SimulationError(f"{name} holds values that are not finite")
+    return a
+
+
+__all__ = ["GONE", "PRESENT", "Controller", "World", "compile_world", "step"]
