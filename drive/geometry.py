@@ -23,11 +23,12 @@ _PROJECTION_BLOCK = 250_000  # point-segment pairs at a time: the arrays stay in
 
 
 def wrap_angle(angle: ArrayLike) -> Floats:
-    """Wrap angles to (-pi, pi]; any shape, radians."""
+    """Wrap angles to (-pi, pi]; any shape, radians. Angles in that range are kept to the last bit."""
     a = np.asarray(angle, dtype=np.float64)
     wrapped = -((-a + np.pi) % (2.0 * np.pi) - np.pi)
     # The remainder may round up to a whole turn, which would give -pi.
-    return np.where(wrapped <= -np.pi, np.pi, wrapped)
+    wrapped = np.where(wrapped <= -np.pi, np.pi, wrapped)
+    return np.where((a > -np.pi) & (a <= np.pi), a, wrapped)
 
 
 def unwrap_angle(angle: ArrayLike) -> Floats:

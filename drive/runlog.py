@@ -77,7 +77,7 @@ class RunLog:
     plan_latency: Floats
     plan_start: NDArray[np.int32]
     plan_times: Floats
-    plan_states: Floats
+    plan_states: NDArray[np.float32]
     expert: Floats
     route_line: Floats
     route_lanes: NDArray[np.int32]
@@ -101,7 +101,7 @@ class RunLog:
     def expert_source(self) -> str:
         return str(self.header["scenario"].get("expert_source") or "")
 
-    def plan_states_of(self, call: int) -> Floats:
+    def plan_states_of(self, call: int) -> NDArray[np.float32]:
         """States `(T, 7)` of the plan made at planner call `call`."""
         return self.plan_states[self.plan_start[call] : self.plan_start[call + 1]]
 

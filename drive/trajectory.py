@@ -46,6 +46,11 @@ class Trajectory:
         return float(self.times[-1] - self.times[0])
 
     @classmethod
+    def uniform(cls, start: float, dt: float, states: NDArray[np.float64]) -> Trajectory:
+        """States `(T, S)` every `dt` seconds from the time `start` on."""
+        return cls(np.asarray(start + dt * np.arange(len(states)), dtype=np.float64), states)
+
+    @classmethod
     def from_poses(cls, times: ArrayLike, poses: ArrayLike, speed: ArrayLike | None = None) -> Trajectory:
         """Fill in speed, acceleration and yaw rate of `poses (T, 3)` by finite differences.
 

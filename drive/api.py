@@ -1,0 +1,120 @@
+"""The toolkit from Python: `drive.run`, `drive.bench` and `drive.load_scenario`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drive import registry
+from drive.cli._load import load
+
+if TYPE_CHECKING:
+    from drive.planner import Planner
+    from drive.runlog import RunLog
+    from drive.scenario import Scenario
+
+
+def load_scenario(ref: str | Path) -> Scenario:
+    """The scenario that `ref` names: `gen/cut_in/17`, a file, `file#scenario` or `file#scenario@track`.
+
+    Raises `InputError`, or one of its kinds, saying what is wrong with it.
+    """
+    scenario: Scenario = load("drive.datasets.source:load")(str(ref))
+    return scenario
+
+
+def run(
+    planner: str | Planner,
+    scenario: str | Path | Scenario,
+    *,
+    traffic: str = "idm",
+    seed: int = 0,
+    settings: Mapping[str, object] | None = None,
+    scores: Sequence[str] = ("nuplan_cls",),
+    realtime: bool = False,
+    watchdog: float | None = 60.0,
+) -> RunLog:
+    """Drive one scenario with one planner; the log holds the scores in its header.
+
+    The run is the one that a benchmark with that `seed` makes. `settings` are those of a planner given
+    by its name. A planner that fails ends the run early, and `header["failure"]` says why.
+    """
+    name, config = None, {}
+    if isinstance(planner, str):
+        name = None if ":" in planner else planner
+        planner = registry.load_planner(planner, settings)
+    elif settings:
+        raise TypeError("settings are for planners given by name; configure the object instead")
+    config = load("drive.eval.bench.planners:plain")(registry.configuration(planner))
+    if isinstance(scenario, str | Path):
+        scenario = load_scenario(scenario)
+    log: RunLog = load("drive.sim.loop:simulate")(
+        scenario,
+        planner,
+        traffic=traffic,
+        seed=load("drive.eval.bench.harness:run_seed")(seed, scenario.id),
+        planner_name=name,
+        planner_config=config,
+        realtime=realtime,
+        watchdog=watchdog,
+    )
+    return evaluated(log, scores)
+
+
+def evaluated(log: RunLog, scores: Sequence[str] = ("nuplan_cls",)) -> RunLog:
+    """The log with scores in its header and the metrics' series beside its own."""
+    header: dict[str, Any] = dict(log.header.get("scores") or {})
+    series: dict[str, Any] = {}
+    for name in scores:
+        evaluation = registry.load("drive.metrics", name).evaluate(log)
+        header[name] = evaluation.to_header()
+        series = {**evaluation.series, **series}
+    return log.with_header(scores=header).with_series(**series)
+
+
+def bench(
+    planners: Sequence[str | Planner] = (),
+    *,
+    suite: str | Path | None = None,
+    scenarios: Sequence[str | Path | Scenario] = (),
+    filter: str | None = None,
+    settings: Mapping[str, Mapping[str, object]] | None = None,
+    traffic: str = "idm",
+    scores: Sequence[str] = ("nuplan_cls",),
+    seed: int = 0,
+    jobs: int | None = None,
+    realtime: bool = False,
+    ego: str | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    report: bool = True,
+    watchdog: float = 60.0,
+) -> Any:
+    """Drive planners through a suite or through scenarios; returns `drive.eval.bench.Results`.
+
+    No planners means all that can run here, neither suite nor scenarios the suite "mini", no `out` a
+    temporary folder, no `jobs` one process a core. `settings` are by planner: `{"idm": {"headway": 1.2}}`.
+    A planner may be an object: one that can be pickled drives in worker processes, any other in this one.
+    In a script that defines such a planner, call this under `if __name__ == "__main__":`.
+    """
+    options = load("drive.eval.bench.harness:Options")(
+        planners=[planners] if isinstance(planners, str) else planners,
+        settings=settings or {},
+        suite=suite,
+        scenarios=[scenarios] if isinstance(scenarios, str | Path) else scenarios,
+        filter=filter,
+        traffic=traffic,
+        scores=scores,
+        jobs=jobs,
+        seed=seed,
+        realtime=realtime,
+        ego=ego,
+        out=out,
+        resume=resume,
+        force=force,
+        report=report,
+        watchdog=watchdog,
+    )
+    return load("drive.eval.bench.harness:run_bench")(options)

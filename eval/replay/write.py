@@ -1,0 +1,100 @@
+"""`write_replay`: run logs in, one page out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drive.errors import InputError
+from drive.eval.replay.mapdata import pack_map
+from drive.eval.replay.pack import Packer
+from drive.eval.replay.page import asset, build_page, script_of, write_whole
+from drive.eval.replay.rundata import pack_run, seen_box
+from drive.runlog import SUFFIX, RunLog
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MARGIN = 150.0
+"""Metres of map kept around what the ego, its expert and its logged self saw."""
+MAX_RUNS = 48
+SCRIPTS = ("decode.js", "scene.js", "draw.js", "charts.js", "panels.js", "app.js")
+
+
+def write_replay(
+    runs: RunLog | str | Path | Sequence[RunLog | str | Path], output: str | Path, *, compress: bool = True
+) -> Path:
+    """Write one self-contained page that replays the runs; returns its path.
+
+    Runs of one scenario share the map and are drawn side by side. Equal inputs give equal bytes.
+    `compress=False` is for browsers that cannot inflate (older than 2023). Raises InputError for no
+    run or more than `MAX_RUNS`, RunLogError for a file that is none.
+    """
+    listed = [runs] if isinstance(runs, RunLog | str | Path) else list(runs)
+    if not listed:
+        raise InputError("a replay needs at least one run")
+    if len(listed) > MAX_RUNS:
+        raise InputError(
+            f"{len(listed)} runs are too many for one page (at most {MAX_RUNS}); choose some with --filter"
+        )
+    logs = [run if isinstance(run, RunLog) else RunLog.load(run) for run in listed]
+    data = page_data(logs, compress)
+    title = " · ".join(dict.fromkeys(str(run["scenario"].get("id", "run")) for run in data["runs"]))
+    planners = ", ".join(dict.fromkeys(str(run["planner"].get("name", "?")) for run in data["runs"]))
+    package = "drive.eval.replay"
+    page = build_page(
+        f"{title[:120]} - {planners[:80]}",
+        asset(package, "page.html"),
+        asset(package, "page.css"),
+        script_of(package, SCRIPTS),
+        data,
+    )
+    return write_whole(Path(output), page)
+
+
+def page_data(logs: Sequence[RunLog], compress: bool = True) -> dict[str, Any]:
+    """What the page's script reads: runs, maps and the packed arrays."""
+    packer = Packer()
+    scenes: dict[str, list[int]] = {}
+    for i, run in enumerate(logs):
+        scenes.setdefault(_scene_key(run), []).append(i)
+    maps: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = [{} for _ in logs]
+    for scene, members in enumerate(scenes.values()):
+        boxes = np.asarray([seen_box(logs[i], MARGIN) for i in members])
+        box = (*boxes[:, :2].min(0).tolist(), *boxes[:, 2:].max(0).tolist())
+        # The page draws in single precision: it stays exact near the middle of what is seen.
+        offset = np.rint(0.5 * (np.asarray(box[:2]) + np.asarray(box[2:])))
+        roadmap = logs[members[0]].roadmap
+        if roadmap is not None:
+            maps.append(pack_map(packer, f"map{len(maps)}", roadmap, box, offset))
+        for i in members:
+            entries[i] = pack_run(packer, f"run{i}", logs[i], offset)
+            entries[i].update(
+                scene=scene, map=None if roadmap is None else len(maps) - 1, offset=offset.tolist()
+            )
+    return {"schema": "drive-replay/1", "runs": entries, "maps": maps, **packer.finish(compress)}
+
+
+def find_runs(place: str | Path, containing: str = "") -> list[Path]:
+    """Run logs in a file or, at any depth, in a folder, sorted by name; `containing` is a part of the name.
+
+    Raises InputError where there is none.
+    """
+    path = Path(place)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    found = [path] if path.is_file() else sorted(path.rglob(f"*{SUFFIX}"))
+    found = [p for p in found if containing in (p.name if p == path else p.relative_to(path).as_posix())]
+    if not found:
+        about = f" with '{containing}' in its name" if containing else ""
+        raise InputError(f"{path} holds no run log (*{SUFFIX}){about}")
+    return found
+
+
+def _scene_key(run: RunLog) -> str:
+    about = run.header.get("scenario") or {}
+    roadmap = "" if run.roadmap is None else run.roadmap.content_hash
+    return f"{about.get('id')}|{about.get('hash')}|{roadmap}"
