@@ -56,4 +56,4 @@ class _ConstantSession:
         states[:, YAW_RATE] = rate
         states[:, STEERING] = ego[STEERING] if self.config.turning else 0.0
         states[0] = ego[:STATE_SIZE]
-        return Plan(Trajectory(observation.time + t, states))
+        return Plan(Trajectory.uniform(observation.time, self.dt, states))

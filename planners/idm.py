@@ -93,7 +93,7 @@ class _IDMSession:
         gap = float(figures[1])
         extra = {"gap": gap, "lead_speed": float(figures[2])} if figures[3] >= 0 else {}
         return Plan(
-            Trajectory(observation.time + dt * np.arange(len(rows)), states),
+            Trajectory.uniform(observation.time, dt, states),
             figures={"offset": float(figures[0]), **extra},
         )
 
@@ -122,4 +122,4 @@ def _boxes(observation: Observation, vehicle: VehicleParams) -> tuple[NDArray[np
     speed[0, 1:] = agents[:, 3] * np.cos(agents[:, 2]) + agents[:, 4] * np.sin(agents[:, 2])
     length[0, 1:], width[0, 1:], rear[0, 1:] = observation.agent_size[:, 0], observation.agent_size[:, 1], 0.0
     presence[0, 1:] = observation.agent_valid
-    return x, y, heading, speed, presence, length, width, rear
+    return x, y, heading, speed, presence, length, width, rear, np.zeros((1, n, 4), dtype=np.float32)

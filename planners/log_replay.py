@@ -57,4 +57,4 @@ class _LogSession:
     def plan(self, observation: Observation) -> Plan:
         k = observation.step
         states = self.states[k : k + self.rows]
-        return Plan(Trajectory(observation.time + self.dt * np.arange(len(states)), states))
+        return Plan(Trajectory.uniform(observation.time, self.dt, states))

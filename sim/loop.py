@@ -60,7 +60,7 @@ def simulate(
     scenario that cannot be simulated and SimulationError for a fault of the simulator.
     """
     model = load_traffic(traffic)
-    scenario = ensure_expert(scenario)
+    given, scenario = scenario, ensure_expert(scenario)
     tracks, dt, n = scenario.tracks, scenario.dt, scenario.num_steps
     rows = {scenario.ego: planner, **_driver_rows(scenario, drivers or {})}
     who = {row: Controller.TRAJECTORY for row in rows}
@@ -104,7 +104,7 @@ def simulate(
         failure = {"class": "planner_error", "reason": str(error)}
         samples = sample + 1
     return _run_log(
-        scenario, model, people.controller, record, driven, samples, failure, keep_candidates,
+        scenario, model, people.controller, record, driven, samples, failure, keep_candidates, given.content_hash,
         {
             "planner": {
                 "name": planner_name or planner.spec.name,
@@ -152,6 +152,7 @@ def _run_log(
     samples: int,
     failure: dict[str, str] | None,
     keep_candidates: int,
+    content_hash: str,
     header: dict[str, Any],
 ) -> RunLog:
     tracks = scenario.tracks
@@ -166,7 +167,7 @@ def _run_log(
     logged = np.where(tracks.valid[scenario.ego, :, None], tracks.rear_axle_poses(scenario.ego), np.nan)
     status, reason = ego.statuses() if ego else ([], [])
     start, plan_times, plan_states = (
-        ego.plan_rows() if ego else (np.zeros(1, np.int32), np.zeros(0), np.zeros((0, 7)))
+        ego.plan_rows() if ego else (np.zeros(1, np.int32), np.zeros(0), np.zeros((0, 7), np.float32))
     )
     cand_start, cand_poses, cand_score = (
         ego.candidate_rows(keep_candidates)
@@ -188,7 +189,7 @@ def _run_log(
             "scenario": {
                 "id": scenario.id,
                 "family": scenario.family,
-                "hash": scenario.content_hash,
+                "hash": content_hash,
                 "dt": scenario.dt,
                 "duration": scenario.duration,
                 "origin": list(scenario.origin),

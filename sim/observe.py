@@ -127,12 +127,13 @@ def batch_observations(observations: list[Observation]) -> ObservationBatch:
         "agents", "agent_history", "agent_history_valid", "agent_size", "agent_kind", "agent_id",
         "agent_valid", "existence", "covariance",
     )  # fmt: skip
+    agents: dict[str, Any] = {name: stack(name, count) for name in per_agent}
     return ObservationBatch(
         time=np.array([o.time for o in observations]),
         step=np.array([o.step for o in observations], dtype=np.int64),
         ego=stack("ego"),
         ego_history=stack("ego_history"),
-        **{name: stack(name, count) for name in per_agent},
+        **agents,
         occlusion_edges=stack("occlusion_edges", edges),
         signals=stack("signals", lights),
         route_progress=stack("route_progress"),

@@ -141,7 +141,7 @@ def step(
     )
     ctl = _checked(control, (*shape, 2), "control")
     target = _checked(pose, (*shape, 5), "pose")
-    scratch = np.empty((*shape, 4), dtype=np.float32)
+    scratch, boxes = (np.empty((*shape, n), dtype=np.float32) for n in (2, 4))
     arguments = (
         motion,
         world.agents,
@@ -149,6 +149,7 @@ def step(
         ctl,
         target,
         scratch,
+        boxes,
         np.float32(world.dt),
         steps,
         world.anticipate,

@@ -10,6 +10,7 @@ from drive.sim.kernels.scalar import HALF, ONE, TWO, ZERO, F, wrap
 
 RED, YELLOW = 3, 2
 ANTICIPATION = F(1.0)  # s: who will be in my way so soon is already followed
+MAX_SIDE = F(40.0)  # m beside the path from which on nobody can reach into it within the anticipation
 CORRIDOR_MARGIN = F(0.15)  # m beside the car on either side
 MAX_LATERAL_ACCELERATION = F(2.0)  # m/s^2 that a driver accepts in a bend
 OFFSET_RATE = F(0.9)  # m/s at which a lateral offset is worked off
@@ -62,53 +63,68 @@ def row_at(station, first, last, step):
 
 
 @scalar
+def place_boxes(w, x, y, heading, rear, presence, boxes, count):
+    """Write `boxes (W, A, 4)`: cosine and sine of the heading, and the box centre, of who is present."""
+    for j in range(count):
+        if presence[w, j] == PRESENT:
+            c, s = math.cos(heading[w, j]), math.sin(heading[w, j])
+            boxes[w, j, 0], boxes[w, j, 1] = c, s
+            boxes[w, j, 2], boxes[w, j, 3] = x[w, j] + rear[w, j] * c, y[w, j] + rear[w, j] * s
+
+
+@scalar
 def find_leader(
     w, i, station, first, last, step, points, reach, anticipate,
-    x, y, heading, speed, presence, length, width, rear, count,
+    x, y, heading, speed, presence, length, width, rear, boxes, count,
 ):  # fmt: skip
     """Nearest road user ahead in the corridor that agent `i` would sweep along a path.
 
     Returns (agent or -1, bumper-to-bumper gap in m, its speed along the path). Everyone whose box
     reaches into the corridor counts, also one who will by `ANTICIPATION` s from now where `anticipate`
-    says so. Boxes are projected on the path at their centres.
+    says so. Boxes are projected on the path at their centres, from `boxes` of `place_boxes`.
     """
-    front = station + rear[w, i] + HALF * length[w, i]
+    ahead_of_axle = rear[w, i] + HALF * length[w, i]
+    front = station + ahead_of_axle
     half = HALF * width[w, i] + CORRIDOR_MARGIN
-    cos_i, sin_i = math.cos(heading[w, i]), math.sin(heading[w, i])
+    cos_i, sin_i = boxes[w, i, 0], boxes[w, i, 1]
+    xi, yi, behind = x[w, i], y[w, i], -length[w, i]
     best, best_gap, best_speed = -1, FREE_ROAD, ZERO
     for j in range(count):
         if j == i or presence[w, j] != PRESENT:
             continue
-        cos_j, sin_j = math.cos(heading[w, j]), math.sin(heading[w, j])
-        cx, cy = x[w, j] + rear[w, j] * cos_j, y[w, j] + rear[w, j] * sin_j
-        dx, dy = cx - x[w, i], cy - y[w, i]
-        distance = math.sqrt(dx * dx + dy * dy)
-        if distance - HALF * length[w, j] > reach or dx * cos_i + dy * sin_i < -length[w, i]:
+        cx, cy = boxes[w, j, 2], boxes[w, j, 3]
+        dx, dy = cx - xi, cy - yi
+        # No way along a path is shorter than the straight one: who is farther than the best is not asked.
+        far = min(reach, best_gap + ahead_of_axle + HALF * width[w, j]) + HALF * length[w, j]
+        square = dx * dx + dy * dy
+        if square > far * far or dx * cos_i + dy * sin_i < behind:
             continue
-        s, d, k = project(points, first, last, step, cx, cy, row_at(station + distance, first, last, step))
+        guess = row_at(station + math.sqrt(square), first, last, step)
+        s, d, k = project(points, first, last, step, cx, cy, guess)
+        # Who is beside or behind me is not my leader, even if our corridors touch.
+        if s <= station + rear[w, i] or abs(d) > MAX_SIDE:
+            continue
         turn = wrap(heading[w, j] - points[k, 2])
-        c, n = abs(math.cos(turn)), abs(math.sin(turn))
+        ct, st = math.cos(turn), math.sin(turn)
+        c, n = abs(ct), abs(st)
         along = HALF * (length[w, j] * c + width[w, j] * n)
         across = HALF * (length[w, j] * n + width[w, j] * c)
-        # Who is beside or behind me is not my leader, even if our corridors touch.
-        if s <= station + rear[w, i]:
-            continue
         near = abs(d) < half + across
         if not near and anticipate and abs(speed[w, j]) > HALF:
-            later = d + speed[w, j] * math.sin(turn) * ANTICIPATION
+            later = d + speed[w, j] * st * ANTICIPATION
             near = abs(later) < half + across and s > front - ONE
         if not near:
             continue
         gap = s - along - front
         if gap < best_gap:
-            best, best_gap, best_speed = j, gap, speed[w, j] * math.cos(turn)
+            best, best_gap, best_speed = j, gap, speed[w, j] * ct
     return best, best_gap, best_speed
 
 
 @scalar
 def find_follower(
     w, i, station, first, last, step, points, reach,
-    x, y, heading, speed, presence, length, width, rear, count,
+    x, y, heading, speed, presence, length, width, rear, boxes, count,
 ):  # fmt: skip
     """Nearest road user behind agent `i` on a path that it does not drive on yet.
 
@@ -120,10 +136,9 @@ def find_follower(
     for j in range(count):
         if j == i or presence[w, j] != PRESENT:
             continue
-        cos_j, sin_j = math.cos(heading[w, j]), math.sin(heading[w, j])
-        cx, cy = x[w, j] + rear[w, j] * cos_j, y[w, j] + rear[w, j] * sin_j
+        cx, cy = boxes[w, j, 2], boxes[w, j, 3]
         dx, dy = cx - x[w, i], cy - y[w, i]
-        if math.sqrt(dx * dx + dy * dy) > reach:
+        if dx * dx + dy * dy > reach * reach:
             continue
         s, d, k = project(points, first, last, step, cx, cy, row_at(station, first, last, step))
         if s > station + rear[w, i] or abs(d) > half + HALF * width[w, j]:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 
 from drive.sim.kernels.compile import kernel
-from drive.sim.kernels.follow import STOP_LINE_GAP, bend_speed, find_leader, project, red_light_gap, row_at
+from drive.sim.kernels.follow import (
+    STOP_LINE_GAP,
+    bend_speed,
+    find_leader,
+    place_boxes,
+    project,
+    red_light_gap,
+    row_at,
+)
 from drive.sim.kernels.layout import FREE_ROAD
 from drive.sim.kernels.scalar import HALF, ZERO, F, idm_acceleration
 
@@ -13,7 +21,7 @@ from drive.sim.kernels.scalar import HALF, ZERO, F, idm_acceleration
 @kernel
 def idm_plan_kernel(
     points, step, stop, next_stop, signals, driver, dt, reach,
-    x, y, heading, speed, presence, length, width, rear, out, figures,
+    x, y, heading, speed, presence, length, width, rear, boxes, out, figures,
 ):  # fmt: skip
     """Roll agent 0 out along a path whose leader keeps its speed.
 
@@ -32,26 +40,12 @@ def idm_plan_kernel(
             best, near = cost, k
     s, d, k = project(points, 0, last, step, x[0, 0], y[0, 0], near)
     v = max(speed[0, 0], ZERO)
+    count = x.shape[1]
+    place_boxes(0, x, y, heading, rear, presence, boxes, count)
     lead, gap, lead_speed = find_leader(
-        0,
-        0,
-        s,
-        0,
-        last,
-        step,
-        points,
-        reach,
-        True,
-        x,
-        y,
-        heading,
-        speed,
-        presence,
-        length,
-        width,
-        rear,
-        x.shape[1],
-    )
+        0, 0, s, 0, last, step, points, reach, True,
+        x, y, heading, speed, presence, length, width, rear, boxes, count,
+    )  # fmt: skip
     front = s + rear[0, 0] + HALF * length[0, 0]
     red = red_light_gap(0, 0, s, front, v, 0, last, step, stop, next_stop, signals, reach)
     road_end = F(last) * step - front

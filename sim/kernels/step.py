@@ -12,6 +12,7 @@ from drive.sim.kernels.follow import (
     bend_speed,
     find_follower,
     find_leader,
+    place_boxes,
     project,
     red_light_gap,
     row_at,
@@ -41,7 +42,7 @@ def driver_acceleration(w, i, speed, lead_speed, gap, target, driver):
 
 
 @scalar
-def drive_on_path(w, i, path, station, m, g, p, dt, count, anticipate):
+def drive_on_path(w, i, path, station, m, g, p, boxes, dt, count, anticipate):
     """Acceleration of a driver on a path, and whom it follows (-1 nobody, -2 a stop)."""
     first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
     speed = m.speed[w, i]
@@ -49,7 +50,7 @@ def drive_on_path(w, i, path, station, m, g, p, dt, count, anticipate):
     target = min(bend_speed(p.points, row, last, step, speed), g.driver[w, i, 0])
     lead, gap, lead_speed = find_leader(
         w, i, station, first, last, step, p.points, REACH, anticipate, m.x, m.y, m.heading, m.speed,
-        m.presence, g.length, g.width, g.rear_to_center, count,
+        m.presence, g.length, g.width, g.rear_to_center, boxes, count,
     )  # fmt: skip
     accel = driver_acceleration(w, i, speed, lead_speed, gap, target, g.driver)
     front = station + g.rear_to_center[w, i] + HALF * g.length[w, i]
@@ -72,7 +73,7 @@ def drive_on_path(w, i, path, station, m, g, p, dt, count, anticipate):
 
 
 @scalar
-def consider_change(w, i, side, accel, m, g, p, dt, count, anticipate):
+def consider_change(w, i, side, accel, m, g, p, boxes, dt, count, anticipate):
     """MOBIL: the advantage in m/s^2 of changing to a neighbouring path and its (path, station).
 
     Advantage a' - a + politeness (a'_n - a_n); -inf where there is no lane or the change is not safe.
@@ -86,10 +87,10 @@ def consider_change(w, i, side, accel, m, g, p, dt, count, anticipate):
         return none, -1, ZERO
     f2, l2, st2 = p.start[beside], p.start[beside + 1] - 1, p.step[beside]
     station, _, _ = project(p.points, f2, l2, st2, m.x[w, i], m.y[w, i], sample)
-    own, _ = drive_on_path(w, i, beside, station, m, g, p, dt, count, anticipate)
+    own, _ = drive_on_path(w, i, beside, station, m, g, p, boxes, dt, count, anticipate)
     behind, gap, v = find_follower(
         w, i, station, f2, l2, st2, p.points, REACH, m.x, m.y, m.heading, m.speed, m.presence,
-        g.length, g.width, g.rear_to_center, count,
+        g.length, g.width, g.rear_to_center, boxes, count,
     )  # fmt: skip
     cost = ZERO
     if behind >= 0:
@@ -129,150 +130,181 @@ def overlaps_any(w, i, x, y, heading, m, g, count):
     return False
 
 
-@kernel
-def step_kernel(m, g, p, control, pose, scratch, dt, steps, anticipate, w0, w1):
-    """Advance the worlds `w0..w1` in place by `steps` steps of `dt` seconds.
-
-    `control (W, A, 2)` acceleration and steering rate; `pose (W, A, 5)` rear-axle x, y, heading,
-    speed, yaw rate after the step; `scratch (W, A, 4)`.
-    """
-    count = m.x.shape[1]
-    samples = g.log.shape[2]
-    for w in range(w0, w1):
-        for _ in range(steps):
-            nxt = m.sample[w] + 1
-            # Decide on the state before the step, so that nobody sees another's future.
-            for i in range(count):
-                who = g.controller[w, i]
-                scratch[w, i, 0] = ZERO
-                scratch[w, i, 1] = ZERO
-                if m.presence[w, i] != PRESENT:
-                    continue
-                if who == CONTROL:
-                    scratch[w, i, 0] = control[w, i, 0]
-                    scratch[w, i, 1] = control[w, i, 1]
-                elif who in (IDM, MOBIL) and m.path[w, i] >= 0:
-                    path = m.path[w, i]
-                    accel, lead = drive_on_path(w, i, path, m.station[w, i], m, g, p, dt, count, anticipate)
-                    m.leader[w, i] = lead
-                    if who == MOBIL and m.cooldown[w, i] <= ZERO and m.speed[w, i] > F(2.0):
-                        gl, pl, sl = consider_change(w, i, p.left, accel, m, g, p, dt, count, anticipate)
-                        gr, pr, sr = consider_change(w, i, p.right, accel, m, g, p, dt, count, anticipate)
-                        gain, beside, station = (gl, pl, sl) if gl >= gr else (gr, pr, sr)
-                        if beside >= 0 and gain > CHANGE_THRESHOLD:
-                            f2, l2 = p.start[beside], p.start[beside + 1] - 1
-                            s2, d2, _ = project(
-                                p.points, f2, l2, p.step[beside], m.x[w, i], m.y[w, i],
-                                row_at(station, f2, l2, p.step[beside]),
-                            )  # fmt: skip
-                            m.path[w, i] = beside
-                            m.station[w, i] = s2
-                            m.offset[w, i] = d2
-                            m.cooldown[w, i] = COOLDOWN
-                            path = beside
-                    first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
-                    k0 = row_at(m.station[w, i], first, last, step)
-                    s, d, k = project(p.points, first, last, step, m.x[w, i], m.y[w, i], k0)
-                    m.station[w, i] = s
-                    v = m.speed[w, i]
-                    # The lateral offset is worked off at a bounded rate: a smooth lane change.
-                    slope = ZERO
-                    rate = min(OFFSET_RATE, F(0.25) * abs(v))
-                    if abs(m.offset[w, i]) > ZERO and v > F(0.1):
-                        move = min(abs(m.offset[w, i]), rate * dt)
-                        slope = -math.copysign(min(rate / v, F(0.3)), m.offset[w, i])
-                        m.offset[w, i] -= math.copysign(move, m.offset[w, i])
-                        if m.offset[w, i] == ZERO:
-                            slope = ZERO
-                    error = wrap(m.heading[w, i] - p.points[k, 2] - math.atan(slope))
-                    scratch[w, i, 0] = accel
-                    scratch[w, i, 1] = steer(
-                        p.points[k, 3], d - m.offset[w, i], error, v, m.steering[w, i], g.wheelbase[w, i], dt
-                    )
-            for i in range(count):
-                who = g.controller[w, i]
-                if who == LOG:
-                    here = nxt < samples and g.log_valid[w, i, min(nxt, samples - 1)] == 1
-                    if here:
-                        row = g.log[w, i, nxt]
-                        if m.presence[w, i] == PRESENT:
-                            m.acceleration[w, i] = (row[3] - m.speed[w, i]) / dt
-                            m.yaw_rate[w, i] = wrap(row[2] - m.heading[w, i]) / dt
-                        m.x[w, i], m.y[w, i], m.heading[w, i], m.speed[w, i] = row[0], row[1], row[2], row[3]
-                        m.vx[w, i], m.vy[w, i] = row[4], row[5]
-                        m.presence[w, i] = PRESENT
-                    else:
-                        m.presence[w, i] = ABSENT
-                elif who == TRAJECTORY:
-                    if m.presence[w, i] == PRESENT:
-                        v = pose[w, i, 3]
-                        m.acceleration[w, i] = (v - m.speed[w, i]) / dt
-                        m.x[w, i], m.y[w, i], m.heading[w, i] = pose[w, i, 0], pose[w, i, 1], pose[w, i, 2]
-                        m.speed[w, i], m.yaw_rate[w, i] = v, pose[w, i, 4]
-                        m.vx[w, i], m.vy[w, i] = v * math.cos(pose[w, i, 2]), v * math.sin(pose[w, i, 2])
-                elif m.presence[w, i] == PRESENT:
-                    a, rate = scratch[w, i, 0], scratch[w, i, 1]
-                    v = m.speed[w, i]
-                    if who != CONTROL:
-                        a = max(a, -v / dt)  # traffic never rolls backwards
-                    nx, ny, nh, nv, ns, yr = bicycle_step(
-                        m.x[w, i], m.y[w, i], m.heading[w, i], v, m.steering[w, i], a, rate,
-                        g.wheelbase[w, i], MAX_STEERING, dt,
-                    )  # fmt: skip
-                    m.x[w, i], m.y[w, i], m.heading[w, i] = nx, ny, wrap(nh)
-                    m.speed[w, i], m.steering[w, i], m.yaw_rate[w, i] = nv, ns, yr
-                    m.acceleration[w, i] = a
-                    m.vx[w, i], m.vy[w, i] = nv * math.cos(nh), nv * math.sin(nh)
-                    m.cooldown[w, i] = max(m.cooldown[w, i] - dt, ZERO)
-                    path = m.path[w, i]
-                    if path >= 0 and who != CONTROL:
-                        m.station[w, i] += v * dt
-                        first, last = p.start[path], p.start[path + 1] - 1
-                        if m.station[w, i] > F(last - first) * p.step[path]:
-                            m.presence[w, i] = GONE
-                elif m.presence[w, i] == ABSENT and nxt < samples and g.log_valid[w, i, nxt] == 1:
-                    row = g.log[w, i, nxt]
-                    if (who == CONTROL) or not overlaps_any(w, i, row[0], row[1], row[2], m, g, count):
-                        m.x[w, i], m.y[w, i], m.heading[w, i], m.speed[w, i] = row[0], row[1], row[2], row[3]
-                        m.vx[w, i], m.vy[w, i] = row[4], row[5]
-                        m.presence[w, i] = PRESENT
-                        path = m.path[w, i]
-                        if path >= 0:
-                            first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
-                            near, best = first, FREE_ROAD * FREE_ROAD
-                            for k in range(first, last + 1):
-                                dx, dy = row[0] - p.points[k, 0], row[1] - p.points[k, 1]
-                                if dx * dx + dy * dy < best:
-                                    best, near = dx * dx + dy * dy, k
-                            s, d, _ = project(p.points, first, last, step, row[0], row[1], near)
-                            m.station[w, i], m.offset[w, i] = s, d
-            m.sample[w] = nxt
-        collide(w, m, g, count)
+@scalar
+def change_lane(w, i, accel, m, g, p, boxes, dt, count, anticipate):
+    """Let a MOBIL driver take the better neighbouring path, if one is worth it."""
+    gain, beside, station = consider_change(
+        w, i, p.left, accel, m, g, p, boxes, dt, count, anticipate
+    )  # fmt: skip
+    right, path, at = consider_change(
+        w, i, p.right, accel, m, g, p, boxes, dt, count, anticipate
+    )  # fmt: skip
+    if right > gain:
+        gain, beside, station = right, path, at
+    if beside < 0 or gain <= CHANGE_THRESHOLD:
+        return
+    first, last, step = p.start[beside], p.start[beside + 1] - 1, p.step[beside]
+    s, d, _ = project(p.points, first, last, step, m.x[w, i], m.y[w, i], row_at(station, first, last, step))
+    m.path[w, i], m.station[w, i], m.offset[w, i] = beside, s, d
+    m.cooldown[w, i] = COOLDOWN
 
 
 @scalar
-def collide(w, m, g, count):
+def follow_path(w, i, m, g, p, dt):
+    """Steering rate along the agent's path; its lateral offset is worked off at a bounded rate."""
+    path = m.path[w, i]
+    first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
+    guess = row_at(m.station[w, i], first, last, step)
+    s, d, k = project(p.points, first, last, step, m.x[w, i], m.y[w, i], guess)
+    m.station[w, i] = s
+    v, offset, slope = m.speed[w, i], m.offset[w, i], ZERO
+    if offset != ZERO and v > F(0.1):
+        rate = min(OFFSET_RATE, F(0.25) * v)
+        left = abs(offset) - rate * dt
+        if left > ZERO:
+            slope = -math.copysign(min(rate / v, F(0.3)), offset)
+            offset = math.copysign(left, offset)
+        else:
+            offset = ZERO
+        m.offset[w, i] = offset
+    error = wrap(m.heading[w, i] - p.points[k, 2] - math.atan(slope))
+    return steer(p.points[k, 3], d - offset, error, v, m.steering[w, i], g.wheelbase[w, i], dt)
+
+
+@scalar
+def place(w, i, row, m):
+    """Put an agent where a row of the log says."""
+    m.x[w, i], m.y[w, i], m.heading[w, i], m.speed[w, i] = row[0], row[1], row[2], row[3]
+    m.vx[w, i], m.vy[w, i] = row[4], row[5]
+    m.presence[w, i] = PRESENT
+
+
+@scalar
+def replay(w, i, here, row, m, dt):
+    """A logged agent's next moment; it is absent where the log does not know it."""
+    if not here:
+        m.presence[w, i] = ABSENT
+        return
+    if m.presence[w, i] == PRESENT:
+        m.acceleration[w, i] = (row[3] - m.speed[w, i]) / dt
+        m.yaw_rate[w, i] = wrap(row[2] - m.heading[w, i]) / dt
+    place(w, i, row, m)
+
+
+@scalar
+def obey(w, i, pose, m, dt):
+    """Put an agent at the pose that its driver asks for."""
+    v, h = pose[w, i, 3], pose[w, i, 2]
+    m.acceleration[w, i] = (v - m.speed[w, i]) / dt
+    m.x[w, i], m.y[w, i], m.heading[w, i] = pose[w, i, 0], pose[w, i, 1], h
+    m.speed[w, i], m.yaw_rate[w, i] = v, pose[w, i, 4]
+    m.vx[w, i], m.vy[w, i] = v * math.cos(h), v * math.sin(h)
+
+
+@scalar
+def move(w, i, acceleration, steering_rate, on_path, m, g, p, dt):
+    """Drive a bicycle for one step; traffic never rolls backwards and is gone at its path's end."""
+    v = m.speed[w, i]
+    a = max(acceleration, -v / dt) if on_path else acceleration
+    x, y, h, nv, steering, yaw_rate = bicycle_step(
+        m.x[w, i], m.y[w, i], m.heading[w, i], v, m.steering[w, i], a, steering_rate,
+        g.wheelbase[w, i], MAX_STEERING, dt,
+    )  # fmt: skip
+    m.x[w, i], m.y[w, i], m.heading[w, i] = x, y, wrap(h)
+    m.speed[w, i], m.steering[w, i], m.yaw_rate[w, i], m.acceleration[w, i] = nv, steering, yaw_rate, a
+    m.vx[w, i], m.vy[w, i] = nv * math.cos(h), nv * math.sin(h)
+    m.cooldown[w, i] = max(m.cooldown[w, i] - dt, ZERO)
+    path = m.path[w, i]
+    if on_path and path >= 0:
+        m.station[w, i] += v * dt
+        if m.station[w, i] > F(p.start[path + 1] - 1 - p.start[path]) * p.step[path]:
+            m.presence[w, i] = GONE
+
+
+@scalar
+def appear(w, i, row, m, p):
+    """Enter the scene where the log does, and find one's place on the path."""
+    place(w, i, row, m)
+    path = m.path[w, i]
+    if path < 0:
+        return
+    first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
+    near, best = first, FREE_ROAD * FREE_ROAD
+    for k in range(first, last + 1):
+        dx, dy = row[0] - p.points[k, 0], row[1] - p.points[k, 1]
+        if dx * dx + dy * dy < best:
+            best, near = dx * dx + dy * dy, k
+    s, d, _ = project(p.points, first, last, step, row[0], row[1], near)
+    m.station[w, i], m.offset[w, i] = s, d
+
+
+@kernel
+def step_kernel(m, g, p, control, pose, scratch, boxes, dt, steps, anticipate, w0, w1):
+    """Advance the worlds `w0..w1` in place by `steps` steps of `dt` seconds.
+
+    `control (W, A, 2)` acceleration and steering rate; `pose (W, A, 5)` rear-axle x, y, heading,
+    speed, yaw rate after the step; `scratch (W, A, 2)` and `boxes (W, A, 4)` are overwritten.
+    """
+    count, samples = m.x.shape[1], g.log.shape[2]
+    for w in range(w0, w1):
+        for _ in range(steps):
+            place_boxes(w, m.x, m.y, m.heading, g.rear_to_center, m.presence, boxes, count)
+            # Everyone decides on the state before the step, so that nobody sees another's future.
+            for i in range(count):
+                who = g.controller[w, i]
+                scratch[w, i, 0], scratch[w, i, 1] = ZERO, ZERO
+                if m.presence[w, i] != PRESENT:
+                    continue
+                if who == CONTROL:
+                    scratch[w, i, 0], scratch[w, i, 1] = control[w, i, 0], control[w, i, 1]
+                elif who in (IDM, MOBIL) and m.path[w, i] >= 0:
+                    accel, lead = drive_on_path(
+                        w, i, m.path[w, i], m.station[w, i], m, g, p, boxes, dt, count, anticipate
+                    )  # fmt: skip
+                    m.leader[w, i] = lead
+                    if who == MOBIL and m.cooldown[w, i] <= ZERO and m.speed[w, i] > F(2.0):
+                        change_lane(w, i, accel, m, g, p, boxes, dt, count, anticipate)
+                    scratch[w, i, 0] = accel
+                    scratch[w, i, 1] = follow_path(w, i, m, g, p, dt)
+            sample = m.sample[w] + 1
+            row = min(sample, samples - 1)
+            for i in range(count):
+                who = g.controller[w, i]
+                here = sample < samples and g.log_valid[w, i, row] == 1
+                if who == LOG:
+                    replay(w, i, here, g.log[w, i, row], m, dt)
+                elif m.presence[w, i] == PRESENT:
+                    if who == TRAJECTORY:
+                        obey(w, i, pose, m, dt)
+                    else:
+                        move(w, i, scratch[w, i, 0], scratch[w, i, 1], who != CONTROL, m, g, p, dt)
+                elif m.presence[w, i] == ABSENT and who != TRAJECTORY and here:
+                    spot = g.log[w, i, row]
+                    if not overlaps_any(w, i, spot[0], spot[1], spot[2], m, g, count):
+                        appear(w, i, spot, m, p)
+            m.sample[w] = sample
+        place_boxes(w, m.x, m.y, m.heading, g.rear_to_center, m.presence, boxes, count)
+        collide(w, m, g, boxes, count)
+
+
+@scalar
+def collide(w, m, g, boxes, count):
     """Mark everyone whose box overlaps another's."""
     for i in range(count):
         m.collided[w, i] = 0
     for i in range(count):
         if m.presence[w, i] != PRESENT:
             continue
-        ci, si = math.cos(m.heading[w, i]), math.sin(m.heading[w, i])
-        xi, yi = m.x[w, i] + g.rear_to_center[w, i] * ci, m.y[w, i] + g.rear_to_center[w, i] * si
         hl, hw = HALF * g.length[w, i], HALF * g.width[w, i]
         for j in range(i + 1, count):
-            if m.presence[w, j] != PRESENT:
-                continue
+            dx, dy = boxes[w, j, 2] - boxes[w, i, 2], boxes[w, j, 3] - boxes[w, i, 3]
             reach = hl + hw + HALF * (g.length[w, j] + g.width[w, j])
-            rx, ry = m.x[w, j] - xi, m.y[w, j] - yi
-            if abs(rx) > reach + g.length[w, j] or abs(ry) > reach + g.length[w, j]:
+            if m.presence[w, j] != PRESENT or dx * dx + dy * dy > reach * reach:
                 continue
-            cj, sj = math.cos(m.heading[w, j]), math.sin(m.heading[w, j])
-            dx, dy = rx + g.rear_to_center[w, j] * cj, ry + g.rear_to_center[w, j] * sj
-            if (
-                boxes_apart(dx, dy, ci, si, hl, hw, cj, sj, HALF * g.length[w, j], HALF * g.width[w, j])
-                <= ZERO
-            ):
+            apart = boxes_apart(
+                dx, dy, boxes[w, i, 0], boxes[w, i, 1], hl, hw,
+                boxes[w, j, 0], boxes[w, j, 1], HALF * g.length[w, j], HALF * g.width[w, j],
+            )  # fmt: skip
+            if apart <= ZERO:
                 m.collided[w, i] = 1
                 m.collided[w, j] = 1

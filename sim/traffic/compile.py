@@ -68,7 +68,7 @@ def cast(scenario: Scenario, traffic: TrafficModel, overrides: dict[int, Control
     )
 
     controller = np.zeros(a, dtype=np.uint8)
-    seen = valid.any(1)
+    seen = np.asarray(valid.any(1))
     first = np.where(seen, np.argmax(valid, axis=1), 0)
     last = np.where(seen, t - 1 - np.argmax(valid[:, ::-1], axis=1), 0)
     row = np.arange(a)
@@ -202,12 +202,12 @@ def _lane_offset(scenario: Scenario, poses: Floats, lane: NDArray[np.int32]) -> 
     row = _nearest_rows(scenario, poses, lane)
     h = scenario.roadmap.heading[row]
     rel = poses[:, :2] - scenario.roadmap.points[row]
-    return np.abs(np.cos(h) * rel[:, 1] - np.sin(h) * rel[:, 0])
+    return np.asarray(np.abs(np.cos(h) * rel[:, 1] - np.sin(h) * rel[:, 0]))
 
 
 def _half_width(scenario: Scenario, poses: Floats, lane: NDArray[np.int32]) -> Floats:
     row = _nearest_rows(scenario, poses, lane)
-    return 0.5 * np.hypot(*(scenario.roadmap.left[row] - scenario.roadmap.right[row]).T)
+    return np.asarray(0.5 * np.hypot(*(scenario.roadmap.left[row] - scenario.roadmap.right[row]).T))
 
 
 def _meant_stop(

@@ -1,0 +1,137 @@
+"""The ego's smoothed accelerations, jerks and yaw signals, and the statistics of a series.
+
+Source: nuplan-devkit `planning/metrics/utils/state_extractors.py`, `common/actor_state/dynamic_car_state.py`.
+The filter is Savitzky and Golay (1964), with a polynomial through the first and the last window at the ends,
+as SciPy's `savgol_filter(mode="interp")` has it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drive.eval.metrics.base import finite
+from drive.eval.metrics.nuplan import constants as c
+from drive.vehicle import ACCELERATION, HEADING, SPEED, YAW_RATE
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    from drive.runlog import RunLog
+
+    Floats = NDArray[np.float64]
+
+TWO_PI = 2.0 * math.pi
+
+
+@lru_cache(maxsize=64)
+def _coefficients(window: int, order: int, deriv: int) -> tuple[Floats, Floats, Floats]:
+    """Weights of the inner samples `(window,)` and of the first and last `window // 2`, at unit spacing."""
+    x = np.arange(window) - 0.5 * (window - 1)
+    fit = np.linalg.pinv(np.vander(x, order + 1, increasing=True))
+    half = window // 2
+    derived = np.zeros((window, order + 1))
+    for power in range(deriv, order + 1):
+        derived[:, power] = math.perm(power, deriv) * x ** (power - deriv)
+    ends = derived @ fit
+    return math.factorial(deriv) * fit[deriv], ends[:half], ends[window - half :]
+
+
+def savgol(values: ArrayLike, window: int, order: int, deriv: int = 0, dt: float = 1.0) -> Floats:
+    """Smooth `values (N,)`, or take their derivative of order `deriv` at spacing `dt` seconds.
+
+    A series shorter than the window shrinks it, as in the devkit; one that is too short for the order
+    lowers the order (the devkit raises). An even window's inner outputs lie half a sample late, which the
+    published figures contain. A derivative that the samples cannot give is 0.
+    """
+    y = np.asarray(values, dtype=np.float64)
+    n = len(y)
+    window = min(window, n)
+    order = min(order, window - 1)
+    if n == 0 or order < deriv:
+        return np.zeros(n)
+    inner, first, last = _coefficients(window, order, deriv)
+    half, before = window // 2, (window - 1) // 2
+    out = np.empty(n)
+    out[:half] = first @ y[:window]
+    out[n - half :] = last @ y[n - window :]
+    if n > 2 * half:
+        out[half : n - half] = np.correlate(y, inner, "valid")[half - before :]
+    return out / dt**deriv
+
+
+def unwrap(heading: ArrayLike) -> Floats:
+    """Headings `(N,)` without the jumps of a whole turn."""
+    h = np.asarray(heading, dtype=np.float64)
+    turns = np.concatenate(([0.0], np.cumsum(np.round(np.diff(h) / TWO_PI))))
+    return h - TWO_PI * turns
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dynamics:
+    """Series `(N,)` that the comfort metric bounds, smoothed and rounded as in the devkit."""
+
+    longitudinal_acceleration: Floats
+    lateral_acceleration: Floats
+    jerk: Floats
+    longitudinal_jerk: Floats
+    yaw_rate: Floats
+    yaw_acceleration: Floats
+
+
+def dynamics(run: RunLog, dt: float) -> Dynamics:
+    """The ego's signals as the metrics read them.
+
+    Longitudinal and lateral acceleration are those of the box centre, which the devkit shifts from the rear
+    axle by d (omega^2 + alpha) along the heading (not the rigid body's -d omega^2 ahead and d alpha to the
+    left); the magnitude, and so the jerk, is of the rear axle. A kinematic bicycle reports no lateral
+    acceleration at its rear axle, hence the lateral one is 0 in every simulated run.
+    """
+    a, omega = run.ego[:, ACCELERATION], run.ego[:, YAW_RATE]
+    shift = run.vehicle.rear_axle_to_center * (omega**2 + run.ego_yaw_acceleration)
+    return smooth(a + shift, np.zeros(len(a)), np.abs(a), run.ego[:, HEADING], dt)
+
+
+def smooth(longitudinal: Floats, lateral: Floats, magnitude: Floats, heading: Floats, dt: float) -> Dynamics:
+    """Smooth raw accelerations `(N,)` and headings `(N,)` sampled every `dt` seconds."""
+
+    def acceleration(raw: Floats) -> Floats:
+        return np.round(savgol(raw, *c.ACCELERATION_FILTER), c.DECIMALS)
+
+    def jerk(smoothed: Floats) -> Floats:
+        return np.round(savgol(smoothed, *c.JERK_FILTER, deriv=1, dt=dt), c.DECIMALS)
+
+    lon, h = acceleration(longitudinal), unwrap(heading)
+    return Dynamics(
+        lon,
+        acceleration(lateral),
+        jerk(acceleration(magnitude)),
+        jerk(lon),
+        np.round(savgol(h, *c.YAW_RATE_FILTER, deriv=1, dt=dt), c.DECIMALS),
+        np.round(savgol(h, *c.YAW_ACCELERATION_FILTER, deriv=2, dt=dt), c.DECIMALS),
+    )
+
+
+def centripetal_acceleration(run: RunLog) -> Floats:
+    """Speed times yaw rate `(N,)` in m/s^2, smoothed: the lateral acceleration that a passenger feels."""
+    return savgol(run.ego[:, SPEED] * run.ego[:, YAW_RATE], *c.ACCELERATION_FILTER)
+
+
+def series_statistics(name: str, values: Floats) -> dict[str, float | int | bool | None]:
+    """Largest, smallest, mean and 90th percentile of a series, named as in the devkit.
+
+    The percentile is the closest observation; where two are equally close NumPy 2 takes the even rank,
+    which NumPy before 2 did not.
+    """
+    if len(values) == 0:
+        return {f"{which}_{name}": None for which in ("max", "min", "avg", "p90")}
+    return {
+        f"max_{name}": finite(values.max()),
+        f"min_{name}": finite(values.min()),
+        f"avg_{name}": finite(values.mean()),
+        f"p90_{name}": finite(np.percentile(values, 90, method="closest_observation")),
+    }
