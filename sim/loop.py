@@ -104,7 +104,8 @@ def simulate(
         failure = {"class": "planner_error", "reason": str(error)}
         samples = sample + 1
     return _run_log(
-        scenario, model, people.controller, record, driven, samples, failure, keep_candidates, given.content_hash,
+        scenario, model, people.controller, record, driven, samples, failure, keep_candidates,
+        given.content_hash,
         {
             "planner": {
                 "name": planner_name or planner.spec.name,

@@ -85,8 +85,9 @@ def apply_control(
     """
     if control.kind is not ControlKind.ACCELERATION_STEERING:
         raise PlanError(
-            f"the closed loop drives controls of kind '{ControlKind.ACCELERATION_STEERING}', not '{control.kind}'"
+            f"the loop drives controls of kind '{ControlKind.ACCELERATION_STEERING}', not '{control.kind}'"
         )
     row = min(max(int(elapsed / control.dt + 1e-6), 0), len(control.values) - 1)
     acceleration, steering = control.values[row]
-    return bicycle_step(state, *control_commands(state, float(acceleration), float(steering), vehicle, dt), vehicle, dt)
+    commands = control_commands(state, float(acceleration), float(steering), vehicle, dt)
+    return bicycle_step(state, *commands, vehicle, dt)

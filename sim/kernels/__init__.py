@@ -1,1 +1,20 @@
-"""Kernels: batched primitives in Numba with NumPy references."""
+"""Kernels: batched primitives in Numba, each with a plain NumPy reference beside it.
+
+Rules, each of which was paid for by a measurement:
+
+1. Per-agent mathematics is written once, as `scalar` functions (`compile.py`) on float32 values, and
+   shared by all kernels; kernels are thin loops around it. Arrays that are only read stay unwritten.
+2. Kernels are made by `compile.kernel` alone: no GIL, NumPy's error model, no reference counting,
+   fastmath without "nnan" and "ninf" (with them isnan() finds nothing). A kernel allocates nothing:
+   scratch buffers are arguments.
+3. Every constant is np.float32(..) or np.int32(..): `x * 2` and `math.pi * x` silently become float64.
+4. Scalar functions use math.*, abs, min and max, which also compile for CUDA; NumPy's do not.
+5. Inner loops run over contiguous, padded arrays.
+6. Compiled code is cached per digest of all sources here: an edited helper never meets old machine code.
+7. Threads are chunks of worlds or candidates in a thread pool, never `parallel=True`: results do not
+   depend on the number of threads.
+
+`layout` names the arrays of a batch of worlds; `step` advances it; `follow` holds paths and leaders;
+`idm_plan` serves the IDM planner; `lqr`, `rollout` and `score*` roll candidates out and score them;
+`reference*` are the plain versions.
+"""

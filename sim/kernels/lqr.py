@@ -100,7 +100,7 @@ def speed_factor(count: int, dt: float, compat: str = "fixed", dtype: str = "f")
 
 
 @scalar
-def fit_profiles(poses, b, factor, settings, speed, curvature):  # type: ignore[no-untyped-def]
+def fit_profiles(poses, b, factor, settings, speed, curvature):
     """Speed and curvature `(M,)` of the poses `poses[b] (M + 1, >= 3)`, written into the last two."""
     dt, rate_weight, start_weight = settings[0], settings[13], settings[14]
     pi, two_pi = settings[15], settings[16]
@@ -155,7 +155,7 @@ def fit_profiles(poses, b, factor, settings, speed, curvature):  # type: ignore[
 
 
 @scalar
-def longitudinal_command(speed, target, settings):  # type: ignore[no-untyped-def]
+def longitudinal_command(speed, target, settings):
     """Acceleration in m/s^2: one-step LQR over the horizon, or the stopping controller's P term."""
     if speed <= settings[12] and target <= settings[12]:
         return -settings[11] * (speed - target)
@@ -164,7 +164,7 @@ def longitudinal_command(speed, target, settings):  # type: ignore[no-untyped-de
 
 
 @scalar
-def wrap_to(angle, pi, two_pi):  # type: ignore[no-untyped-def]
+def wrap_to(angle, pi, two_pi):
     """Angle wrapped to (-pi, pi] in the precision of its arguments."""
     a = angle
     while a > pi:
@@ -175,7 +175,7 @@ def wrap_to(angle, pi, two_pi):  # type: ignore[no-untyped-def]
 
 
 @scalar
-def lateral_terms(lateral, heading, zero_input, gain_0, gain_1, gain_2, settings):  # type: ignore[no-untyped-def]
+def lateral_terms(lateral, heading, zero_input, gain_0, gain_1, gain_2, settings):
     """Steering rate in rad/s that minimises the lifted error: -B'Qx / (B'QB + r)."""
     q0, q1, q2, r = settings[7], settings[8], settings[9], settings[10]
     heading = wrap_to(heading, settings[15], settings[16])
@@ -184,7 +184,7 @@ def lateral_terms(lateral, heading, zero_input, gain_0, gain_1, gain_2, settings
 
 
 @scalar
-def steering_command(lateral, heading, steering, speed, acceleration, curvature, step, settings):  # type: ignore[no-untyped-def]
+def steering_command(lateral, heading, steering, speed, acceleration, curvature, step, settings):
     """Steering rate in rad/s from the lateral and heading errors, profile samples from index `step` on."""
     dt, wheelbase = settings[0], settings[1]
     last = curvature.shape[0] - 1
@@ -203,7 +203,7 @@ def steering_command(lateral, heading, steering, speed, acceleration, curvature,
 
 
 @scalar
-def lagged_step(x, y, heading, speed, acceleration, steering, command, rate, settings):  # type: ignore[no-untyped-def]
+def lagged_step(x, y, heading, speed, acceleration, steering, command, rate, settings):
     """One Euler step of the bicycle behind its lags: the seven columns of the next state."""
     dt, wheelbase, limit = settings[0], settings[1], settings[2]
     pushed = acceleration + settings[3] * (command - acceleration)
@@ -217,8 +217,8 @@ def lagged_step(x, y, heading, speed, acceleration, steering, command, rate, set
 
 
 @scalar
-def _pose_at(times, states, at, hint):  # type: ignore[no-untyped-def]
-    """Pose at the time `at`, searching on from segment `hint`; held before the start, prolonged past the end."""
+def _pose_at(times, states, at, hint):
+    """Pose at a time, searching on from segment `hint`; held before the start, prolonged past the end."""
     last = times.shape[0] - 2
     k = hint
     while k < last and times[k + 1] <= at:
@@ -235,7 +235,7 @@ def _pose_at(times, states, at, hint):  # type: ignore[no-untyped-def]
 
 
 @scalar
-def _profile_at(profile, count, position):  # type: ignore[no-untyped-def]
+def _profile_at(profile, count, position):
     """Linear interpolation in `profile[:count]` at a position in samples, held at both ends."""
     p = min(max(position, 0.0), count - 1.0)
     k = min(int(p), count - 2)
@@ -243,7 +243,7 @@ def _profile_at(profile, count, position):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def track_once(times, states, time, state, factor, settings, poses, speed, curvature, window, out):  # type: ignore[no-untyped-def]
+def track_once(times, states, time, state, factor, settings, poses, speed, curvature, window, out):
     """Commands for one vehicle in float64: `out (2,)` acceleration, steering rate.
 
     The plan `times (T,)`, `states (T, >= 3)` is sampled every dt from its start on into `poses

@@ -1,0 +1,296 @@
+"""The way that PDM-Closed follows: lanes on the route, their centreline, and paths beside it.
+
+Source of the search: tuplan_garage, abstract_pdm_planner.py and utils/route_utils.py. Two things are
+ours: where no lane leads on to the next group, the way changes lanes instead of ending; and beyond the
+route's end it goes on along the straightest lanes.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drive.geometry import (
+    arc_length,
+    points_in_polygon,
+    polyline_heading,
+    project_to_polyline,
+    remove_duplicates,
+    resample_polyline,
+    unwrap_angle,
+    wrap_angle,
+)
+from drive.roadmap.model import LaneKind
+from drive.roadmap.route import extend_route, find_route, route_groups, route_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from drive.planners.pdm.config import PDMConfig
+    from drive.roadmap.model import RoadMap
+    from drive.scenario import Route
+
+    Floats = NDArray[np.float64]
+
+HEADING_TOLERANCE = np.pi / 4.0
+BEHIND = 15.0
+"""Metres of road behind the ego that the path should cover."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Way:
+    """The centreline and the paths beside it, compiled.
+
+    `origin (2,)` to which positions are relative; `lines (J, P, 2)` the paths, `station (J, P)` along
+    each; path 0 is sampled evenly and has offset 0 if the configuration begins with 0. `line (P, 2)`,
+    `line_station (P,)`, `heading (P,)` unwrapped, `limit (P,)` in m/s and `half_width (P,)` belong to
+    the centreline. `stops (J, Q)` are stations of stop lines on each path, `signals (Q,)` their signals.
+    """
+
+    origin: Floats
+    line: Floats
+    line_station: Floats
+    heading: Floats
+    limit: Floats
+    half_width: Floats
+    lines: Floats
+    station: Floats
+    stops: Floats
+    signals: NDArray[np.int32]
+    lanes: tuple[int, ...]
+    on_route: tuple[int, ...]
+    truncated: bool
+
+
+def find_way(roadmap: RoadMap, route: Route, ego: Floats, config: PDMConfig) -> Way | None:
+    """The way from the ego's state `(7,)`, or None where there is no lane to follow."""
+    lanes, allowed = find_lanes(roadmap, route, ego, config)
+    if not lanes:
+        return None
+    return compile_way(roadmap, lanes, allowed, ego, config)
+
+
+def find_lanes(
+    roadmap: RoadMap, route: Route, ego: Floats, config: PDMConfig
+) -> tuple[tuple[int, ...], frozenset[int]]:
+    """Lanes to follow and the lanes that count as on the route; without a lane near both are empty."""
+    groups = route.groups or route_groups(roadmap, route.lanes)
+    groups = tuple(dict.fromkeys(int(g) for g in groups))
+    here = roadmap.index.nearest_lane(ego[:2], float(ego[2]))
+    if not groups:
+        if here is None:
+            return (), frozenset()
+        lanes = extend_route(roadmap, (here[0],), config.path_ahead)
+        return lanes, _lanes_of(roadmap, route_groups(roadmap, lanes)) | set(lanes)
+    allowed = _lanes_of(roadmap, groups) | {int(lane) for lane in route.lanes}
+    start = _starting_lane(roadmap, allowed, ego)
+    if start is None and here is not None:
+        # Off the route: drive to it if a lane leads there.
+        back = find_route(roadmap, here[0], allowed, 2000.0)
+        if back is not None:
+            allowed = allowed | set(back)
+            start = here[0]
+    if start is None:
+        start = _nearest_of(roadmap, allowed, ego)
+    if start is None:
+        return (), frozenset()
+    group = int(roadmap.group[start])
+    begin = groups.index(group) if group in groups else 0
+    target = groups[min(begin + config.search_depth, len(groups)) - 1]
+    lanes, reached = _shortest(roadmap, start, target, allowed)
+    if not reached:
+        goals = _lanes_of(roadmap, (target,))
+        change = find_route(roadmap, start, goals)
+        lanes = change if change is not None else lanes
+    return extend_route(roadmap, lanes, config.path_extension), frozenset(allowed | set(lanes))
+
+
+def _lanes_of(roadmap: RoadMap, groups: Sequence[int]) -> frozenset[int]:
+    member = np.isin(roadmap.group, groups) & (roadmap.kind <= LaneKind.CONNECTOR)
+    return frozenset(int(lane) for lane in np.flatnonzero(member))
+
+
+def _starting_lane(roadmap: RoadMap, allowed: frozenset[int], ego: Floats) -> int | None:
+    """Of the allowed lanes that hold the rear axle, the one that points most the ego's way."""
+    best, least = None, HEADING_TOLERANCE * 2.0
+    for lane in roadmap.index.near(float(ego[0]), float(ego[1])):
+        if int(lane) not in allowed or not points_in_polygon(ego[:2], roadmap.polygon(int(lane))):
+            continue
+        line = roadmap.centerline(int(lane))
+        _, _, k = project_to_polyline(ego[None, :2], line)
+        segment = line[k[0] + 1] - line[k[0]]
+        turn = abs(float(wrap_angle(np.arctan2(segment[1], segment[0]) - ego[2])))
+        if turn < least - 1e-6:
+            best, least = int(lane), turn
+    return best
+
+
+def _nearest_of(roadmap: RoadMap, allowed: frozenset[int], ego: Floats) -> int | None:
+    best, least = None, np.inf
+    for lane in sorted(allowed):
+        line = roadmap.centerline(lane)
+        gap = float(np.hypot(*(line - ego[:2]).T).min())
+        if gap < least:
+            best, least = lane, gap
+    return best
+
+
+def _shortest(
+    roadmap: RoadMap, start: int, target: int, allowed: frozenset[int]
+) -> tuple[tuple[int, ...], bool]:
+    """Dijkstra along successors on the route: lanes to the target group, or the deepest way found."""
+    cost, depth, parent = {start: 0.0}, {start: 1}, {start: -1}
+    queue, done = [(0.0, start)], set()
+    end, reached = start, False
+    while queue:
+        c, lane = heapq.heappop(queue)
+        if lane in done:
+            continue
+        done.add(lane)
+        if int(roadmap.group[lane]) == target:
+            end, reached = lane, True
+            break
+        if (depth[lane], -c) > (depth[end], -cost[end]):
+            end = lane
+        for n in roadmap.successors(lane):
+            nxt, total = int(n), c + float(roadmap.length[n])
+            if nxt in allowed and nxt not in done and total < cost.get(nxt, np.inf):
+                cost[nxt], depth[nxt], parent[nxt] = total, depth[lane] + 1, lane
+                heapq.heappush(queue, (total, nxt))
+    path = [end]
+    while parent[path[-1]] >= 0:
+        path.append(parent[path[-1]])
+    return tuple(reversed(path)), reached
+
+
+def compile_way(
+    roadmap: RoadMap, lanes: Sequence[int], allowed: frozenset[int], ego: Floats, config: PDMConfig
+) -> Way:
+    """Sample the centreline of a lane sequence and lay the offset paths beside it."""
+    raw = _centreline(roadmap, lanes, ego, config)
+    station = arc_length(raw)
+    here = float(project_to_polyline(ego[None, :2], raw)[0][0])
+    truncated = bool(station[-1] - here > config.path_ahead)
+    if truncated:
+        raw = raw[: int(np.searchsorted(station, here + config.path_ahead)) + 1]
+    origin = ego[:2].copy()
+    line = resample_polyline(raw - origin, config.path_step)
+    along = arc_length(line)
+    heading = np.asarray(unwrap_angle(polyline_heading(line)))
+    normal = np.stack((-np.sin(heading), np.cos(heading)), axis=-1)
+    lines = line[None] + np.asarray(config.offsets)[:, None, None] * normal[None]
+    stations = np.stack([arc_length(path) for path in lines])
+    limit, half_width = _per_vertex(roadmap, lanes, line + origin, config)
+    at, signals = _stop_lines(roadmap, lanes, line + origin, along)
+    stops = np.stack([np.interp(at, along, s) for s in stations]) + np.minimum(at, 0.0)
+    return Way(
+        origin,
+        line,
+        along,
+        heading,
+        limit,
+        half_width,
+        np.ascontiguousarray(lines),
+        stations,
+        np.ascontiguousarray(stops),
+        signals,
+        tuple(int(lane) for lane in lanes),
+        tuple(sorted(allowed)),
+        truncated,
+    )
+
+
+def _centreline(roadmap: RoadMap, lanes: Sequence[int], ego: Floats, config: PDMConfig) -> Floats:
+    """The line along the lanes; a change right at the start begins where the ego is."""
+    first = int(lanes[0])
+    s = float(project_to_polyline(ego[None, :2], roadmap.centerline(first))[0][0])
+    pieces = [roadmap.centerline(first)]
+    rest = list(lanes[1:])
+    if rest and rest[0] not in roadmap.successors(first):
+        chain = [first]
+        while rest and rest[0] not in roadmap.successors(chain[-1]):
+            chain.append(int(rest.pop(0)))
+        pieces = [_change(roadmap, first, chain[-1], s, float(ego[3]) * config.lane_change_time)]
+    if rest:
+        pieces.append(route_line(roadmap, rest))
+    if s < BEHIND:
+        heading = roadmap.heading[roadmap.lane_start[first]]
+        before = [
+            (abs(float(wrap_angle(roadmap.heading[roadmap.lane_start[p + 1] - 1] - heading))), int(p))
+            for p in roadmap.predecessors(first)
+            if roadmap.kind[p] <= LaneKind.CONNECTOR and int(p) != first
+        ]
+        if before:
+            pieces.insert(0, roadmap.centerline(min(before)[1]))
+    return remove_duplicates(np.concatenate(pieces), 1e-2)
+
+
+def _change(roadmap: RoadMap, start: int, end: int, station: float, length: float) -> Floats:
+    """From one lane's centreline over to a neighbour's, beginning at `station`."""
+    total = float(roadmap.length[start])
+    n = max(int(total / 2.0), 8)
+    u = np.linspace(0.0, 1.0, n + 1)
+    both = []
+    for lane in (start, end):
+        rows = roadmap.rows(lane)
+        at = roadmap.station[rows] / roadmap.length[lane]
+        p = roadmap.points[rows]
+        both.append(np.stack((np.interp(u, at, p[:, 0]), np.interp(u, at, p[:, 1])), axis=-1))
+    begin = min(max(station, 0.0), total)
+    length = min(max(length, 25.0), max(0.9 * (total - begin), 1.0))
+    w = np.clip((u * total - begin) / length, 0.0, 1.0)
+    w = (w * w * (3.0 - 2.0 * w))[:, None]
+    return np.asarray((1.0 - w) * both[0] + w * both[1])
+
+
+def _per_vertex(
+    roadmap: RoadMap, lanes: Sequence[int], line: Floats, config: PDMConfig
+) -> tuple[Floats, Floats]:
+    """Speed limit and half width of the lane at each vertex of the line."""
+    limit, half = np.full(len(line), np.nan), np.full(len(line), 1.75)
+    gap = np.full(len(line), np.inf)
+    for lane in dict.fromkeys(int(x) for x in lanes):
+        rows = roadmap.rows(lane)
+        points = roadmap.points[rows]
+        low, high = points.min(0) - 5.0, points.max(0) + 5.0
+        near = np.flatnonzero(((line >= low) & (line <= high)).all(1))
+        if not len(near):
+            continue
+        s, d, k = project_to_polyline(line[near], points)
+        beyond = np.maximum(np.maximum(-s, s - roadmap.length[lane]), 0.0)
+        away = np.hypot(d, beyond)
+        better = away < gap[near] - 1e-6
+        take = near[better]
+        gap[take] = away[better]
+        limit[take] = roadmap.limit(lane, config.fallback_speed)
+        width = np.hypot(*(roadmap.left[rows] - roadmap.right[rows]).T)
+        half[take] = 0.5 * width[k[better]]
+    return np.where(np.isfinite(limit), limit, config.fallback_speed), half
+
+
+def _stop_lines(
+    roadmap: RoadMap, lanes: Sequence[int], line: Floats, along: Floats
+) -> tuple[Floats, NDArray[np.int32]]:
+    """Stations `(Q,)` on the line of the lanes' stop lines, and their signals `(Q,)`."""
+    at, signals = [], []
+    for lane in dict.fromkeys(int(x) for x in lanes):
+        if roadmap.signal[lane] < 0:
+            continue
+        stop = float(roadmap.stop_station[lane])
+        if not np.isfinite(stop):
+            stop = 0.0 if roadmap.intersection[lane] else float(roadmap.length[lane])
+        rows = roadmap.rows(lane)
+        inside = min(max(stop, 0.0), float(roadmap.length[lane]))
+        p = roadmap.points[rows]
+        point = [np.interp(inside, roadmap.station[rows], p[:, k]) for k in range(2)]
+        s, d, _ = project_to_polyline(np.array([point]), line)
+        if abs(d[0]) > 10.0 or s[0] > along[-1]:
+            continue
+        at.append(float(s[0]) + min(stop, 0.0))
+        signals.append(int(roadmap.signal[lane]))
+    return np.asarray(at, dtype=np.float64), np.asarray(signals, dtype=np.int32)
