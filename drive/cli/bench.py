@@ -1,0 +1,148 @@
+"""`drive bench`: planners through a suite, scored side by side."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from drive import registry
+from drive.cli._load import load
+from drive.errors import InputError
+
+
+def command(
+    scenario: Annotated[
+        list[str] | None, typer.Argument(metavar="[PATH]...", help="More scenarios, as with --scenarios.")
+    ] = None,
+    suite: Annotated[
+        str | None, typer.Option(metavar="NAME|FILE", help="A suite, or a TOML file of one; default mini.")
+    ] = None,
+    scenarios: Annotated[
+        list[str] | None, typer.Option(metavar="PATH...", help="Files, folders or ids instead of a suite.")
+    ] = None,
+    expression: Annotated[
+        str | None,
+        typer.Option(
+            "--filter", metavar="EXPR", help="Keep what fits: \"family == 'cut_in' and 'dense' in tags\"."
+        ),
+    ] = None,
+    planner: Annotated[
+        list[str] | None,
+        typer.Option(metavar="P", help="A name or FILE.py:NAME; may be repeated. Default: all that can run."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="K=V", help="A setting, as idm.headway=1.2.")
+    ] = None,
+    traffic: Annotated[str, typer.Option(metavar="T", help="Who drives the others.")] = "idm",
+    score: Annotated[list[str] | None, typer.Option(metavar="M", help="A score; may be repeated.")] = None,
+    mode: Annotated[str, typer.Option(help="closed")] = "closed",
+    executor: Annotated[str, typer.Option(help="process")] = "process",
+    jobs: Annotated[int | None, typer.Option(metavar="N", help="Processes; default one a core.")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of all randomness.")] = 0,
+    realtime: Annotated[
+        bool, typer.Option("--realtime", help="Late plans are late in the scene too.")
+    ] = False,
+    ego: Annotated[
+        str | None,
+        typer.Option(metavar="WHO", help="planned, or recorded: each recorded vehicle is the ego once."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where the results go; default out/bench-DATE.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a benchmark that was stopped.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the benchmark in --out.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print results.json instead of a table.")] = False,
+    watchdog: Annotated[float, typer.Option(hidden=True)] = 60.0,
+) -> None:
+    """Drive planners through a suite and score them side by side.
+
+    \b
+    Examples:
+      drive bench --suite mini --planner idm --planner pdm --out out/bench
+      drive bench --scenarios recorded/*.xml --planner pdm --set pdm.horizon=4 --resume --out out/recorded
+    """
+    refs = [*(scenarios or []), *(scenario or [])]
+    if suite is not None and refs:
+        raise InputError("give --suite or --scenarios, not both")
+    options = load("drive.eval.bench.harness:Options")(
+        planners=planner or [],
+        settings=registry.parse_set(settings or []),
+        suite=suite,
+        scenarios=refs,
+        filter=expression,
+        traffic=traffic,
+        scores=list(dict.fromkeys(score or ["nuplan_cls"])),
+        mode=mode,
+        executor=executor,
+        jobs=jobs,
+        seed=seed,
+        realtime=realtime,
+        ego=ego,
+        out=out or Path("out", time.strftime("bench-%Y%m%d-%H%M%S")),
+        resume=resume,
+        force=force,
+        watchdog=watchdog,
+        report=False,
+        command=["drive", *sys.argv[1:]],
+    )
+    run_bench = load("drive.eval.bench.harness:run_bench")
+    try:
+        with _listener() as listener:
+            results = run_bench(options, listener)
+    except KeyboardInterrupt:
+        print(f"what is finished stays: go on with --resume --out {options.out}", file=sys.stderr)
+        raise
+    page = load("drive.eval.report:write_report")(results.path)
+    if as_json:
+        print(json.dumps(results.data, indent=1, allow_nan=False))
+        return
+    from rich.console import Console
+
+    console = Console()
+    # A table that is read by a program or a log must not be squeezed into 80 columns.
+    console = console if console.is_terminal else Console(width=200)
+    console.print(load("drive.eval.bench.table:results_table")(results, console.width), highlight=False)
+    print(f"report: {page}")
+
+
+@contextmanager
+def _listener() -> Iterator[Any]:
+    """Progress and notes on the standard error, so that the standard output stays for results."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+    tasks: dict[str, Any] = {}
+
+    def progress(what: str, done: int, total: int) -> None:
+        if what not in tasks:
+            for old in tasks.values():
+                bar.remove_task(old)
+            tasks.clear()
+            tasks[what] = bar.add_task(what, total=total)
+        bar.update(tasks[what], completed=done, total=total)
+
+    def note(line: str) -> None:
+        bar.console.print(escape(line), highlight=False, soft_wrap=True)
+
+    with bar:
+        yield load("drive.eval.bench.harness:Listener")(note, progress)

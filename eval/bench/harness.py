@@ -1,0 +1,286 @@
+"""One benchmark from its options to its results: the order of things, and who is told what."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drive import registry
+from drive.datasets.source import expand_all
+from drive.errors import DriveError, InputError, UnknownNameError
+from drive.eval.bench import journal
+from drive.eval.bench.assemble import assemble, versions
+from drive.eval.bench.jobs import Drive, Probe, Reply, Setup, run_path
+from drive.eval.bench.planners import entries_of, runnable_planners
+from drive.eval.bench.pool import Pool, make_pool
+from drive.eval.bench.results import Results
+from drive.eval.bench.select import parse_filter
+from drive.eval.bench.suites import EGOS, load_suite, suite_hash
+
+if TYPE_CHECKING:
+    from drive.planner import Planner
+    from drive.scenario import Scenario
+
+FILTER_NAMES = ("id", "family", "tags", "duration", "agents", "format")
+WATCHDOG = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a benchmark is asked to do; see `drive bench --help`.
+
+    `planners` are names or planner objects (none: all that can run), `scenarios` references or scenario
+    objects, `settings` as `drive.registry.parse_set` gives them, `out` None for a temporary folder.
+    """
+
+    planners: Sequence[str | Planner] = ()
+    settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    suite: str | Path | None = None
+    scenarios: Sequence[str | Path | Scenario] = ()
+    filter: str | None = None
+    traffic: str = "idm"
+    scores: Sequence[str] = ("nuplan_cls",)
+    mode: str = "closed"
+    executor: str = "process"
+    jobs: int | None = None
+    seed: int = 0
+    realtime: bool = False
+    ego: str | None = None
+    out: str | Path | None = None
+    resume: bool = False
+    force: bool = False
+    watchdog: float = WATCHDOG
+    report: bool = True
+    command: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who is told how it goes: lines for people, and the number of finished drives."""
+
+    note: Callable[[str], None] = lambda line: None
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """One scenario of the benchmark as its probe described it, or why it cannot be driven."""
+
+    id: str
+    ref: str | int
+    family: str = ""
+    tags: tuple[str, ...] = ()
+    hash: str = ""
+    reason: str | None = None
+
+
+def run_seed(seed: int, scenario: str) -> int:
+    """The seed of a scenario-run: of the benchmark's seed and the scenario's id.
+
+    It depends on neither the order of work nor the planner, so that planners meet the same traffic.
+    """
+    digest = hashlib.blake2b(f"{seed}:{scenario}".encode(), digest_size=4).digest()
+    return int.from_bytes(digest, "little")
+
+
+def run_bench(options: Options, listener: Listener | None = None) -> Results:
+    """Drive, score and write everything below the output folder; returns what `results.json` holds.
+
+    Raises a DriveError with one line for whatever the user can mend.
+    """
+    started = time.time()
+    told = listener or Listener()
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        # A worker reads the script again to find the planner's class; it must not begin a benchmark itself.
+        raise DriveError("put what runs in this script under: if __name__ == '__main__':")
+    _check(options)
+    names: Sequence[str | Planner] = options.planners
+    if not names:
+        names, notes = runnable_planners()
+        for note in notes:
+            told.note(note)
+    entries = entries_of(names, options.settings)
+    suite_id, refs, given, skipped = _scenarios(options)
+    for file, reason in skipped:
+        told.note(f"skipped {file}: {reason}")
+    out = Path(options.out) if options.out is not None else Path(tempfile.mkdtemp(prefix="drive-bench-"))
+    journal.prepare(out, options.resume, options.force)
+
+    setup = Setup(
+        entries, given, options.traffic, tuple(options.scores), options.realtime, options.watchdog, out
+    )
+    pool = make_pool(setup, options.jobs or _cores(), told.note)
+    try:
+        chosen = _choose(pool, [*range(len(given)), *refs], options.filter, told)
+        config = {
+            "suite": suite_id,
+            "suite hash": suite_hash((c.id, c.hash) for c in chosen),
+            "planners": [entry.identity for entry in entries],
+            "traffic": options.traffic,
+            "scores": {name: registry.load("drive.metrics", name).version for name in options.scores},
+            "mode": options.mode,
+            "seed": options.seed,
+            "realtime": options.realtime,
+            "ego": options.ego or "planned",
+            "version": versions()["drive"],
+        }
+        done = journal.read(out, config)
+        records = _drive_all(pool, setup, chosen, options.seed, done, config, told)
+    finally:
+        pool.close()
+    data = assemble(config, entries, chosen, records, skipped, options.command, time.time() - started)
+    journal.write_json(out / journal.RESULTS, data)
+    results = Results(data, out)
+    if options.report:
+        from drive.eval.report import write_report
+
+        write_report(out)
+    return results
+
+
+def _check(options: Options) -> None:
+    if options.mode != "closed":
+        raise InputError(f"mode '{options.mode}' is not available; closed is")
+    if options.executor != "process":
+        raise InputError(f"executor '{options.executor}' is not available; process is")
+    if options.jobs is not None and options.jobs < 1:
+        raise InputError(f"--jobs must be at least 1, not {options.jobs}")
+    if not options.watchdog > 0.0:
+        raise InputError(f"the watchdog's limit must be positive, not {options.watchdog}")
+    if not options.scores:
+        raise InputError("a benchmark needs at least one score")
+    if options.ego is not None and options.ego not in EGOS:
+        raise UnknownNameError("ego", options.ego, EGOS)
+    if options.suite is not None and len(options.scenarios):
+        raise InputError("give a suite or scenarios, not both")
+    registry.entry("drive.traffic", options.traffic)
+    for name in options.scores:
+        registry.entry("drive.metrics", name)
+    if options.filter is not None:
+        parse_filter(options.filter, FILTER_NAMES)
+
+
+def _scenarios(
+    options: Options,
+) -> tuple[str, tuple[str, ...], tuple[Scenario, ...], tuple[tuple[str, str], ...]]:
+    """The suite's name, references that can be loaded, scenarios given as objects, and what was skipped."""
+    from drive.scenario import Scenario
+
+    given: tuple[Scenario, ...] = ()
+    if len(options.scenarios):
+        name, ego = "custom", options.ego or "planned"
+        given = tuple(item for item in options.scenarios if isinstance(item, Scenario))
+        wanted = [str(item) for item in options.scenarios if not isinstance(item, Scenario)]
+    else:
+        suite = load_suite(options.suite or "mini")
+        name, ego, wanted = suite.id, options.ego or suite.ego, list(suite.refs)
+    expansion = expand_all(wanted, ego)
+    return name, expansion.refs, given, expansion.skipped
+
+
+def _choose(pool: Pool, refs: Iterable[str | int], expression: str | None, told: Listener) -> list[Chosen]:
+    """Load every scenario once: what its id, hash and family are, and whether it passes the filter."""
+    jobs = [Probe(ref) for ref in refs]
+    replies: dict[str | int, Reply] = {}
+    told.progress("loading scenarios", 0, len(jobs))
+    for job, reply in pool.run(jobs):
+        replies[job.ref] = reply
+        told.progress("loading scenarios", len(replies), len(jobs))
+    accepts = parse_filter(expression, FILTER_NAMES) if expression else None
+    chosen: dict[str, Chosen] = {}
+    for job in jobs:
+        reply = replies[job.ref]
+        if reply["failure"] is None:
+            if accepts is not None and not accepts({name: reply[name] for name in FILTER_NAMES}):
+                continue
+            item = Chosen(
+                _free_id(reply["id"], chosen), job.ref, reply["family"], tuple(reply["tags"]), reply["hash"]
+            )
+        else:
+            name = Path(str(job.ref)).name if Path(str(job.ref)).is_absolute() else str(job.ref)
+            item = Chosen(_free_id(name, chosen), job.ref, reason=reply["reason"])
+            told.note(f"invalid scenario {item.id}: {item.reason}")
+        chosen[item.id] = item
+    if not chosen:
+        raise InputError(
+            f"no scenario passes the filter {expression!r}" if expression else "there is no scenario"
+        )
+    if all(item.reason is not None for item in chosen.values()):
+        first = next(iter(chosen.values()))
+        raise InputError(f"no scenario can be used; {first.id}: {first.reason}")
+    return list(chosen.values())
+
+
+def _drive_all(
+    pool: Pool,
+    setup: Setup,
+    chosen: Sequence[Chosen],
+    seed: int,
+    done: Mapping[journal.Key, journal.Record],
+    config: Mapping[str, Any],
+    told: Listener,
+) -> dict[journal.Key, journal.Record]:
+    """Drive what is missing; every record is on the disk before the next one counts."""
+    records = dict(done)
+    paths = _paths(setup, chosen)
+    wanted = [
+        Drive(item.ref, item.id, number, entry.label, run_seed(seed, item.id), paths[item.id, entry.label])
+        for item in chosen
+        if item.reason is None
+        for number, entry in enumerate(setup.entries)
+        if (item.id, entry.label) not in done
+    ]
+    total = len(wanted) + len(done)
+    if done:
+        told.note(f"{len(done)} scenario-runs were finished before; {len(wanted)} are left")
+    lines = journal.Journal(setup.out, config)
+    try:
+        told.progress("driving", len(done), total)
+        for job, reply in pool.run(wanted):
+            assert isinstance(job, Drive)
+            if "fatal" in reply:
+                raise journal.OutputError(reply["fatal"])
+            if reply["failure"] is not None:
+                told.note(f"{reply['failure']}: {job.label} in {job.scenario}: {reply['reason']}")
+            lines.append(reply)
+            records[job.scenario, job.label] = reply
+            told.progress("driving", len(records), total)
+    finally:
+        lines.close()
+    return records
+
+
+def _paths(setup: Setup, chosen: Sequence[Chosen]) -> dict[tuple[str, str], str]:
+    """A log's path for each scenario-run; ids that differ only in odd characters get different ones."""
+    found: dict[tuple[str, str], str] = {}
+    taken: set[str] = set()
+    for entry in setup.entries:
+        for item in chosen:
+            path = run_path(entry.label, item.id)
+            if path.lower() in taken:
+                tag = hashlib.blake2b(item.id.encode(), digest_size=4).hexdigest()
+                path = run_path(entry.label, f"{item.id}~{tag}")
+            taken.add(path.lower())
+            found[item.id, entry.label] = path
+    return found
+
+
+def _free_id(wanted: str, taken: Mapping[str, object]) -> str:
+    number, name = 2, wanted
+    while name in taken:
+        name, number = f"{wanted}~{number}", number + 1
+    return name
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1

@@ -1,0 +1,131 @@
+"""What the parent asks of a worker process, and the shape of what it answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import MutableSequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drive.runlog import SUFFIX
+
+if TYPE_CHECKING:
+    from drive.eval.bench.planners import Entry
+    from drive.scenario import Scenario
+
+Reply = dict[str, Any]
+FAILURES = ("planner_error", "planner_timeout", "simulator_error", "invalid_scenario")
+
+
+PULSE_CELLS = 3
+COMPILING = "compiling kernels (first run only)…"
+
+
+class Phase(IntEnum):
+    """What a worker is about; only in `DRIVE` is silence the planner's fault."""
+
+    IDLE = 0
+    LOAD = 1
+    DRIVE = 2
+    SCORE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """Numbers in memory shared with the parent: a count that grows while work goes on, the phase, and
+    whether Numba compiles.
+    """
+
+    cells: MutableSequence[int] = field(default_factory=lambda: [0] * PULSE_CELLS)
+
+    @property
+    def private(self) -> bool:
+        """Whether nobody else listens."""
+        return isinstance(self.cells, list)
+
+    def beat(self, *_: object) -> None:
+        self.cells[0] += 1
+
+    def tell_compiling(self, now: bool) -> None:
+        self.cells[2] = int(now)
+
+    def enter(self, phase: Phase) -> None:
+        self.cells[1] = int(phase)
+        self.cells[0] += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is the same for all jobs of a benchmark; scenarios given as objects are referred to by index."""
+
+    entries: tuple[Entry, ...]
+    scenarios: tuple[Scenario, ...]
+    traffic: str
+    scores: tuple[str, ...]
+    realtime: bool
+    watchdog: float
+    out: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """Load a scenario and describe it."""
+
+    ref: str | int
+
+
+@dataclass(frozen=True, slots=True)
+class Drive:
+    """Drive a scenario with the planner number `planner`; the log goes to `path` below the output folder.
+
+    `warm` lets a process drive a few steps that do not count before a planner's first drive.
+    """
+
+    ref: str | int
+    scenario: str
+    planner: int
+    label: str
+    seed: int
+    path: str
+    warm: bool = True
+
+
+Job = Probe | Drive
+
+
+def run_path(label: str, scenario: str) -> str:
+    """Where the log of a scenario-run lies below the output folder."""
+    parts = [re.sub(r"[^\w.@#+=~-]", "_", part).lstrip(".") or "_" for part in (label, scenario)]
+    return f"runs/{parts[0]}/{parts[1]}{SUFFIX}"
+
+
+def empty_record(job: Drive) -> Reply:
+    """A scenario-run of which nothing is known yet."""
+    return {
+        "scenario": job.scenario,
+        "planner": job.label,
+        "seed": job.seed,
+        "failure": None,
+        "reason": None,
+        "metrics": {},
+        "metric_valid": {},
+        "statistics": {},
+        "scored": {},
+        "expert_source": None,
+        "goal_reached": None,
+        "latency_ms": [],
+        "plan_status": {},
+        "run": None,
+        "wall_s": None,
+        "cpu_s": None,
+    }
+
+
+def failed(record: Reply, scores: tuple[str, ...], failure: str, reason: str) -> Reply:
+    """The record with a failure; a planner's failure counts as a score of 0."""
+    entries: Reply = {"failure": failure, "reason": " ".join(reason.split())}
+    if failure in ("planner_error", "planner_timeout"):
+        entries |= {"metrics": dict.fromkeys(scores, 0.0), "goal_reached": False}
+    return {**record, **entries}

@@ -1,0 +1,186 @@
+"""The results of a benchmark, as an object: tables, pairs, the files they came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drive.errors import InputError, MissingExtraError, UnknownNameError
+from drive.eval.bench.assemble import SCHEMA
+from drive.eval.bench.journal import NAME, RESULTS
+from drive.eval.bench.statistics import Estimate, paired_difference
+
+if TYPE_CHECKING:
+    from drive.runlog import RunLog
+
+
+@dataclass(frozen=True, slots=True)
+class PairedDifference:
+    """Mean of `first - second` over the scenarios of both, with its 95 % interval.
+
+    `unpaired` counts scenarios that only one of them has, or that differ in content.
+    """
+
+    score: str
+    first: str
+    second: str
+    mean: float | None
+    ci95: tuple[float, float] | None
+    n: int
+    unpaired: int = 0
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.ci95 is not None and (self.ci95[0] > 0.0 or self.ci95[1] < 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """What `results.json` holds (`data`, schema "drive-bench/1") and the folder it lies in."""
+
+    data: Mapping[str, Any]
+    path: Path
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Results:
+        """Read the results in a folder; raises `InputError` saying what is wrong with it."""
+        path = Path(folder)
+        file = path if path.name == RESULTS else path / RESULTS
+        try:
+            data = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            hint = "; it is unfinished, go on with --resume" if (path / NAME).exists() else ""
+            raise InputError(f"'{folder}' holds no {RESULTS}{hint}") from None
+        except (OSError, ValueError) as error:
+            raise InputError(f"'{file}' cannot be read: {' '.join(str(error).split())}") from None
+        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+            version = data.get("schema") if isinstance(data, dict) else None
+            raise InputError(f"'{file}' has version '{version}', this toolkit reads '{SCHEMA}'")
+        return cls(data, file.parent)
+
+    @property
+    def planners(self) -> tuple[str, ...]:
+        return tuple(planner["name"] for planner in self.data["planners"])
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        return tuple(self.data["scores"])
+
+    def planner(self, name: str) -> Mapping[str, Any]:
+        """The entry of one planner; raises `UnknownNameError`."""
+        for planner in self.data["planners"]:
+            if planner["name"] == name:
+                found: Mapping[str, Any] = planner
+                return found
+        raise UnknownNameError("planner in these results", name, self.planners)
+
+    def values(self, planner: str, score: str | None = None) -> dict[str, float]:
+        """Scenario id -> score (or metric) of a planner, over the scenarios that count."""
+        name = score or self.scores[0]
+        rows = [row for row in self.planner(planner)["scenarios"] if row["valid"]]
+        found = {row["id"]: row["metrics"][name] for row in rows if row["metrics"].get(name) is not None}
+        if not found and rows:
+            known = dict.fromkeys(key for row in rows for key in row["metrics"])
+            raise UnknownNameError("score or metric in these results", name, known)
+        return found
+
+    def hashes(self, planner: str) -> dict[str, str]:
+        """Scenario id -> content hash."""
+        return {row["id"]: row["hash"] for row in self.planner(planner)["scenarios"]}
+
+    def paired(self, first: str, second: str, score: str | None = None) -> PairedDifference:
+        """How much better `first` is than `second`, scenario by scenario."""
+        return compare((self, first), (self, second), score)
+
+    def run_log(self, planner: str, scenario: str) -> RunLog:
+        """The log of one scenario-run."""
+        from drive.runlog import RunLog
+
+        rows = {row["id"]: row for row in self.planner(planner)["scenarios"]}
+        if scenario not in rows:
+            raise UnknownNameError("scenario in these results", scenario, rows)
+        if rows[scenario]["run"] is None:
+            raise InputError(f"{planner} left no log of {scenario}: {rows[scenario]['reason']}")
+        return RunLog.load(self.path / rows[scenario]["run"])
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame: one row a planner and scenario, one column a metric."""
+        try:
+            import pandas as pd
+        except ModuleNotFoundError:
+            raise MissingExtraError("pandas", "pandas") from None
+        plain = ("id", "family", "valid", "failure", "reason", "expert_source", "goal_reached", "seed", "run")
+        rows = [
+            {
+                "planner": planner["name"],
+                **{key: row[key] for key in plain},
+                **row["metrics"],
+                "latency_p50_ms": row["latency_ms"]["p50"],
+                "latency_p95_ms": row["latency_ms"]["p95"],
+                "wall_s": row["wall_s"],
+                "cpu_s": row["cpu_s"],
+            }
+            for planner in self.data["planners"]
+            for row in planner["scenarios"]
+        ]
+        return pd.DataFrame(rows)
+
+
+def compare(
+    first: tuple[Results, str], second: tuple[Results, str], score: str | None = None
+) -> PairedDifference:
+    """Paired difference between two planners, of one benchmark or of two.
+
+    Scenarios pair where id and content are equal: a file that changed is another scenario.
+    """
+    name = score or first[0].scores[0]
+    values = [results.values(planner, name) for results, planner in (first, second)]
+    hashes = [results.hashes(planner) for results, planner in (first, second)]
+    same = {key for key in values[0].keys() & values[1].keys() if hashes[0][key] == hashes[1][key]}
+    found: Estimate = paired_difference(*({key: v[key] for key in same} for v in values))
+    unpaired = len(values[0].keys() | values[1].keys()) - len(same)
+    return PairedDifference(name, first[1], second[1], found.mean, found.ci95, found.n, unpaired)
+
+
+def compare_folders(folders: Sequence[str | Path], score: str | None = None) -> list[PairedDifference]:
+    """All differences worth a look: between the planners of one folder, or of each planner between folders.
+
+    With several folders each later one is compared with the first; planners pair by name, or where each
+    folder has a single planner, those two.
+    """
+    if not folders:
+        raise InputError("give at least one folder with results")
+    loaded = [Results.load(folder) for folder in folders]
+    found: list[PairedDifference] = []
+    if len(loaded) == 1:
+        only = loaded[0]
+        best = ranked(only, score)
+        if len(best) < 2:
+            raise InputError(f"'{folders[0]}' has one planner only; give a second folder to compare it with")
+        return [only.paired(a, b, score) for i, a in enumerate(best) for b in best[i + 1 :]]
+    base, base_folder = loaded[0], folders[0]
+    for other, folder in zip(loaded[1:], folders[1:], strict=True):
+        pairs = [(name, name) for name in base.planners if name in other.planners]
+        if not pairs and len(base.planners) == len(other.planners) == 1:
+            pairs = [(base.planners[0], other.planners[0])]
+        if not pairs:
+            raise InputError(f"'{base_folder}' and '{folder}' have no planner in common")
+        for a, b in pairs:
+            difference = compare((other, b), (base, a), score)
+            found.append(replace(difference, first=f"{folder}: {b}", second=f"{base_folder}: {a}"))
+    return found
+
+
+def ranked(results: Results, score: str | None = None) -> list[str]:
+    """The planners, best mean first."""
+    name = score or results.scores[0]
+
+    def mean(planner: str) -> float:
+        values = results.values(planner, name)
+        return sum(values.values()) / len(values) if values else -1.0
+
+    return sorted(results.planners, key=lambda planner: (-mean(planner), planner))

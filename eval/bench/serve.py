@@ -1,0 +1,69 @@
+"""The main function of a worker process."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sys
+import threading
+import time
+from collections.abc import MutableSequence
+from dataclasses import replace
+from multiprocessing import parent_process
+from typing import TYPE_CHECKING
+
+from drive._imports import one_line
+from drive.eval.bench.jobs import Pulse, Setup
+from drive.eval.bench.worker import Worker, kernels_are_cold
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
+
+def serve(connection: Connection, cells: MutableSequence[int]) -> None:
+    """Answer jobs until the parent hangs up.
+
+    The first message is the setup, the second the pickled planners: they come through the pipe, because
+    what a process is started with would tie it to the parent's `__main__`.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
+    os.dup2(2, 1)  # a planner that prints must not spoil what the command prints for programs
+    sys.stdout = sys.stderr
+    pulse = Pulse(cells)
+    threading.Thread(target=_watch, args=(pulse,), daemon=True).start()
+    try:
+        setup: Setup = connection.recv()
+        payload = connection.recv_bytes()
+        try:
+            setup = replace(setup, entries=pickle.loads(payload))
+        except Exception as error:  # of the planners' own modules
+            reason = f"a planner cannot be taken to another process: {one_line(error)}"
+            connection.send({"fatal": f"{reason}; give it by name, as FILE.py:NAME"})
+            return
+        worker = Worker(setup, pulse)
+        connection.send({"ready": True, "cold": kernels_are_cold()})
+        while True:
+            connection.send(worker.handle(connection.recv()))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        pass
+
+
+def _watch(pulse: Pulse) -> None:
+    """Leave when the parent was killed, and keep the pulse up while Numba compiles: that is no hang."""
+    from numba.core.compiler_lock import global_compiler_lock
+
+    lock = getattr(global_compiler_lock, "_lock", None)
+    parent = parent_process()
+    held = 0
+    while parent is None or parent.is_alive():
+        if lock is not None and not lock.acquire(blocking=False):
+            pulse.beat()
+            held += 1
+        elif lock is not None:
+            lock.release()
+            held = 0
+        # Machine code that is read from the disk holds the lock as well, but not for long.
+        pulse.tell_compiling(held >= 4)
+        time.sleep(0.25)
+    os._exit(1)

@@ -1,0 +1,158 @@
+"""What the terminal shows of results: one line a planner, and what is needed to read it rightly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.markup import escape
+from rich.table import Table
+
+from drive.eval.bench.results import PairedDifference, Results, ranked
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+# Short heads for the long names of the metrics; others are shown as they are.
+HEADS = {
+    "no_ego_at_fault_collisions": "no fault",
+    "drivable_area_compliance": "on road",
+    "ego_is_making_progress": "moves",
+    "driving_direction_compliance": "direction",
+    "ego_progress_along_expert_route": "progress",
+    "time_to_collision_within_bound": "ttc",
+    "speed_limit_compliance": "limit",
+    "ego_is_comfortable": "comfort",
+}
+
+
+# Sources of an expert that are motions of somebody, not a stand-in.
+DRIVERS = ("human", "recorded", "generated")
+_WIDE = 130
+
+
+def results_table(results: Results, width: int = _WIDE) -> Group:
+    """Scores with intervals, the means of the metrics, failures and latencies, then notes.
+
+    A terminal of fewer than 130 columns gets the metrics in a table of their own.
+    """
+    data = results.data
+    suite = data["suite"]
+    order = ranked(results)
+    metrics = [name for score in results.scores for name in data["score_metrics"].get(score, [])]
+    metrics = [
+        name for name in dict.fromkeys(metrics) if any(_mean(results, p, name) is not None for p in order)
+    ]
+    wide = width >= _WIDE
+    heads = [HEADS.get(metric, metric) for metric in metrics]
+    table = _table(
+        f"{suite['id']}: {suite['valid']} scenarios, traffic {data['traffic']}, seed {data['seed']}",
+        ("planner", *(f"{score} [95 %]" for score in results.scores), *(heads if wide else ())),
+        ("at fault", "goals", "failed", "p50 ms", "p95 ms"),
+    )
+    means = _table("means of the metrics", ("planner",), heads)
+    for name in order:
+        planner = results.planner(name)
+        goals, latency = planner["goals"], planner["latency_ms"]
+        failed = {key: n for key, n in planner["failures"].items() if n and key.startswith("planner")}
+        values = [_number(_mean(results, name, metric)) for metric in metrics]
+        means.add_row(escape(name), *values)
+        table.add_row(
+            escape(name + ("*" if planner["privileged"] else "")),
+            *(_estimate(planner["scores"][score]) for score in results.scores),
+            *(values if wide else ()),
+            _number(planner["at_fault_collisions"], "d"),
+            f"{goals['reached']}/{goals['of']}" if goals["of"] else "-",
+            ", ".join(f"{n} {key.removeprefix('planner_')}" for key, n in failed.items()) or "0",
+            _number(latency["p50"], ".2f"),
+            _number(latency["p95"], ".2f"),
+        )
+    parts: list[RenderableType] = [table] if wide else [table, means]
+    if len(order) > 1:
+        # The best of those that do not know the future is what the others are held against.
+        best = next((name for name in order if not results.planner(name)["privileged"]), order[0])
+        parts.append(differences_table([results.paired(best, other) for other in order if other != best]))
+    return Group(*parts, *(escape(line) for line in notes(results)))
+
+
+def differences_table(differences: Sequence[PairedDifference]) -> Table:
+    """Paired differences, first minus second."""
+    table = _table(
+        "paired differences, scenario by scenario",
+        ("first", "second", "score"),
+        ("difference [95 %]", "n", ""),
+    )
+    for d in differences:
+        table.add_row(
+            escape(d.first),
+            escape(d.second),
+            escape(d.score),
+            "-"
+            if d.mean is None or d.ci95 is None
+            else f"{d.mean:+.3f} [{d.ci95[0]:+.3f}, {d.ci95[1]:+.3f}]",
+            str(d.n),
+            ("clear" if d.clear else "not clear") + (f", {d.unpaired} unpaired" if d.unpaired else ""),
+            end_section=False,
+        )
+    return table
+
+
+def notes(results: Results) -> list[str]:
+    """Lines below the table: what the figures mean here, and what was left out."""
+    data = results.data
+    lines = []
+    if any(planner["privileged"] for planner in data["planners"]):
+        lines.append("* knows the recorded future: an upper bound, not a competitor.")
+    experts = data["expert_sources"]
+    if any(source not in DRIVERS for source in experts):
+        counts = ", ".join(f"{source} {n}" for source, n in experts.items())
+        lines.append(
+            f"Progress is measured against: {counts}. Where no driver was recorded it is an IDM drive "
+            "to the goal: read goals and at-fault collisions beside the score."
+        )
+    if data["traffic"] not in ("log", "idm_compat"):
+        lines.append(
+            f"Traffic '{data['traffic']}': road users that nuPlan's reactive mode removes "
+            "(parked, off the lanes, appearing later) stay in the scene."
+        )
+    dropped = data["dropped"]
+    if dropped:
+        first = dropped[0]
+        lines.append(
+            f"{len(dropped)} scenarios were dropped for every planner "
+            f"(first: {first['id']}, {first['failure']})."
+        )
+    if data["skipped"]:
+        first = data["skipped"][0]
+        lines.append(
+            f"{len(data['skipped'])} files were skipped (first: {first['file']}: {first['reason']})."
+        )
+    return lines
+
+
+def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
+    table = Table(
+        title=escape(title), title_justify="left", title_style="bold", box=None, header_style="bold"
+    )
+    for index, head in enumerate(left):
+        table.add_column(escape(head), justify="left" if index == 0 else "right", no_wrap=True)
+    for head in right:
+        table.add_column(escape(head), justify="right")
+    return table
+
+
+def _estimate(score: dict[str, Any]) -> str:
+    if score["mean"] is None:
+        return "-"
+    low, high = score["ci95"]
+    return f"{score['mean']:.3f} \\[{low:.3f}, {high:.3f}]"
+
+
+def _mean(results: Results, planner: str, metric: str) -> float | None:
+    value: float | None = results.planner(planner)["metrics"].get(metric)
+    return value
+
+
+def _number(value: float | None, form: str = ".2f") -> str:
+    return "-" if value is None else format(value, form)

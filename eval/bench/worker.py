@@ -1,0 +1,236 @@
+"""What one process of the benchmark does: load a scenario, drive it, score it, save its log."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from drive import registry
+from drive._imports import one_line
+from drive.datasets import source
+from drive.errors import InputError, PlanError, SimulationError
+from drive.eval.bench.jobs import (
+    COMPILING,
+    Drive,
+    Job,
+    Phase,
+    Probe,
+    Pulse,
+    Reply,
+    Setup,
+    empty_record,
+    failed,
+)
+from drive.eval.bench.planners import plain
+from drive.eval.metrics.goal import goal_reached
+from drive.planner import FunctionPlanner, Plan, Planner, PlannerSpec
+from drive.runlog import RunLog
+from drive.scenario import Expert, Scenario, Tracks
+
+if TYPE_CHECKING:
+    from drive.planner import Observation
+    from drive.scenario import Task
+
+WARM_STEPS = 3
+
+
+@dataclass
+class Worker:
+    """The state of one process: planners made so far, the last scenario, what has been warmed up."""
+
+    setup: Setup
+    pulse: Pulse = field(default_factory=Pulse)
+    note: Callable[[str], None] = lambda text: None
+    _planners: dict[int, Planner] = field(default_factory=dict)
+    _warm: set[int | str] = field(default_factory=set)
+    _last: tuple[str | int, Scenario] | None = None
+
+    def handle(self, job: Job) -> Reply:
+        """The answer to a job; `{"fatal": line}` where going on makes no sense."""
+        try:
+            return self._probe(job) if isinstance(job, Probe) else self._drive(job)
+        finally:
+            self.pulse.enter(Phase.IDLE)
+
+    def _probe(self, job: Probe) -> Reply:
+        try:
+            scenario = self._load(job.ref)
+        except InputError as error:
+            return {"failure": "invalid_scenario", "reason": str(error)}
+        except Exception as error:  # a reader that stumbles over one file must not stop the others
+            return {"failure": "invalid_scenario", "reason": f"its reader failed: {one_line(error)}"}
+        return {
+            "failure": None,
+            "id": scenario.id,
+            "family": scenario.family,
+            "tags": list(scenario.tags),
+            "hash": scenario.content_hash,
+            "duration": scenario.duration,
+            "agents": scenario.tracks.num_agents - 1,
+            "format": scenario.provenance.format,
+        }
+
+    def _drive(self, job: Drive) -> Reply:
+        record, scores = empty_record(job), self.setup.scores
+        try:
+            scenario = self._with_expert(job.ref)
+            planner = self._planner(job.planner)
+            self._warm_up(planner, job, scenario)
+            started, cpu = time.perf_counter(), time.process_time()
+            self.pulse.enter(Phase.DRIVE)
+            run = self._simulate(planner, job, scenario, self.setup.watchdog)
+            self.pulse.enter(Phase.SCORE)
+            record |= self._judge(record, run)
+        except SystemExit as error:
+            return failed(record, scores, "planner_error", f"the planner called exit({error.code})")
+        except PlanError as error:
+            return failed(record, scores, "planner_error", str(error))
+        except InputError as error:
+            return failed(record, scores, "invalid_scenario", str(error))
+        except SimulationError as error:
+            return failed(record, scores, "simulator_error", str(error))
+        except Exception as error:  # anything else is a fault of ours, and must not end the benchmark
+            return failed(record, scores, "simulator_error", one_line(error))
+        try:
+            record.pop("log").save(self.setup.out / job.path)
+        except OSError as error:
+            reason = f"cannot write '{job.path}': {error.strerror or error}"
+            return {"fatal": f"{reason}; what is finished stays, go on with --resume"}
+        wall, used = time.perf_counter() - started, time.process_time() - cpu
+        return {**record, "run": job.path, "wall_s": round(wall, 4), "cpu_s": round(used, 4)}
+
+    def _load(self, ref: str | int) -> Scenario:
+        # The planners of one scenario come one after the other.
+        if self._last is not None and self._last[0] == ref:
+            return self._last[1]
+        self.pulse.enter(Phase.LOAD)
+        scenario = self.setup.scenarios[ref] if isinstance(ref, int) else source.load(ref)
+        self._last = (ref, scenario)
+        return scenario
+
+    def _with_expert(self, ref: str | int) -> Scenario:
+        scenario = self._load(ref)
+        if scenario.expert is None:
+            from drive.sim.reference import ensure_expert
+
+            self.pulse.enter(Phase.LOAD)
+            scenario = ensure_expert(scenario)
+            self._last = (ref, scenario)
+        return scenario
+
+    def _planner(self, number: int) -> Planner:
+        if number not in self._planners:
+            self.pulse.enter(Phase.LOAD)
+            try:
+                self._planners[number] = self.setup.entries[number].make()
+            except Exception as error:
+                raise PlanError(f"the planner cannot be made: {one_line(error)}") from error
+        return self._planners[number]
+
+    def _simulate(self, planner: Planner, job: Drive, scenario: Scenario, watchdog: float | None) -> RunLog:
+        from drive.sim.loop import simulate
+
+        return simulate(
+            scenario,
+            planner,
+            traffic=self.setup.traffic,
+            seed=job.seed,
+            planner_name=job.label,
+            planner_config=self.setup.entries[job.planner].config,
+            realtime=self.setup.realtime,
+            watchdog=watchdog,
+            heartbeat=self.pulse.beat,
+        )
+
+    def _warm_up(self, planner: Planner, job: Drive, scenario: Scenario) -> None:
+        """Drive a few steps before the clock counts: kernels compile or load at their first call.
+
+        Faults are left to the drive that counts. The simulator is warmed by a planner of our own first.
+        """
+        if "simulator" not in self._warm:
+            self._warm.add("simulator")
+            if kernels_are_cold():
+                self.note(COMPILING)
+            self.pulse.enter(Phase.LOAD)
+            self._try_short(_COAST, job, scenario, score=True)
+        if job.warm and job.planner not in self._warm:
+            self._warm.add(job.planner)
+            self.pulse.enter(Phase.DRIVE)
+            self._try_short(planner, job, scenario, score=False)
+
+    def _try_short(self, planner: Planner, job: Drive, scenario: Scenario, score: bool) -> None:
+        try:
+            # A compilation may outlast the watchdog; whoever listens to the pulse ends a planner that hangs.
+            watchdog = self.setup.watchdog if self.pulse.private else None
+            run = self._simulate(planner, job, shortened(scenario, WARM_STEPS), watchdog)
+            for name in self.setup.scores if score else ():
+                registry.load("drive.metrics", name).evaluate(run)
+        except Exception:  # told by the drive that counts
+            return
+
+    def _judge(self, record: Reply, run: RunLog) -> Reply:
+        """Scores, metric values and figures of a run; under "log" the run with them embedded."""
+        found: Reply = {
+            "expert_source": run.expert_source,
+            "latency_ms": [round(1e3 * float(value), 4) for value in run.plan_latency],
+            "plan_status": dict(Counter(str(status) for status in run.header.get("plan_status", []))),
+        }
+        found |= {"goal_reached": goal_reached(run), "metrics": {}, "metric_valid": {}, "statistics": {}}
+        found["scored"] = {}
+        header: dict[str, Any] = {}
+        series: dict[str, Any] = {}
+        for name in self.setup.scores:
+            evaluation = registry.load("drive.metrics", name).evaluate(run)
+            if not 0.0 <= evaluation.score <= 1.0:
+                raise SimulationError(f"score '{name}' is {evaluation.score}, outside of [0, 1]")
+            header[name] = evaluation.to_header()
+            series = {**evaluation.series, **series}
+            found["metrics"][name] = float(evaluation.score)
+            found["scored"][name] = [key for key, metric in evaluation.metrics.items() if metric.scored]
+            for key, metric in evaluation.metrics.items():
+                # Two scores may each have a metric of one name, and mean different things by it.
+                full = key if key not in found["metrics"] else f"{name}/{key}"
+                found["metrics"][full] = None if metric.score is None else float(metric.score)
+                found["metric_valid"][full] = bool(metric.valid)
+                found["statistics"][full] = plain(dict(metric.statistics))
+        found["log"] = run.with_header(scores=header).with_series(**series)
+        failure = run.header.get("failure")
+        if failure is None:
+            return found
+        # What was measured until a failure stays in the log alone: it would flatter the means.
+        kept = {key: found[key] for key in ("expert_source", "latency_ms", "plan_status", "log")}
+        return failed({**record, **kept}, self.setup.scores, failure["class"], failure["reason"])
+
+
+def shortened(scenario: Scenario, steps: int) -> Scenario:
+    """The first steps of a scenario alone."""
+    steps = min(steps, scenario.num_steps)
+    samples, t, expert = steps + 1, scenario.tracks, scenario.expert
+    return scenario.with_(
+        duration=steps * scenario.dt,
+        tracks=Tracks(t.states[:, :samples], t.valid[:, :samples], t.size, t.kind, t.rear_to_centre, t.ids),
+        signals=scenario.signals[:, :samples],
+        expert=None if expert is None else Expert(expert.states[:samples], expert.source),
+    )
+
+
+def kernels_are_cold() -> bool:
+    """Whether no compiled kernel lies on the disk yet."""
+    from drive.sim.kernels.compile import cache_folder
+
+    return not any(cache_folder().rglob("*.nbc"))
+
+
+def _coast(observation: Observation, task: Task) -> Plan:
+    x, y, heading, speed = observation.ego[:4]
+    way = speed * 0.1 * np.arange(1, 41)
+    poses = (x + way * np.cos(heading), y + way * np.sin(heading), np.full(40, heading))
+    return Plan.from_poses(observation, np.stack(poses, axis=1), 0.1)
+
+
+_COAST = cast("Planner", FunctionPlanner(PlannerSpec("coast", horizon=4.0), _coast))
