@@ -1,0 +1,1 @@
+"""Scenario families: one file each, with `draw(rng) -> Draw`."""

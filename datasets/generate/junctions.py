@@ -1,0 +1,249 @@
+"""Junctions: arms that meet, connectors through them, kerbs, crosswalks, and who crosses whose way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drive.datasets.generate.curves import Curve, bend, chain, connect, join, parallel
+from drive.datasets.generate.roads import (
+    Atlas,
+    LaneEnd,
+    Road,
+    add_road,
+    carriageway,
+    rounded,
+    section_id,
+)
+from drive.datasets.generate.traffic import Gate, Traffic, Zone
+from drive.roadmap import AreaKind, LaneKind, LaneSpec, Marking
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+CROSSWALK_WIDTH = 3.0
+CROSSWALK_PLACE = 3.0
+"""Metres from the stop line to the middle of the crosswalk."""
+KERB_EASE = 3.0
+"""Metres ahead of the stop line at which a corner's kerb begins to bend."""
+PAVEMENT = 5.0
+"""Metres of walk beyond each kerb that pedestrians come and go on."""
+TURNS = {1: "right", 2: "straight", 3: "left"}
+"""Arms are numbered counter-clockwise: the next one is to the right of who comes in."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A road that begins at the stop line and leads away: lanes `f` out of the junction, `b` into it."""
+
+    road: Road
+    lanes_in: int
+    lanes_out: int
+    width: float
+
+    def mouth(self, offset: float) -> Floats:
+        """Pose `(3,)`, leading away, at the stop line and a lateral offset."""
+        p = self.road.curve.pose(np.array([0.0]))[0]
+        return np.array([p[0] - offset * np.sin(p[2]), p[1] + offset * np.cos(p[2]), p[2]])
+
+    def inward(self, offset: float) -> Floats:
+        p = self.mouth(offset)
+        return np.array([p[0], p[1], p[2] + np.pi])
+
+    def place(self, lane: str) -> float:
+        return self.road.lane(lane).offset.values[0]
+
+
+@dataclass(frozen=True)
+class Movement:
+    """From an inbound lane (1 is the rightmost) of one arm to an outbound lane of another."""
+
+    arm: int
+    lane: int
+    exit: int
+    exit_lane: int
+
+    @property
+    def turn(self) -> str:
+        return TURNS[(self.exit - self.arm) % 4]
+
+    @property
+    def id(self) -> str:
+        return f"a{self.arm}b{self.lane}-a{self.exit}f{self.exit_lane}"
+
+
+@dataclass(frozen=True)
+class Junction:
+    """Four arms and the movements between them."""
+
+    arms: tuple[Arm, ...]
+    movements: tuple[Movement, ...]
+    reach: float
+
+    def connector(self, m: Movement, step: float = 0.5) -> Curve:
+        a, b = self.arms[m.arm], self.arms[m.exit]
+        return connect(a.inward(a.place(f"b{m.lane}")), b.mouth(b.place(f"f{m.exit_lane}")), step)
+
+    def path(self, m: Movement) -> tuple[Curve, float, float]:
+        """Curve along a whole movement, and the stations of its stop line and of its exit."""
+        a, b = self.arms[m.arm], self.arms[m.exit]
+        into = parallel(a.road.curve, a.place(f"b{m.lane}")).reversed()
+        through = self.connector(m)
+        out = parallel(b.road.curve, b.place(f"f{m.exit_lane}"))
+        return join([into, through, out]), into.length, into.length + through.length
+
+    def crossing(self, arm: int) -> Curve:
+        """The walk over an arm's crosswalk, from its inbound to its outbound side."""
+        a = self.arms[arm]
+        p = a.mouth(a.lanes_in * a.width + PAVEMENT)
+        length = (a.lanes_in + a.lanes_out) * a.width + 2.0 * PAVEMENT
+        x = p[0] - CROSSWALK_PLACE * np.cos(p[2])
+        y = p[1] - CROSSWALK_PLACE * np.sin(p[2])
+        return chain([(length, 0.0, 0.0)]).moved((x, y, p[2] - 0.5 * np.pi))
+
+    def add_to(self, atlas: Atlas, signal_of: Callable[[Movement], str | None]) -> None:
+        """Arms, connectors, the junction's area and its crosswalks."""
+        for k, arm in enumerate(self.arms):
+            ends = {
+                f"b{i}": LaneEnd(tuple(m.id for m in self.movements if m.arm == k and m.lane == i))
+                for i in range(1, arm.lanes_in + 1)
+            }
+            add_road(atlas, arm.road, 0.0, arm.road.curve.length, ends)
+        for m in self.movements:
+            self._add_connector(atlas, m, signal_of(m))
+        atlas.builder.add_area(self._outline(), AreaKind.INTERSECTION)
+        for arm in self.arms:
+            half = 0.5 * CROSSWALK_WIDTH
+            ring = []
+            for offset, near in ((1, -1), (1, 1), (-1, 1), (-1, -1)):
+                p = arm.mouth(
+                    offset * (arm.lanes_in if offset > 0 else arm.lanes_out) * arm.width + 0.4 * offset
+                )
+                r = CROSSWALK_PLACE + near * half
+                ring.append((p[0] - r * np.cos(p[2]), p[1] - r * np.sin(p[2])))
+            atlas.builder.add_area(np.asarray(ring), AreaKind.CROSSWALK)
+
+    def _add_connector(self, atlas: Atlas, m: Movement, signal: str | None) -> None:
+        curve = self.connector(m, 1.0 if m.turn == "straight" else 0.6)
+        a, b = self.arms[m.arm], self.arms[m.exit]
+        half = 0.5 * np.linspace(a.width, b.width, len(curve.points))[:, None]
+        normal = np.stack((-np.sin(curve.heading), np.cos(curve.heading)), axis=-1)
+        spec = LaneSpec(
+            id=m.id,
+            left=rounded(curve.points + half * normal, 4),
+            right=rounded(curve.points - half * normal, 4),
+            center=rounded(curve.points, 4),
+            kind=LaneKind.CONNECTOR,
+            speed_limit=a.road.lane(f"b{m.lane}").limit,
+            intersection=True,
+            successors=(section_id(b.road, b.road.lane(f"f{m.exit_lane}"), 0),),
+            left_marking=Marking.NONE,
+            right_marking=Marking.NONE,
+            signal=signal,
+            stop_station=0.0 if signal is not None else None,
+        )
+        atlas.add(spec, curve.heading, curve.curvature)
+
+    def _outline(self) -> Floats:
+        """Ring of the junction's area: kerbs from each arm's inbound edge to the next one's outbound edge."""
+        parts = []
+        for k, arm in enumerate(self.arms):
+            after = self.arms[(k + 1) % 4]
+            start, end = arm.inward(arm.lanes_in * arm.width), after.mouth(-after.lanes_out * after.width)
+            # Kerbs have a larger radius than the lanes inside them, for who cuts the corner a little.
+            start[:2] -= KERB_EASE * np.array([np.cos(start[2]), np.sin(start[2])])
+            end[:2] += KERB_EASE * np.array([np.cos(end[2]), np.sin(end[2])])
+            parts.append(connect(start, end, 0.7).points)
+        return np.concatenate(parts)
+
+
+def four_arms(
+    rng: np.random.Generator,
+    lanes: Sequence[tuple[int, int]],
+    lengths: Sequence[float],
+    limits: Sequence[float],
+    width: float,
+) -> tuple[tuple[Arm, ...], float]:
+    """Arms with (inbound, outbound) lane counts around the origin, and the distance of their stop lines."""
+    widest = max(max(n) for n in lanes) * width
+    reach = widest + float(rng.uniform(10.5, 14.0))
+    arms = []
+    turn = float(rng.uniform(-np.pi, np.pi))
+    for k in range(4):
+        angle = turn + k * 0.5 * np.pi + float(rng.uniform(-0.1, 0.1))
+        size, radius = float(rng.uniform(60.0, 120.0)), float(rng.uniform(180.0, 900.0))
+        curvature = (1.0 if rng.random() < 0.5 else -1.0) / radius
+        straight = float(rng.uniform(35.0, 90.0))
+        parts = [(straight, 0.0, 0.0), *bend(size, curvature), (lengths[k] - straight - size, 0.0, 0.0)]
+        curve = chain(parts).moved((reach * np.cos(angle), reach * np.sin(angle), angle))
+        n_in, n_out = lanes[k]
+        cuts = [80.0 + 140.0 * i for i in range(int(lengths[k] / 140.0))]
+        road = Road(
+            curve,
+            (
+                *carriageway(n_out, width, limits[k], oncoming=True),
+                *carriageway(n_in, width, limits[k], forward=False, oncoming=True),
+            ),
+            tuple(c for c in cuts if c < lengths[k] - 40.0),
+            f"a{k}",
+        )
+        arms.append(Arm(road, n_in, n_out, width))
+    return tuple(arms), reach
+
+
+def conflict(
+    tables: tuple[Floats, NDArray[np.int64]],
+    traffic: Traffic,
+    frame: int,
+    other: int,
+    span: tuple[float, float],
+    wide: float,
+    longest: float,
+) -> tuple[float, float, float, float] | None:
+    """Where another frame comes within `wide` metres of `frame` between its stations `span`.
+
+    Returns the first and last station on `frame`, then on `other` (each stretch at most `longest`), or None.
+    """
+    table, pairs = tables
+
+    def near(of: int, seen_from: int) -> tuple[Floats, Floats]:
+        """Stations of a frame's samples near the other frame, and their stations there."""
+        own = traffic.frames[of].station
+        first = pairs[seen_from, of]
+        rows = table[first : first + len(own)]
+        close = np.abs(rows[:, 1]) < wide
+        return own[close], rows[close, 0]
+
+    theirs, at = near(other, frame)
+    theirs = theirs[(at >= span[0]) & (at <= span[1])]
+    ours, _ = near(frame, other)
+    ours = ours[(ours >= span[0]) & (ours <= span[1])]
+    if not len(theirs) or not len(ours):
+        return None
+    q0, s0 = float(theirs.min()), float(ours.min())
+    return s0, min(float(ours.max()), s0 + longest), q0, min(float(theirs.max()), q0 + longest)
+
+
+def give_way(
+    tables: tuple[Floats, NDArray[np.int64]],
+    traffic: Traffic,
+    frame: int,
+    others: Sequence[int],
+    span: tuple[float, float],
+    wide: float,
+    before: float,
+    longest: float = 18.0,
+) -> Gate | None:
+    """A gate `before` metres ahead of where `frame` first meets any of `others`; None if nowhere."""
+    found = [(q, c) for q in others if (c := conflict(tables, traffic, frame, q, span, wide, longest))]
+    if not found:
+        return None
+    station = max(min(c[0] for _, c in found) - before, span[0] - 0.5)
+    zones = tuple(Zone(q, c[2], c[3], c[1] - station) for q, c in found)
+    return Gate(frame, station, zones=zones)

@@ -1,0 +1,1 @@
+"""The drivers' kernels, compiled without fast mathematics."""

@@ -1,0 +1,114 @@
+"""Ids of generated scenarios, and the function from an id to its scenario."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import re
+from typing import TYPE_CHECKING, Any
+
+from drive.errors import InputError, ScenarioError, UnknownNameError
+
+if TYPE_CHECKING:
+    from drive.scenario import Scenario
+
+VERSION = "1"
+"""Changes whenever any scenario changes; it is part of every seed."""
+FAMILIES = (
+    "lane_follow_curved",
+    "stop_for_lead",
+    "cut_in",
+    "dense_merge",
+    "parked_vehicle",
+    "signalised_intersection",
+)
+TRIES = 50
+PREFIX = "gen/"
+MAX_RANGE = 1_000_000
+DEFAULT_SEEDS = 10
+"""Seeds that a family named without seeds stands for."""
+
+
+def generate(family: str, seed: int) -> Scenario:
+    """The scenario `gen/<family>/<seed>`: a pure function of its id and of `VERSION`.
+
+    A draw whose log is not fit (see `check`) is drawn again with the next number of the same seed.
+
+    Raises UnknownNameError for a family that does not exist and ScenarioError when no draw is fit.
+    """
+    return generate_with_tries(family, seed)[0]
+
+
+def generate_with_tries(family: str, seed: int) -> tuple[Scenario, tuple[str, ...]]:
+    """As `generate`, with the reasons for which earlier draws were refused."""
+    if family not in FAMILIES:
+        raise UnknownNameError("scenario family", family, FAMILIES)
+    if seed < 0:
+        raise InputError(f"the seed of a generated scenario is a number from 0 on, not {seed}")
+    # Compiled code and SciPy are loaded only by who generates.
+    import numpy as np
+
+    from drive.datasets.generate.check import check
+    from drive.datasets.generate.scene import to_scenario
+
+    draw: Any = importlib.import_module(f"drive.datasets.generate.families.{family}").draw
+    name = f"{PREFIX}{family}/{seed}"
+    refused = []
+    for attempt in range(TRIES):
+        key = f"{VERSION}|{family}|{seed}|{attempt}".encode()
+        number = int.from_bytes(hashlib.blake2b(key, digest_size=16).digest(), "little")
+        try:
+            scenario = to_scenario(
+                draw(np.random.Generator(np.random.PCG64(number))), name, family, VERSION, seed
+            )
+            check(scenario)
+        except ScenarioError as error:
+            refused.append(str(error))
+        else:
+            return scenario, tuple(refused)
+    raise ScenarioError(f"'{name}': none of {TRIES} draws is fit, the last because {refused[-1]}")
+
+
+def parse(ref: str) -> list[tuple[str, int]]:
+    """Families and seeds of `gen/cut_in/17`, `gen/cut_in/0:10`, `gen/cut_in` (ten seeds) or `gen/*/0:2`."""
+    match = re.fullmatch(r"gen/([^/]+)(?:/(\d+)(?::(\d+))?)?", ref)
+    if match is None:
+        raise InputError(
+            f"'{ref}' is no generated scenario; write gen/FAMILY/SEED, gen/FAMILY/FROM:TO or gen/*/FROM:TO"
+        )
+    family, first, stop = match.groups()
+    if family != "*" and family not in FAMILIES:
+        raise UnknownNameError("scenario family", family, FAMILIES)
+    low = int(first) if first is not None else 0
+    high = int(stop) if stop is not None else low + 1 if first is not None else DEFAULT_SEEDS
+    if not low < high <= low + MAX_RANGE:
+        raise InputError(
+            f"'{ref}' names no seeds: FROM:TO counts from FROM up to but without TO, at most {MAX_RANGE}"
+        )
+    return [(f, seed) for f in (FAMILIES if family == "*" else (family,)) for seed in range(low, high)]
+
+
+class GeneratorSource:
+    """The generator as a source of scenarios, for refs that begin with `gen/`."""
+
+    name = "gen"
+
+    def matches(self, ref: str) -> bool:
+        return ref == "gen" or ref.startswith(PREFIX)
+
+    def ids(self, ref: str, ego: str = "planned") -> list[str]:
+        """Ids that a ref stands for; every generated scenario has one ego, which is also its expert."""
+        return [
+            f"{PREFIX}{family}/{seed}" for family, seed in parse("gen/*" if ref in ("gen", PREFIX) else ref)
+        ]
+
+    def load(self, ref: str) -> Scenario:
+        found = parse(ref)
+        if len(found) != 1:
+            raise InputError(
+                f"'{ref}' stands for {len(found)} scenarios; name one, such as gen/{found[0][0]}/0"
+            )
+        return generate(*found[0])
+
+
+SOURCE = GeneratorSource()
