@@ -11,6 +11,7 @@ from drive.sim.kernels.scalar import HALF, ONE, TWO, ZERO, F, wrap
 RED, YELLOW = 3, 2
 ANTICIPATION = F(1.0)  # s: who will be in my way so soon is already followed
 MAX_SIDE = F(40.0)  # m beside the path from which on nobody can reach into it within the anticipation
+YIELD_REACH = F(45.0)  # m within which others are let go first
 CORRIDOR_MARGIN = F(0.15)  # m beside the car on either side
 MAX_LATERAL_ACCELERATION = F(2.0)  # m/s^2 that a driver accepts in a bend
 OFFSET_RATE = F(0.9)  # m/s at which a lateral offset is worked off
@@ -149,6 +150,70 @@ def find_follower(
         if gap < best_gap:
             best, best_gap, best_speed = j, gap, speed[w, j]
     return best, best_gap, best_speed
+
+
+@scalar
+def yield_gap(w, i, path, station, m, g, p, boxes, count):
+    """Whom agent `i` has to let go first where its path meets theirs within the next 3 s.
+
+    Returns (gap, speed) of the road user to fall in behind, or a free road. Where two ways in the same
+    direction meet, who comes second waits; who changes lanes (`Paths.merging`) also waits for whoever
+    would be beside, until half over. Others are expected on their paths, or straight on.
+    """
+    first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
+    v, mine = m.speed[w, i], g.rear_to_center[w, i]
+    hw, hl = HALF * g.width[w, i], HALF * g.length[w, i]
+    best_gap, best_speed = FREE_ROAD, ZERO
+    if v < HALF:
+        return best_gap, best_speed
+    cos_i, sin_i = boxes[w, i, 0], boxes[w, i, 1]
+    for j in range(count):
+        if j == i or m.presence[w, j] != PRESENT or m.speed[w, j] < HALF:
+            continue
+        dx, dy = boxes[w, j, 2] - boxes[w, i, 2], boxes[w, j, 3] - boxes[w, i, 3]
+        forward = dx * cos_i + dy * sin_i
+        if dx * dx + dy * dy > YIELD_REACH * YIELD_REACH or forward < -F(20.0):
+            continue
+        if cos_i * boxes[w, j, 0] + sin_i * boxes[w, j, 1] < HALF:
+            continue
+        guess = row_at(station + mine + forward, first, last, step)
+        s, d, _ = project(p.points, first, last, step, boxes[w, j, 2], boxes[w, j, 3], guess)
+        wide = hw + HALF * g.width[w, j] + CORRIDOR_MARGIN
+        # Who is in my way already is followed; who is right behind me follows.
+        if abs(d) < wide:
+            continue
+        both = hl + HALF * g.length[w, j] + ONE
+        # Braking in the middle of a lane change is worse than finishing it.
+        committed = abs(dy * boxes[w, j, 0] - dx * boxes[w, j, 1]) < wide + HALF
+        theirs = m.path[w, j]
+        for n in range(4, 0, -1):
+            t = F(0.75) * F(n)
+            k = row_at(station + v * t, first, last, step)
+            c, sn = math.cos(p.points[k, 2]), math.sin(p.points[k, 2])
+            x, y = p.points[k, 0] + mine * c, p.points[k, 1] + mine * sn
+            other = False
+            if theirs >= 0:
+                there = m.station[w, j] + m.speed[w, j] * t
+                q = row_at(there, p.start[theirs], p.start[theirs + 1] - 1, p.step[theirs])
+                r = g.rear_to_center[w, j]
+                ox = p.points[q, 0] + r * math.cos(p.points[q, 2])
+                oy = p.points[q, 1] + r * math.sin(p.points[q, 2])
+                other = p.merging[q] == 1
+            else:
+                ox, oy = boxes[w, j, 2] + m.vx[w, j] * t, boxes[w, j, 3] + m.vy[w, j] * t
+            along = (ox - x) * c + (oy - y) * sn
+            across = (oy - y) * c - (ox - x) * sn
+            if n == 4 and abs(across) > wide + ONE:
+                break  # ways that are apart in 3 s are taken not to meet before
+            if abs(across) > wide or along > both + v:
+                continue
+            beside = p.merging[k] == 1 and not other and not committed and along > -both
+            if along > ZERO or beside:
+                gap = max(s - HALF * g.length[w, j] - (station + mine + hl), ZERO)
+                if gap < best_gap:
+                    best_gap, best_speed = gap, m.speed[w, j]
+                break
+    return best_gap, best_speed
 
 
 @scalar

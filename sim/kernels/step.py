@@ -17,6 +17,7 @@ from drive.sim.kernels.follow import (
     red_light_gap,
     row_at,
     steer,
+    yield_gap,
 )
 from drive.sim.kernels.layout import ABSENT, FREE_ROAD, GONE, PRESENT
 from drive.sim.kernels.scalar import HALF, ONE, ZERO, F, bicycle_step, boxes_apart, idm_acceleration, wrap
@@ -28,6 +29,7 @@ COOLDOWN = F(4.0)  # s between two lane changes of one driver
 CHANGE_THRESHOLD = F(0.2)  # m/s^2 of advantage that a lane change must bring (MOBIL)
 MERGE_DISTANCE = F(200.0)  # m before the end of a lane from which on its drivers want to leave it
 MERGE_GAIN = F(2.0)
+YIELD_BRAKING = F(2.5)  # m/s^2 at most to let somebody go first
 SAFE_BRAKING = F(3.0)  # m/s^2 that a lane change may force on the follower (MOBIL)
 
 
@@ -53,6 +55,11 @@ def drive_on_path(w, i, path, station, m, g, p, boxes, dt, count, anticipate):
         m.presence, g.length, g.width, g.rear_to_center, boxes, count,
     )  # fmt: skip
     accel = driver_acceleration(w, i, speed, lead_speed, gap, target, g.driver)
+    if anticipate:
+        room, v = yield_gap(w, i, path, station, m, g, p, boxes, count)
+        if room < FREE_ROAD:
+            held = driver_acceleration(w, i, speed, v, room, target, g.driver)
+            accel = min(accel, max(held, -YIELD_BRAKING))
     front = station + g.rear_to_center[w, i] + HALF * g.length[w, i]
     sample = m.sample[w]
     stop_gap = red_light_gap(
@@ -192,13 +199,18 @@ def replay(w, i, here, row, m, dt):
 
 
 @scalar
-def obey(w, i, pose, m, dt):
-    """Put an agent at the pose that its driver asks for."""
+def obey(w, i, pose, m, p, dt):
+    """Put an agent at the pose that its driver asks for, and say where on its route that is."""
     v, h = pose[w, i, 3], pose[w, i, 2]
     m.acceleration[w, i] = (v - m.speed[w, i]) / dt
     m.x[w, i], m.y[w, i], m.heading[w, i] = pose[w, i, 0], pose[w, i, 1], h
     m.speed[w, i], m.yaw_rate[w, i] = v, pose[w, i, 4]
     m.vx[w, i], m.vy[w, i] = v * math.cos(h), v * math.sin(h)
+    path = m.path[w, i]
+    if path >= 0:
+        first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
+        guess = row_at(m.station[w, i], first, last, step)
+        m.station[w, i], _, _ = project(p.points, first, last, step, m.x[w, i], m.y[w, i], guess)
 
 
 @scalar
@@ -275,7 +287,7 @@ def step_kernel(m, g, p, control, pose, scratch, boxes, dt, steps, anticipate, w
                     replay(w, i, here, g.log[w, i, row], m, dt)
                 elif m.presence[w, i] == PRESENT:
                     if who == TRAJECTORY:
-                        obey(w, i, pose, m, dt)
+                        obey(w, i, pose, m, p, dt)
                     else:
                         move(w, i, scratch[w, i, 0], scratch[w, i, 1], who != CONTROL, m, g, p, dt)
                 elif m.presence[w, i] == ABSENT and who != TRAJECTORY and here:

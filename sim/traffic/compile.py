@@ -111,7 +111,10 @@ def cast(scenario: Scenario, traffic: TrafficModel, overrides: dict[int, Control
     path = np.full(a, -1, dtype=np.int32)
     station, offset = np.zeros(a), np.zeros(a)
     stop_station, stop_until = np.full(a, np.nan), np.zeros(a)
-    for i in np.flatnonzero(np.isin(controller, [Controller.IDM, Controller.MOBIL])):
+    on_path = np.isin(controller, [Controller.IDM, Controller.MOBIL])
+    # Others expect the ego on its route, whoever drives it.
+    on_path[scenario.ego] = True
+    for i in np.flatnonzero(on_path):
         if i == scenario.ego:
             line = scenario.route.line
             path[i] = book.add(

@@ -24,6 +24,9 @@ EXTENSION = 250.0
 DEFAULT_LIMIT = 10.0
 """m/s on lanes without a limit: the target of nuPlan's reactive agents."""
 OFFSET_DECAY = 15.0
+BETWEEN_LANES = 1.2
+"""m from the nearest centreline at which a path is between lanes; the tree's spacing makes up 1 m of it."""
+MERGE_MARGIN = 10
 
 
 @dataclass
@@ -33,15 +36,17 @@ class PathBook:
     points: list[Floats] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)
     stops: list[NDArray[np.int32]] = field(default_factory=list)
+    merging: list[NDArray[np.uint8]] = field(default_factory=list)
     left: list[NDArray[np.int32]] = field(default_factory=list)
     right: list[NDArray[np.int32]] = field(default_factory=list)
 
     def add(self, roadmap: RoadMap, line: Floats, default_limit: float) -> int:
         """Add a path along a polyline `(N, 2)` of the rear axle; returns its number."""
-        points, step = path_samples(roadmap, line, default_limit)
+        points, step, merging = path_samples(roadmap, line, default_limit)
         self.points.append(points)
         self.steps.append(step)
         self.stops.append(stop_lines(roadmap, points))
+        self.merging.append(merging)
         none = np.full((len(points), 2), -1, dtype=np.int32)
         self.left.append(none)
         self.right.append(none.copy())
@@ -53,6 +58,7 @@ class PathBook:
             self.points.append(np.array([[0.0, 0, 0, 0, 1], [1, 0, 0, 0, 1]]))
             self.steps.append(1.0)
             self.stops.append(np.full(2, -1, dtype=np.int32))
+            self.merging.append(np.zeros(2, dtype=np.uint8))
             self.left.append(np.full((2, 2), -1, dtype=np.int32))
             self.right.append(np.full((2, 2), -1, dtype=np.int32))
         counts = [len(p) for p in self.points]
@@ -73,6 +79,7 @@ class PathBook:
             np.asarray(self.steps, dtype=np.float32),
             np.concatenate(self.stops).astype(np.int32),
             np.concatenate(following).astype(np.int32),
+            np.concatenate(self.merging),
             np.concatenate(self.left).astype(np.int32),
             np.concatenate(self.right).astype(np.int32),
         )
@@ -103,6 +110,7 @@ def concatenate_paths(parts: list[Paths]) -> Paths:
         np.concatenate(
             [np.where(p.next_stop >= 0, p.next_stop + r, -1) for p, r in zip(parts, rows, strict=False)]
         ),
+        np.concatenate([p.merging for p in parts]),
         shifted("left"),
         shifted("right"),
     )
@@ -186,8 +194,10 @@ def recorded_line(roadmap: RoadMap, poses: Floats, lane: int) -> Floats:
     return np.concatenate((moved, tail)) if len(tail) else np.concatenate((moved, [end[:2] + 2.0 * ahead]))
 
 
-def path_samples(roadmap: RoadMap, line: Floats, default_limit: float) -> tuple[Floats, float]:
-    """Samples `(N, 5)` in PATH_COLUMNS about a metre apart, and their exact distance."""
+def path_samples(
+    roadmap: RoadMap, line: Floats, default_limit: float
+) -> tuple[Floats, float, NDArray[np.uint8]]:
+    """Samples `(N, 5)` in PATH_COLUMNS a metre apart, their exact distance, which run between lanes."""
     line = remove_duplicates(line, 1e-3)
     if len(line) < 2:
         line = np.concatenate((line, line[-1:] + np.array([[2.0, 0.0]])))
@@ -204,10 +214,12 @@ def path_samples(roadmap: RoadMap, line: Floats, default_limit: float) -> tuple[
     step = float(s[-1] / n)
     curvature = np.gradient(_smooth(heading[:, None], 2)[:, 0], step)
     tree, rows = map_tree(roadmap)
-    lane = np.searchsorted(roadmap.lane_start, rows[tree.query(xy)[1]], side="right") - 1
+    gap, nearest = tree.query(xy)
+    lane = np.searchsorted(roadmap.lane_start, rows[nearest], side="right") - 1
+    between = np.convolve(gap > BETWEEN_LANES, np.ones(2 * MERGE_MARGIN + 1), "same") > 0
     limit = roadmap.speed_limit[lane]
     limit = np.where(np.isfinite(limit), limit, default_limit)
-    return np.column_stack((xy, wrap_angle(heading), curvature, limit)), step
+    return np.column_stack((xy, wrap_angle(heading), curvature, limit)), step, between.astype(np.uint8)
 
 
 def _smooth(values: Floats, half: int) -> Floats:

@@ -45,7 +45,7 @@ def draw(rng: np.random.Generator) -> Draw:
 
     driver = draw_ego_driver(rng)
     speed = 0.85 * driver.factor * limit
-    first = START + speed * (WARM_UP + float(rng.uniform(4.0, 9.0)))
+    first = START + speed * (WARM_UP + float(rng.uniform(2.5, 7.0)))
     reach = float(rng.uniform(0.3, 1.9))
     last = _park(rng, stage, own, width, first, reach)
     passing = _passing(rng, limit, first, last, reach, width, own, beside, EGO_BODY)
