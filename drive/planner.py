@@ -224,8 +224,9 @@ class Candidates:
 class Plan:
     """A planner's answer: a trajectory at the rear axle, in scenario coordinates and absolute times.
 
-    Its first state is the ego's at the observation's time. `control`, where given, is what the host
-    applies if it accepts that kind; `figures` are named numbers for charts.
+    It begins at the observation's time, where the ego is; planners that plan along a line may begin at
+    the ego's foot on it, for a tracker corrects only an offset that it is shown. `control`, where given,
+    is what the host applies if it accepts that kind; `figures` are named numbers for charts.
     """
 
     trajectory: Trajectory
@@ -268,7 +269,8 @@ class Session(Protocol):
 class Planner(Protocol):
     """What is shared by all sessions. May also offer `plan_batch(sessions, observations)`."""
 
-    spec: PlannerSpec
+    @property
+    def spec(self) -> PlannerSpec: ...
 
     def start(self, task: Task) -> Session: ...
 

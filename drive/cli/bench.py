@@ -68,7 +68,7 @@ def command(
     \b
     Examples:
       drive bench --suite mini --planner idm --planner pdm --out out/bench
-      drive bench --scenarios recorded/*.xml --planner pdm --set pdm.horizon=4 --resume --out out/recorded
+      drive bench --scenarios recorded/*.xml --planner idm --set idm.headway=1.2 --resume --out out/recorded
     """
     refs = [*(scenarios or []), *(scenario or [])]
     if suite is not None and refs:

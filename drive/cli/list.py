@@ -38,15 +38,26 @@ class Row:
 def command(
     kind: Annotated[str, typer.Argument(metavar="KIND", help=" | ".join(KINDS))],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say of each metric how it is computed.")
+    ] = False,
 ) -> None:
     """List planners, suites, data sets, traffic models or metrics.
 
     \b
-    Example:
+    Examples:
       drive list planners
+      drive list metrics --explain
     """
     if kind not in KINDS:
         raise typer.BadParameter(str(UnknownNameError("kind", kind, KINDS)))
+    if explain:
+        if kind != "metrics":
+            raise typer.BadParameter("--explain goes with metrics")
+        for row in rows_of(kind):
+            for name, text in registry.load(KINDS[kind], row.name).explain().items():
+                print(f"{row.name}.{name}\n    {text}\n")
+        return
     rows = rows_of(kind)
     if as_json:
         print(json.dumps([asdict(row) for row in rows], indent=2))
@@ -92,8 +103,19 @@ def summary_of(target: str) -> str:
         ),
         None,
     )
-    text = (ast.get_docstring(scope) if scope else None) or ast.get_docstring(tree) or ""
-    return text.strip().partition("\n")[0]
+    text = (ast.get_docstring(scope) if scope else _note_below(tree, attribute)) or ast.get_docstring(tree)
+    return (text or "").strip().partition("\n")[0]
+
+
+def _note_below(tree: ast.Module, name: str) -> str | None:
+    """The string that stands below the assignment of a constant, its docstring by convention."""
+    for node, after in zip(tree.body, tree.body[1:], strict=False):
+        if isinstance(node, ast.Assign) and any(
+            isinstance(t, ast.Name) and t.id == name for t in node.targets
+        ):
+            value = after.value if isinstance(after, ast.Expr) else None
+            return value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else None
+    return None
 
 
 def _built_in_suites() -> list[Row]:

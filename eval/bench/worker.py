@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -233,4 +233,4 @@ def _coast(observation: Observation, task: Task) -> Plan:
     return Plan.from_poses(observation, np.stack(poses, axis=1), 0.1)
 
 
-_COAST = cast("Planner", FunctionPlanner(PlannerSpec("coast", horizon=4.0), _coast))
+_COAST = FunctionPlanner(PlannerSpec("coast", horizon=4.0), _coast)

@@ -120,6 +120,10 @@ class PDMSession:
         self.way: Way | None = None
         self.hint = 0
         self.routed_at = -math.inf
+        self.steady = np.zeros(count)
+        middle = int(np.argmin(np.abs(c.offsets)))
+        self._proposals(self.steady, middle)[:] = c.prefer_centre
+        self.last_path = -1
 
     def plan(self, observation: Observation) -> Plan:
         ego = observation.ego
@@ -167,7 +171,7 @@ class PDMSession:
         total, progress = pdm_score(
             self.out, c.progress_threshold, (c.weight_progress, c.weight_ttc, c.weight_comfort)
         )
-        best = int(np.argmax(total))
+        best = self._choose(total)
         candidates = self._candidates(observation, total, progress, best)
         if self.out[best, COLLISION_TIME] <= c.emergency_time + 1e-4 and abs(ego[3]) <= c.emergency_speed:
             return self._brake(observation, "emergency brake", candidates)
@@ -198,6 +202,19 @@ class PDMSession:
                 "progress": float(progress[best]),
             },
         )
+
+    def _choose(self, total: Floats) -> int:
+        """The proposal to follow: the best, or by the configuration's leave a steadier one nearly as good."""
+        share = 1.0 + self.steady
+        if self.last_path >= 0:
+            self._proposals(share, self.last_path)[:] += self.config.keep_offset
+        best = int(np.argmax(total * share))
+        self.last_path = best // len(self.fractions)
+        return best
+
+    def _proposals(self, values: Floats, path: int) -> Floats:
+        """Those of the values `(N,)` that belong to one path, as a view."""
+        return values.reshape(-1, len(self.fractions))[path]
 
     def _follow(self, ego: Floats, time: float) -> bool:
         """Keep the way, or search a new one when the ego has left it; False where there is none."""

@@ -44,9 +44,13 @@ class TrafficModel:
 
 
 LOG = TrafficModel("log", Controller.LOG)
+"""Everybody replays the log."""
 IDM = TrafficModel("idm", Controller.IDM)
+"""Vehicles on lanes keep their logged way and react by IDM; the default."""
 MOBIL = TrafficModel("mobil", Controller.MOBIL)
+"""Vehicles follow the lanes by IDM and change them by MOBIL."""
 IDM_COMPAT = TrafficModel("idm_compat", Controller.IDM, anticipate=False, compat=True)
+"""IDM that drops from the scene what nuPlan's reactive mode drops."""
 
 
 def load_traffic(name: str | TrafficModel) -> TrafficModel:
