@@ -1,7 +1,5 @@
-"""A planner in twenty lines: keep the lane at the speed limit, brake for whatever stands ahead.
-
-    drive bench --suite mini --planner idm --planner examples/01_my_planner.py:careful
-"""
+# A planner in twenty lines: keep the lane at the speed limit, brake for whatever stands ahead.
+# drive bench --suite mini --planner idm --planner examples/01_my_planner.py:careful
 
 import numpy as np
 

@@ -94,7 +94,7 @@ class Observer:
 
     def _progress(self, ego: Floats) -> Floats:
         line = self.task.route.line
-        if len(line) < 2:
+        if len(line) < 2 or bool((line == line[0]).all()):
             return np.array([np.nan, np.nan])
         s, d, _ = project_to_polyline(ego[None, :2], line)
         return np.array([s[0], d[0]])

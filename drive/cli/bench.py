@@ -110,7 +110,7 @@ def command(
     console = Console()
     # A table that is read by a program or a log must not be squeezed into 80 columns.
     console = console if console.is_terminal else Console(width=200)
-    console.print(load("drive.eval.bench.table:results_table")(results, console.width), highlight=False)
+    console.print(load("drive.eval.bench.table:results_table")(results), highlight=False)
     print(f"report: {page}")
 
 

@@ -75,6 +75,10 @@ def _summary(log: Any, saved: Path, page: Path) -> dict[str, Any]:
     }
 
 
+def _number(value: float | None) -> str:
+    return "\u2013" if value is None else f"{value:.3f}"
+
+
 def _print(log: Any, saved: Path, page: Path) -> None:
     import numpy as np
     from rich.console import Console
@@ -91,8 +95,14 @@ def _print(log: Any, saved: Path, page: Path) -> None:
     )
     for name, score in header["scores"].items():
         table.add_row(escape(name), f"{score['score']:.3f}", style="bold")
-        for metric, value in score["metrics"].items():
-            table.add_row(f"  {escape(metric)}", "-" if value is None else f"{value:.3f}")
+        scored = score.get("scored", list(score["metrics"]))
+        for metric in scored:
+            table.add_row(f"  {escape(metric)}", _number(score["metrics"][metric]))
+        figures = [metric for metric in score["metrics"] if metric not in scored]
+        if figures:
+            table.add_row("figures, not scored", "", style="bold")
+        for metric in figures:
+            table.add_row(f"  {escape(metric)}", _number(score["metrics"][metric]))
     if len(log.plan_latency):
         p50, p95 = np.percentile(1e3 * log.plan_latency, [50, 95])
         table.add_row("latency p50, p95", f"{p50:.2f}, {p95:.2f} ms")

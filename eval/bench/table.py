@@ -19,7 +19,7 @@ HEADS = {
     "no_ego_at_fault_collisions": "no fault",
     "drivable_area_compliance": "on road",
     "ego_is_making_progress": "moves",
-    "driving_direction_compliance": "direction",
+    "driving_direction_compliance": "dir",
     "ego_progress_along_expert_route": "progress",
     "time_to_collision_within_bound": "ttc",
     "speed_limit_compliance": "limit",
@@ -29,51 +29,58 @@ HEADS = {
 
 # Sources of an expert that are motions of somebody, not a stand-in.
 DRIVERS = ("human", "recorded", "generated")
-_WIDE = 130
+NONE = "\u2013"
 
 
-def results_table(results: Results, width: int = _WIDE) -> Group:
-    """Scores with intervals, the means of the metrics, failures and latencies, then notes.
+def results_table(results: Results) -> Group:
+    """Scores with intervals, failures and latencies; the means of the metrics; differences; then notes.
 
-    A terminal of fewer than 130 columns gets the metrics in a table of their own.
+    The tables stand below each other, so that each fits into 80 columns with names of planners up to 12
+    letters and one score.
     """
-    data = results.data
-    suite = data["suite"]
     order = ranked(results)
-    metrics = [name for score in results.scores for name in data["score_metrics"].get(score, [])]
-    metrics = [
-        name for name in dict.fromkeys(metrics) if any(_mean(results, p, name) is not None for p in order)
-    ]
-    wide = width >= _WIDE
-    heads = [HEADS.get(metric, metric) for metric in metrics]
-    table = _table(
-        f"{suite['id']}: {suite['valid']} scenarios, traffic {data['traffic']}, seed {data['seed']}",
-        ("planner", *(f"{score} [95 %]" for score in results.scores), *(heads if wide else ())),
-        ("at fault", "goals", "failed", "p50 ms", "p95 ms"),
-    )
-    means = _table("means of the metrics", ("planner",), heads)
-    for name in order:
-        planner = results.planner(name)
-        goals, latency = planner["goals"], planner["latency_ms"]
-        failed = {key: n for key, n in planner["failures"].items() if n and key.startswith("planner")}
-        values = [_number(_mean(results, name, metric)) for metric in metrics]
-        means.add_row(escape(name), *values)
-        table.add_row(
-            escape(name + ("*" if planner["privileged"] else "")),
-            *(_estimate(planner["scores"][score]) for score in results.scores),
-            *(values if wide else ()),
-            _number(planner["at_fault_collisions"], "d"),
-            f"{goals['reached']}/{goals['of']}" if goals["of"] else "-",
-            ", ".join(f"{n} {key.removeprefix('planner_')}" for key, n in failed.items()) or "0",
-            _number(latency["p50"], ".2f"),
-            _number(latency["p95"], ".2f"),
-        )
-    parts: list[RenderableType] = [table] if wide else [table, means]
+    parts: list[RenderableType] = [_scores(results, order)]
+    parts += [_metrics(results, order, score) for score in results.scores]
     if len(order) > 1:
         # The best of those that do not know the future is what the others are held against.
         best = next((name for name in order if not results.planner(name)["privileged"]), order[0])
         parts.append(differences_table([results.paired(best, other) for other in order if other != best]))
     return Group(*parts, *(escape(line) for line in notes(results)))
+
+
+def _scores(results: Results, order: Sequence[str]) -> Table:
+    suite, data = results.data["suite"], results.data
+    table = _table(
+        f"{suite['id']}: {suite['valid']} scenarios, traffic {data['traffic']}, seed {data['seed']}",
+        ("planner", *(f"{score} [95 %]" for score in results.scores)),
+        ("at fault", "goals", "failed", "p50 ms", "p95 ms"),
+    )
+    for name in order:
+        planner = results.planner(name)
+        goals, latency = planner["goals"], planner["latency_ms"]
+        failed = {key: n for key, n in planner["failures"].items() if n and key.startswith("planner")}
+        table.add_row(
+            escape(name + ("*" if planner["privileged"] else "")),
+            *(_estimate(planner["scores"][score]) for score in results.scores),
+            _number(planner["at_fault_collisions"], "d"),
+            f"{goals['reached']}/{goals['of']}" if goals["of"] else NONE,
+            ", ".join(f"{n} {key.removeprefix('planner_')}" for key, n in failed.items()) or "0",
+            _number(latency["p50"], ".2f"),
+            _number(latency["p95"], ".2f"),
+        )
+    return table
+
+
+def _metrics(results: Results, order: Sequence[str], score: str) -> Table:
+    names = [
+        name
+        for name in results.data["score_metrics"].get(score, [])
+        if any(_mean(results, planner, name) is not None for planner in order)
+    ]
+    table = _table(f"what {score} is made of, means", ("planner",), [HEADS.get(n, n) for n in names])
+    for planner in order:
+        table.add_row(escape(planner), *(_number(_mean(results, planner, name)) for name in names))
+    return table
 
 
 def differences_table(differences: Sequence[PairedDifference]) -> Table:
@@ -88,7 +95,7 @@ def differences_table(differences: Sequence[PairedDifference]) -> Table:
             escape(d.first),
             escape(d.second),
             escape(d.score),
-            "-"
+            NONE
             if d.mean is None or d.ci95 is None
             else f"{d.mean:+.3f} [{d.ci95[0]:+.3f}, {d.ci95[1]:+.3f}]",
             str(d.n),
@@ -144,7 +151,7 @@ def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
 
 def _estimate(score: dict[str, Any]) -> str:
     if score["mean"] is None:
-        return "-"
+        return NONE
     low, high = score["ci95"]
     return f"{score['mean']:.3f} \\[{low:.3f}, {high:.3f}]"
 
@@ -155,4 +162,4 @@ def _mean(results: Results, planner: str, metric: str) -> float | None:
 
 
 def _number(value: float | None, form: str = ".2f") -> str:
-    return "-" if value is None else format(value, form)
+    return NONE if value is None else format(value, form)

@@ -52,8 +52,15 @@ class Evaluation:
         return {name: values for metric in self.metrics.values() for name, values in metric.series.items()}
 
     def to_header(self) -> dict[str, Any]:
-        """What a run log's `header["scores"][name]` holds: plain numbers and None."""
-        return {"score": self.score, "metrics": {name: m.score for name, m in self.metrics.items()}}
+        """What a run log's `header["scores"][name]` holds: plain numbers and None.
+
+        `scored` names the metrics that make up the score, in their order; the others are bare figures.
+        """
+        return {
+            "score": self.score,
+            "metrics": {name: m.score for name, m in self.metrics.items()},
+            "scored": [name for name, m in self.metrics.items() if m.scored],
+        }
 
 
 class Score(Protocol):

@@ -10,7 +10,7 @@ from drive.geometry import points_in_polygon
 from drive.vehicle import HEADING, SPEED, rear_to_center
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -22,19 +22,37 @@ _EPS = 1e-6
 
 
 def goal_reached(run: RunLog) -> bool | None:
-    """Whether at any sample all conditions of the goal hold at once; None where no goal was set.
+    """Whether at any sample all conditions of the goal hold at once; None where that says nothing.
 
     The goal is `header["scenario"]["goal"]` with any of `position` [x, y], `polygon`, `lanes`, and the
     intervals `heading` (rad), `speed` (m/s) and `time` (s). The box centre must lie in the polygon or in
     one of the lanes; a position counts where neither is given. Heading intervals are read modulo a turn, as
     CommonRoad's goal regions are.
+
+    None without a goal, and for the end of a mission: a goal without a time that the expert, driven by
+    somebody, does not come to itself lies beyond the scenario. An expert of source "idm" has no say: it
+    is a stand-in that may be stuck where a planner gets through.
     """
     goal: Mapping[str, Any] = run.header["scenario"].get("goal") or {}
     given = [key for key in ("position", "polygon", "lanes", "heading", "speed", "time") if _has(goal, key)]
     if not given or len(run.ego) == 0:
         return None
-    center = rear_to_center(run.ego, run.vehicle.rear_axle_to_center)
-    held = np.ones(len(run.ego), dtype=np.bool_)
+    driven = run.expert_source != "idm" and len(run.expert) > 0
+    if "time" not in given and driven and not _reached(run, goal, given, run.expert, run.times):
+        return None
+    return _reached(run, goal, given, run.ego, run.times)
+
+
+def _reached(
+    run: RunLog,
+    goal: Mapping[str, Any],
+    given: Sequence[str],
+    states: NDArray[np.float64],
+    times: NDArray[np.float64],
+) -> bool:
+    """Whether the motion `states (N, 7)` of the run's vehicle meets the conditions `given` at any sample."""
+    center = rear_to_center(states, run.vehicle.rear_axle_to_center)
+    held = np.ones(len(states), dtype=np.bool_)
     places: list[NDArray[np.bool_]] = []
     if "polygon" in given:
         places.append(points_in_polygon(center, np.asarray(goal["polygon"], dtype=np.float64)))
@@ -47,13 +65,18 @@ def goal_reached(run: RunLog) -> bool | None:
         held &= np.any(places, axis=0)
     if "heading" in given:
         low, high = (float(v) for v in goal["heading"])
-        turn = (run.ego[:, HEADING] - low + _EPS) % (2.0 * np.pi)
+        turn = (states[:, HEADING] - low + _EPS) % (2.0 * np.pi)
         held &= turn <= high - low + 2.0 * _EPS
-    for key, values in (("speed", run.ego[:, SPEED]), ("time", run.times)):
-        if key in given:
-            low, high = (float(v) for v in goal[key])
-            held &= (values >= low - _EPS) & (values <= high + _EPS)
+    if "speed" in given:
+        held &= _within(states[:, SPEED], goal["speed"])
+    if "time" in given:
+        held &= _within(times, goal["time"])
     return bool(held.any())
+
+
+def _within(values: NDArray[np.float64], interval: Sequence[float]) -> NDArray[np.bool_]:
+    low, high = (float(v) for v in interval)
+    return np.asarray((values >= low - _EPS) & (values <= high + _EPS))
 
 
 def _has(goal: Mapping[str, Any], key: str) -> bool:

@@ -24,7 +24,7 @@ function chartsOf(S) {
     },
   ];
   if (run.values.has("time_to_collision")) {
-    list.push(seriesChart(run, same, "time_to_collision", { name: "Time to collision", unit: "s", low: 0, cap: 10, guide: 0.95, empty: "no collision ahead in this run" }));
+    list.push(seriesChart(run, same, "time_to_collision", { name: "Time to collision", unit: "s", low: 0, cap: 10, guide: 0.95, none: "none", empty: "no collision ahead in this run" }));
   }
   list.push({
     name: "Planning time", unit: "ms", low: 0, robust: true,
@@ -130,10 +130,11 @@ function paintChart(S, chart) {
   }
   if (S.layers.others) for (const line of chart.others) strokeLine(ctx, at, line, runColour(line.run), 1, 0.75);
   for (const line of [...chart.lines].reverse()) {
-    const colour = line.ghost ? C.ghost : line.second ? C.second : runColour(S.run.index);
-    strokeLine(ctx, at, line, colour, line.main ? 1.8 : 1.2, 1);
+    strokeLine(ctx, at, line, lineColour(S, C, line), line.main ? 1.8 : 1.2, 1);
   }
 }
+
+function lineColour(S, C, line) { return line.ghost ? C.ghost : line.second ? C.second : runColour(S.run.index); }
 
 function strokeLine(ctx, at, line, colour, width, alpha) {
   ctx.strokeStyle = ctx.fillStyle = colour;
@@ -172,7 +173,15 @@ function drawChart(S, chart, at) {
   ctx.clearRect(0, 0, chart.canvas.width, chart.canvas.height);
   ctx.drawImage(chart.still, 0, 0);
   ctx.setTransform(S.ratio, 0, 0, S.ratio, 0, 0);
-  chart.value.textContent = chart.lines.map((line) => `${chart.lines.length > 1 ? line.label + " " : ""}${figure(valueAt(line, S.t), 2)}`).join("  ") + (chart.unit ? ` ${chart.unit}` : "");
+  const texts = chart.lines.map((line) => {
+    const value = valueAt(line, S.t), text = chart.none && !Number.isFinite(value) ? chart.none : figure(value, 2);
+    const words = el("span", {}, `${chart.lines.length > 1 ? line.label + " " : ""}${text}`);
+    // Where a chart has several lines, the words say which is which.
+    if (chart.lines.length > 1) words.style.color = lineColour(S, C, line);
+    return words;
+  });
+  const known = chart.lines.some((line) => Number.isFinite(valueAt(line, S.t)));
+  chart.value.replaceChildren(...texts.flatMap((node, k) => (k ? ["  ", node] : [node])), chart.unit && known ? ` ${chart.unit}` : "");
   if (!chart.range) return;
   const to = chartScale(S, chart);
   if (chart.live) drawLive(S, ctx, chart, to, at, C);

@@ -262,9 +262,9 @@ function drawPlan(S, ctx, call, C, px) {
   const run = S.run, plan = run.plan, colour = runColour(run.index);
   if (S.layers.candidates && call + 1 < run.candidates.start.length) {
     const points = run.candidatePoints, flat = run.candidates.xy, total = flat.length / 2;
-    ctx.strokeStyle = C.muted;
-    ctx.globalAlpha = 0.5;
-    ctx.lineWidth = Math.max(0.08, px);
+    ctx.strokeStyle = C.text;
+    ctx.globalAlpha = 0.7;
+    ctx.lineWidth = Math.max(0.08, 1.2 * px);
     for (let k = run.candidates.start[call]; k < run.candidates.start[call + 1]; k++) {
       tracePoints(ctx, flat, total, k * points, (k + 1) * points);
       ctx.stroke();

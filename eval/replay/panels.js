@@ -25,15 +25,21 @@ function fillTop(S) {
 
 function scoreOf(entry) { return entry && typeof entry === "object" ? entry.score : entry; }
 
+// First what makes up the score, in the score's own order; then the bare figures, each in its unit.
 function fillScores(S) {
   const tables = Object.entries(S.run.scores).map(([name, entry]) => {
-    const rows = Object.entries((entry && entry.metrics) || {}).map(([metric, value]) => {
-      const number = value && typeof value === "object" ? value.score : value;
-      const low = typeof number === "number" && number <= 0;
-      return el("tr", {}, el("td", {}, metric.replaceAll("_", " ")), el("td", { class: low ? "number bad" : "number" }, typeof number === "boolean" ? (number ? "yes" : "no") : typeof number === "number" ? figure(number, 3) : "not applicable"));
-    });
+    const metrics = (entry && entry.metrics) || {}, told = (entry && Array.isArray(entry.scored) && entry.scored) || null;
+    const scored = told ? told.filter((m) => m in metrics) : Object.keys(metrics), rest = Object.keys(metrics).filter((m) => !scored.includes(m));
+    const row = (metric, judged) => {
+      const value = metrics[metric], number = value && typeof value === "object" ? value.score : value;
+      const grade = !judged || typeof number !== "number" ? "" : number <= 0 ? " bad" : number < 1 ? " less" : "";
+      const text = typeof number === "boolean" ? (number ? "yes" : "no") : typeof number === "number" ? figure(number, 3) : "not applicable";
+      return el("tr", {}, el("td", {}, metric.replaceAll("_", " ")), el("td", { class: `number${grade}` }, metric === "goal_reached" && typeof number === "number" ? (number ? "yes" : "no") : text));
+    };
     const total = el("tr", { class: "total" }, el("td", {}, name), el("td", { class: "number" }, figure(scoreOf(entry), 3)));
-    return el("table", { class: "plain" }, el("tbody", {}, total, ...rows));
+    const parts = [el("table", { class: "plain" }, el("tbody", {}, total, ...scored.map((m) => row(m, true))))];
+    if (rest.length) parts.push(el("h3", {}, "Figures, not scored"), el("table", { class: "plain" }, el("tbody", {}, ...rest.map((m) => row(m, false)))));
+    return el("div", {}, ...parts);
   });
   $("scores").replaceChildren(el("h2", {}, "Metrics"), ...(tables.length ? tables : [el("p", { class: "muted" }, "This run has not been evaluated.")]));
 }
@@ -87,7 +93,7 @@ function fillLegend(S) {
     if (r !== run && r.scene === run.scene) add((ctx) => { ctx.strokeStyle = runColour(r.index); ctx.lineWidth = 2; ctx.strokeRect(4, 2, 16, 8); }, r.label);
   }
   if (S.layers.plan && run.plan.times.length) add(line(runColour(run.index), [], 3), "plan, a dot a second");
-  if (S.layers.candidates && run.candidates.xy.length) add((ctx, C) => line(C.muted, [], 1)(ctx), "candidates");
+  if (S.layers.candidates && run.candidates.xy.length) add((ctx, C) => line(C.text, [], 1.2)(ctx), "candidates");
   const reference = referenceOf(run);
   if (S.layers.ghost && reference) add((ctx, C) => line(C.ghost, [4, 3], 1.5)(ctx), reference.name);
   if (S.layers.route && run.route.length) add((ctx, C) => { ctx.globalAlpha = 0.4; line(C.route, [], 6)(ctx); }, "route");

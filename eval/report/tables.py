@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Mapping, Sequence
 
+from drive.eval.bench.results import PairedDifference
 from drive.eval.report.read import Mean, PlannerEntry, Report, Row
 from drive.eval.report.scenes import worst_rows
 
@@ -23,7 +24,7 @@ def family_name(family: str) -> str:
 
 
 def fmt(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+    return "\u2013" if value is None else f"{value:.{digits}f}"
 
 
 def shade(value: float | None) -> str:
@@ -96,10 +97,45 @@ def planners_table(report: Report) -> str:
         cells.append(f'<td data-v="{sum(p.failures.values())}">{failed or "none"}</td>')
         cells.append(cell(None if p.collisions is None else float(p.collisions), 0))
         goals = None if p.goals is None else p.goals[0] / p.goals[1]
-        cells.append(cell(goals, inner="-" if p.goals is None else f"{p.goals[0]} of {p.goals[1]}"))
+        cells.append(cell(goals, inner="\u2013" if p.goals is None else f"{p.goals[0]} of {p.goals[1]}"))
         cells += [cell(p.latency.get(k), 2) for k in ("p50", "p95", "p99")]
         rows.append("".join(cells))
     return table(head, rows, "planners", sortable=True)
+
+
+def paired_table(differences: Sequence[PairedDifference]) -> str:
+    """Differences scenario by scenario, first minus second, drawn on one axis with 0 in its middle."""
+    rows = []
+    reach = max([abs(v) for d in differences for v in d.ci95 or ()] + [0.01])
+    for d in differences:
+        low, high = d.ci95 or (None, None)
+        told = "\u2013" if d.mean is None else f"<b>{d.mean:+.3f}</b>"
+        told += "" if low is None or high is None else f' <span class="ci">[{low:+.3f}, {high:+.3f}]</span>'
+        better = d.first if (d.mean or 0.0) > 0.0 else d.second
+        verdict = f"{esc(better)} is better" if d.clear else "not clear"
+        verdict += f", {d.unpaired} scenarios unpaired" if d.unpaired else ""
+        rows.append(
+            f'<th scope="row">{esc(d.first)}</th><td>{esc(d.second)}</td><td>{words(d.score)}</td>'
+            + cell(d.mean, inner=told + _difference_whisker(d, reach))
+            + cell(float(d.n), 0)
+            + f"<td>{verdict}</td>"
+        )
+    return table(["first", "second", "score", "first minus second", "n", "verdict"], rows, "paired")
+
+
+def _difference_whisker(difference: PairedDifference, reach: float) -> str:
+    """The mean and its interval on the axis from -reach to reach."""
+    if difference.mean is None or difference.ci95 is None:
+        return ""
+    low, high = difference.ci95
+    x = [60 + 56 * v / reach for v in (low, difference.mean, high)]
+    return (
+        '<svg class="w" width="120" height="16" viewBox="0 0 120 16" aria-hidden="true">'
+        '<line class="axis" x1="4" y1="8" x2="116" y2="8"/>'
+        '<line class="axis" x1="60" y1="2" x2="60" y2="14"/>'
+        f'<line class="ci" x1="{x[0]:.1f}" y1="8" x2="{x[2]:.1f}" y2="8"/>'
+        f'<circle cx="{x[1]:.1f}" cy="8" r="4"/></svg>'
+    )
 
 
 def metrics_table(report: Report) -> str:

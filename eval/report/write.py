@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from drive.eval.bench.results import Results
+from drive.eval.bench.results import PairedDifference, Results
 from drive.eval.replay.page import asset, build_page, write_whole
 from drive.eval.report import tables
 from drive.eval.report.read import Report, read
@@ -17,6 +17,8 @@ from drive.eval.report.tables import esc, words
 
 NAME = "report.html"
 PACKAGE = "drive.eval.report"
+MAX_PAIRED = 5
+"""Up to so many planners, all pairs are compared."""
 
 
 def write_report(results_dir: str | Path) -> Path:
@@ -31,7 +33,10 @@ def write_report(results_dir: str | Path) -> Path:
     scenes = write_scenes(report, folder)
     suite = report.data.get("suite") or {}
     page = build_page(
-        f"Benchmark {suite.get('id', '')}", body_of(report, scenes), style(), asset(PACKAGE, "report.js")
+        f"Benchmark {suite.get('id', '')}",
+        body_of(report, scenes, differences_of(results, report)),
+        style(),
+        asset(PACKAGE, "report.js"),
     )
     return write_whole(folder / NAME, page)
 
@@ -44,7 +49,17 @@ def style() -> str:
     return asset(PACKAGE, "report.css") + "\n".join(steps) + "\n"
 
 
-def body_of(report: Report, scenes: Scenes) -> str:
+def differences_of(results: Results, report: Report) -> list[PairedDifference]:
+    """Paired differences of all pairs, or of the best with each other where there are many planners."""
+    names = [p.name for p in report.planners if any(row.valid for row in p.rows)]
+    told = [row for p in results.data["planners"] for row in p["scenarios"]]
+    if not report.main or not all("hash" in row for row in told):
+        return []
+    firsts = names if len(names) <= MAX_PAIRED else names[:1]
+    return [results.paired(a, b, report.main) for i, a in enumerate(firsts) for b in names[i + 1 :]]
+
+
+def body_of(report: Report, scenes: Scenes, differences: Sequence[PairedDifference] = ()) -> str:
     """The page's body."""
     data = report.data
     suite = data.get("suite") or {}
@@ -65,6 +80,14 @@ def body_of(report: Report, scenes: Scenes) -> str:
         _notes(report, scenes),
         "</section>",
     ]
+    if differences:
+        parts += [
+            "<section><h2>Paired differences</h2><p>The same scenarios driven by two planners: the mean "
+            "difference of their scores and its 95 % bootstrap interval. A difference is clear where the "
+            "interval leaves out 0.</p>",
+            tables.paired_table(differences),
+            "</section>",
+        ]
     if report.families:
         parts.append('<section><h2>By family</h2><div class="columns">')
         parts += [tables.families_table(report, s) for s in report.scores]

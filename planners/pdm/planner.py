@@ -121,8 +121,7 @@ class PDMSession:
         self.hint = 0
         self.routed_at = -math.inf
         self.steady = np.zeros(count)
-        middle = int(np.argmin(np.abs(c.offsets)))
-        self._proposals(self.steady, middle)[:] = c.prefer_centre
+        self.steady[self._of_path(int(np.argmin(np.abs(c.offsets))))] = c.prefer_centre
         self.last_path = -1
 
     def plan(self, observation: Observation) -> Plan:
@@ -207,14 +206,14 @@ class PDMSession:
         """The proposal to follow: the best, or by the configuration's leave a steadier one nearly as good."""
         share = 1.0 + self.steady
         if self.last_path >= 0:
-            self._proposals(share, self.last_path)[:] += self.config.keep_offset
+            share[self._of_path(self.last_path)] += self.config.keep_offset
         best = int(np.argmax(total * share))
         self.last_path = best // len(self.fractions)
         return best
 
-    def _proposals(self, values: Floats, path: int) -> Floats:
-        """Those of the values `(N,)` that belong to one path, as a view."""
-        return values.reshape(-1, len(self.fractions))[path]
+    def _of_path(self, path: int) -> slice:
+        """The proposals of one path."""
+        return slice(path * len(self.fractions), (path + 1) * len(self.fractions))
 
     def _follow(self, ego: Floats, time: float) -> bool:
         """Keep the way, or search a new one when the ego has left it; False where there is none."""

@@ -117,9 +117,9 @@ def cast(scenario: Scenario, traffic: TrafficModel, overrides: dict[int, Control
     for i in np.flatnonzero(on_path):
         if i == scenario.ego:
             line = scenario.route.line
-            path[i] = book.add(
-                roadmap, line if len(line) >= 2 else recorded_line(roadmap, poses[i, :1], -1), default
-            )
+            if len(line) < 2:
+                line = recorded_line(roadmap, poses[i, :1], int(match_lanes(roadmap, poses[i, :1])[0][0]))
+            path[i] = book.add(roadmap, line, default)
         elif controller[i] == Controller.MOBIL:
             path[i] = chains.path(int(lane[i]))
         else:
@@ -132,7 +132,8 @@ def cast(scenario: Scenario, traffic: TrafficModel, overrides: dict[int, Control
         station[i] = max(k * book.steps[path[i]] + rel[k] @ (c, s), 0.0)
         offset[i] = c * rel[k, 1] - s * rel[k, 0]
         if controller[i] == Controller.IDM and not traffic.compat and i != scenario.ego:
-            stop = _meant_stop(scenario, int(i), poses[i], speed[i], valid[i])
+            lights = (points, book.steps[path[i]], book.stops[path[i]])
+            stop = _meant_stop(scenario, int(i), poses[i], speed[i], valid[i], *lights)
             if stop is not None:
                 rel = stop[0] - points[:, :2]
                 k = int(np.argmin(np.einsum("ij,ij->i", rel, rel)))
@@ -214,29 +215,40 @@ def _half_width(scenario: Scenario, poses: Floats, lane: NDArray[np.int32]) -> F
 
 
 def _meant_stop(
-    scenario: Scenario, agent: int, poses: Floats, speed: Floats, valid: NDArray[np.bool_]
+    scenario: Scenario,
+    agent: int,
+    poses: Floats,
+    speed: Floats,
+    valid: NDArray[np.bool_],
+    points: Floats,
+    step: float,
+    lights: NDArray[np.int32],
 ) -> tuple[Floats, float] | None:
     """Where (rear axle) and until when a logged driver stops of its own will, or None.
 
-    It stands at least a second, with nobody within `MEANT_STOP_GAP` ahead and no signal at red.
+    It stands at least a second, with nobody and no red light within `MEANT_STOP_GAP` ahead on its path
+    of samples `points (N, 5)` with the stop lines `lights (N,)`.
     """
     standing = valid & (np.abs(speed) < 0.3)
-    if not standing.any() or standing[valid].all():
+    if not standing.any():
         return None
     k = int(np.argmax(standing))
     run = standing[k:]
     length = int(np.argmin(run)) if not run.all() else len(run)
-    if length * scenario.dt < 1.0 or bool(np.any(scenario.signals[:, k] == 3)):
+    if length * scenario.dt < 1.0:
         return None
     tracks = scenario.tracks
-    here = poses[k]
+    here, reach = poses[k], MEANT_STOP_GAP + tracks.size[agent, 0]
+    rel = points[:, :2] - here[:2]
+    near = int(np.argmin(np.einsum("ij,ij->i", rel, rel)))
+    ahead_of_it = lights[near : near + int(reach / step) + 1]
+    if bool(np.any(scenario.signals[ahead_of_it[ahead_of_it >= 0], k] >= 2)):
+        return None
     other = tracks.valid[:, k] & (np.arange(tracks.num_agents) != agent)
     rel = tracks.states[other, k, :2] - here[:2]
     c, s = np.cos(here[2]), np.sin(here[2])
     ahead, across = rel @ (c, s), rel @ (-s, c)
-    if bool(
-        np.any((ahead > 1.0) & (ahead < MEANT_STOP_GAP + tracks.size[agent, 0]) & (np.abs(across) < 2.0))
-    ):
+    if bool(np.any((ahead > 1.0) & (ahead < reach) & (np.abs(across) < 2.0))):
         return None
     released = k + length
     until = scenario.dt * released if released < len(valid) and valid[released] else float("inf")

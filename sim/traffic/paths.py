@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive.geometry import arc_length, polyline_heading, remove_duplicates, wrap_angle
+from drive.geometry import arc_length, polyline_heading, remove_duplicates, resample_polyline, wrap_angle
 from drive.roadmap import straightest_successor
 from drive.sim.kernels.layout import Paths
 
@@ -163,7 +163,7 @@ def recorded_line(roadmap: RoadMap, poses: Floats, lane: int) -> Floats:
 
     `lane` is where the motion ends, or -1: then it goes on straight for 30 m.
     """
-    moved = remove_duplicates(poses[:, :2], 0.5)
+    moved = _spaced(poses[:, :2], 0.5)
     if len(moved) < 3 or arc_length(moved)[-1] < 3.0:
         moved = poses[-1:, :2]
     end = poses[-1]
@@ -177,7 +177,8 @@ def recorded_line(roadmap: RoadMap, poses: Floats, lane: int) -> Floats:
             break
         chain.append(nxt)
         length += float(roadmap.length[nxt])
-    line = remove_duplicates(np.concatenate([roadmap.centerline(c) for c in chain]), 1e-3)
+    # Straight lanes may have no vertex for a long way, and the offset is worked off from vertex to vertex.
+    line = resample_polyline(np.concatenate([roadmap.centerline(c) for c in chain]), 1.0)
     s = arc_length(line)
     heading = polyline_heading(line)
     rel = line - end[:2]
@@ -189,9 +190,20 @@ def recorded_line(roadmap: RoadMap, poses: Floats, lane: int) -> Floats:
     tail = line[beyond] + decay[:, None] * normal
     if len(tail) == 0:
         tail = end[:2] + np.outer(np.array([2.0, 4.0]), ahead)
-    # A vertex behind the end would fold the path back on itself.
-    tail = tail[(tail - end[:2]) @ ahead > 1.0] if len(moved) else tail
+    # Starting behind the end would fold the path back on itself.
+    front = (tail - end[:2]) @ ahead > 1.0
+    tail = tail[int(np.argmax(front)) :] if front.any() else tail[:0]
     return np.concatenate((moved, tail)) if len(tail) else np.concatenate((moved, [end[:2] + 2.0 * ahead]))
+
+
+def _spaced(points: Floats, gap: float) -> Floats:
+    """Of the points `(N, 2)` the first, then each that lies `gap` metres from the one kept before it."""
+    kept, (x0, y0) = [0], points[0].tolist()
+    for k, (x, y) in enumerate(points.tolist()):
+        if (x - x0) ** 2 + (y - y0) ** 2 >= gap * gap:
+            kept.append(k)
+            x0, y0 = x, y
+    return np.asarray(points[kept])
 
 
 def path_samples(

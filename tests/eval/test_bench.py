@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -14,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from drive._imports import import_target
 from drive.errors import DriveError, InputError, SimulationError, UnknownNameError
 from drive.eval.bench import Listener, Options, Results, run_bench
 from drive.eval.bench import journal as journal_module
 from drive.eval.bench.journal import Journal, OutputError, read
+from drive.eval.bench.table import results_table
 from drive.planner import FunctionPlanner, PlannerSpec
 from drive.runlog import RunLog
 
@@ -469,6 +472,29 @@ def test_results_become_a_table(finished: Results) -> None:
     assert frame.groupby("planner")["nuplan_cls"].mean()["noisy"] == pytest.approx(
         finished.planner("noisy")["scores"]["nuplan_cls"]["mean"]
     )
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_terminal_s_tables_fit_into_80_columns(finished: Results, width: int) -> None:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(results_table(finished), highlight=False)
+    lines = console.export_text().splitlines()
+    assert max(len(line.rstrip()) for line in lines if not line.startswith("Traffic")) <= 80
+    rows = {line.split()[0]: line.split() for line in reversed(lines) if line.strip()}
+    score = finished.planner("keep")["scores"]["nuplan_cls"]["mean"]
+    assert rows["keep"][1] == f"{score:.3f}"
+    assert rows["keep"][5] == "3/3"
+    for head in ("no fault", "comfort", "p95 ms", "difference [95 %]"):
+        assert any(head in line for line in lines), head
+
+
+def test_goals_that_say_nothing_are_a_dash(finished: Results) -> None:
+    data = json.loads(json.dumps(finished.data))
+    for planner in data["planners"]:
+        planner["goals"] = {"reached": 0, "of": 0}
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(results_table(Results(data, finished.path)), highlight=False)
+    assert next(line for line in console.export_text().splitlines() if "keep" in line).split()[5] == "\u2013"
 
 
 def test_pairs_within_results(finished: Results) -> None:

@@ -13,7 +13,7 @@ from drive.eval.metrics.nuplan import NUPLAN_CLS, aggregate
 from drive.registry import load
 from drive.vehicle import AgentKind
 
-SCORED = {
+ORDER = (
     "no_ego_at_fault_collisions",
     "drivable_area_compliance",
     "ego_is_making_progress",
@@ -22,7 +22,8 @@ SCORED = {
     "time_to_collision_within_bound",
     "speed_limit_compliance",
     "ego_is_comfortable",
-}
+)
+SCORED = set(ORDER)
 PERFECT = dict.fromkeys(SCORED, 1.0)
 
 
@@ -172,6 +173,7 @@ def test_the_header_form_is_json_and_explanations_are_complete(hand, tmp_path) -
     saved = run.with_header(scores={NUPLAN_CLS.name: result.to_header()}).with_series(**result.series)
     loaded = type(run).load(saved.save(tmp_path / "a.drive.npz"))
     assert loaded.header["scores"]["nuplan_cls"]["metrics"].keys() == result.metrics.keys()
+    assert loaded.header["scores"]["nuplan_cls"]["scored"] == list(ORDER)
     assert NUPLAN_CLS.evaluate(loaded).score == pytest.approx(result.score)
     assert set(result.metrics) | {"nuplan_cls"} == set(NUPLAN_CLS.explain())
     wanted = "time_to_collision road_edge_distance longitudinal_acceleration lateral_acceleration jerk"
@@ -219,3 +221,28 @@ def test_goal(hand, goal: dict | None, reached: bool | None) -> None:
     result = NUPLAN_CLS.evaluate(run).metrics["goal_reached"]
     assert result.score == (None if reached is None else float(reached))
     assert result.valid is (reached is not None)
+
+
+def test_the_end_of_a_mission_beyond_the_expert_counts_for_nothing(hand) -> None:
+    road = hand.road(ends=(-10.0, 15.0, 30.0, 60.0))
+
+    def drive(goal: dict, source: str, speed: float = 10.0, expert: float = 5.0):
+        # Ten metres are the expert's, twenty the ego's, unless told otherwise.
+        run = hand.run(
+            hand.drive(0.0, speed, 21), roadmap=road, goal=goal, expert=hand.drive(0.0, expert, 21)
+        )
+        return goal_reached(run.with_header(scenario={**run.header["scenario"], "expert_source": source}))
+
+    far, near = {"position": [20.0, 0.0]}, {"position": [8.0, 0.0]}
+    assert drive(far, "generated") is None
+    assert drive(far, "human", speed=1.0) is None
+    assert drive(near, "generated") is True
+    assert drive(near, "generated", speed=1.0) is False
+    # A stand-in may be stuck where a planner gets through.
+    assert drive(far, "idm") is True
+    assert drive(far, "idm", speed=1.0) is False
+    # A goal with a time is due within the scenario, whoever else misses it.
+    assert drive({**far, "time": [0.0, 2.0]}, "human") is True
+    assert drive({**far, "time": [0.0, 1.0]}, "human") is False
+    # Ending up standing is part of the goal: an expert that rolls through has not reached it.
+    assert drive({**near, "speed": [0.0, 1.0]}, "generated") is None

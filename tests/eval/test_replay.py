@@ -396,6 +396,36 @@ def test_browser_draws_the_log_s_poses(page: Path, run: RunLog, time: float) -> 
 
 
 @browser
+def test_browser_tells_scored_metrics_from_figures(run: RunLog, tmp_path: Path) -> None:
+    scores = {
+        "nuplan_cls": {
+            "score": 0.5,
+            "metrics": {
+                "mean_speed": 0.0,
+                "comfort": 0.0,
+                "goal_reached": 1.0,
+                "progress": 0.75,
+                "ttc": None,
+            },
+            "scored": ["progress", "ttc", "comfort"],
+        }
+    }
+    dom, said = open_page(write_replay(run.with_header(scores=scores), tmp_path / "scored.html"))
+    assert said == ""
+    section = dom[dom.index('<section id="scores">') :].partition("</section>")[0]
+    scored, _, figures = section.partition("Figures, not scored")
+    cells = [re.findall(r"<td[^>]*>([^<]*)</td>", part) for part in (scored, figures)]
+    wanted = ["nuplan_cls", "0.500", "progress", "0.750", "ttc", "not applicable", "comfort", "0.000"]
+    assert cells[0] == wanted
+    assert sorted(zip(cells[1][::2], cells[1][1::2], strict=True)) == [
+        ("goal reached", "yes"),
+        ("mean speed", "0.000"),
+    ]
+    assert 'class="number bad">0.000' in scored
+    assert "bad" not in figures
+
+
+@browser
 def test_browser_shows_markup_as_text_and_reaches_no_network(run: RunLog, tmp_path: Path) -> None:
     bad = run.with_header(
         scenario={**run.header["scenario"], "id": MARKUP},

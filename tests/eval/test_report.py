@@ -163,6 +163,23 @@ def test_report_shows_the_results_figures_and_links_to_replays(folder: Path) -> 
     )
 
 
+def test_report_compares_planners_scenario_by_scenario(folder: Path) -> None:
+    path = write_report(folder)
+    assert "Paired differences" not in path.read_text()  # without hashes nothing says what pairs
+    data = json.loads((folder / "results.json").read_text())
+    for entry in data["planners"]:
+        for k, one in enumerate(entry["scenarios"]):
+            one["hash"] = f"h{k}"
+    (folder / "results.json").write_text(json.dumps(data))
+    text = write_report(folder).read_text()
+    section = text[text.index("<h2>Paired differences") :].partition("</section>")[0]
+    # The log has 0.375 and 0.875, idm failed in the first scene and has 0.75 in the second.
+    assert '<th scope="row">log</th><td>idm</td>' in section
+    assert "<b>+0.250</b>" in section
+    assert "[+0.125, +0.375]" in section
+    assert "log is better" in section
+
+
 def test_report_runs_nothing_but_its_own_script_and_asks_for_nothing(folder: Path) -> None:
     text = write_report(folder).read_text()
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', text).group(1)

@@ -193,6 +193,32 @@ def test_offset_proposals_leave_the_road_on_a_single_narrow_lane():
     assert not drivable[1:].any()
 
 
+def test_the_released_rule_stays_beside_the_centre_and_a_preference_returns():
+    # 0.9 m aside the path 1 m aside is nearer: the way back costs millimetres of progress.
+    aside, back = at(20.0, 0.9, 10.0), PDMConfig(prefer_centre=0.02)
+    states, _ = loop(start(straight(600.0)), aside, 8.0)
+    assert states[-1, 1] == pytest.approx(1.0, abs=0.1)
+    states, plans = loop(start(straight(600.0), config=back), aside, 8.0)
+    assert abs(states[-1, 1]) < 0.1
+    # The scores of the candidates stay the published ones.
+    best = plans[0].candidates.scores["score"].reshape(3, 5).max(1)
+    assert plans[0].figures["offset"] == 0.0
+    assert best[2] > best[0]
+
+
+def test_the_last_offset_can_be_kept():
+    for share, offset in ((0.0, 1.0), (0.02, 0.0)):
+        session = start(straight(600.0), config=PDMConfig(keep_offset=share))
+        assert session.plan(see(0.0, at(20.0, 0.0, 10.0))).figures["offset"] == 0.0
+        assert session.plan(see(0.1, at(21.0, 0.9, 10.0))).figures["offset"] == offset
+    # Never where its proposals break a rule: 5 m ahead a car stands in the corridor of the centre alone.
+    session = start(straight(600.0), config=PDMConfig(keep_offset=1.0))
+    assert session.plan(see(0.0, at(20.0, 0.0, 10.0))).figures["offset"] == 0.0
+    plan = session.plan(see(0.1, at(21.0, 0.9, 10.0), [(32.0, -2.0, 0.0, 0.0)]))
+    assert plan.figures["offset"] == 1.0
+    assert plan.candidates.scores["score"].reshape(3, 5)[0].max() == 0.0
+
+
 def brake_case(distance, speed):
     ego = at(20.0, speed=speed)
     return start(straight()).plan(see(0.0, ego, [(20.0 + BUMPER + 2.25 + distance, 0.0, 0.0, 0.0)]))
@@ -345,6 +371,8 @@ def test_plans_are_deterministic_and_leave_the_observation_alone():
 def test_bad_configuration_is_refused():
     with pytest.raises(InputError, match="offset"):
         PDMConfig(offsets=())
+    with pytest.raises(InputError, match="keep_offset"):
+        PDMConfig(keep_offset=-0.1)
     with pytest.raises(InputError, match="lqr_compat"):
         PDMConfig(lqr_compat="old")
     with pytest.raises(InputError, match="proposal_steps"):

@@ -73,7 +73,7 @@ TEXTS: dict[str, str] = {
     "goal_reached": (
         "Not scored. 1 if at any sample every condition of the goal holds: box centre in the polygon or "
         "lanes (a bare position: within 2 m), heading, speed and time in their intervals. No value "
-        "without a goal."
+        "without a goal, nor for a goal without a time that a driven expert does not come to either."
     ),
     "min_time_to_collision": (
         "Not scored. Smallest time to collision in s; no value where there was none below 3 s."
