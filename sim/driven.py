@@ -148,7 +148,7 @@ class Driven:
             t = plan.trajectory
             stride = max(math.ceil((len(t) - 1) / (PLAN_ROWS - 1)), 1)
             times.append(t.times[::stride])
-            states.append(t.states[::stride, :7].astype(np.float32))
+            states.append(_single(t.states[::stride, :7]))
         start = np.concatenate(([0], np.cumsum([len(t) for t in times]))).astype(np.int32)
         if not times:
             return start, np.zeros(0), np.zeros((0, 7), dtype=np.float32)
@@ -167,7 +167,7 @@ class Driven:
                 at = c.times[0] + CANDIDATE_DT * np.arange(CANDIDATE_STEPS)
                 rows = np.minimum(np.searchsorted(c.times, at - 1e-6), len(c.times) - 1)
                 for k in np.argsort(-total, kind="stable")[:keep]:
-                    poses.append(np.asarray(c.states[k][rows, :3], dtype=np.float32))
+                    poses.append(_single(c.states[k][rows, :3]))
                     scores.append(float(total[k]) if np.isfinite(total[k]) else 0.0)
             start.append(len(poses))
         flat = np.stack(poses) if poses else np.zeros((0, CANDIDATE_STEPS, 3), dtype=np.float32)
@@ -183,6 +183,12 @@ class Driven:
 
     def statuses(self) -> tuple[list[str], list[str]]:
         return [PlanStatus(p.status).value for p in self.plans], [p.reason for p in self.plans]
+
+
+def _single(values: Floats) -> NDArray[np.float32]:
+    """The values in float32; a plan to beyond its range is kept at its edge, for logs hold no infinity."""
+    top = np.finfo(np.float32).max
+    return np.clip(values, -top, top).astype(np.float32)
 
 
 def guarded(call: Callable[[], Any], limit: float | None) -> Any:

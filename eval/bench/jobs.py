@@ -127,5 +127,5 @@ def failed(record: Reply, scores: tuple[str, ...], failure: str, reason: str) ->
     """The record with a failure; a planner's failure counts as a score of 0."""
     entries: Reply = {"failure": failure, "reason": " ".join(reason.split())}
     if failure in ("planner_error", "planner_timeout"):
-        entries |= {"metrics": dict.fromkeys(scores, 0.0), "goal_reached": False}
+        entries |= {"metrics": dict.fromkeys(scores, 0.0)}
     return {**record, **entries}

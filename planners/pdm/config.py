@@ -22,10 +22,10 @@ class PDMConfig:
     times the yaw rate as lateral acceleration; nuPlan's bicycle reports none at the rear axle.
     `lqr_compat` "reference" keeps the finite-difference fault of the released batch tracker.
 
-    The released rule takes the best score, whatever its margin, so the ego cuts curves on the inner path,
-    stays beside the centre afterwards and changes paths for centimetres. Two shares, both 0 as released,
-    steady it: `prefer_centre` raises the scores on the path nearest to the centreline, `keep_offset` those
-    on the path of the last plan (0.01 raises them by 1 %). Broken rules weigh as before.
+    The released rule takes the best score by whatever margin: the ego cuts bends on the inner path, stays
+    beside the centre afterwards, and changes paths for centimetres. `prefer_centre` (released, and here:
+    0) raises the scores on the path nearest to the centreline by that share, 0.05 for 5 %; the rules that
+    a proposal breaks weigh as before, and the candidates' scores are told without it.
     """
 
     offsets: tuple[float, ...] = (0.0, -1.0, 1.0)
@@ -61,7 +61,6 @@ class PDMConfig:
     weight_comfort: float = 2.0
     progress_threshold: float = 0.1
     prefer_centre: float = 0.0
-    keep_offset: float = 0.0
     emergency_time: float = 2.0
     emergency_speed: float = 5.0
 
@@ -73,9 +72,8 @@ class PDMConfig:
         for name in ("fallback_speed", "min_gap", "max_acceleration", "max_deceleration", "dt", "path_step"):
             if not getattr(self, name) > 0.0:
                 raise InputError(f"pdm's {name} must be positive, got {getattr(self, name)}")
-        for name in ("prefer_centre", "keep_offset"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise InputError(f"pdm's {name} must lie in [0, 1], got {getattr(self, name)}")
+        if not 0.0 <= self.prefer_centre <= 1.0:
+            raise InputError(f"pdm's prefer_centre must lie in [0, 1], got {self.prefer_centre}")
         if not 3 <= self.proposal_steps <= self.horizon_steps:
             raise InputError("pdm's proposal_steps must be at least 3 and at most horizon_steps")
         if self.leader_every < 1:

@@ -120,9 +120,8 @@ class PDMSession:
         self.way: Way | None = None
         self.hint = 0
         self.routed_at = -math.inf
-        self.steady = np.zeros(count)
-        self.steady[self._of_path(int(np.argmin(np.abs(c.offsets))))] = c.prefer_centre
-        self.last_path = -1
+        centred = np.arange(len(c.offsets)) == np.argmin(np.abs(c.offsets))
+        self.share = np.repeat(1.0 + c.prefer_centre * centred, len(c.speed_fractions))
 
     def plan(self, observation: Observation) -> Plan:
         ego = observation.ego
@@ -170,7 +169,7 @@ class PDMSession:
         total, progress = pdm_score(
             self.out, c.progress_threshold, (c.weight_progress, c.weight_ttc, c.weight_comfort)
         )
-        best = self._choose(total)
+        best = int(np.argmax(total * self.share))
         candidates = self._candidates(observation, total, progress, best)
         if self.out[best, COLLISION_TIME] <= c.emergency_time + 1e-4 and abs(ego[3]) <= c.emergency_speed:
             return self._brake(observation, "emergency brake", candidates)
@@ -201,19 +200,6 @@ class PDMSession:
                 "progress": float(progress[best]),
             },
         )
-
-    def _choose(self, total: Floats) -> int:
-        """The proposal to follow: the best, or by the configuration's leave a steadier one nearly as good."""
-        share = 1.0 + self.steady
-        if self.last_path >= 0:
-            share[self._of_path(self.last_path)] += self.config.keep_offset
-        best = int(np.argmax(total * share))
-        self.last_path = best // len(self.fractions)
-        return best
-
-    def _of_path(self, path: int) -> slice:
-        """The proposals of one path."""
-        return slice(path * len(self.fractions), (path + 1) * len(self.fractions))
 
     def _follow(self, ego: Floats, time: float) -> bool:
         """Keep the way, or search a new one when the ego has left it; False where there is none."""

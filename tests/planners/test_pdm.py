@@ -206,17 +206,12 @@ def test_the_released_rule_stays_beside_the_centre_and_a_preference_returns():
     assert best[2] > best[0]
 
 
-def test_the_last_offset_can_be_kept():
-    for share, offset in ((0.0, 1.0), (0.02, 0.0)):
-        session = start(straight(600.0), config=PDMConfig(keep_offset=share))
-        assert session.plan(see(0.0, at(20.0, 0.0, 10.0))).figures["offset"] == 0.0
-        assert session.plan(see(0.1, at(21.0, 0.9, 10.0))).figures["offset"] == offset
-    # Never where its proposals break a rule: 5 m ahead a car stands in the corridor of the centre alone.
-    session = start(straight(600.0), config=PDMConfig(keep_offset=1.0))
-    assert session.plan(see(0.0, at(20.0, 0.0, 10.0))).figures["offset"] == 0.0
-    plan = session.plan(see(0.1, at(21.0, 0.9, 10.0), [(32.0, -2.0, 0.0, 0.0)]))
+def test_the_centre_is_not_preferred_where_its_proposals_break_a_rule():
+    # 12 m ahead a car stands in the corridors of the centre and of the right.
+    session = start(straight(600.0), config=PDMConfig(prefer_centre=1.0))
+    plan = session.plan(see(0.0, at(21.0, 0.9, 10.0), [(40.0, -2.0, 0.0, 0.0)]))
+    assert plan.candidates.scores["score"].reshape(3, 5)[:2].max() == 0.0
     assert plan.figures["offset"] == 1.0
-    assert plan.candidates.scores["score"].reshape(3, 5)[0].max() == 0.0
 
 
 def brake_case(distance, speed):
@@ -371,8 +366,8 @@ def test_plans_are_deterministic_and_leave_the_observation_alone():
 def test_bad_configuration_is_refused():
     with pytest.raises(InputError, match="offset"):
         PDMConfig(offsets=())
-    with pytest.raises(InputError, match="keep_offset"):
-        PDMConfig(keep_offset=-0.1)
+    with pytest.raises(InputError, match="prefer_centre"):
+        PDMConfig(prefer_centre=-0.1)
     with pytest.raises(InputError, match="lqr_compat"):
         PDMConfig(lqr_compat="old")
     with pytest.raises(InputError, match="proposal_steps"):

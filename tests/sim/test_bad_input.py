@@ -1,0 +1,193 @@
+"""Scenes at the edge of sense: no planner stumbles, every run is finite and can be scored and saved."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from drive.planner import Plan, planner
+from drive.registry import load, load_planner
+from drive.roadmap import LaneSpec, RoadMapBuilder
+from drive.runlog import RunLog
+from drive.scenario import Goal, Route, Scenario, Tracks
+from drive.sim import simulate
+from drive.vehicle import AgentKind
+
+Make = tuple[Callable[..., Any], Callable[..., Scenario]]
+PLANNERS = ("constant", "idm", "pdm", "log")
+
+
+@pytest.fixture
+def make(straight: Any, scenario: Any) -> Make:
+    return straight, scenario
+
+
+def at(scene: Scenario, *state: float) -> Scenario:
+    """The scene with its ego at x, y, heading, speed (and acceleration, steering, yaw rate)."""
+    initial = np.zeros(7)
+    initial[: len(state)] = state
+    return scene.with_(initial=initial)
+
+
+def seen(tracks: Tracks, valid: np.ndarray) -> Tracks:
+    return dataclasses.replace(tracks, valid=valid, states=np.where(valid[..., None], tracks.states, 0.0))
+
+
+def empty(make: Make) -> Scenario:
+    return make[1](make[0](), [])
+
+
+def blocked(make: Make) -> Scenario:
+    return make[1](make[0](), [(80.0, 0.0, 0.0), (80.0, 3.5, 0.0)])
+
+
+def crowd(make: Make) -> Scenario:
+    """Sixty people on and beside the road."""
+    rng = np.random.default_rng(0)
+    places = np.column_stack((rng.uniform(40.0, 120.0, 60), rng.uniform(-6.0, 8.0, 60), np.zeros(60)))
+    kinds = [AgentKind.PEDESTRIAN] * 60
+    return make[1](make[0](), [tuple(p) for p in places.tolist()], kinds=kinds)
+
+
+def jam(make: Make) -> Scenario:
+    return make[1](make[0](), [(40.0 + 8.0 * (k // 2), 3.5 * (k % 2), 5.0) for k in range(60)])
+
+
+def vanishing(make: Make) -> Scenario:
+    """Cars that come and go, one of which is there for a single sample."""
+    scene = make[1](make[0](), [(45.0, 0.0, 8.0), (60.0, 3.5, 5.0), (70.0, 0.0, 3.0), (50.0, 3.5, 9.0)])
+    valid = scene.tracks.valid.copy()
+    for row in range(1, 4):
+        valid[row, 20 * row : 20 * row + 15] = False
+    valid[1:4, 100:] = False
+    valid[4, 1:] = False
+    return scene.with_(tracks=seen(scene.tracks, valid))
+
+
+def one_step(make: Make) -> Scenario:
+    scene = make[1](make[0](), [(45.0, 0.0, 8.0)])
+    t = scene.tracks
+    short = dataclasses.replace(t, states=t.states[:, :2], valid=t.valid[:, :2])
+    return scene.with_(duration=0.1, tracks=short, signals=scene.signals[:, :2])
+
+
+def ten_metres_of_road(make: Make) -> Scenario:
+    x = np.array([0.0, 5.0, 10.0])
+    builder = RoadMapBuilder()
+    builder.add(LaneSpec("a", np.column_stack((x, x * 0.0 + 1.75)), np.column_stack((x, x * 0.0 - 1.75))))
+    line = np.array([[0.0, 0.0], [10.0, 0.0]])
+    scene = at(empty(make), 2.0, 0.0, 0.0, 5.0)
+    return scene.with_(environment=builder.build(), route=Route((0,), (0,), line, Goal(position=line[1])))
+
+
+SCENES: dict[str, Callable[[Make], Scenario]] = {
+    "empty": empty,
+    "blocked": blocked,
+    "crowd": crowd,
+    "jam": jam,
+    "vanishing": vanishing,
+    "one step": one_step,
+    "ten metres of road": ten_metres_of_road,
+    "no route": lambda make: empty(make).with_(route=Route()),
+    "lanes without a line": lambda make: empty(make).with_(route=Route((0,), (0,))),
+    "a line without length": lambda make: empty(make).with_(route=Route(line=np.full((2, 2), 20.0))),
+    "a route behind": lambda make: at(empty(make), 300.0, 0.0, 0.0, 10.0).with_(
+        route=Route(line=np.array([[0.0, 0.0], [50.0, 0.0]]))
+    ),
+    "off the road": lambda make: at(empty(make), 300.0, 60.0, 1.0, 10.0),
+    "no lane near": lambda make: at(empty(make), 300.0, 300.0, 1.0, 10.0).with_(route=Route()),
+    "against the traffic": lambda make: at(empty(make), 300.0, 0.0, np.pi, 10.0),
+    "past the road's end": lambda make: at(empty(make), 850.0, 0.0, 0.0, 10.0),
+    "standing": lambda make: at(empty(make), 20.0),
+    "60 m/s": lambda make: at(empty(make), 20.0, 0.0, 0.0, 60.0),
+    "reversing": lambda make: at(empty(make), 120.0, 0.0, 0.0, -5.0),
+    "spinning": lambda make: at(empty(make), 120.0, 0.0, 0.0, 15.0, 0.0, 0.6, 4.0),
+    "in a collision": lambda make: make[1](make[0](), [(22.0, 0.0, 0.0), (21.0, 0.5, 3.0)]),
+}
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_no_planner_stumbles(make: Make, name: str) -> None:
+    scene = SCENES[name](make)
+    score = load("drive.metrics", "nuplan_cls")
+    for planner_name in PLANNERS:
+        run = simulate(scene, load_planner(planner_name, {}), traffic="idm")
+        assert run.header["failure"] is None, planner_name
+        assert len(run.times) == scene.num_steps + 1
+        for array in (run.ego, run.agents, run.ego_control, run.expert, run.plan_states):
+            assert np.isfinite(array).all(), planner_name
+        assert 0.0 <= score.evaluate(run).score <= 1.0
+
+
+@pytest.mark.parametrize("traffic", ["log", "mobil", "idm_compat"])
+def test_no_traffic_stumbles(make: Make, traffic: str) -> None:
+    for scene in (blocked(make), jam(make), vanishing(make), ten_metres_of_road(make)):
+        run = simulate(scene, load_planner("idm", {}), traffic=traffic)
+        assert run.header["failure"] is None
+        assert np.isfinite(run.agents).all()
+
+
+def test_what_pdm_says_of_its_plans(make: Make) -> None:
+    def said(scene: Scenario) -> tuple[Counter[str], set[str]]:
+        header = simulate(scene, load_planner("pdm", {}), traffic="idm").header
+        return Counter(header["plan_status"]), set(header["plan_reason"]) - {""}
+
+    assert said(empty(make))[0] == {"ok": 150}
+    assert said(empty(make).with_(route=Route()))[0] == {"ok": 150}
+    # With room to stop a blocked road is no emergency; 2 m before the bumper it is.
+    assert said(blocked(make))[0] == {"ok": 150}
+    near = make[1](make[0](), [(29.0, 0.0, 0.0), (29.0, 3.5, 0.0)])
+    assert "degraded" in said(near)[0]
+    assert said(SCENES["no lane near"](make)) == ({"fallback": 150}, {"no lane to follow"})
+    status, reasons = said(SCENES["past the road's end"](make))
+    assert status["ok"] == 0
+    assert reasons == {"every proposal breaks a rule"}
+
+
+def test_idm_and_pdm_stop_before_a_blocked_road_and_a_crowd(make: Make) -> None:
+    for name in ("idm", "pdm"):
+        for scene in (blocked(make), crowd(make)):
+            run = simulate(scene, load_planner(name, {}), traffic="idm")
+            assert not [e for e in run.header["events"] if e["kind"] == "collision"], name
+            assert run.ego[-1, 3] < 0.1
+            assert run.ego[-1, 0] > 25.0
+
+
+def test_a_plan_to_beyond_all_numbers_leaves_a_log_that_can_be_read(make: Make, tmp_path: Path) -> None:
+    @planner()
+    def absurd(observation: Any, task: Any) -> Plan:
+        poses = np.tile(observation.ego[:3], (40, 1))
+        poses[:, 0] += 1e200 * np.arange(1, 41)
+        return Plan.from_poses(observation, poses)
+
+    run = simulate(empty(make), absurd, traffic="log")
+    assert run.header["failure"]["class"] == "planner_error"
+    assert "not finite" in run.header["failure"]["reason"]
+    again = RunLog.load(run.save(tmp_path / "x.drive.npz"))
+    assert np.isfinite(again.plan_states).all()
+
+
+def test_a_planner_that_scribbles_on_its_observation_changes_nobody_else(make: Make) -> None:
+    @planner()
+    def scribbles(observation: Any, task: Any) -> Plan:
+        plan = Plan.from_poses(observation, np.tile(observation.ego[:3], (40, 1)))
+        for name in ("ego", "ego_history", "agents", "agent_history"):
+            getattr(observation, name)[:] = np.nan
+        for name in ("agent_valid", "agent_history_valid"):
+            getattr(observation, name)[:] = False
+        return plan
+
+    @planner()
+    def stays(observation: Any, task: Any) -> Plan:
+        return Plan.from_poses(observation, np.tile(observation.ego[:3], (40, 1)))
+
+    a, b = (simulate(jam(make), p, traffic="idm") for p in (scribbles, stays))
+    assert a.header["failure"] is None
+    np.testing.assert_array_equal(a.ego, b.ego)
+    np.testing.assert_array_equal(a.agents, b.agents)
