@@ -44,7 +44,7 @@ def import_target(target: str, owner: str) -> Any:
         raise
     except ModuleNotFoundError as error:
         raise _missing(error, place, owner) from error
-    except Exception as error:  # a plug-in may raise anything at import; the user needs to know whose it is
+    except (Exception, SystemExit) as error:  # a plug-in may raise anything at import; tell whose it is
         raise DriveError(f"{owner} cannot be loaded from '{place}': {one_line(error)}") from error
     for name in attributes.split(".") if attributes else ():
         try:

@@ -83,11 +83,13 @@ class _IDMSession:
         )  # fmt: skip
         rows = out.astype(np.float64)
         states = np.zeros((len(rows), STATE_SIZE))
-        offset = float(figures[0]) * np.exp(-(rows[:, 0] - rows[0, 0]) / c.settle)
+        # Far off the route the way back is as long as it is wide, or the plan would leap across.
+        settle = max(c.settle, 4.0 * abs(float(figures[0])))
+        offset = float(figures[0]) * np.exp(-(rows[:, 0] - rows[0, 0]) / settle)
         h = rows[:, 5]
         states[:, 0] = rows[:, 3] - np.sin(h) * offset
         states[:, 1] = rows[:, 4] + np.cos(h) * offset
-        states[:, HEADING] = h - np.arctan(offset / c.settle)
+        states[:, HEADING] = h - np.arctan(offset / settle)
         states[:, SPEED : SPEED + 2] = rows[:, 1:3]
         states[0] = observation.ego[:STATE_SIZE]
         gap = float(figures[1])

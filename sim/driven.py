@@ -198,6 +198,8 @@ def guarded(call: Callable[[], Any], limit: float | None) -> Any:
             return call()
     except PlannerTimeoutError as error:
         raise PlannerFailure("planner_timeout", str(error)) from error
+    except SystemExit as error:
+        raise PlannerFailure("planner_error", f"the planner called exit({error.code})") from error
     except Exception as error:
         text = str(error).strip().splitlines()
         reason = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

@@ -37,9 +37,11 @@ def command(
     found = describe(ref, ego)
     if as_json:
         print(json.dumps(found, indent=2, allow_nan=False))
-        return
-    for item in found:
-        _print(item)
+    else:
+        for item in found:
+            _print(item)
+    if all(item["what"] in ("invalid scenario", "skipped file") for item in found):
+        raise typer.Exit(1)
 
 
 def describe(ref: str, ego: str = "planned") -> list[dict[str, Any]]:
