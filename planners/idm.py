@@ -31,7 +31,8 @@ class IDMConfig:
     """Speeds in m/s, distances in m, times in s, accelerations in m/s^2.
 
     `target_speed` holds where a lane has no limit; `reach` is how far ahead leaders are looked for;
-    `settle` the distance over which an offset from the route is worked off.
+    `settle` the distance over which an offset from the route is worked off. `anticipate` also follows
+    who will be in the way within a second; nuPlan's planner does not.
     """
 
     target_speed: float = 10.0
@@ -43,6 +44,7 @@ class IDMConfig:
     horizon: float = 8.0
     reach: float = 100.0
     settle: float = 20.0
+    anticipate: bool = False
 
 
 class IDM:
@@ -79,7 +81,7 @@ class _IDMSession:
         signals[0, : len(observation.signals), 0] = observation.signals
         idm_plan_kernel(
             path.points, path.step[0], path.stop, path.next_stop, signals, self.driver, np.float32(dt),
-            np.float32(c.reach), *_boxes(observation, self.task.vehicle), out, figures,
+            np.float32(c.reach), c.anticipate, *_boxes(observation, self.task.vehicle), out, figures,
         )  # fmt: skip
         rows = out.astype(np.float64)
         states = np.zeros((len(rows), STATE_SIZE))

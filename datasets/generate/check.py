@@ -29,6 +29,8 @@ OFF_ROAD = 0.25
 SLACK = 0.5
 """Metres that its length and width are grown by for the time to collision: a tracker is not exact."""
 MIN_PROGRESS = 8.0
+MAX_START_ACCELERATION = 0.8
+"""m/s^2 at the first sample: who takes over in the middle of braking is scored for the hand-over."""
 TIME_TO_COLLISION = 1.1
 # nuPlan's bounds of comfort, with a margin for the tracker of a closed loop.
 COMFORT = {
@@ -43,7 +45,7 @@ COMFORT = {
 def check(scenario: Scenario) -> None:
     """Raise ScenarioError with the first thing that is wrong with a scenario's log or route."""
     corners = track_corners(scenario)
-    for test in (_route, _comfort, _time_to_collision, _red_lights):
+    for test in (_start, _route, _comfort, _time_to_collision, _red_lights):
         fault = test(scenario)
         if fault:
             raise ScenarioError(f"scenario '{scenario.id}': {fault}")
@@ -106,6 +108,12 @@ def _off_road(scenario: Scenario, corners: Floats) -> str | None:
     if not inside.all():
         who = t.ids[int(np.flatnonzero(moving)[np.argmin(inside.all(-1))])]
         return f"'{who}' leaves the road"
+    return None
+
+
+def _start(scenario: Scenario) -> str | None:
+    if abs(float(scenario.initial[ACCELERATION])) > MAX_START_ACCELERATION:
+        return "it begins while the ego brakes or accelerates hard"
     return None
 
 

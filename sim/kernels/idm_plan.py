@@ -20,7 +20,7 @@ from drive.sim.kernels.scalar import HALF, ZERO, F, idm_acceleration
 
 @kernel
 def idm_plan_kernel(
-    points, step, stop, next_stop, signals, driver, dt, reach,
+    points, step, stop, next_stop, signals, driver, dt, reach, anticipate,
     x, y, heading, speed, presence, length, width, rear, boxes, out, figures,
 ):  # fmt: skip
     """Roll agent 0 out along a path whose leader keeps its speed.
@@ -43,7 +43,7 @@ def idm_plan_kernel(
     count = x.shape[1]
     place_boxes(0, x, y, heading, rear, presence, boxes, count)
     lead, gap, lead_speed = find_leader(
-        0, 0, s, 0, last, step, points, reach, True,
+        0, 0, s, 0, last, step, points, reach, anticipate,
         x, y, heading, speed, presence, length, width, rear, boxes, count,
     )  # fmt: skip
     front = s + rear[0, 0] + HALF * length[0, 0]
