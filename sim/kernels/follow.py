@@ -156,9 +156,10 @@ def find_follower(
 def yield_gap(w, i, path, station, m, g, p, boxes, count):
     """Whom agent `i` has to let go first where its path meets theirs within the next 3 s.
 
-    Returns (gap, speed) of the road user to fall in behind, or a free road. Where two ways in the same
-    direction meet, who comes second waits; who changes lanes (`Paths.merging`) also waits for whoever
-    would be beside, until half over. Others are expected on their paths, or straight on.
+    Returns (gap, speed) of the road user to fall in behind, or a free road. It goes by where the two
+    are now, so that slowing down changes nobody's turn: who changes lanes (`Paths.merging`) waits for
+    whoever is beside or ahead, until half over; who keeps the lane lets in whoever is ahead by half a
+    car; otherwise who is behind waits. Others are expected on their paths, or straight on.
     """
     first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
     v, mine = m.speed[w, i], g.rear_to_center[w, i]
@@ -207,8 +208,14 @@ def yield_gap(w, i, path, station, m, g, p, boxes, count):
                 break  # ways that are apart in 3 s are taken not to meet before
             if abs(across) > wide or along > both + v:
                 continue
-            beside = p.merging[k] == 1 and not other and not committed and along > -both
-            if along > ZERO or beside:
+            changing = p.merging[k] == 1
+            if changing and not other:
+                waits = not committed and forward > HALF - both
+            elif other and not changing:
+                waits = forward > HALF * both
+            else:
+                waits = forward > ZERO
+            if waits:
                 gap = max(s - HALF * g.length[w, j] - (station + mine + hl), ZERO)
                 if gap < best_gap:
                     best_gap, best_speed = gap, m.speed[w, j]
