@@ -27,8 +27,6 @@ HEADS = {
 }
 
 
-# Sources of an expert that are motions of somebody, not a stand-in.
-DRIVERS = ("human", "recorded", "generated")
 NONE = "\u2013"
 
 
@@ -110,9 +108,9 @@ def notes(results: Results) -> list[str]:
     data = results.data
     lines = []
     if any(planner["privileged"] for planner in data["planners"]):
-        lines.append("* knows the recorded future: an upper bound, not a competitor.")
+        lines.append("* knows the recorded future and cannot react: a reference, not a competitor.")
     experts = data["expert_sources"]
-    if any(source not in DRIVERS for source in experts):
+    if "idm" in experts:
         counts = ", ".join(f"{source} {n}" for source, n in experts.items())
         lines.append(
             f"Progress is measured against: {counts}. Where no driver was recorded it is an IDM drive "
