@@ -114,7 +114,9 @@ def bench(
         out=out,
         resume=resume,
         force=force,
-        report=report,
         watchdog=watchdog,
     )
-    return load("drive.eval.bench.harness:run_bench")(options)
+    results = load("drive.eval.bench.harness:run_bench")(options)
+    if report:
+        load("drive.eval.report:write_report")(results.path)
+    return results

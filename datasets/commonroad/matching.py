@@ -10,6 +10,7 @@ import numpy as np
 
 from drive.geometry import polyline_heading, project_to_polyline, wrap_angle
 from drive.roadmap import extend_route, find_route, route_groups, route_line
+from drive.roadmap.index import GridIndex
 from drive.scenario import Goal, Route
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def lanes_under(roadmap: RoadMap, point: Floats, heading: float | None) -> list[
     The cost is the lateral offset in m plus 2 m per radian of heading. Empty off the lanes.
     """
     found = []
-    for lane in roadmap.index.lanes_at(point):
+    for lane in GridIndex.of(roadmap).lanes_at(point):
         if roadmap.kind[lane] > 1:
             continue
         line = roadmap.centerline(lane)
@@ -52,7 +53,7 @@ def lanes_under(roadmap: RoadMap, point: Floats, heading: float | None) -> list[
 def start_lanes(roadmap: RoadMap, point: Floats, heading: float) -> list[int]:
     """Lanes that a vehicle may be said to drive on, best first; empty if none lies within 25 m."""
     under = [lane for lane, _ in lanes_under(roadmap, point, heading)]
-    nearest = roadmap.index.nearest_lane(point, heading)
+    nearest = GridIndex.of(roadmap).nearest_lane(point, heading)
     if nearest is not None and nearest[0] not in under:
         under.append(nearest[0])
     return under
@@ -99,7 +100,7 @@ def driven_lanes(roadmap: RoadMap, poses: Floats) -> tuple[int, ...]:
     kept: list[Floats] = []
     for pose in picks:
         under = lanes_under(roadmap, pose[:2], float(pose[2]))
-        if not under and (near := roadmap.index.nearest_lane(pose[:2], float(pose[2]), radius=4.0)):
+        if not under and (near := GridIndex.of(roadmap).nearest_lane(pose[:2], float(pose[2]), radius=4.0)):
             under = [(near[0], abs(near[2]))]
         if under:
             columns.append(under)

@@ -19,6 +19,7 @@ from drive.datasets.commonroad.obstacles import height_of, sample
 from drive.datasets.commonroad.roadmap import build_roadmap, signal_states
 from drive.errors import ScenarioError
 from drive.geometry import unwrap_angle
+from drive.roadmap.index import GridIndex
 from drive.scenario import Expert, Goal, Provenance, Route, Scenario, Tracks, tracks_from_rows
 from drive.vehicle import STATE_SIZE, AgentKind, VehicleParams, center_to_rear
 
@@ -287,7 +288,7 @@ def _goal(world: World, problem: PlanningProblem, goal: GoalState) -> Goal:
     if position is not None:
         middle = None if goal.heading is None else 0.5 * (goal.heading[0] + goal.heading[1])
         lanes = tuple(lane for lane, _ in lanes_under(roadmap, position, middle))
-        near = roadmap.index.nearest_lane(position, middle, radius=10.0) if not lanes else None
+        near = GridIndex.of(roadmap).nearest_lane(position, middle, radius=10.0) if not lanes else None
         lanes = (near[0],) if near is not None else lanes
     time = None
     if goal.time is not None:

@@ -91,7 +91,6 @@ def command(
         resume=resume,
         force=force,
         watchdog=watchdog,
-        report=False,
         command=["drive", *sys.argv[1:]],
     )
     run_bench = load("drive.eval.bench.harness:run_bench")

@@ -38,6 +38,14 @@ class GridIndex:
     lane_of_row: NDArray[np.int32]
 
     @classmethod
+    def of(cls, roadmap: RoadMap) -> GridIndex:
+        """The index of a map, built once and kept with the map."""
+        cached: GridIndex | None = roadmap.__dict__.get("_grid_index")
+        if cached is None:
+            cached = roadmap.__dict__["_grid_index"] = cls.build(roadmap)
+        return cached
+
+    @classmethod
     def build(cls, roadmap: RoadMap, cell: float = 10.0) -> GridIndex:
         """Index every segment by the bounding box of its piece of lane (both bounds and centreline).
 

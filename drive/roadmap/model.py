@@ -244,13 +244,6 @@ class RoadMap:
         return float(known.max()) if len(known) else default
 
     @cached_property
-    def index(self) -> Any:
-        """The uniform-grid index from position to lanes (`drive.roadmap.index.GridIndex`)."""
-        from drive.roadmap.index import GridIndex
-
-        return GridIndex.build(self)
-
-    @cached_property
     def bounds(self) -> tuple[float, float, float, float]:
         """Smallest and largest x and y of all lane bounds: (x0, y0, x1, y1)."""
         both = np.concatenate((self.left, self.right))

@@ -11,15 +11,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import drive
-from drive.eval.bench.jobs import FAILURES
+from drive.eval.bench.jobs import FAILURES, Chosen
+from drive.eval.bench.results import SCHEMA
 from drive.eval.bench.statistics import estimate, percentiles
 
 if TYPE_CHECKING:
-    from drive.eval.bench.harness import Chosen
     from drive.eval.bench.journal import Key, Record
     from drive.eval.bench.planners import Entry
 
-SCHEMA = "drive-bench/1"
 _AT_FAULT = ("no_ego_at_fault_collisions", "number_of_all_at_fault_collisions")
 _DROPS = ("simulator_error", "invalid_scenario")
 _PACKAGES = ("numpy", "numba", "scipy", "shapely", "osqp", "cvxpy")

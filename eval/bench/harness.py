@@ -17,7 +17,7 @@ from drive.datasets.source import expand_all
 from drive.errors import DriveError, InputError, UnknownNameError
 from drive.eval.bench import journal
 from drive.eval.bench.assemble import assemble, versions
-from drive.eval.bench.jobs import Drive, Probe, Reply, Setup, run_path
+from drive.eval.bench.jobs import Chosen, Drive, Probe, Reply, Setup, run_path
 from drive.eval.bench.planners import entries_of, runnable_planners
 from drive.eval.bench.pool import Pool, make_pool
 from drive.eval.bench.results import Results
@@ -57,7 +57,6 @@ class Options:
     resume: bool = False
     force: bool = False
     watchdog: float = WATCHDOG
-    report: bool = True
     command: Sequence[str] = ()
 
 
@@ -67,18 +66,6 @@ class Listener:
 
     note: Callable[[str], None] = lambda line: None
     progress: Callable[[str, int, int], None] = lambda what, done, total: None
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """One scenario of the benchmark as its probe described it, or why it cannot be driven."""
-
-    id: str
-    ref: str | int
-    family: str = ""
-    tags: tuple[str, ...] = ()
-    hash: str = ""
-    reason: str | None = None
 
 
 def run_seed(seed: int, scenario: str) -> int:
@@ -137,12 +124,7 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
         pool.close()
     data = assemble(config, entries, chosen, records, skipped, options.command, time.time() - started)
     journal.write_json(out / journal.RESULTS, data)
-    results = Results(data, out)
-    if options.report:
-        from drive.eval.report import write_report
-
-        write_report(out)
-    return results
+    return Results(data, out)
 
 
 def _check(options: Options) -> None:

@@ -33,6 +33,18 @@ class Phase(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Chosen:
+    """One scenario of the benchmark as its probe described it, or why it cannot be driven."""
+
+    id: str
+    ref: str | int
+    family: str = ""
+    tags: tuple[str, ...] = ()
+    hash: str = ""
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Pulse:
     """Numbers in memory shared with the parent: a count that grows while work goes on, the phase, and
     whether Numba compiles.

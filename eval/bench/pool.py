@@ -58,7 +58,7 @@ def make_pool(setup: Setup, jobs: int, note: Note) -> Pool:
     """Processes, or this process alone where a planner given as an object cannot go to another one."""
     payload = pickled(setup.entries)
     if payload is None:
-        note("a planner of this session cannot go to other processes: it drives in this one, unwatched")
+        note("a planner defined in this process cannot go to others: it drives in this one, unwatched")
         return LocalPool(Worker(setup, note=note))
     return ProcessPool(replace(setup, entries=()), payload, setup.scores, jobs, note)
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drive.errors import InputError, MissingExtraError, UnknownNameError
-from drive.eval.bench.assemble import SCHEMA
 from drive.eval.bench.journal import NAME, RESULTS
 from drive.eval.bench.statistics import Estimate, paired_difference
 
 if TYPE_CHECKING:
     from drive.runlog import RunLog
+
+SCHEMA = "drive-bench/1"
 
 
 @dataclass(frozen=True, slots=True)

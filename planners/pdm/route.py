@@ -23,6 +23,7 @@ from drive.geometry import (
     unwrap_angle,
     wrap_angle,
 )
+from drive.roadmap.index import GridIndex
 from drive.roadmap.model import LaneKind
 from drive.roadmap.route import extend_route, find_route, route_groups, route_line
 
@@ -81,7 +82,7 @@ def find_lanes(
     """Lanes to follow and the lanes that count as on the route; without a lane near both are empty."""
     groups = route.groups or route_groups(roadmap, route.lanes)
     groups = tuple(dict.fromkeys(int(g) for g in groups))
-    here = roadmap.index.nearest_lane(ego[:2], float(ego[2]))
+    here = GridIndex.of(roadmap).nearest_lane(ego[:2], float(ego[2]))
     if not groups:
         if here is None:
             return (), frozenset()
@@ -118,7 +119,7 @@ def _lanes_of(roadmap: RoadMap, groups: Sequence[int]) -> frozenset[int]:
 def _starting_lane(roadmap: RoadMap, allowed: frozenset[int], ego: Floats) -> int | None:
     """Of the allowed lanes that hold the rear axle, the one that points most the ego's way."""
     best, least = None, HEADING_TOLERANCE * 2.0
-    for lane in roadmap.index.near(float(ego[0]), float(ego[1])):
+    for lane in GridIndex.of(roadmap).near(float(ego[0]), float(ego[1])):
         if int(lane) not in allowed or not points_in_polygon(ego[:2], roadmap.polygon(int(lane))):
             continue
         line = roadmap.centerline(int(lane))

@@ -17,6 +17,7 @@ from drive.datasets.commonroad import SOURCE, build_roadmap, read_commonroad, si
 from drive.datasets.commonroad.roadmap import speed_limit
 from drive.geometry import box_corners, project_to_polyline, wrap_angle
 from drive.roadmap import AreaKind, DrivableArea
+from drive.roadmap.index import GridIndex
 from drive.vehicle import rear_to_center
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -249,7 +250,7 @@ def test_every_usable_file_gives_a_scenario_that_starts_on_its_road(ego: str):
         count = 4 - int(DrivableArea.of(roadmap).contains(corners).sum())
         if count:
             outside[scenario.id] = count
-        assert roadmap.index.nearest_lane(center, float(scenario.initial[2])) is not None
+        assert GridIndex.of(roadmap).nearest_lane(center, float(scenario.initial[2])) is not None
         assert scenario.route.known
         s, d, _ = project_to_polyline(center[None], scenario.route.line)
         assert abs(d[0]) < 1.5

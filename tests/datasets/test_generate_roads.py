@@ -19,6 +19,7 @@ from drive.datasets.generate.roads import (
 from drive.datasets.generate.signals import at_onset
 from drive.geometry import project_to_polyline, wrap_angle
 from drive.roadmap import LaneKind, find_route
+from drive.roadmap.index import GridIndex
 from drive.scenario import SignalState
 
 
@@ -185,7 +186,7 @@ def test_acceleration_lane_ends_and_can_be_left_before() -> None:
     assert m.left_change[last]
     assert m.length[last] > 150.0
     assert s.expert is not None
-    lane, _, _ = m.index.nearest_lane(s.expert.states[-1, :2], s.expert.states[-1, 2])
+    lane, _, _ = GridIndex.of(m).nearest_lane(s.expert.states[-1, :2], s.expert.states[-1, 2])
     assert not m.lane_ids[lane].startswith("r1")
     assert s.route.commands[0][1] == "lane_left"
     _, offset, _ = project_to_polyline(s.expert.states[[-1], :2], s.route.line)

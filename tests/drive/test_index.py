@@ -34,7 +34,7 @@ def test_lanes_at_points_are_those_of_a_full_search(seed):
     points = np.random.default_rng(seed + 1).uniform(-20, 190, (300, 2))
     inside = np.stack([points_in_polygon(points, m.polygon(i)) for i in range(m.num_lanes)])
     for k, p in enumerate(points):
-        assert m.index.lanes_at(p) == np.flatnonzero(inside[:, k]).tolist()
+        assert GridIndex.of(m).lanes_at(p) == np.flatnonzero(inside[:, k]).tolist()
 
 
 @settings(max_examples=12, deadline=None)
@@ -46,7 +46,7 @@ def test_nearest_lane_is_that_of_a_full_search(seed, radius):
     gap = shapely.distance(shapely.points(points)[:, None], lines)
     gap[:, m.kind == LaneKind.SIDEWALK] = np.inf
     for p, row in zip(points, gap, strict=True):
-        found = m.index.nearest_lane(p, radius=radius)
+        found = GridIndex.of(m).nearest_lane(p, radius=radius)
         if abs(row.min() - radius) < 1e-6:
             continue
         assert (found is None) == (row.min() > radius)
@@ -78,11 +78,11 @@ def cross():
     ],
 )
 def test_heading_decides_between_crossing_lanes(point, heading, lane, station, offset):
-    assert cross().index.nearest_lane(point, heading) == pytest.approx((lane, station, offset))
+    assert GridIndex.of(cross()).nearest_lane(point, heading) == pytest.approx((lane, station, offset))
 
 
 def test_lanes_at_a_crossing():
-    index = cross().index
+    index = GridIndex.of(cross())
     assert index.lanes_at((0.5, 0.5)) == [0, 1]
     assert index.lanes_at((10.0, 0.5)) == [0]
     assert index.lanes_at((10.0, 10.0)) == []
@@ -90,7 +90,7 @@ def test_lanes_at_a_crossing():
 
 @pytest.mark.parametrize("point", [(1e9, 0.0), (-1e9, -1e9), (60.0, 60.0), (np.nan, 0.0), (np.inf, 0.0)])
 def test_points_far_outside_or_not_finite_have_no_lane(point):
-    index = cross().index
+    index = GridIndex.of(cross())
     assert index.nearest_lane(point) is None
     assert index.lanes_at(point) == []
 
@@ -118,9 +118,9 @@ def test_memory_is_bounded_on_huge_maps(ends):
         builder.add(LaneSpec(f"{i}", center + 2 * normal, center - 2 * normal))
     m = builder.build()
     limit = index_module.MAX_CELLS + index_module.MAX_ENTRIES + len(m.points) + 1
-    assert entries(m.index) <= limit
+    assert entries(GridIndex.of(m)) <= limit
     (x0, y0), (x1, y1) = ends[0]
-    lane, station, offset = m.index.nearest_lane((x0 + 0.25 * (x1 - x0), y0 + 0.25 * (y1 - y0)))
+    lane, station, offset = GridIndex.of(m).nearest_lane((x0 + 0.25 * (x1 - x0), y0 + 0.25 * (y1 - y0)))
     assert lane == 0
     assert station == pytest.approx(0.25 * m.length[0], rel=1e-9)
     assert offset == pytest.approx(0.0, abs=1e-6)
@@ -132,4 +132,4 @@ def test_lanes_near_a_square_are_all_found():
     pieces = np.array([shapely.Polygon(m.polygon(i)).buffer(0) for i in range(m.num_lanes)])
     for x, y, r in rng.uniform((-10, -10, 0), (170, 170, 30), (100, 3)):
         touched = np.flatnonzero(shapely.intersects(pieces, shapely.box(x - r, y - r, x + r, y + r)))
-        assert set(touched.tolist()) <= set(m.index.near(x, y, r).tolist())
+        assert set(touched.tolist()) <= set(GridIndex.of(m).near(x, y, r).tolist())

@@ -45,7 +45,6 @@ def bench(out: Path, **changes: Any) -> Results:
         "planners": [local("keep", keep), local("noisy", noisy)],
         "scenarios": scenes(2),
         "out": out,
-        "report": False,
     }
     return run_bench(Options(**(options | changes)))
 
@@ -148,7 +147,6 @@ def test_bad_planners_cost_only_their_own_scores(tmp_path: Path) -> None:
         jobs=2,
         watchdog=1.0,
         out=tmp_path,
-        report=False,
     )
     results = run_bench(options, Listener(notes.append))
     assert results.data["dropped"] == []
@@ -382,7 +380,7 @@ file, out = sys.argv[1:]
 if __name__ == "__main__":
     scenes = import_target(f"{file}:scenes", "")(3)
     planners = [f"{file}:slow", f"{file}:noisy"]
-    run_bench(Options(planners=planners, scenarios=scenes, out=out, report=False, jobs=2))
+    run_bench(Options(planners=planners, scenarios=scenes, out=out, jobs=2))
 """
 
 
