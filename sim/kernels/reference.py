@@ -138,3 +138,126 @@ def idm_step(world: World, w: int) -> Floats:
         [getattr(m, n)[w].astype(float) for n in ("x", "y", "heading", "speed", "steering")]
     )
     return bicycle(state, accel, rate, g.wheelbase[w].astype(float), dt)
+
+
+def bend_speed(line: Floats, row: int, step: float, speed: float) -> float:
+    """Speed that the limit and the bends of the next 3 s allow: 2 m/s^2 across, shed with 1.5 m/s^2."""
+    ahead = min(int(3.0 * max(speed, 3.0) / step) + 1, len(line) - 1 - row)
+    n = np.arange(0, ahead + 1, 2)
+    bend = 2.0 / np.maximum(np.abs(line[row + n, 3]), 1e-4)
+    return float(min(line[row, 4], np.sqrt(bend + 3.0 * n * step).min()))
+
+
+def yielding(world: World, w: int, agent: int, path: int, station: float) -> tuple[float, float]:
+    """(gap, speed) of the road user to let go first, by the rule that `follow.yield_gap` states."""
+    m, g, p = world.motion, world.agents, world.paths
+    line, step = path_of(world, path), float(p.step[path])
+    merging = p.merging[p.start[path] : p.start[path + 1]]
+    v, mine = float(m.speed[w, agent]), float(g.rear_to_center[w, agent])
+    center, half = world.centers()[w], 0.5 * g.length[w, agent]
+    best = (FREE, 0.0)
+    if v < 0.5:
+        return best
+    for j in np.flatnonzero(world.present[w] & (m.speed[w] >= 0.5)):
+        rel = center[j, :2] - center[agent, :2]
+        h, hj = center[agent, 2], center[j, 2]
+        forward = float(rel @ [np.cos(h), np.sin(h)])
+        if j == agent or np.hypot(*rel) > 45.0 or forward < -20.0 or np.cos(hj - h) < 0.5:
+            continue
+        (s,), (d,), _ = project_to_polyline(center[j : j + 1, :2], line[:, :2])
+        wide = 0.5 * (g.width[w, agent] + g.width[w, j]) + 0.15
+        if abs(d) < wide:
+            continue
+        both = half + 0.5 * g.length[w, j] + 1.0
+        committed = abs(rel @ [-np.sin(hj), np.cos(hj)]) < wide + 0.5
+        t = np.array([3.0, 2.25, 1.5, 0.75])
+        k = np.clip(((station + v * t) / step).astype(int), 0, len(line) - 1)
+        here = line[k, :2] + mine * np.column_stack((np.cos(line[k, 2]), np.sin(line[k, 2])))
+        other = np.zeros(4, dtype=bool)
+        if m.path[w, j] >= 0:
+            way = path_of(world, int(m.path[w, j]))
+            q = np.clip(
+                ((m.station[w, j] + m.speed[w, j] * t) / p.step[m.path[w, j]]).astype(int), 0, len(way) - 1
+            )
+            axle = np.column_stack((np.cos(way[q, 2]), np.sin(way[q, 2])))
+            there = way[q, :2] + g.rear_to_center[w, j] * axle
+            other = p.merging[p.start[m.path[w, j]] + q] == 1
+        else:
+            there = center[j, :2] + t[:, None] * center[j, 3:5]
+        c, n = np.cos(line[k, 2]), np.sin(line[k, 2])
+        dx, dy = (there - here).T
+        along, across = dx * c + dy * n, dy * c - dx * n
+        if abs(across[0]) > wide + 1.0:
+            continue
+        changing = merging[k] == 1
+        waits = np.where(
+            changing & ~other,
+            not committed and forward > 0.5 - both,
+            np.where(other & ~changing, forward > 0.5 * both, forward > 0.0),
+        )
+        if ((np.abs(across) <= wide) & (along <= both + v) & waits).any():
+            gap = max(float(s - 0.5 * g.length[w, j] - (station + mine + half)), 0.0)
+            if gap < best[0]:
+                best = (gap, float(m.speed[w, j]))
+    return best
+
+
+def follower(world: World, w: int, agent: int, path: int, station: float) -> tuple[int, float, float]:
+    """(agent or -1, gap, speed) of whoever would be behind on a path that the agent does not drive on."""
+    g, center = world.agents, world.centers()[w]
+    line = path_of(world, path)
+    s, d, seg = project_to_polyline(center[:, :2], line[:, :2])
+    mine = station + float(g.rear_to_center[w, agent])
+    own = np.array([world.motion.x[w, agent], world.motion.y[w, agent]])
+    ok = world.present[w] & (np.arange(len(s)) != agent) & (s <= mine)
+    ok &= np.hypot(*(center[:, :2] - own).T) <= 100.0
+    ok &= np.abs(d) <= 0.5 * (g.width[w, agent] + g.width[w]) + 0.15
+    ok &= np.cos(center[:, 2] - line[seg, 2]) >= 0.0
+    gap = np.where(ok, mine - 0.5 * g.length[w, agent] - (s + 0.5 * g.length[w]), FREE)
+    best = int(np.argmin(gap))
+    return (
+        (best, float(gap[best]), float(world.motion.speed[w, best])) if gap[best] < FREE else (-1, FREE, 0.0)
+    )
+
+
+def drive(world: World, w: int, agent: int, path: int, station: float) -> float:
+    """Acceleration of a driver on an unlit path that does not end beside another: IDM, bends, letting go."""
+    line, row = path_of(world, path), world.agents.driver[w, agent].astype(float)
+    step, v = float(world.paths.step[path]), float(world.motion.speed[w, agent])
+    target = min(bend_speed(line, min(int(station / step), len(line) - 1), step, v), row[0])
+    _, gap, lead = leader(world, w, agent, path, station, 100.0)
+    a = float(np.clip(idm(v, lead, gap, max(target, 0.1), *row[1:6]), -8.0, row[3]))
+    room, ahead = yielding(world, w, agent, path, station) if world.anticipate else (FREE, 0.0)
+    if room < FREE:
+        held = float(np.clip(idm(v, ahead, room, max(target, 0.1), *row[1:6]), -8.0, row[3]))
+        a = min(a, max(held, -2.5))
+    return a
+
+
+def mobil_gain(world: World, w: int, agent: int, side: NDArray[np.int32]) -> float:
+    """MOBIL's advantage of a change to the path beside (Kesting et al. 2007), -inf where it is barred."""
+    m, g, p = world.motion, world.agents, world.paths
+    path = int(m.path[w, agent])
+    row = p.start[path] + min(
+        int(m.station[w, agent] / p.step[path]), int(p.start[path + 1] - p.start[path] - 1)
+    )
+    beside = int(side[row, 0])
+    if beside < 0:
+        return -np.inf
+    here = [[float(m.x[w, agent]), float(m.y[w, agent])]]
+    station = float(project_to_polyline(here, path_of(world, beside)[:, :2])[0][0])
+    now = drive(world, w, agent, path, float(m.station[w, agent]))
+    then = drive(world, w, agent, beside, station)
+    behind, gap, v = follower(world, w, agent, beside, station)
+    forced = 0.0
+    if behind >= 0:
+        row_behind = g.driver[w, behind].astype(float)
+        target = max(row_behind[0], v, 0.1)
+        forced = float(
+            np.clip(idm(v, float(m.speed[w, agent]), gap, target, *row_behind[1:6]), -8.0, row_behind[3])
+        )
+        if gap < g.driver[w, agent, 1] or forced < -3.0:
+            return -np.inf
+    if then < -3.0:
+        return -np.inf
+    return then - now + float(g.driver[w, agent, 6]) * min(forced, 0.0)

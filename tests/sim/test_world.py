@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from drive.datasets.source import load
 from drive.errors import SimulationError
 from drive.sim import Controller, compile_world, step
 from drive.sim.kernels import reference
+from drive.sim.kernels.follow import place_boxes, yield_gap
 from drive.sim.kernels.scalar import idm_acceleration
 from drive.sim.traffic import IDM, IDM_COMPAT, LOG, MOBIL, cast
 from drive.vehicle import AgentKind
@@ -191,3 +193,62 @@ def test_a_padded_agent_changes_nothing(straight: Any, scenario: Any) -> None:
         a, b = step(a), step(b)
     for name in ("x", "y", "speed", "collided"):
         np.testing.assert_array_equal(state_of(a)[name], state_of(b)[name][:6])
+
+
+def test_mobil_changes_lanes_where_its_reference_does(straight: Any, scenario: Any) -> None:
+    rng = np.random.default_rng(5)
+    changes = 0
+    for _ in range(3):
+        cars = [
+            (40.0 + 22.0 * k + rng.uniform(0, 8), 3.5 * rng.integers(0, 2), rng.uniform(3, 14))
+            for k in range(9)
+        ]
+        world = world_of(scenario(straight(3000.0), cars, start=10.0), MOBIL)
+        pose = np.zeros((1, 10, 5))
+        pose[0, 0] = [-500.0, 90.0, 0.0, 0.0, 0.0]
+        for _ in range(60):
+            m = world.motion
+            expected = {}
+            for i in range(1, 10):
+                if m.cooldown[0, i] > 0.0 or m.speed[0, i] <= 2.0 or m.presence[0, i] != 1:
+                    continue
+                gains = [
+                    reference.mobil_gain(world, 0, i, side) for side in (world.paths.left, world.paths.right)
+                ]
+                if abs(max(gains) - 0.2) > 0.02 and np.isfinite(max(gains)):
+                    expected[i] = max(gains) > 0.2
+            before = m.path[0].copy()
+            world = step(world, pose=pose)
+            for i, change in expected.items():
+                assert (world.motion.path[0, i] != before[i]) == change
+                changes += change
+    assert changes >= 5
+
+
+def test_letting_others_go_first_equals_its_reference() -> None:
+    met = 0
+    for seed in (1, 3):
+        world = world_of(load(f"gen/dense_merge/{seed}"))
+        for k in range(120):
+            if k % 5 == 0:
+                m, g = world.motion, world.agents
+                boxes = np.zeros((1, world.num_agents, 4), dtype=np.float32)
+                place_boxes(0, m.x, m.y, m.heading, g.rear_to_center, m.presence, boxes, world.num_agents)
+                for i in np.flatnonzero(world.present[0] & (g.controller[0] == Controller.IDM)):
+                    path, station = int(m.path[0, i]), m.station[0, i]
+                    got = yield_gap(0, i, path, station, m, g, world.paths, boxes, world.num_agents)
+                    expected = reference.yielding(world, 0, int(i), path, float(station))
+                    met += expected[0] < 1e6
+                    # Where the path bends, a foot may fall on either of two segments: 0.03 rad x 4 m.
+                    np.testing.assert_allclose([float(v) for v in got], expected, rtol=1e-4, atol=0.12)
+            pose = np.zeros((1, world.num_agents, 5))
+            ego = int(np.flatnonzero(world.agents.controller[0] == Controller.TRAJECTORY)[0])
+            pose[0, ego] = [
+                world.motion.x[0, ego],
+                world.motion.y[0, ego],
+                world.motion.heading[0, ego],
+                0,
+                0,
+            ]
+            world = step(world, pose=pose)
+    assert met >= 10
