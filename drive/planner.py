@@ -319,6 +319,9 @@ def planner(
     return wrap(name) if callable(name) else wrap
 
 
+MAX_STATE = 1e7
+"""No coordinate, speed or angle of a plan that can be driven is larger."""
+MAX_SPAN = 600.0
 _CONTROL_WIDTH = {
     ControlKind.ACCELERATION_STEERING: 2,
     ControlKind.PEDALS: 3,
@@ -329,9 +332,10 @@ _CONTROL_WIDTH = {
 def check_plan(plan: object, time: float) -> Plan:
     """The plan itself if it can be driven, else PlanError with what is wrong.
 
-    A plan that can be driven is a `Plan` with a finite trajectory that starts at `time` (to 1 ms) and
-    holds at least two states; a control, if any, is finite and of the width that its kind asks for;
-    candidates, if any, agree about their shapes.
+    A plan that can be driven is a `Plan` with a finite trajectory that starts at `time` (to 1 ms), holds
+    at least two states, none beyond `MAX_STATE`, and reaches at most `MAX_SPAN` seconds ahead; a control,
+    if any, is finite and of the width that its kind asks for; candidates, if any, are finite and agree
+    about their shapes; the status is known and the figures are numbers.
     """
     if not isinstance(plan, Plan):
         raise PlanError(f"the planner returned {type(plan).__name__} instead of a Plan")
@@ -342,12 +346,19 @@ def check_plan(plan: object, time: float) -> Plan:
         raise PlanError("the plan's trajectory holds fewer than two states")
     if not (np.isfinite(t.states).all() and np.isfinite(t.times).all()):
         raise PlanError("the plan's trajectory is not finite")
+    if np.abs(t.states).max() > MAX_STATE or t.duration > MAX_SPAN:
+        raise PlanError(f"the plan's trajectory leaves the bounds of {MAX_STATE:g} and {MAX_SPAN:g} s")
     if abs(t.times[0] - time) > 1e-3:
         raise PlanError(f"the plan starts at {t.times[0]:.3f} s instead of {time:.3f} s")
     if plan.control is not None:
         _check_control(plan.control)
     if plan.candidates is not None:
         _check_candidates(plan.candidates)
+    if plan.status not in tuple(PlanStatus):
+        raise PlanError(f"the plan's status '{plan.status}' is none of {', '.join(PlanStatus)}")
+    for name, value in plan.figures.items():
+        if not isinstance(value, (int, float, np.number)):
+            raise PlanError(f"the plan's figure '{name}' is {type(value).__name__}, not a number")
     return plan
 
 
@@ -363,14 +374,20 @@ def _check_control(control: Control) -> None:
 
 
 def _check_candidates(c: Candidates) -> None:
-    states, times = np.asarray(c.states), np.asarray(c.times)
-    if states.ndim != 3 or times.shape != states.shape[1:2] or states.shape[2] < 3:
+    states, times = c.states, c.times
+    if not (isinstance(states, np.ndarray) and isinstance(times, np.ndarray)):
+        raise PlanError("the plan's candidates must hold arrays")
+    if states.ndim != 3 or times.shape != states.shape[1:2] or states.shape[2] < 3 or len(times) == 0:
         raise PlanError(f"the plan's candidates need times (T,) and states (K, T, S), got {states.shape}")
+    if not (_is_finite(states) and _is_finite(times)):
+        raise PlanError("the plan's candidates are not finite")
     count = len(states)
     by_name = {**c.scores, **({} if c.probability is None else {"probability": c.probability})}
     for name, values in by_name.items():
         if np.shape(values) != (count,):
             raise PlanError(f"the candidates' {name} must be ({count},), got {np.shape(values)}")
+        if np.asarray(values).dtype.kind not in "fiub":
+            raise PlanError(f"the candidates' {name} are not numbers")
     if not -1 <= c.chosen < max(count, 1):
         raise PlanError(f"the chosen candidate {c.chosen} is none of {count}")
 

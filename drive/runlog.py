@@ -20,6 +20,7 @@ import io
 import json
 import math
 import os
+import re
 import struct
 import zipfile
 import zlib
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+_PATH = re.compile(r"(?<![\w./])(?:/|[A-Za-z]:\\)(?:[^\s/\\'\"]+[/\\])+[^\s/\\'\"]*")
 SCHEMA = "drive-run/1"
 SUFFIX = ".drive.npz"
 
@@ -261,9 +263,10 @@ def _plain(value: Any, where: str) -> Any:
 
 
 def _without_folder(text: str) -> str:
-    """The last part of an absolute path, any other text unchanged: logs are sent to other people."""
-    for kind in (PurePosixPath, PureWindowsPath):
-        path = kind(text)
-        if path.is_absolute() and path.name:
-            return path.name
-    return text
+    """The text with absolute paths cut to their last part: logs are sent to other people."""
+    if " " not in text:
+        for kind in (PurePosixPath, PureWindowsPath):
+            path = kind(text)
+            if path.is_absolute() and path.name:
+                return path.name
+    return _PATH.sub(lambda match: re.split(r"[/\\]", match.group(0).rstrip("/\\"))[-1], text)

@@ -157,6 +157,10 @@ class Route:
         return len(self.line) >= 2
 
 
+STAND_IN = "idm"
+"""Source of an expert who stands in where no driver exists: it follows from the rest of the scenario."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Expert:
     """The motion that the ego's progress is measured against, and where it comes from.
@@ -277,7 +281,8 @@ class Scenario:
         goal = self.route.goal
         places = {"goal_position": goal.position, "goal_polygon": goal.polygon}
         arrays |= {name: points for name, points in places.items() if points is not None}
-        if self.expert is not None:
+        # A stand-in follows from the rest: with and without it the scenario is the same one.
+        if self.expert is not None and self.expert.source != STAND_IN:
             arrays["expert"] = self.expert.states
         meta = {
             "environment": self.environment.content_hash,
@@ -287,7 +292,9 @@ class Scenario:
             "ego": int(self.ego),
             "vehicle": asdict(self.vehicle),
             "rover": None if self.rover is None else asdict(self.rover),
-            "expert_source": None if self.expert is None else self.expert.source,
+            "expert_source": None
+            if self.expert is None or self.expert.source == STAND_IN
+            else self.expert.source,
             "commands": [(float(station), word) for station, word in self.route.commands],
             "goal_lanes": [int(lane) for lane in goal.lanes],
             "goal": [pair and [float(v) for v in pair] for pair in (goal.heading, goal.speed, goal.time)],

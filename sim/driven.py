@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from drive.sim.trackers import LQRTracker
 from drive.sim.traffic.paths import match_lanes, recorded_line
 from drive.sim.vehicles import apply_control, bicycle_step
 from drive.sim.watchdog import watchdog
+from drive.trajectory import Trajectory
 from drive.vehicle import VehicleParams
 
 if TYPE_CHECKING:
@@ -100,6 +101,10 @@ class Driven:
 
     def think(self, sample: int, record: Record, dt: float, realtime: bool, limit: float | None) -> None:
         """Ask for a plan where one is due; raises PlannerFailure."""
+        if self.late is not None:
+            if sample < self.late[0]:
+                return  # it is still thinking
+            self.plan, self.late = self.late[1], None
         if sample % self.period and self.plan is not None:
             return
         budget = self.period * dt if realtime else None
@@ -109,19 +114,18 @@ class Driven:
         begin = time.perf_counter()
         plan = guarded(lambda: check_plan(self.session.plan(observation), observation.time), limit)
         took = time.perf_counter() - begin
+        plan = own_copy(plan)
         self.plan_step.append(sample)
         self.latency.append(took)
         self.plans.append(plan)
         if realtime and self.plan is not None and took > dt:
             # Time went on while the planner thought: the old plan is driven until the new one is there.
-            self.late = (sample + int(took / dt), plan)
+            self.late = (sample + math.ceil(took / dt - 1e-9), plan)
         else:
             self.plan, self.late = plan, None
 
     def move(self, sample: int, dt: float) -> Floats:
         """Track the plan over one step; returns the pose row (5,) for the world."""
-        if self.late is not None and sample >= self.late[0]:
-            self.plan, self.late = self.late[1], None
         state, plan = self.states[sample], self.plan
         assert plan is not None
         now = sample * dt
@@ -191,6 +195,24 @@ def _single(values: Floats) -> NDArray[np.float32]:
     return np.clip(values, -top, top).astype(np.float32)
 
 
+def own_copy(plan: Plan) -> Plan:
+    """The plan with arrays of its own: a planner may fill the same buffers again at its next call."""
+    t, control, c = plan.trajectory, plan.control, plan.candidates
+    return replace(
+        plan,
+        trajectory=Trajectory(t.times.copy(), t.states.copy()),
+        control=None if control is None else replace(control, values=np.array(control.values)),
+        candidates=None
+        if c is None
+        else replace(
+            c,
+            times=c.times.copy(),
+            states=c.states.copy(),
+            scores={name: np.array(values) for name, values in c.scores.items()},
+        ),
+    )
+
+
 def guarded(call: Callable[[], Any], limit: float | None) -> Any:
     """Call into a planner; whatever goes wrong becomes a PlannerFailure with one line of reason."""
     try:
@@ -214,7 +236,7 @@ def initial_state(scenario: Scenario, row: int, vehicle: VehicleParams) -> Float
 
 
 def task_of_track(scenario: Scenario, row: int, seed: int) -> Task:
-    """The task of driving a track other than the ego: its box, and a route along its recorded lanes."""
+    """The task of driving a track other than the ego: its box, and its recorded way, carried on by lanes."""
     tracks, roadmap = scenario.tracks, scenario.roadmap
     length, width, height = (float(v) for v in tracks.size[row])
     vehicle = VehicleParams.from_box(length, width, height)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from drive.sim.world import compile_world, step
 from drive.vehicle import HEADING, rear_to_center
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -60,7 +61,7 @@ def simulate(
     scenario that cannot be simulated and SimulationError for a fault of the simulator.
     """
     model = load_traffic(traffic)
-    given, scenario = scenario, ensure_expert(scenario)
+    scenario = ensure_expert(scenario)
     tracks, dt, n = scenario.tracks, scenario.dt, scenario.num_steps
     rows = {scenario.ego: planner, **_driver_rows(scenario, drivers or {})}
     who = {row: Controller.TRAJECTORY for row in rows}
@@ -82,15 +83,19 @@ def simulate(
     try:
         if heartbeat is not None:
             heartbeat()
-        driven = [Driven.start(scenario, p, row, seed, ego_tracker, watchdog) for row, p in rows.items()]
+        for row, p in rows.items():
+            with _named(scenario, row):
+                driven.append(Driven.start(scenario, p, row, seed, ego_tracker, watchdog))
         _write(record, 0, world, driven)
         for sample in range(n):
             if heartbeat is not None:
                 heartbeat()
             for agent in driven:
-                agent.think(sample, record, dt, realtime, watchdog)
+                with _named(scenario, agent.row):
+                    agent.think(sample, record, dt, realtime, watchdog)
             for agent in driven:
-                pose[0, agent.row] = agent.move(sample, dt)
+                with _named(scenario, agent.row):
+                    pose[0, agent.row] = agent.move(sample, dt)
             try:
                 world = step(world, pose=pose, out=world)
             except Exception as error:
@@ -100,12 +105,8 @@ def simulate(
     except PlannerFailure as error:
         failure = {"class": error.kind, "reason": error.reason}
         samples = sample + 1
-    except PlanError as error:
-        failure = {"class": "planner_error", "reason": str(error)}
-        samples = sample + 1
     return _run_log(
         scenario, model, people.controller, record, driven, samples, failure, keep_candidates,
-        given.content_hash,
         {
             "planner": {
                 "name": planner_name or planner.spec.name,
@@ -118,6 +119,17 @@ def simulate(
             "drivers": {name: p.spec.name for name, p in (drivers or {}).items()},
         },
     )  # fmt: skip
+
+
+@contextmanager
+def _named(scenario: Scenario, row: int) -> Iterator[None]:
+    """Failures of another track's driver say whose they are."""
+    try:
+        yield
+    except (PlannerFailure, PlanError) as error:
+        kind = error.kind if isinstance(error, PlannerFailure) else "planner_error"
+        whose = "" if row == scenario.ego else f"driver of track '{scenario.tracks.ids[row]}': "
+        raise PlannerFailure(kind, f"{whose}{error}") from error
 
 
 def _driver_rows(scenario: Scenario, drivers: Mapping[str, Planner]) -> dict[int, Planner]:
@@ -153,7 +165,6 @@ def _run_log(
     samples: int,
     failure: dict[str, str] | None,
     keep_candidates: int,
-    content_hash: str,
     header: dict[str, Any],
 ) -> RunLog:
     tracks = scenario.tracks
@@ -190,7 +201,7 @@ def _run_log(
             "scenario": {
                 "id": scenario.id,
                 "family": scenario.family,
-                "hash": content_hash,
+                "hash": scenario.content_hash,
                 "dt": scenario.dt,
                 "duration": scenario.duration,
                 "origin": list(scenario.origin),

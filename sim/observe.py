@@ -63,14 +63,17 @@ class Observer:
     ) -> Observation:
         """The observation at a sample; `ego_past (sample + 1, 7)` are the agent's states up to now."""
         h, first = self.history, sample - self.history + 1
-        agents = record.centers[sample, self.others]
-        valid = record.presence[sample, self.others]
-        past = record.centers[max(first, 0) : sample + 1, self.others].swapaxes(0, 1)
-        seen = record.presence[max(first, 0) : sample + 1, self.others].T
+        # Who has not appeared yet has no row: even the number of rows would tell of the future.
+        met = record.presence[: sample + 1, self.others].any(0)
+        others = self.others[met]
+        agents = record.centers[sample, others]
+        valid = record.presence[sample, others]
+        past = record.centers[max(first, 0) : sample + 1, others].swapaxes(0, 1)
+        seen = record.presence[max(first, 0) : sample + 1, others].T
         own = ego_past[max(first, 0) : sample + 1]
         if first < 0:
-            past = np.concatenate((np.zeros((len(self.others), -first, 5)), past), axis=1)
-            seen = np.concatenate((np.zeros((len(self.others), -first), dtype=np.bool_), seen), axis=1)
+            past = np.concatenate((np.zeros((len(others), -first, 5)), past), axis=1)
+            seen = np.concatenate((np.zeros((len(others), -first), dtype=np.bool_), seen), axis=1)
             own = np.concatenate((_before(ego_past[0], -first, self.scenario.dt), own))
         return Observation(
             time=sample * self.scenario.dt,
@@ -80,14 +83,14 @@ class Observer:
             agents=agents,
             agent_history=past,
             agent_history_valid=seen,
-            agent_size=self.size,
-            agent_kind=self.kind,
-            agent_id=self.ids,
+            agent_size=self.size[met],
+            agent_kind=self.kind[met],
+            agent_id=self.ids[met],
             agent_valid=valid,
             existence=valid.astype(np.float64),
-            covariance=self.covariance,
+            covariance=self.covariance[met],
             occlusion_edges=_NO_EDGES,
-            signals=self.scenario.signals[:, sample],
+            signals=self.scenario.signals[:, sample].copy(),
             route_progress=self._progress(ego),
             time_budget=time_budget,
         )

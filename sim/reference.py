@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.scenario import Expert
+from drive.scenario import STAND_IN, Expert
 from drive.sim.kernels.layout import PRESENT, Controller
 from drive.sim.traffic.compile import cast
 from drive.sim.traffic.model import LOG, TrafficModel
@@ -22,7 +22,7 @@ def ensure_expert(scenario: Scenario) -> Scenario:
     """The scenario itself, or a copy whose expert is an IDM drive to the goal (`source` "idm")."""
     if scenario.expert is not None:
         return scenario
-    return scenario.with_(expert=Expert(idm_drive(scenario), "idm"))
+    return scenario.with_(expert=Expert(idm_drive(scenario), STAND_IN))
 
 
 def idm_drive(scenario: Scenario, traffic: TrafficModel = LOG) -> NDArray[np.float64]:

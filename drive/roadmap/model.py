@@ -145,6 +145,10 @@ class RoadMap:
     area_ids: tuple[str, ...] = ()  # the source's ids of `areas`, or empty
 
     def __post_init__(self) -> None:
+        for f in fields(self):
+            # All planners and runs share one map: nobody may write into it.
+            if isinstance(value := getattr(self, f.name), np.ndarray):
+                object.__setattr__(self, f.name, read_only(value))
         n, rows = len(self.lane_start) - 1, len(self.points)
         if n < 1 or rows < 2:
             raise MapError("the road map is empty: it has no lane")
@@ -288,6 +292,13 @@ class RoadMap:
 
 
 _OPTIONAL = ("elevation", "right_opposite", "area_ids")  # fields with a default; files may lack them
+
+
+def read_only(array: NDArray[Any]) -> NDArray[Any]:
+    """A view that cannot be written; the array's maker keeps its own."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
 
 
 def derive_point_arrays(points: Floats, lane_start: Ints) -> tuple[Floats, Floats, Floats]:

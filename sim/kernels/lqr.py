@@ -131,11 +131,7 @@ def fit_profiles(poses, b, factor, settings, speed, curvature):
     # Information filter forward: `weight` and `vector` of what is known about the curvature at k.
     weight, vector = start_weight, dt - dt
     for k in range(count):
-        turn = poses[b, k + 1, 2] - poses[b, k, 2]
-        while turn > pi:
-            turn = turn - two_pi
-        while turn <= -pi:
-            turn = turn + two_pi
+        turn = wrap_to(poses[b, k + 1, 2] - poses[b, k, 2], pi, two_pi)
         if k > 0:
             share = rate_weight / (weight + rate_weight)
             weight = weight * share
@@ -167,6 +163,10 @@ def longitudinal_command(speed, target, settings):
 def wrap_to(angle, pi, two_pi):
     """Angle wrapped to (-pi, pi] in the precision of its arguments."""
     a = angle
+    if not abs(a) < two_pi * two_pi:
+        a = a - two_pi * math.floor(a / two_pi)
+        if not abs(a) < two_pi * two_pi:
+            return a - a  # beyond any angle
     while a > pi:
         a = a - two_pi
     while a <= -pi:

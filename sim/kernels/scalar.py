@@ -25,6 +25,10 @@ EDGE_SLACK = F(1e-4)
 def wrap(angle):
     """Angle in float32 wrapped to (-pi, pi]; exact for inputs within a few turns."""
     a = angle
+    if not abs(a) < F(100.0):
+        a = a - TWO_PI * F(math.floor(a / TWO_PI))
+        if not abs(a) < F(100.0):
+            return a - a  # beyond any angle
     while a > PI:
         a = a - TWO_PI
     while a <= -PI:

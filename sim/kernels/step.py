@@ -261,7 +261,8 @@ def step_kernel(m, g, p, control, pose, scratch, boxes, dt, steps, anticipate, w
     for w in range(w0, w1):
         for _ in range(steps):
             place_boxes(w, m.x, m.y, m.heading, g.rear_to_center, m.presence, boxes, count)
-            # Everyone decides on the state before the step, so that nobody sees another's future.
+            # Everyone decides before anyone moves: positions and speeds are those before the step (of
+            # lane changes decided in this step those of lower rows are known already).
             for i in range(count):
                 who = g.controller[w, i]
                 scratch[w, i, 0], scratch[w, i, 1] = ZERO, ZERO

@@ -89,7 +89,8 @@ def cast(scenario: Scenario, traffic: TrafficModel, overrides: dict[int, Control
         if traffic.compat:
             kept = np.isin(tracks.kind, [AgentKind.PEDESTRIAN, AgentKind.STATIC])
             late = first > 0
-            valid[~(reactive & ~late) & ~kept & (row != scenario.ego)] = False
+            driven = np.isin(row, [scenario.ego, *(overrides or {})])
+            valid[~(reactive & ~late) & ~kept & ~driven] = False
             controller[late] = Controller.LOG
     controller[scenario.ego] = Controller.TRAJECTORY
     valid[scenario.ego] = False

@@ -1,5 +1,7 @@
 """Routes: cheapest lane sequences as networkx finds them, and continuous reference lines."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -104,7 +106,7 @@ def test_a_lane_change_costs_as_stated_and_a_forbidden_one_is_not_made():
     assert find_route(m, 0, [0]) == (0,)
     assert find_route(m, 3, [0]) is None
     assert find_route(m, 0, [5], max_length=10.0) is None
-    m.left_change[:] = False
+    m = replace(m, left_change=np.zeros_like(m.left_change))
     assert find_route(m, 0, [5]) is None
     assert find_route(m, 2, [3]) is not None
 

@@ -163,12 +163,14 @@ def test_headers_take_numpy_and_dataclasses_and_drop_folders(tmp_path):
         "file": "/data/nuplan/a.db",
         "windows": r"C:\Users\someone\b.xml",
         "ref": "gen/cut_in/17",
+        "reason": "FileNotFoundError: no weights at '/home/someone/models/w.pt' (1.5 m/s, and/or 3/4)",
     }
     again = RunLog.load(run(header=header).save(tmp_path / "a.drive.npz"))
     h = again.header
     assert (h["n"], h["x"], h["list"], h["pair"]) == (3, 0.5, [0, 1, 2], [1, "a"])
     assert h["planner"]["config"] == {"weights": "w.safetensors", "branches": 5}
     assert (h["file"], h["windows"], h["ref"]) == ("a.db", "b.xml", "gen/cut_in/17")
+    assert h["reason"] == "FileNotFoundError: no weights at 'w.pt' (1.5 m/s, and/or 3/4)"
     raw = (tmp_path / "a.drive.npz").read_bytes()
     assert str(tmp_path).encode() not in raw
     assert again.with_header(scores={"x": 1}).header["scores"] == {"x": 1}

@@ -124,7 +124,7 @@ def changed_scenarios():
     yield "rear", {"tracks": replace(t, rear_to_centre=bumped(t.rear_to_centre, 0))}
     yield "no expert", {"expert": None}
     yield "expert", {"expert": Expert(np.ones((N, 7)), "human")}
-    yield "expert's source", {"expert": Expert(np.zeros((N, 7)), "idm")}
+    yield "expert's source", {"expert": Expert(np.zeros((N, 7)), "generated")}
     yield "route lanes", {"route": replace(r, lanes=(0, 0))}
     yield "route groups", {"route": replace(r, groups=())}
     yield "route line", {"route": replace(r, line=bumped(r.line, (1, 1)))}
@@ -138,6 +138,12 @@ def changed_scenarios():
         ("time", (0.0, 1.0)),
     ):
         yield f"goal {name}", {"route": replace(r, goal=replace(r.goal, **{name: value}))}
+
+
+def test_a_stand_in_for_the_expert_leaves_the_scenario_the_same():
+    bare = scenario(expert=None)
+    filled = bare.with_(expert=Expert(np.ones((N, 7)), "idm"))
+    assert filled.content_hash == bare.content_hash
 
 
 def test_every_change_that_matters_changes_the_hash():

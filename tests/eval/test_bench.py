@@ -25,6 +25,7 @@ from drive.eval.bench.journal import Journal, OutputError, read
 from drive.eval.bench.table import results_table
 from drive.planner import FunctionPlanner, PlannerSpec
 from drive.runlog import RunLog
+from drive.sim import simulate
 
 FILE = Path(__file__).with_name("bench_scenes.py")
 scenes = import_target(f"{FILE}:scenes", "the tests")
@@ -135,6 +136,13 @@ def test_the_seed_decides_and_the_planner_or_order_does_not(tmp_path: Path) -> N
     first = ego(bench(tmp_path / "a"))
     assert ego(bench(tmp_path / "b", planners=[local("noisy", noisy)], scenarios=scenes(2)[::-1])) == first
     assert ego(bench(tmp_path / "c", seed=1)) != first
+
+
+def test_a_run_of_its_own_and_the_benchmarks_are_the_same_scenario(tmp_path: Path) -> None:
+    [bare] = scenes(1, expert=False)
+    benched = bench(tmp_path, scenarios=[bare]).run_log("keep", bare.id)
+    direct = simulate(bare, local("keep", keep), traffic="log")
+    assert benched.header["scenario"]["hash"] == direct.header["scenario"]["hash"] == bare.content_hash
 
 
 def test_bad_planners_cost_only_their_own_scores(tmp_path: Path) -> None:

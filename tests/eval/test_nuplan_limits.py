@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -96,5 +98,5 @@ def test_a_connector_takes_the_largest_limit_around_it(hand) -> None:
         ((8.0, 5.0, 12.0), (8.0, 12.0, 12.0)),
         ((8.0, 5.0, np.nan), (8.0, np.nan, np.nan)),
     ):
-        road.speed_limit[:] = limits
+        road = dataclasses.replace(road, speed_limit=np.array(limits))
         np.testing.assert_equal(speed_limits(LaneShapes.of(road), route), [*expected, np.nan])

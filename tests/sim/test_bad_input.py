@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drive.planner import Plan, planner
+from drive.planner import Candidates, Plan, planner
 from drive.registry import load, load_planner
 from drive.roadmap import LaneSpec, RoadMapBuilder
 from drive.runlog import RunLog
 from drive.scenario import Goal, Route, Scenario, Tracks
 from drive.sim import simulate
+from drive.trajectory import Trajectory
 from drive.vehicle import AgentKind
 
 Make = tuple[Callable[..., Any], Callable[..., Scenario]]
@@ -168,7 +169,7 @@ def test_a_plan_to_beyond_all_numbers_leaves_a_log_that_can_be_read(make: Make, 
 
     run = simulate(empty(make), absurd, traffic="log")
     assert run.header["failure"]["class"] == "planner_error"
-    assert "not finite" in run.header["failure"]["reason"]
+    assert "leaves the bounds" in run.header["failure"]["reason"]
     again = RunLog.load(run.save(tmp_path / "x.drive.npz"))
     assert np.isfinite(again.plan_states).all()
 
@@ -191,3 +192,99 @@ def test_a_planner_that_scribbles_on_its_observation_changes_nobody_else(make: M
     assert a.header["failure"] is None
     np.testing.assert_array_equal(a.ego, b.ego)
     np.testing.assert_array_equal(a.agents, b.agents)
+
+
+def driven(make: Make, plan_of: Callable[[Any], Plan]) -> RunLog:
+    return simulate(empty(make), planner()(lambda observation, task: plan_of(observation)), traffic="log")
+
+
+def ahead(observation: Any) -> Plan:
+    steps = 0.1 * 10.0 * np.arange(1, 41)
+    return Plan.from_poses(observation, observation.ego[:3] + np.outer(steps, [1.0, 0.0, 0.0]))
+
+
+def candidates(**changed: Any) -> Candidates:
+    good: dict[str, Any] = {
+        "times": np.arange(5.0),
+        "states": np.zeros((2, 5, 3)),
+        "scores": {"cost": np.zeros(2)},
+        "chosen": 0,
+    }
+    return Candidates(**(good | changed))
+
+
+RUBBISH: dict[str, Callable[[Plan], Plan]] = {
+    "status": lambda p: dataclasses.replace(p, status="great"),  # type: ignore[arg-type]
+    "figure": lambda p: dataclasses.replace(p, figures={"cost": "cheap"}),  # type: ignore[dict-item]
+    "need times": lambda p: dataclasses.replace(
+        p, candidates=candidates(times=np.zeros(0), states=np.zeros((2, 0, 3)))
+    ),
+    "not finite": lambda p: dataclasses.replace(p, candidates=candidates(states=np.full((2, 5, 3), np.nan))),
+    "must hold arrays": lambda p: dataclasses.replace(p, candidates=candidates(states=[[[0.0] * 3] * 5] * 2)),
+    "not numbers": lambda p: dataclasses.replace(
+        p, candidates=candidates(scores={"cost": np.array(["a", "b"])})
+    ),
+    "600 s": lambda p: dataclasses.replace(
+        p, trajectory=Trajectory(p.trajectory.times * np.linspace(1.0, 1e10, 41), p.trajectory.states)
+    ),
+    "1e+07": lambda p: dataclasses.replace(
+        p, trajectory=Trajectory(p.trajectory.times, p.trajectory.states + 1e17)
+    ),
+}
+
+
+@pytest.mark.parametrize("word", RUBBISH)
+def test_a_plan_of_rubbish_is_the_planners_error(make: Make, word: str) -> None:
+    run = driven(make, lambda observation: RUBBISH[word](ahead(observation)))
+    assert run.header["failure"]["class"] == "planner_error"
+    assert word in run.header["failure"]["reason"]
+
+
+def test_a_planner_that_fills_the_same_buffers_again_changes_no_plan_of_before(make: Make) -> None:
+    times, states = np.zeros(41), np.zeros((41, 7))
+
+    def reused(observation: Any) -> Plan:
+        plan = ahead(observation)
+        times[:], states[:] = plan.trajectory.times, plan.trajectory.states
+        return dataclasses.replace(plan, trajectory=Trajectory(times, states))
+
+    fresh, again = driven(make, ahead), driven(make, reused)
+    np.testing.assert_array_equal(fresh.plan_states, again.plan_states)
+    np.testing.assert_array_equal(fresh.ego, again.ego)
+
+
+def test_a_planner_that_leaves_the_programme_is_a_failure_of_its_own(make: Make) -> None:
+    def leaves(observation: Any) -> Plan:
+        raise SystemExit(3)
+
+    run = driven(make, leaves)
+    assert run.header["failure"]["class"] == "planner_error"
+    assert "exit(3)" in run.header["failure"]["reason"]
+
+
+def test_a_planner_cannot_change_the_map(make: Make) -> None:
+    @planner()
+    def moves_the_road(observation: Any, task: Any) -> Plan:
+        task.roadmap.points[:, 1] += 1.0
+        return ahead(observation)
+
+    run = simulate(empty(make), moves_the_road, traffic="log")
+    assert run.header["failure"]["class"] == "planner_error"
+    assert "read-only" in run.header["failure"]["reason"]
+
+
+def test_agents_not_met_yet_have_no_row(make: Make) -> None:
+    scene = make[1](make[0](), [(45.0, 0.0, 8.0), (60.0, 3.5, 5.0)])
+    valid = scene.tracks.valid.copy()
+    valid[2, :30] = False
+    seen_rows: list[list[Any]] = []
+
+    @planner()
+    def counts(observation: Any, task: Any) -> Plan:
+        seen_rows.append(list(observation.agent_id))
+        return ahead(observation)
+
+    simulate(scene.with_(tracks=seen(scene.tracks, valid)), counts, traffic="log")
+    assert [len(row) for row in seen_rows[:29]] == [1] * 29
+    assert len(seen_rows[31]) == 2
+    assert seen_rows[31][:1] == seen_rows[0]

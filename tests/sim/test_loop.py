@@ -171,6 +171,17 @@ def test_any_agent_may_be_driven_by_a_planner(straight: Any, scenario: Any) -> N
         simulate(s, Constant(), drivers={"nobody": idm.IDM()})
 
 
+def test_a_failure_of_another_tracks_driver_says_whose_it_is(straight: Any, scenario: Any) -> None:
+    @planner()
+    def falls(observation: Any, task: Any) -> Plan:
+        raise ValueError("lost")
+
+    s = scenario(straight(), [(60.0, 0.0, 8.0)])
+    run = simulate(s, Constant(), traffic=LOG, drivers={"car1": falls})
+    assert run.header["failure"]["class"] == "planner_error"
+    assert "driver of track 'car1'" in run.header["failure"]["reason"]
+
+
 def test_observations_hold_the_past_and_nothing_of_the_future(straight: Any, scenario: Any) -> None:
     seen = []
 
@@ -210,6 +221,26 @@ def test_realtime_drives_the_old_plan_until_the_late_one_is_there(straight: Any,
     live = simulate(s, slow, traffic=LOG, realtime=True)
     assert live.ego[11, 4] > -0.5  # 0.1 s after the second call the first plan is still driven
     assert live.ego[15, 4] < -1.0
+
+
+def test_realtime_adopts_a_plan_that_is_late_at_every_call(straight: Any, scenario: Any) -> None:
+    calls: list[int] = []
+
+    @planner(rate=10.0)
+    def slow(observation: Any, task: Any) -> Plan:
+        calls.append(observation.step)
+        if observation.step:
+            time.sleep(0.15)
+        stop = np.tile(observation.ego[:3], (40, 1))
+        ahead = stop + np.outer(0.1 * 10.0 * np.arange(1, 41), [1.0, 0.0, 0.0])
+        return Plan.from_poses(observation, stop if observation.step else ahead)
+
+    s = scenario(straight(), [])
+    s = s.with_(duration=3.0, tracks=_cut(s.tracks, 31), signals=s.signals[:, :31], expert=None)
+    live = simulate(s, slow, traffic=LOG, realtime=True)
+    assert calls[:2] == [0, 1]
+    assert min(np.diff(calls[1:])) >= 2  # not asked again while it thinks
+    assert live.ego[-1, 3] < 1.0  # and its late plans are driven
 
 
 def _cut(tracks: Any, n: int) -> Any:
