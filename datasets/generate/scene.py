@@ -53,7 +53,7 @@ def reach(limit: float) -> float:
     return (DURATION + HORIZON) * limit + REST
 
 
-def to_scenario(draw: Draw, name: str, family: str, version: str, seed: int) -> Scenario:
+def to_scenario(draw: Draw, name: str, family: str, version: str, seed: int, difficulty: float) -> Scenario:
     """The scenario of a draw; road users that are never on its map are left out."""
     drive = draw.drive
     order = [draw.ego, *(i for i in range(len(drive.traffic.actors)) if i != draw.ego)]
@@ -95,9 +95,14 @@ def to_scenario(draw: Draw, name: str, family: str, version: str, seed: int) -> 
         expert=Expert(expert, "generated"),
         signals=signals,
         family=family,
-        tags=draw.tags,
+        tags=(*draw.tags, "easy" if difficulty < 1 / 3 else "medium" if difficulty < 2 / 3 else "hard"),
         provenance=Provenance(
-            source="drive-toolkit generator", format="gen", licence="Apache-2.0", generator=version, seed=seed
+            source="drive-toolkit generator",
+            format="gen",
+            licence="Apache-2.0",
+            generator=version,
+            seed=seed,
+            notes=(f"difficulty {difficulty:g}",),
         ),
     )
 

@@ -246,6 +246,8 @@ def test_source_expands_and_loads() -> None:
         ("gen/cut_in/5:5", InputError, "names no seeds"),
         ("gen/cut_in/-1", InputError, "write gen/FAMILY/SEED"),
         ("gen/cut_in/0:3", InputError, "stands for 3 scenarios"),
+        ("gen/cut_in/0~1.5", InputError, "between 0 and 1"),
+        ("gen/cut_in/0~hard", InputError, "~0.8 behind it"),
     ],
 )
 def test_bad_references_say_what_to_write(ref: str, kind: type[Exception], words: str) -> None:
@@ -258,3 +260,16 @@ def test_generate_refuses_unknown_families_and_negative_seeds() -> None:
         generate("merge", 0)
     with pytest.raises(InputError, match="from 0 on"):
         generate("cut_in", -1)
+    with pytest.raises(InputError, match="between 0 and 1"):
+        generate("cut_in", 0, float("nan"))
+
+
+def test_a_difficulty_may_be_asked_for() -> None:
+    assert SOURCE.ids("gen/cut_in/3:5~0.80") == ["gen/cut_in/3~0.8", "gen/cut_in/4~0.8"]
+    hard = SOURCE.load("gen/cut_in/1~0.9")
+    assert hard.id == "gen/cut_in/1~0.9"
+    assert "hard" in hard.tags
+    assert hard.provenance.notes == ("difficulty 0.9",)
+    assert hard.content_hash == generate("cut_in", 1, 0.9).content_hash
+    drawn = {tag for seed in range(12) for tag in generate("stop_for_lead", seed).tags}
+    assert {"easy", "medium", "hard"} <= drawn

@@ -20,7 +20,7 @@ CLOSEST, WIDEST = 0.5, 1.6
 """Time gaps in s between which the cut must happen."""
 
 
-def draw(rng: np.random.Generator) -> Draw:
+def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     limit = round(KMH * pick(rng, 40, 50, 60, 70, 80, 100, 120, 130), 3)
     count = int(rng.integers(2, 5)) if limit > 16.0 else 2
     width = round(float(rng.uniform(3.0, 3.3) if limit < 20.0 else rng.uniform(3.4, 3.75)), 2)

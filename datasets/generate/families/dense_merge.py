@@ -60,7 +60,7 @@ def taper(road: Road, end: float) -> np.ndarray:
     return np.concatenate((near[:, :2], far[::-1, :2]))
 
 
-def draw(rng: np.random.Generator) -> Draw:
+def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     road, limit, (begin, end) = draw_road(rng)
     stage = Stage.of(road)
     count = sum(x.name[0] == "f" and x.kind == LaneKind.LANE for x in road.lanes)

@@ -77,7 +77,7 @@ def draw_road(rng: np.random.Generator) -> tuple[Road, float, str, int]:
     return Road(curve, (*forward, *backward, *edges), cuts), limit, kind, count
 
 
-def draw(rng: np.random.Generator) -> Draw:
+def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     road, limit, kind, count = draw_road(rng)
     stage = Stage.of(road)
     heavy = 0.0 if kind == "urban" else 0.12

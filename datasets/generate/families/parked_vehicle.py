@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def draw(rng: np.random.Generator) -> Draw:
+def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     limit = round(KMH * pick(rng, 30, 40, 50, 50, 60), 3)
     count = 2 if rng.random() < 0.7 else 3
     width = round(float(rng.uniform(3.0, 3.5)), 2)

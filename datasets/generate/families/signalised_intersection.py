@@ -95,7 +95,7 @@ def draw_junction(rng: np.random.Generator, ego_arm: int, turn: str) -> tuple[Ju
     return Junction(arms, tuple(movements), at), protected, limits[ego_arm]
 
 
-def draw(rng: np.random.Generator) -> Draw:
+def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     ego_arm = int(rng.integers(4))
     turn = ("straight", "left", "right")[int(np.searchsorted([0.42, 0.74], rng.random()))]
     junction, protected, limit = draw_junction(rng, ego_arm, turn)

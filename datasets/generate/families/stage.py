@@ -36,6 +36,14 @@ def pick(rng: np.random.Generator, *options: float) -> float:
     return float(options[int(rng.integers(len(options)))])
 
 
+def between(
+    rng: np.random.Generator, difficulty: float, easy: tuple[float, float], hard: tuple[float, float]
+) -> float:
+    """A number drawn from a range that lies between the one of an easy and the one of a hard scene."""
+    low, high = (a + difficulty * (b - a) for a, b in zip(easy, hard, strict=True))
+    return float(rng.uniform(low, high))
+
+
 def regular_cuts(
     rng: np.random.Generator, length: float, low: float = 110.0, high: float = 240.0
 ) -> list[float]:

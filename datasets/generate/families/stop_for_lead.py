@@ -22,7 +22,7 @@ from drive.errors import ScenarioError
 from drive.roadmap import LaneKind
 
 
-def draw(rng: np.random.Generator) -> Draw:
+def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     limit = round(KMH * pick(rng, 30, 40, 50, 50, 60, 70, 80), 3)
     count = int(rng.integers(1, 4))
     width = round(float(rng.uniform(3.0, 3.5)), 2)
