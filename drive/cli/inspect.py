@@ -25,15 +25,25 @@ def command(
     ego: Annotated[
         str, typer.Option(metavar="WHO", help="planned or recorded: whose scenarios.")
     ] = "planned",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Draw the scenario: a picture's name, x.svg.")
+    ] = None,
+    at: Annotated[
+        float | None, typer.Option(metavar="T", help="The picture's moment in s; default: the closest call.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Say what is in a file: lanes, road users, duration, signals, where it comes from.
+    """Say what is in a file: lanes, road users, duration, signals, where it comes from; or draw it.
 
     \b
     Examples:
       drive inspect gen/cut_in/17
+      drive inspect gen/cut_in/17 -o cut_in.svg
       drive inspect out/bench/runs/pdm/gen_cut_in_17.drive.npz --json
     """
+    if output is not None:
+        typer.echo(str(draw(ref, ego, at, output)))
+        return
     found = describe(ref, ego)
     if as_json:
         print(json.dumps(found, indent=2, allow_nan=False))
@@ -42,6 +52,19 @@ def command(
             _print(item)
     if all(item["what"] in ("invalid scenario", "skipped file") for item in found):
         raise typer.Exit(1)
+
+
+def draw(ref: str, ego: str, at: float | None, output: Path) -> Path:
+    """Draw the one scenario that `ref` stands for, as SVG."""
+    if output.suffix.lower() != ".svg":
+        raise InputError(f"{output.name}: pictures are SVG; give a name that ends in .svg")
+    refs = load("drive.datasets.source:expand_all")([ref], ego).refs
+    if len(refs) != 1:
+        raise InputError(f"'{ref}' stands for {len(refs)} scenarios; name the one to draw")
+    scenario = load("drive.datasets.source:load")(refs[0])
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text(load("drive.eval.picture:scene_picture")(scenario, at), encoding="utf-8", newline="\n")
+    return output
 
 
 def describe(ref: str, ego: str = "planned") -> list[dict[str, Any]]:
