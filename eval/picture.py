@@ -35,6 +35,7 @@ MOMENTS = (-5.0, -2.5, 0.0, 2.5, 5.0)
 GROUND, ROAD, EDGE, PAINT, WALK, CROSSING, BUILDING = (
     "#e9ecea", "#c2c8cf", "#98a1ab", "#ffffff", "#dcdde0", "#f4f5f6", "#a8937c",
 )  # fmt: skip
+LANE_BOUND = "#adb5be"
 EGO, ROUTE, TEXT = "#d55e00", "#e3b505", "#1b1f24"
 COLOURS = {
     AgentKind.VEHICLE: "#3c8fc9",
@@ -138,7 +139,9 @@ def _frame(scenario: Scenario, moment: int, width: int) -> Frame:
     turn = float(np.arctan2(ends[1], ends[0])) if np.hypot(*ends) > 5.0 else heading
     local = _turned(way - middle, -turn)
     near = local[np.abs(local[:, 0]) < 0.5 * LONGEST]
-    low, high = near.min(0) - MARGIN, near.max(0) + MARGIN
+    # An ego that has no recording of its own is known at one sample only.
+    margin = MARGIN if np.ptp(near[:, 0]) > 5.0 else 3.0 * MARGIN
+    low, high = near.min(0) - margin, near.max(0) + margin
     # Neither a strip nor a tower.
     for axis, least in ((0, 90.0), (1, 0.2 * (high[0] - low[0]))):
         lacking = 0.5 * max(least - (high[axis] - low[axis]), 0.0)
@@ -181,13 +184,14 @@ def _roads(m: RoadMap, frame: Frame) -> Iterable[str]:
             continue
         rows = m.rows(i)
         for bound, marking in ((m.left, m.left_marking[i]), (m.right, m.right_marking[i])):
-            if marking in (Marking.NONE, Marking.CURB):
+            if marking == Marking.CURB:
                 continue
             dashes = {"stroke_dasharray": f"{3 * px:.1f} {6 * px:.1f}"} if marking == Marking.DASHED else {}
             yield _shape(
                 frame(bound[rows]),
                 fill="none",
-                stroke=PAINT,
+                # Many recorded maps know no paint; where lanes end must be seen all the same.
+                stroke=PAINT if marking != Marking.NONE else LANE_BOUND,
                 stroke_width=round(max(0.15 * px, 0.8), 1),
                 **dashes,
             )
