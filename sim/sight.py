@@ -6,13 +6,14 @@ crosses no occluder. Occluders are the map's areas of the kind OCCLUDER, of unli
 of present agents that are at least as tall as the sensor; over such a box whoever is taller than it is
 still seen. An agent's own box and whatever the sensor itself stands in hide nothing, and whoever touches
 the driven agent is seen.
+
+This holds for planners. Traffic models (IDM, MOBIL) are no drivers with eyes: they know everybody.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,7 +66,7 @@ class Sight:
             walls = scenario.environment.areas.of_kind(AreaKind.OCCLUDER)
             ring = np.concatenate([ring, *walls])
             start = np.concatenate(([0], np.cumsum([len(w) for w in walls]))).astype(np.int32)
-        circle = np.array([_circle(ring[a:b]) for a, b in pairwise(start)]).reshape(-1, 3)
+        circle = _circles(ring, start)
         towers = np.delete(size[:, 2], row) >= sensor
         # Where nothing can ever hide anybody there is nothing to look for.
         free = not (len(circle) or towers.any())
@@ -110,7 +111,11 @@ class Sight:
         place_occluders(centers, presence, self.size, self.row, self.sensor, *self._occluders)
 
 
-def _circle(ring: Floats) -> tuple[float, float, float]:
-    """Centre and radius of a circle around a polygon `(N, 2)`."""
-    middle = 0.5 * (ring.min(0) + ring.max(0))
-    return float(middle[0]), float(middle[1]), float(np.hypot(*(ring - middle).T).max())
+def _circles(ring: Floats, start: NDArray[np.int32]) -> Floats:
+    """Centres and radii `(R, 3)` of circles around polygons in compressed rows."""
+    if len(ring) == 0:
+        return np.zeros((0, 3))
+    begin = start[:-1]
+    middle = 0.5 * (np.minimum.reduceat(ring, begin) + np.maximum.reduceat(ring, begin))
+    gap = np.hypot(*(ring - np.repeat(middle, np.diff(start), axis=0)).T)
+    return np.column_stack((middle, np.maximum.reduceat(gap, begin)))
