@@ -31,8 +31,10 @@ KINDS = {
     "bicycle": AgentKind.BICYCLE,
     "pedestrian": AgentKind.PEDESTRIAN,
 }
-HEIGHTS = {AgentKind.TRUCK: 3.5, AgentKind.BUS: 3.2, AgentKind.PEDESTRIAN: 1.75}
-"""Heights in m that the viewer draws; the format knows none. Everything else is 1.6 m high."""
+HEIGHTS = {
+    "truck": 3.5, "train": 3.5, "bus": 3.2, "building": 10.0, "pillar": 3.0, "pedestrian": 1.75,
+}  # fmt: skip
+"""Heights in m by type, which decide who hides others; the format knows none. All else is 1.6 m high."""
 CIRCLE_SIDES = 24
 SHAPES = ("rectangle", "circle", "polygon")
 
@@ -145,8 +147,8 @@ def _finish(steps: NDArray[np.int64], raw: Floats, offset: Floats, dt: float, st
     return out
 
 
-def height_of(kind: AgentKind) -> float:
-    return HEIGHTS.get(kind, 1.6)
+def height_of(obstacle: Obstacle) -> float:
+    return HEIGHTS.get(obstacle.type, 1.6)
 
 
 def sample(obstacle: Obstacle, at: Floats) -> tuple[Floats, Bools]:

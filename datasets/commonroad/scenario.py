@@ -246,7 +246,7 @@ def _tracks(
             absent += 1
             continue
         states[valid, :2] -= world.origin
-        rows.append((obstacle.id, obstacle.kind, (*obstacle.size, height_of(obstacle.kind)), states, valid))
+        rows.append((obstacle.id, obstacle.kind, (*obstacle.size, height_of(obstacle)), states, valid))
     if absent:
         notes.append(f"{absent} road users do not appear in this stretch of time")
     return tracks_from_rows(rows)

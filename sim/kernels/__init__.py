@@ -15,6 +15,7 @@ Rules, each of which was paid for by a measurement:
    depend on the number of threads.
 
 `layout` names the arrays of a batch of worlds; `step` advances it; `follow` holds paths and leaders;
-`idm_plan` serves the IDM planner; `lqr`, `rollout` and `score*` roll candidates out and score them;
-`reference*` are the plain versions.
+`idm_plan` serves the IDM planner; `sight` tells who sees whom (in float64; its reference in the tests is
+shapely); `lqr`, `rollout` and `score*` roll candidates out and score them; `reference*` are the plain
+versions.
 """

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from drive.datasets.commonroad import SOURCE, read_commonroad
+from drive.sim.sight import Sight
+from drive.sim.visibility import Visibility
 from drive.vehicle import AgentKind
 
 TEXT = SimpleNamespace(**run_path(str(Path(__file__).with_name("commonroad_text.py"))))
@@ -131,6 +133,24 @@ def test_static_things_stand_all_the_time(tmp_path: Path):
     assert tracks.valid[1:].all()
     assert [AgentKind(k) for k in tracks.kind] == [AgentKind.VEHICLE, AgentKind.STATIC, AgentKind.STATIC]
     np.testing.assert_array_equal(tracks.states[1], [[50.0, 1.0, 0.5, 0.0, 0.0]] * 41)
+
+
+@pytest.mark.parametrize(("kind", "hides"), [("parkedVehicle", False), ("truck", True), ("pillar", True)])
+def test_what_stands_hides_others_by_its_type(tmp_path: Path, kind: str, hides: bool):
+    body = (
+        ROAD
+        + car("1", [(0, 30.0, 1.5)], kind=kind, tag="staticObstacle")
+        + car("2", [(k, 50.0 + k, 1.5, 0.0, 10.0) for k in range(41)])
+        + problem(y=1.5)
+    )
+    scenario = SOURCE.load(str(write(tmp_path, document(body))))
+    tracks = scenario.tracks
+    sight = Sight.of(scenario, scenario.ego, scenario.vehicle, Visibility())
+    assert sight.look(tracks.states[:, 0].copy(), tracks.valid[:, 0].copy()).tolist() == [
+        False,
+        True,
+        not hides,
+    ]
 
 
 def test_quarter_second_steps_are_sampled_every_tenth(tmp_path: Path):

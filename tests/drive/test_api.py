@@ -47,6 +47,20 @@ def test_run_repeats_what_the_benchmark_drove(tmp_path: Path) -> None:
     assert not np.array_equal(drive.run(noisy, scene, seed=5).ego, alone.ego)
 
 
+def test_visibility_reaches_the_run_and_the_benchmark(tmp_path: Path) -> None:
+    scene = "gen/stop_for_lead/1"
+    near, everybody = (drive.run(KEEP, scene, visibility=v) for v in ("line_of_sight:40", "all"))
+    assert near.header["visibility"] == "line_of_sight:40"
+    assert (near.agent_seen <= near.agent_valid).all()
+    assert near.agent_seen.sum() < near.agent_valid.sum()
+    np.testing.assert_array_equal(everybody.agent_seen, everybody.agent_valid)
+    options = {"scenarios": [scene], "out": tmp_path, "report": False, "jobs": 1}
+    results = drive.bench([KEEP], visibility="line_of_sight:40", **options)
+    assert results.data["visibility"] == "line_of_sight:40"
+    benched = results.run_log("keep", scene)
+    np.testing.assert_array_equal(benched.agent_seen, near.agent_seen)
+
+
 def test_run_takes_settings_for_names_only() -> None:
     log = drive.run(CRUISE, straight("tiny/a"), settings={"speed": 3.0})
     assert log.header["planner"]["config"] == {"speed": 3.0}
@@ -139,9 +153,9 @@ def test_compare_command(finished: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 def test_run_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["run", GENERATED, "--planner", "constant", "--out", str(tmp_path)]
-    assert main.run([*arguments, "--json"]) == 0
+    assert main.run([*arguments, "--json", "--visibility", "line_of_sight:120"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["scenario"] == GENERATED
+    assert (found["scenario"], found["visibility"]) == (GENERATED, "line_of_sight:120")
     assert Path(found["run"]).is_file()
     assert "<html" in Path(found["replay"]).read_text()
     assert main.run(["run", GENERATED, "--planner", f"{FILE}:raises", "--out", str(tmp_path)]) == 1

@@ -114,6 +114,7 @@ def test_every_run_leaves_a_log_with_its_scores(finished: Results) -> None:
             assert log.header["scores"]["nuplan_cls"]["score"] == row["metrics"]["nuplan_cls"]
             assert log.header["planner"]["name"] == planner["name"]
             assert log.header["seed"] == row["seed"]
+            assert log.header["visibility"] == finished.data["visibility"] == "line_of_sight"
             assert len(log.series["time_to_collision"]) == len(log.times)
     assert len(finished.run_log("keep", "tiny/straight/1").times) == 13
     with pytest.raises(UnknownNameError, match="tiny/straight/1"):
@@ -289,6 +290,7 @@ def test_settings_reach_the_planner(tmp_path: Path) -> None:
         ({"jobs": 0}, "at least 1"),
         ({"suite": "mini"}, "not both"),
         ({"ego": "recordd"}, "did you mean 'recorded'"),
+        ({"visibility": "everybody"}, "visibility 'everybody': give"),
         ({"filter": "famly == 'x'"}, "did you mean 'family'"),
         ({"planners": [object()]}, "object is no planner"),
     ],
@@ -353,6 +355,7 @@ def test_resuming_does_only_what_is_missing(tmp_path: Path, monkeypatch: pytest.
         ({"scenarios": scenes(3)}, "suite hash"),
         ({"planners": [local("keep", keep)]}, "planners"),
         ({"realtime": True}, "realtime"),
+        ({"visibility": "line_of_sight:90"}, 'visibility: "line_of_sight", now "line_of_sight:90"'),
     ],
 )
 def test_resuming_with_other_options_is_refused(

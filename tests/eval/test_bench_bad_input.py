@@ -86,6 +86,8 @@ REFUSED = [
     ((*BENCH, "--planner", "idm", "--set", "idm.horizon=-1"), "horizon must be positive"),
     ((*BENCH, "--planner", "idm", "--set", "headway=1"), "PLANNER.SETTING=VALUE"),
     ((*BENCH, "--planner", "idm", "--watchdog", "0"), "must be positive"),
+    ((*BENCH, "--planner", "idm", "--visibility", "none"), "give line_of_sight, line_of_sight:METRES or all"),
+    (("run", "gen/cut_in/0", "--planner", "idm", "--visibility", "all:9"), "give line_of_sight"),
     ((*BENCH, "--planner", "idm", "--filter", "familly == 'x'"), "did you mean 'family'"),
     ((*BENCH, "--planner", "OUT/imports.py:P"), "needs the module 'surely_no_such_module'"),
     ((*BENCH, "--planner", "OUT/syntax.py:P"), "SyntaxError"),
