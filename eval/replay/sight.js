@@ -1,0 +1,3 @@
+// What the ego cannot see, shaded.
+
+function drawUnseen() {}
