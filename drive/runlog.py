@@ -61,7 +61,9 @@ class RunLog:
     `cand_score (C,)`, `cand_probability (C,)` NaN where unknown, `cand_shared (M,)` s that a call's
     candidates have in common (branches), `cand_dt` in the header; empty where none were kept;
     expert (N, 7) or empty; route_line (R, 2); logged_ego (N, 3) rear-axle poses of the log, NaN where
-    it has none; series: named arrays (N,) or (M,); roadmap or terrain: the environment.
+    it has none; series: named arrays (N,) or (M,); roadmap or terrain: the environment;
+    agent_seen (A, N) whether the ego could see the agent then, False while it is absent; empty where
+    that was not recorded.
     """
 
     header: dict[str, Any]
@@ -93,6 +95,7 @@ class RunLog:
     cand_shared: Floats = field(default_factory=lambda: np.zeros(0))
     series: Mapping[str, Floats] = field(default_factory=dict)
     terrain: Terrain | None = None
+    agent_seen: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.bool_))
 
     @property
     def dt(self) -> float:
@@ -212,6 +215,9 @@ class RunLog:
             found = getattr(self, name).shape
             if found != shape:
                 raise RunLogError(f"its array '{name}' has the shape {found} instead of {shape}")
+        if self.agent_seen.size and self.agent_seen.shape != (a, n):
+            found = self.agent_seen.shape
+            raise RunLogError(f"its array 'agent_seen' has the shape {found} instead of {(a, n)}")
         if self.signals.ndim != 2 or self.signals.shape[1] != n:
             raise RunLogError(f"its signals cover {self.signals.shape}, not (S, {n})")
         if len(self.agent_ids) != a or int(self.plan_start[-1]) != rows:

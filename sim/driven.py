@@ -13,6 +13,7 @@ from drive.errors import PlannerTimeoutError
 from drive.planner import ControlKind, Plan, PlanStatus, check_plan
 from drive.scenario import Goal, Route, Task
 from drive.sim.observe import Observer
+from drive.sim.sight import Sight
 from drive.sim.trackers import LQRTracker
 from drive.sim.traffic.paths import match_lanes, recorded_line
 from drive.sim.vehicles import apply_control, bicycle_step
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from drive.planner import Planner, Session
     from drive.scenario import Scenario
     from drive.sim.observe import Record
+    from drive.sim.visibility import Visibility
 
     Floats = NDArray[np.float64]
 
@@ -73,6 +75,7 @@ class Driven:
         seed: int,
         tracker: LQRTracker | None,
         limit: float | None,
+        visibility: Visibility,
     ) -> Driven:
         """Open the planner's session for the track `row`; raises PlannerFailure."""
         spec = planner.spec
@@ -91,7 +94,7 @@ class Driven:
             row,
             task.vehicle,
             session,
-            Observer.of(scenario, task, row, spec.history),
+            Observer.of(scenario, task, Sight.of(scenario, row, task.vehicle, visibility), spec),
             tracker or LQRTracker(scenario.dt),
             max(round(1.0 / (spec.rate * scenario.dt)), 1),
             states,

@@ -82,7 +82,7 @@ function referencesOf(run) {
   const twins = run.expert.length && run.logged.length && nearEach(run.expert, run.logged);
   if (run.expert.length) {
     const source = run.scenario.expert_source || "reference";
-    out.push({ key: "expert", track: run.expert, dash: [4, 3], name: twins ? `expert (${source}), also the recorded ego` : `expert (${source})` });
+    out.push({ key: "expert", track: run.expert, dash: [4, 3], name: twins ? `expert = recorded ego (${source})` : `expert (${source})` });
   }
   if (run.logged.known.some(Boolean) && !twins) out.push({ key: "recorded", track: run.logged, dash: [1, 3], name: "recorded ego" });
   return out;

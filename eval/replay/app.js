@@ -134,6 +134,7 @@ function setSplit(on) {
   if (on && sameScene(S).length < 2) { toast("side by side needs two runs of one scenario"); return; }
   S.split = on;
   press("split", isSplit(S));
+  if (isSplit(S) && panesOf(S, S.width, S.height)[0].width < 420) $("legend").open = false;
   refresh();
 }
 

@@ -8,7 +8,7 @@ const UNITS = {
   road_edge_distance: "m", yaw_rate: "rad/s", yaw_acceleration: "rad/s²", progress_along_driving_direction: "m",
 };
 
-function titleOf(name) { return name.replace(/^plan\./, "plan: ").replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase()); }
+function titleOf(name) { return name.replace(/^jerk$/, "jerk, magnitude").replace(/^plan\./, "plan: ").replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase()); }
 
 // All charts that the scene's runs can fill, the usual ones first.
 function chartsOf(S) {
@@ -44,11 +44,18 @@ function jerkOf(run) {
   return (run.jerk ??= Float64Array.from(a, (v, i) => (i ? (v - a[i - 1]) / (run.times[i] - run.times[i - 1]) : NaN)));
 }
 
+// Of the run in focus; other runs may widen it to three times its span, and are cut off beyond.
 function rangeOf(chart) {
-  let low = Infinity, high = -Infinity;
-  const all = [...chart.lines, ...chart.others];
-  for (const line of all) for (const v of line.y) if (Number.isFinite(v)) { if (v < low) low = v; if (v > high) high = v; }
+  const spanOf = (lines) => {
+    let low = Infinity, high = -Infinity;
+    for (const line of lines) for (const v of line.y) if (Number.isFinite(v)) { if (v < low) low = v; if (v > high) high = v; }
+    return [low, high];
+  };
+  const all = [...chart.lines, ...chart.others], [l, h] = spanOf(chart.lines), [ol, oh] = spanOf(chart.others);
+  let [low, high] = l > h ? [ol, oh] : [l, h];
   if (low > high) return null;
+  const span = Math.max(high - low, chart.zero || 0, 1e-3);
+  if (ol <= oh) { low = Math.min(low, Math.max(ol, low - span)); high = Math.max(high, Math.min(oh, high + span)); }
   if (chart.robust) {
     // The first call may compile, or load weights; it would flatten all others.
     const sorted = all.flatMap((line) => [...line.y]).filter(Number.isFinite).sort((a, b) => a - b);
@@ -77,7 +84,7 @@ function chartScale(S, chart) {
   const end = Math.max(S.end, 1e-3), width = chart.width - INSET.left - INSET.right, height = chart.height - INSET.top - insetBelow(chart);
   return {
     x: (t) => INSET.left + (t / end) * width,
-    y: (v) => INSET.top + (1 - (Math.min(Math.max(v, chart.range[0]), chart.range[1]) - chart.range[0]) / (chart.range[1] - chart.range[0])) * height,
+    y: (v) => INSET.top + (1 - (v - chart.range[0]) / (chart.range[1] - chart.range[0])) * height,
     time: (px) => Math.min(Math.max((px - INSET.left) / width, 0), 1) * end,
   };
 }
@@ -131,6 +138,9 @@ function paintChart(S, chart) {
     ctx.stroke();
     ctx.globalAlpha = 1;
   }
+  ctx.beginPath();
+  ctx.rect(INSET.left - 2, 0, chart.width - INSET.left, bottom + 1);
+  ctx.clip();
   if (S.layers.others) for (const line of chart.others) strokeLine(ctx, at, line, runColour(S, line.run), 1, 0.75);
   for (const line of [...chart.lines].reverse()) strokeLine(ctx, at, line, lineColour(S, C, line), line.main ? 1.8 : 1.2, 1);
 }
@@ -200,7 +210,7 @@ function drawChart(S, chart, at) {
   upright(S.t, C.text, []);
   if (S.pointed !== null) upright(S.pointed, C.text, [2, 2]);
   const value = valueAt(chart.lines[0], time);
-  if (!Number.isFinite(value)) return;
+  if (!(value >= chart.range[0] && value <= chart.range[1])) return;
   ctx.fillStyle = lineColour(S, C, chart.lines[0]);
   ctx.beginPath();
   ctx.arc(to.x(time), to.y(value), 2.8, 0, 7);

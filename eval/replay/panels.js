@@ -30,7 +30,8 @@ function fillTop(S) {
   const traffic = run.traffic && typeof run.traffic === "object" ? run.traffic.name ?? JSON.stringify(run.traffic) : run.traffic;
   const parts = [run.label, traffic ? `traffic ${traffic}` : "", run.seed === null ? "" : `seed ${run.seed}`, ...(scenario.tags || [])];
   $("subtitle").textContent = parts.filter(Boolean).join(" \u00b7 ");
-  const badges = Object.entries(run.scores).map(([name, s]) => el("span", { class: "badge score" }, `${name} ${figure(scoreOf(s), 3)}`));
+  // Where chips tell each run's score, no badge repeats it.
+  const badges = (S.runs.length > 1 && S.runs.length <= 6 ? [] : Object.entries(run.scores)).map(([name, s]) => el("span", { class: "badge score" }, `${name} ${figure(scoreOf(s), 3)}`));
   if (run.failure) badges.push(el("span", { class: "badge bad" }, String(run.failure.class ?? run.failure).replaceAll("_", " ")));
   if (run.planner.privileged) badges.push(el("span", { class: "badge", title: "This planner sees the log" }, "privileged"));
   $("badges").replaceChildren(...badges);
@@ -49,7 +50,12 @@ function makeRunChoice(S) {
   $("run-choice").hidden = !many;
   $("chips").hidden = many || one;
   if (many) $("run").append(...S.runs.map((r) => el("option", { value: r.index }, nameOfRun(S, r))));
-  else if (!one) $("chips").append(...S.runs.map((r) => el("button", { type: "button", onclick: () => setRun(r.index) }, el("i", { class: `swatch run${r.index}` }), nameOfRun(S, r))));
+  else if (!one) $("chips").append(...S.runs.map((r) => el("button", { type: "button", onclick: () => setRun(r.index) }, el("i", { class: `swatch run${r.index}` }), el("span", {}, nameOfRun(S, r)), el("small", {}, chipScore(r)))));
+}
+
+function chipScore(run) {
+  const [entry] = Object.values(run.scores);
+  return run.failure ? "failed" : entry === undefined ? "" : figure(scoreOf(entry), 3);
 }
 
 function tintChips(S) {

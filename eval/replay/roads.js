@@ -29,6 +29,8 @@ function drawRoads(P) {
   edge(map.road, 0.06, C.road);
   fill(map.path, C.path);
   if (P.view.scale > 2.5) fill(map.arrows, C.arrow);
+  // Maps without any paint show faintly where lanes end.
+  if (!Object.keys(map.lines).length) { ctx.lineWidth = Math.max(0.1, px); ctx.strokeStyle = C.arrow; ctx.stroke(map.bounds); }
   const paint = Math.max(0.14, 1.1 * px);
   for (const [marking, path] of Object.entries(map.lines)) {
     if (marking === "1") ctx.setLineDash([3, 4.5]);

@@ -81,6 +81,7 @@ def pack_run(packer: Packer, prefix: str, run: RunLog, offset: Floats) -> dict[s
         "reasons": reasons_of(run),
         "events": events,
         "moments": moments,
+        "visibility": clean(header.get("visibility")),
         "scenario": clean(scenario),
         "planner": clean(planner),
         "traffic": clean(header.get("traffic")),
@@ -148,6 +149,8 @@ def _pack_agents(
     packer.bytes(f"{prefix}.agents.valid", ok)
     packer.floats(f"{prefix}.agents.size", run.agent_size[chosen, :2].reshape(-1, 2))
     packer.floats(f"{prefix}.agents.height", run.agent_size[chosen, 2].reshape(-1))
+    if run.agent_seen.size:
+        packer.bytes(f"{prefix}.agents.seen", run.agent_seen[chosen])
     return [
         {
             "id": str(run.agent_ids[i]) if i < len(run.agent_ids) else str(i),

@@ -43,6 +43,7 @@ function openRun(page, entry, index) {
   };
   run.candidates.range = rangeOfValues(run.candidates.score);
   run.branching = run.candidates.probability.some(Number.isFinite);
+  run.spread = [0, 1].map((k) => { const r = rangeOfValues(run.ego.xy.subarray(k * n, (k + 1) * n)); return r ? r[1] - r[0] : 0; });
   run.hides = Boolean(run.cars.seen && run.cars.seen.some((seen, k) => !seen && run.cars.valid[k]));
   run.accelerations = agentAccelerations(run);
   run.callTimes = Float64Array.from(run.plan.step, (s) => times[Math.min(Math.max(s, 0), n - 1)] ?? 0);
@@ -150,13 +151,13 @@ function openMap(page, entry) {
   const left = openLines(page, entry.prefix + ".left"), right = openLines(page, entry.prefix + ".right");
   const centre = openLines(page, entry.prefix + ".points"), area = openLines(page, entry.prefix + ".area");
   const kind = get("kind"), areaKind = get("area_kind"), leftMarking = get("left_marking"), rightMarking = get("right_marking");
-  const map = { road: new Path2D(), path: new Path2D(), walk: new Path2D(), parking: new Path2D(), arrows: new Path2D(), lines: {}, areas: {}, occluders: [] };
+  const map = { road: new Path2D(), path: new Path2D(), walk: new Path2D(), parking: new Path2D(), arrows: new Path2D(), bounds: new Path2D(), lines: {}, areas: {}, occluders: [] };
   for (let i = 0; i < left.count; i++) {
     const fill = kind[i] === BICYCLE ? map.path : kind[i] === SIDEWALK ? map.walk : kind[i] === PARKING || kind[i] === SHOULDER ? map.parking : map.road;
     left.trace(fill, i);
     right.trace(fill, i, true, true);
     fill.closePath();
-    if (kind[i] === 0) laneArrows(map.arrows, centre.points(i));
+    if (kind[i] === 0) { laneArrows(map.arrows, centre.points(i)); left.trace(map.bounds, i); right.trace(map.bounds, i); }
     for (const [side, marking] of [[left, leftMarking[i]], [right, rightMarking[i]]]) {
       if (marking) side.trace((map.lines[marking] ??= new Path2D()), i);
     }

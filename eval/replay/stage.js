@@ -13,10 +13,16 @@ function shownRuns(S) {
 
 function isSplit(S) { return S.split && sameScene(S).length > 1; }
 
+// Whether views stand side by side: rows suit a way that runs across the picture.
+function sideways(S, run, width, height) {
+  if (width < 560 || height < 420) return width > height;
+  return S.headingUp || run.spread[0] < 1.3 * run.spread[1];
+}
+
 // Views as rectangles of a picture, and what each needs to draw itself.
 function panesOf(S, width, height) {
   const runs = isSplit(S) ? shownRuns(S) : [S.run], n = runs.length;
-  const columns = n === 4 ? 2 : width > height * 0.9 ? n : 1, rows = Math.ceil(n / columns), gap = n > 1 ? 2 : 0;
+  const columns = n === 4 ? 2 : sideways(S, runs[0], width, height) ? n : 1, rows = Math.ceil(n / columns), gap = n > 1 ? 2 : 0;
   const w = (width - gap * (columns - 1)) / columns, h = (height - gap * (rows - 1)) / rows;
   return runs.map((run, k) => {
     const at = sampleAt(run, S.t), pose = poseOf(run.ego, at) || run.lastPose;
@@ -90,7 +96,7 @@ function drawPane(S, P) {
   if (P.map) drawSignals(P);
   if (P.layers.names) drawNames(P);
   drawProbabilities(P);
-  drawScale(P);
+  if (!P.left && !P.top) drawScale(P);
   if (P.split) drawHeading(S, P);
 }
 
@@ -100,7 +106,7 @@ function drawHeading(S, P) {
   const [score] = Object.values(run.scores), over = S.t > run.end + 1e-6 ? `  ended at ${run.end.toFixed(1)} s` : "";
   const speed = figure(run.ego.speed[P.at.i], 1), text = `${run.label}   ${score === undefined ? "" : figure(scoreOf(score), 3) + "   "}${speed} m/s${over}`;
   ctx.font = `600 12px ${FONT}`;
-  const width = Math.min(ctx.measureText(text).width + 34, P.width - 16), x = P.left + P.width - width - 8, y = P.top + P.height - 32;
+  const width = Math.min(ctx.measureText(text).width + 34, P.width - 16), x = P.left + P.width - width - 8, narrow = P.width < width + 150, y = P.top + P.height - (narrow ? 58 : 32);
   ctx.fillStyle = C.panel;
   ctx.globalAlpha = 0.92;
   ctx.beginPath();

@@ -57,6 +57,7 @@ def thinned(run: RunLog, notes: list[str]) -> RunLog:
         agents=run.agents[:, ::every],
         agent_valid=run.agent_valid[:, ::every],
         signals=run.signals[:, ::every],
+        agent_seen=run.agent_seen[:, ::every],
         plan_step=(run.plan_step[calls] // every).astype(np.int32),
         plan_latency=run.plan_latency[calls],
         plan_start=plan_start,
