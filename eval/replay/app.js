@@ -111,10 +111,10 @@ function resize() {
   render();
 }
 
-// Some ninety metres across the smaller side of a view.
+// About a hundred metres across a view.
 function usualScale() {
   const [P] = panesOf(S, S.width, S.height);
-  return Math.min(Math.max(Math.min(P.width, P.height) / 90, 3), 9);
+  return Math.min(Math.max(Math.sqrt(P.width * P.height) / 105, 3), 9);
 }
 
 function setTheme(theme) {
@@ -134,7 +134,8 @@ function setSplit(on) {
   if (on && sameScene(S).length < 2) { toast("side by side needs two runs of one scenario"); return; }
   S.split = on;
   press("split", isSplit(S));
-  if (isSplit(S) && panesOf(S, S.width, S.height)[0].width < 420) $("legend").open = false;
+  const [P] = panesOf(S, S.width, S.height);
+  if (P.split && (P.width < 420 || P.height < 380)) $("legend").open = false;
   refresh();
 }
 
@@ -237,7 +238,7 @@ async function main() {
   applyFragment();
   window.drive = {
     seek, state, play: () => setPlaying(true), pause: () => setPlaying(false), run: setRun, runs: S.runs.map((r) => r.label), end: () => S.end,
-    split: setSplit, link: () => `#${fragment()}`, frame: (t, width, height) => filmFrame(S, t, width, height),
+    split: setSplit, link: () => `#${fragment()}`, frame: (t, width, height, type) => filmFrame(S, t, width, height, type),
   };
 }
 

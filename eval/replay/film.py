@@ -63,7 +63,10 @@ def write_film(
                 count = int(float(browser.evaluate("window.drive.end()")) / speed * rate) + 1
                 if count > MAX_FRAMES:
                     raise InputError(f"{count} frames are too many (at most {MAX_FRAMES}): raise the speed")
-                encode(encoder, _frames(browser, count, speed / rate, (width, height), progress), rate, part)
+                # A gif keeps equal pixels between frames, which a lossy picture would blur.
+                kind = "png" if encode is _gif else "jpeg"
+                frames = _frames(browser, count, speed / rate, (width, height), kind, progress)
+                encode(encoder, frames, rate, part)
             os.replace(part, target)
         finally:
             part.unlink(missing_ok=True)
@@ -75,11 +78,13 @@ def _frames(
     count: int,
     step: float,
     size: tuple[int, int],
+    kind: str,
     progress: Callable[[int, int], None] | None,
 ) -> Iterator[bytes]:
-    """JPEG files of the frames."""
+    """The frames as files of `kind`, png or jpeg."""
     for k in range(count):
-        yield base64.b64decode(browser.evaluate(f"window.drive.frame({k * step:.6f}, {size[0]}, {size[1]})"))
+        call = f"window.drive.frame({k * step:.6f}, {size[0]}, {size[1]}, 'image/{kind}')"
+        yield base64.b64decode(browser.evaluate(call))
         if progress is not None:
             progress(k + 1, count)
 
@@ -107,7 +112,8 @@ def _pillow() -> Any:
 def _mp4(ffmpeg: str, frames: Iterator[bytes], rate: float, target: Path) -> None:
     command = [
         *(ffmpeg, "-y", "-loglevel", "error", "-f", "image2pipe", "-c:v", "mjpeg", "-framerate", f"{rate:g}"),
-        *("-i", "-", "-c:v", "libx264", "-preset", "fast", "-crf", "23", "-pix_fmt", "yuv420p"),
+        *("-i", "-", "-c:v", "libx264", "-preset", "fast", "-crf", "23"),
+        *("-vf", "scale=in_range=full:out_range=tv,format=yuv420p"),
         *("-movflags", "+faststart", "-f", "mp4", str(target)),
     ]
     with tempfile.TemporaryFile() as said:

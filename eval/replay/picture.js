@@ -90,10 +90,10 @@ function clipped(ctx, text, room) {
   return text.slice(0, n) + "\u2026";
 }
 
-// A frame of a film: the picture at a time, as base64 of a JPEG.
-function filmFrame(S, t, width, height) {
+// A frame of a film: the picture at a time, as base64 of a file of the given type.
+function filmFrame(S, t, width, height, type) {
   S.t = Math.min(Math.max(t, 0), S.end);
-  return picture(S, width, height, 1).toDataURL("image/jpeg", 0.93).split(",")[1];
+  return picture(S, width, height, 1).toDataURL(type, 0.93).split(",")[1];
 }
 
 function savePicture(S) {

@@ -28,7 +28,7 @@ function panesOf(S, width, height) {
     const at = sampleAt(run, S.t), pose = poseOf(run.ego, at) || run.lastPose;
     if (pose) run.lastPose = pose;
     return {
-      run, at, map: run.map === null ? null : S.maps[run.map], call: callAt(run, at.i), focus: run === S.run, split: n > 1,
+      run, at, map: run.map === null ? null : S.maps[run.map], call: callAt(run, at.i), focus: run === S.run, split: n > 1, last: k === n - 1,
       others: n === 1 && S.layers.others ? sameScene(S).filter((r) => r !== run) : [],
       left: (k % columns) * (w + gap), top: Math.floor(k / columns) * (h + gap), width: w, height: h,
       view: {
@@ -86,17 +86,17 @@ function drawPane(S, P) {
   if (P.layers.hidden) drawUnseen(P);
   if (P.layers.trails) drawTrails(P, S);
   drawGhosts(P);
-  drawAgents(P, S);
-  for (const other of P.others) drawOther(P, S, other);
   drawCandidates(P);
   drawPlan(P, S);
+  drawAgents(P, S);
+  for (const other of P.others) drawOther(P, S, other);
   drawEgo(P, S);
   drawPointed(P, S);
   ctx.restore();
   if (P.map) drawSignals(P);
   if (P.layers.names) drawNames(P);
   drawProbabilities(P);
-  if (!P.left && !P.top) drawScale(P);
+  if (P.last) drawScale(P);
   if (P.split) drawHeading(S, P);
 }
 

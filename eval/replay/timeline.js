@@ -33,6 +33,7 @@ function fillEvents(S) {
     return tick;
   });
   $("ticks").replaceChildren(...ticks);
+  $("line").classList.toggle("eventful", events.length > 0);
   $("before").disabled = $("after").disabled = !events.length;
   S.eventRows = rows;
   spaceTicks(S);
