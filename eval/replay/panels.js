@@ -89,7 +89,7 @@ function metricCell(S, run, metric, entry, judged) {
   const moment = run.moments[metric], wrong = known && moment !== undefined && (judged ? number < 1 : metric.startsWith("min_"));
   const cell = el("td", { class: `number${grade}` });
   if (!wrong) { cell.append(text); return cell; }
-  const go = el("button", { type: "button", class: "jump", title: `To ${moment.toFixed(1)} s, where this went ${judged ? "wrong" : "lowest"}`, onclick: () => { if (run !== S.run) setRun(run.index); setPlaying(false); seek(moment); } }, text, el("small", {}, `${moment.toFixed(1)} s`));
+  const go = el("button", { type: "button", class: "jump", title: `To ${moment.toFixed(1)} s, where this went ${judged ? "wrong" : "lowest"}`, onclick: () => { if (run !== S.run) setRun(run.index); setPlaying(false); seek(moment); } }, `${text} `, el("small", {}, `${moment.toFixed(1)} s`));
   cell.append(go);
   return cell;
 }
