@@ -241,6 +241,23 @@ def test_a_pointer_on_a_chart_shows_on_the_map_and_a_click_seeks(browser: Browse
     assert settled(browser)["pointed"] is None
 
 
+def test_the_ego_s_way_on_the_map_leads_to_its_times(browser: Browser, page: Path, run: RunLog) -> None:
+    # At 14 s nobody is on the way there, and the ego is still to come.
+    x, y = pose_at(run, 14.0)[:2]
+    show(browser, page, f"t=4&scale=6&at={x - 20.0},{y + 10.0}")
+    width, height = stage_size(browser)
+    left, top = browser.evaluate(
+        "(({x, y}) => [x, y])(document.getElementById('map').getBoundingClientRect())"
+    )
+    px, py = left + width / 2 + 6 * 20.0, top + height / 2 + 6 * 10.0
+    browser.mouse("mouseMoved", px, py)
+    got = settled(browser)
+    assert got["pointed"] == pytest.approx(14.0, abs=0.1)
+    assert browser.evaluate("document.getElementById('tip').textContent").startswith("ego at 14.")
+    browser.click(px, py)
+    assert settled(browser)["t"] == pytest.approx(14.0, abs=0.1)
+
+
 def test_events_are_ticks_with_words_that_lead_to_them(browser: Browser, page: Path) -> None:
     show(browser, page, "t=0")
     ticks = browser.evaluate(
