@@ -135,7 +135,7 @@ function setSplit(on) {
   S.split = on;
   press("split", isSplit(S));
   const [P] = panesOf(S, S.width, S.height);
-  if (P.split && (P.width < 420 || P.height < 380)) $("legend").open = false;
+  if (P.split && (P.width < 420 || P.height < 460)) $("legend").open = false;
   refresh();
 }
 

@@ -106,7 +106,7 @@ function paintChart(S, chart) {
   ctx.font = `10px ${FONT}`;
   ctx.fillStyle = C.muted;
   const end = Math.max(S.end, 1e-3), tick = niceStep(end, 6), xs = chartScale(S, { ...chart, range: [0, 1] });
-  if (chart.last) {
+  if (chart.last && S.end > 0) {
     ctx.textBaseline = "alphabetic";
     for (let t = 0; t <= end * 0.97; t += tick) { ctx.textAlign = t ? "center" : "left"; ctx.fillText(String(Number(t.toPrecision(6))), xs.x(t), chart.height - 3); }
     ctx.textAlign = "right";
