@@ -76,6 +76,11 @@ def evaluated(log: RunLog, scores: Sequence[str] = ("nuplan_cls",)) -> RunLog:
     return log.with_header(scores=header).with_series(**series)
 
 
+def replay_frame(log: RunLog) -> str:
+    """The run's replay page in a frame, as HTML for a notebook."""
+    return str(load("drive.eval.replay:notebook_frame")(log))
+
+
 def bench(
     planners: Sequence[str | Planner] = (),
     *,

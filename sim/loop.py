@@ -191,11 +191,6 @@ def _run_log(
     start, plan_times, plan_states = (
         ego.plan_rows() if ego else (np.zeros(1, np.int32), np.zeros(0), np.zeros((0, 7), np.float32))
     )
-    cand_start, cand_poses, cand_score = (
-        ego.candidate_rows(keep_candidates)
-        if ego
-        else (np.zeros(1, np.int32), np.zeros((0, 0, 3), np.float32), np.zeros(0))
-    )
     contacts = _contacts(scenario, states, agents, present, tracks.size[others])
     events = [
         {"time": t * scenario.dt, "kind": "collision", "agent": tracks.ids[others[a]]} for t, a in contacts
@@ -250,11 +245,9 @@ def _run_log(
         route_lanes=np.asarray(scenario.route.lanes, dtype=np.int32),
         logged_ego=logged[:samples],
         roadmap=scenario.roadmap,
-        cand_start=cand_start,
-        cand_poses=cand_poses,
-        cand_score=cand_score,
         series=ego.figures() if ego else {},
         agent_seen=np.ascontiguousarray(seen),
+        **(ego.candidate_rows(keep_candidates) if ego else {}),
     )
 
 
