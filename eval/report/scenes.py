@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -22,7 +20,6 @@ WORST = 5
 DIFFERENT = 3
 FAILED = 3
 FOLDER = "replays"
-WORKERS = 4
 
 Progress = Callable[[str, int, int], None]
 
@@ -112,22 +109,15 @@ def write_scenes(report: Report, folder: Path, progress: Progress | None = None)
     missing = 0
 
     names = page_names(wanted)
-
-    def one(scene: str) -> tuple[Page | None, list[str], int]:
-        found = [(name, rows.get(scene)) for name, rows in by_planner]
-        return _write_one(scene, names[scene], found, folder)
-
-    # Most of the work is inflating and deflating, which lets other threads run.
-    with ThreadPoolExecutor(min(WORKERS, os.cpu_count() or 1)) as pool:
-        for done, (scene, (page, told, without)) in enumerate(
-            zip(wanted, pool.map(one, wanted), strict=True), 1
-        ):
-            if page is not None:
-                pages[scene] = page
-            notes += told
-            missing += without
-            if progress is not None:
-                progress("replays", done, len(wanted))
+    for done, scene in enumerate(wanted, 1):
+        found = [(planner, rows.get(scene)) for planner, rows in by_planner]
+        page, told, without = _write_one(scene, names[scene], found, folder)
+        if page is not None:
+            pages[scene] = page
+        notes += told
+        missing += without
+        if progress is not None:
+            progress("replays", done, len(wanted))
     if missing:
         notes.append(f"{missing} runs left no log in this folder and have no replay.")
     if len(wanted) < len(report.scenarios):

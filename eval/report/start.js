@@ -62,6 +62,8 @@ function start() {
     if (e.key === "d") $("theme").click();
     if (e.key === "/" && $("find")) { e.preventDefault(); $("find").focus(); }
   });
+  // For programs.
+  window.drive = { shown: () => fitting().map((s) => D.scenes[s][0]), filters: () => ({ ...F }) };
 }
 
 start();
