@@ -33,12 +33,14 @@ def run(
     settings: Mapping[str, object] | None = None,
     scores: Sequence[str] = ("nuplan_cls",),
     realtime: bool = False,
+    visibility: str = "line_of_sight",
     watchdog: float | None = 60.0,
 ) -> RunLog:
     """Drive one scenario with one planner; the log holds the scores in its header.
 
     The run is the one that a benchmark with that `seed` makes. `settings` are those of a planner given
-    by its name. A planner that fails ends the run early, and `header["failure"]` says why.
+    by its name, `visibility` says whom it sees (see `drive.sim.simulate`). A planner that fails ends the
+    run early, and `header["failure"]` says why.
     """
     name, config = None, {}
     if isinstance(planner, str):
@@ -57,6 +59,7 @@ def run(
         planner_name=name,
         planner_config=config,
         realtime=realtime,
+        visibility=visibility,
         watchdog=watchdog,
     )
     return evaluated(log, scores)
@@ -73,6 +76,11 @@ def evaluated(log: RunLog, scores: Sequence[str] = ("nuplan_cls",)) -> RunLog:
     return log.with_header(scores=header).with_series(**series)
 
 
+def replay_frame(log: RunLog) -> str:
+    """The run's replay page in a frame, as HTML for a notebook."""
+    return str(load("drive.eval.replay:notebook_frame")(log))
+
+
 def bench(
     planners: Sequence[str | Planner] = (),
     *,
@@ -85,6 +93,7 @@ def bench(
     seed: int = 0,
     jobs: int | None = None,
     realtime: bool = False,
+    visibility: str = "line_of_sight",
     ego: str | None = None,
     out: str | Path | None = None,
     resume: bool = False,
@@ -110,6 +119,7 @@ def bench(
         jobs=jobs,
         seed=seed,
         realtime=realtime,
+        visibility=visibility,
         ego=ego,
         out=out,
         resume=resume,

@@ -58,9 +58,12 @@ class RunLog:
     plan_step (M,) sample at which the planner was called, plan_latency (M,) s, plan_start (M + 1,) and
     plan_times, plan_states (rows, 7): the trajectories in compressed rows;
     candidates: flat `cand_start (M + 1,)` over candidates, `cand_poses (C, P, 3)` float32,
-    `cand_score (C,)`, `cand_dt` in the header; empty where none were kept;
+    `cand_score (C,)`, `cand_probability (C,)` NaN where unknown, `cand_shared (M,)` s that a call's
+    candidates have in common (branches), `cand_dt` in the header; empty where none were kept;
     expert (N, 7) or empty; route_line (R, 2); logged_ego (N, 3) rear-axle poses of the log, NaN where
-    it has none; series: named arrays (N,) or (M,); roadmap or terrain: the environment.
+    it has none; series: named arrays (N,) or (M,); roadmap or terrain: the environment;
+    agent_seen (A, N) whether the ego could see the agent then, False while it is absent; empty where
+    that was not recorded.
     """
 
     header: dict[str, Any]
@@ -88,8 +91,11 @@ class RunLog:
     cand_start: NDArray[np.int32] = field(default_factory=lambda: np.zeros(1, dtype=np.int32))
     cand_poses: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0, 3), dtype=np.float32))
     cand_score: Floats = field(default_factory=lambda: np.zeros(0))
+    cand_probability: Floats = field(default_factory=lambda: np.zeros(0))
+    cand_shared: Floats = field(default_factory=lambda: np.zeros(0))
     series: Mapping[str, Floats] = field(default_factory=dict)
     terrain: Terrain | None = None
+    agent_seen: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.bool_))
 
     @property
     def dt(self) -> float:
@@ -106,6 +112,12 @@ class RunLog:
     def plan_states_of(self, call: int) -> NDArray[np.float32]:
         """States `(T, 7)` of the plan made at planner call `call`."""
         return self.plan_states[self.plan_start[call] : self.plan_start[call + 1]]
+
+    def _repr_html_(self) -> str:
+        """The replay, where a notebook shows this run."""
+        from drive.api import replay_frame
+
+        return replay_frame(self)
 
     def with_header(self, **entries: Any) -> RunLog:
         """A copy whose header has some entries replaced."""
@@ -203,6 +215,9 @@ class RunLog:
             found = getattr(self, name).shape
             if found != shape:
                 raise RunLogError(f"its array '{name}' has the shape {found} instead of {shape}")
+        if self.agent_seen.size and self.agent_seen.shape != (a, n):
+            found = self.agent_seen.shape
+            raise RunLogError(f"its array 'agent_seen' has the shape {found} instead of {(a, n)}")
         if self.signals.ndim != 2 or self.signals.shape[1] != n:
             raise RunLogError(f"its signals cover {self.signals.shape}, not (S, {n})")
         if len(self.agent_ids) != a or int(self.plan_start[-1]) != rows:

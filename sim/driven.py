@@ -13,6 +13,7 @@ from drive.errors import PlannerTimeoutError
 from drive.planner import ControlKind, Plan, PlanStatus, check_plan
 from drive.scenario import Goal, Route, Task
 from drive.sim.observe import Observer
+from drive.sim.sight import Sight
 from drive.sim.trackers import LQRTracker
 from drive.sim.traffic.paths import match_lanes, recorded_line
 from drive.sim.vehicles import apply_control, bicycle_step
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from drive.planner import Planner, Session
     from drive.scenario import Scenario
     from drive.sim.observe import Record
+    from drive.sim.visibility import Visibility
 
     Floats = NDArray[np.float64]
 
@@ -73,6 +75,7 @@ class Driven:
         seed: int,
         tracker: LQRTracker | None,
         limit: float | None,
+        visibility: Visibility,
     ) -> Driven:
         """Open the planner's session for the track `row`; raises PlannerFailure."""
         spec = planner.spec
@@ -91,7 +94,7 @@ class Driven:
             row,
             task.vehicle,
             session,
-            Observer.of(scenario, task, row, spec.history),
+            Observer.of(scenario, task, Sight.of(scenario, row, task.vehicle, visibility), spec),
             tracker or LQRTracker(scenario.dt),
             max(round(1.0 / (spec.rate * scenario.dt)), 1),
             states,
@@ -158,24 +161,39 @@ class Driven:
             return start, np.zeros(0), np.zeros((0, 7), dtype=np.float32)
         return start, np.concatenate(times), np.concatenate(states)
 
-    def candidate_rows(self, keep: int) -> tuple[NDArray[np.int32], NDArray[np.float32], Floats]:
-        """Up to `keep` candidates a plan, best first: starts (M + 1,), poses (C, 9, 3), scores (C,)."""
+    def candidate_rows(self, keep: int) -> dict[str, NDArray[Any]]:
+        """Up to `keep` candidates a plan, best first, as the `cand_*` arrays of a run log.
+
+        Those of the highest score, or of the highest probability where nothing was scored.
+        """
         poses: list[NDArray[np.float32]] = []
         scores: list[float] = []
-        start = [0]
-        for plan in self.plans:
+        probability: list[float] = []
+        start, shared = [0], np.zeros(len(self.plans))
+        for call, plan in enumerate(self.plans):
             c = plan.candidates
             if c is not None and keep > 0 and len(c.states):
-                total = next(iter(c.scores.values())) if c.scores else np.zeros(len(c.states))
-                total = np.asarray(c.scores.get("total", c.scores.get("score", total)), dtype=np.float64)
+                unknown = np.full(len(c.states), np.nan)
+                likely = unknown if c.probability is None else np.asarray(c.probability, dtype=np.float64)
+                first = next(iter(c.scores.values())) if c.scores else likely
+                total = np.asarray(c.scores.get("total", c.scores.get("score", first)), dtype=np.float64)
+                total = np.nan_to_num(total, nan=0.0, posinf=0.0, neginf=0.0)
                 at = c.times[0] + CANDIDATE_DT * np.arange(CANDIDATE_STEPS)
                 rows = np.minimum(np.searchsorted(c.times, at - 1e-6), len(c.times) - 1)
                 for k in np.argsort(-total, kind="stable")[:keep]:
                     poses.append(_single(c.states[k][rows, :3]))
-                    scores.append(float(total[k]) if np.isfinite(total[k]) else 0.0)
+                    scores.append(float(total[k]))
+                    probability.append(float(likely[k]))
+                last = min(max(int(c.shared_steps), 1), len(c.times)) - 1
+                shared[call] = float(c.times[last] - c.times[0])
             start.append(len(poses))
-        flat = np.stack(poses) if poses else np.zeros((0, CANDIDATE_STEPS, 3), dtype=np.float32)
-        return np.asarray(start, dtype=np.int32), flat, np.asarray(scores)
+        return {
+            "cand_start": np.asarray(start, dtype=np.int32),
+            "cand_poses": np.stack(poses) if poses else np.zeros((0, CANDIDATE_STEPS, 3), dtype=np.float32),
+            "cand_score": np.asarray(scores),
+            "cand_probability": np.asarray(probability),
+            "cand_shared": shared,
+        }
 
     def figures(self) -> dict[str, Floats]:
         """Named figures of the plans as series over the planner's calls, NaN where one gave none."""
@@ -209,6 +227,7 @@ def own_copy(plan: Plan) -> Plan:
             times=c.times.copy(),
             states=c.states.copy(),
             scores={name: np.array(values) for name, values in c.scores.items()},
+            probability=None if c.probability is None else np.array(c.probability),
         ),
     )
 

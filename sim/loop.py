@@ -18,6 +18,7 @@ from drive.sim.observe import Record
 from drive.sim.reference import ensure_expert
 from drive.sim.traffic.compile import cast
 from drive.sim.traffic.model import load_traffic
+from drive.sim.visibility import Visibility
 from drive.sim.world import compile_world, step
 from drive.vehicle import HEADING, rear_to_center
 
@@ -48,19 +49,24 @@ def simulate(
     heartbeat: Callable[[], None] | None = None,
     ego_tracker: LQRTracker | None = None,
     drivers: Mapping[str, Planner] | None = None,
+    visibility: str = "line_of_sight",
 ) -> RunLog:
     """Drive a scenario's ego by a planner and record everything.
 
-    `drivers` puts planners behind other tracks, by track id. `realtime` gives each call the time
-    between two calls as its budget and drives the old plan while a late one is awaited; otherwise
-    thinking takes no simulated time and equal inputs give bit-equal runs. `watchdog` in s ends a call
-    that does not return; `heartbeat` is called before each step.
+    `drivers` puts planners behind other tracks, by track id; each has its own view. `visibility` says
+    whom planners see: "all", or who is in their line of sight (`drive.sim.sight`), with
+    "line_of_sight:METRES" up to a range. Traffic models always see everybody, and metrics judge by
+    everybody. `realtime` gives each call the time between two calls as its budget and drives the old plan
+    while a late one is awaited; otherwise thinking takes no simulated time and equal inputs give
+    bit-equal runs. `watchdog` in s ends a call that does not return; `heartbeat` is called before each
+    step.
 
     A planner that raises, returns rubbish or does not answer ends the run early: the log holds the
     samples so far, and header["failure"] the class and the reason. Raises ScenarioError for a
     scenario that cannot be simulated and SimulationError for a fault of the simulator.
     """
     model = load_traffic(traffic)
+    view = Visibility.parse(visibility)
     scenario = ensure_expert(scenario)
     tracks, dt, n = scenario.tracks, scenario.dt, scenario.num_steps
     rows = {scenario.ego: planner, **_driver_rows(scenario, drivers or {})}
@@ -85,7 +91,7 @@ def simulate(
             heartbeat()
         for row, p in rows.items():
             with _named(scenario, row):
-                driven.append(Driven.start(scenario, p, row, seed, ego_tracker, watchdog))
+                driven.append(Driven.start(scenario, p, row, seed, ego_tracker, watchdog, view))
         _write(record, 0, world, driven)
         for sample in range(n):
             if heartbeat is not None:
@@ -116,6 +122,7 @@ def simulate(
             "traffic": model.name,
             "seed": seed,
             "realtime": realtime,
+            "visibility": str(view),
             "drivers": {name: p.spec.name for name, p in (drivers or {}).items()},
         },
     )  # fmt: skip
@@ -154,6 +161,8 @@ def _write(record: Record, sample: int, world: Any, driven: list[Driven]) -> Non
         s = agent.states[sample]
         record.centers[sample, agent.row, :2] = rear_to_center(s, agent.vehicle.rear_axle_to_center)
         record.centers[sample, agent.row, 2] = s[HEADING]
+    for agent in driven:
+        agent.observer.look(sample, record)
 
 
 def _run_log(
@@ -176,15 +185,11 @@ def _run_log(
         record.presence[:samples, others, None], record.centers[:samples, others], 0.0
     ).swapaxes(0, 1)
     present = record.presence[:samples, others].T
+    seen = ego.observer.seen[:samples, others].T if ego else np.zeros((0, 0), dtype=np.bool_)
     logged = np.where(tracks.valid[scenario.ego, :, None], tracks.rear_axle_poses(scenario.ego), np.nan)
     status, reason = ego.statuses() if ego else ([], [])
     start, plan_times, plan_states = (
         ego.plan_rows() if ego else (np.zeros(1, np.int32), np.zeros(0), np.zeros((0, 7), np.float32))
-    )
-    cand_start, cand_poses, cand_score = (
-        ego.candidate_rows(keep_candidates)
-        if ego
-        else (np.zeros(1, np.int32), np.zeros((0, 0, 3), np.float32), np.zeros(0))
     )
     contacts = _contacts(scenario, states, agents, present, tracks.size[others])
     events = [
@@ -240,10 +245,9 @@ def _run_log(
         route_lanes=np.asarray(scenario.route.lanes, dtype=np.int32),
         logged_ego=logged[:samples],
         roadmap=scenario.roadmap,
-        cand_start=cand_start,
-        cand_poses=cand_poses,
-        cand_score=cand_score,
         series=ego.figures() if ego else {},
+        agent_seen=np.ascontiguousarray(seen),
+        **(ego.candidate_rows(keep_candidates) if ego else {}),
     )
 
 

@@ -1,4 +1,4 @@
-"""Builds what a planner may know from what was recorded up to now. Nothing of the future."""
+"""Builds what a planner may know from what was recorded up to now: nothing of the future, nobody hidden."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from drive.vehicle import HEADING, SPEED, STATE_SIZE, X, Y
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from drive.planner import PlannerSpec
     from drive.scenario import Scenario, Task
+    from drive.sim.sight import Sight
 
     Floats = NDArray[np.float64]
 
@@ -29,11 +31,16 @@ class Record:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observer:
-    """The view of one driven agent: its row among the tracks, and what never changes of the others."""
+    """What one driven agent observes: its sight, and what never changes of the others.
+
+    `seen (N, A)` whom it saw, written by `look` as time goes.
+    """
 
     scenario: Scenario
     task: Task
-    row: int
+    sight: Sight
+    with_edges: bool
+    seen: NDArray[np.bool_]
     others: NDArray[np.intp]
     history: int
     size: Floats
@@ -42,34 +49,40 @@ class Observer:
     covariance: Floats
 
     @classmethod
-    def of(cls, scenario: Scenario, task: Task, row: int, history: float) -> Observer:
-        """A view with `history` seconds of the past (at least the present sample)."""
+    def of(cls, scenario: Scenario, task: Task, sight: Sight, spec: PlannerSpec) -> Observer:
+        """A view with the seconds of the past that the planner reads (at least the present sample)."""
         tracks = scenario.tracks
-        others = np.delete(np.arange(tracks.num_agents), row)
+        others = np.delete(np.arange(tracks.num_agents), sight.row)
         return cls(
             scenario,
             task,
-            row,
+            sight,
+            "occlusion" in spec.needs,
+            np.zeros((scenario.num_steps + 1, tracks.num_agents), dtype=np.bool_),
             others,
-            max(round(history / scenario.dt), 0) + 1,
+            max(round(spec.history / scenario.dt), 0) + 1,
             tracks.size[others],
             tracks.kind[others],
             others.astype(np.int64),
             np.zeros((len(others), 3, 3)),
         )
 
+    def look(self, sample: int, record: Record) -> None:
+        """Note whom it sees at a sample; due at every sample, in their order, before `observe`."""
+        self.seen[sample] = self.sight.look(record.centers[sample], record.presence[sample])
+
     def observe(
         self, sample: int, ego: Floats, ego_past: Floats, record: Record, time_budget: float | None = None
     ) -> Observation:
         """The observation at a sample; `ego_past (sample + 1, 7)` are the agent's states up to now."""
         h, first = self.history, sample - self.history + 1
-        # Who has not appeared yet has no row: even the number of rows would tell of the future.
-        met = record.presence[: sample + 1, self.others].any(0)
+        # Who has not been seen yet has no row: even the number of rows would tell of the future.
+        met = self.seen[: sample + 1, self.others].any(0)
         others = self.others[met]
-        agents = record.centers[sample, others]
-        valid = record.presence[sample, others]
+        seen = self.seen[max(first, 0) : sample + 1, others].T
         past = record.centers[max(first, 0) : sample + 1, others].swapaxes(0, 1)
-        seen = record.presence[max(first, 0) : sample + 1, others].T
+        past = np.where(seen[..., None], past, 0.0)
+        agents, valid = past[:, -1].copy(), seen[:, -1].copy()
         own = ego_past[max(first, 0) : sample + 1]
         if first < 0:
             past = np.concatenate((np.zeros((len(others), -first, 5)), past), axis=1)
@@ -89,7 +102,9 @@ class Observer:
             agent_valid=valid,
             existence=valid.astype(np.float64),
             covariance=self.covariance[met],
-            occlusion_edges=_NO_EDGES,
+            occlusion_edges=self.sight.edges(record.centers[sample], record.presence[sample])
+            if self.with_edges
+            else _NO_EDGES,
             signals=self.scenario.signals[:, sample].copy(),
             route_progress=self._progress(ego),
             time_budget=time_budget,
@@ -115,16 +130,17 @@ def _before(state: Floats, samples: int, dt: float) -> Floats:
 
 
 def batch_observations(observations: list[Observation]) -> ObservationBatch:
-    """Stack observations of one time for `plan_batch`; agents are padded with absent ones."""
+    """Stack observations of one time for `plan_batch`; agents are padded with absent ones, edges with NaN."""
     count = max(len(o.agents) for o in observations)
     lights = max(len(o.signals) for o in observations)
     edges = max(len(o.occlusion_edges) for o in observations)
 
-    def stack(name: str, size: int | None = None) -> NDArray[Any]:
+    def stack(name: str, size: int | None = None, fill: float = 0) -> NDArray[Any]:
         arrays = [np.asarray(getattr(o, name)) for o in observations]
         if size is None:
             return np.stack(arrays)
-        return np.stack([np.pad(a, [(0, size - len(a))] + [(0, 0)] * (a.ndim - 1)) for a in arrays])
+        pads = [[(0, size - len(a))] + [(0, 0)] * (a.ndim - 1) for a in arrays]
+        return np.stack([np.pad(a, p, constant_values=fill) for a, p in zip(arrays, pads, strict=True)])
 
     per_agent = (
         "agents", "agent_history", "agent_history_valid", "agent_size", "agent_kind", "agent_id",
@@ -137,7 +153,7 @@ def batch_observations(observations: list[Observation]) -> ObservationBatch:
         ego=stack("ego"),
         ego_history=stack("ego_history"),
         **agents,
-        occlusion_edges=stack("occlusion_edges", edges),
+        occlusion_edges=stack("occlusion_edges", edges, np.nan),
         signals=stack("signals", lights),
         route_progress=stack("route_progress"),
         forecasts=None if any(o.forecasts is None for o in observations) else [

@@ -49,6 +49,10 @@ def command(
     realtime: Annotated[
         bool, typer.Option("--realtime", help="Late plans are late in the scene too.")
     ] = False,
+    visibility: Annotated[
+        str,
+        typer.Option(metavar="V", help="Whom planners see: line_of_sight, line_of_sight:METRES or all."),
+    ] = "line_of_sight",
     ego: Annotated[
         str | None,
         typer.Option(metavar="WHO", help="planned, or recorded: each recorded vehicle is the ego once."),
@@ -86,6 +90,7 @@ def command(
         jobs=jobs,
         seed=seed,
         realtime=realtime,
+        visibility=visibility,
         ego=ego,
         out=out or Path("out", time.strftime("bench-%Y%m%d-%H%M%S")),
         resume=resume,

@@ -1,22 +1,27 @@
-"""`drive replay`: run logs become a page."""
+"""`drive replay`: run logs become a page, or a film."""
 
 from __future__ import annotations
 
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from drive.cli._load import load
-from drive.errors import InputError
+from drive.errors import InputError, RunLogError
 
 SUFFIX = ".drive.npz"
+PAGES, FILMS = (".html", ".htm"), (".mp4", ".gif")
 
 
 def command(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN|DIR...", help="Run logs, or folders of them.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The page; default: beside the run.")
+        Path | None, typer.Option("-o", "--output", help="x.html, x.mp4 or x.gif; default: a page beside the run.")
     ] = None,
     containing: Annotated[
         str, typer.Option("--filter", metavar="TEXT", help="Of a folder only runs with TEXT in their path.")
@@ -24,20 +29,67 @@ def command(
     plain: Annotated[
         bool, typer.Option("--plain", help="Do not compress; for browsers older than 2023.")
     ] = False,
+    split: Annotated[bool, typer.Option("--split", help="A film shows the runs side by side.")] = False,
+    size: Annotated[str, typer.Option(metavar="WxH", help="Pixels of a film.")] = "1280x720",
+    fps: Annotated[float, typer.Option(metavar="N", help="Frames a second of a film.")] = 20.0,
+    speed: Annotated[float, typer.Option(metavar="X", help="Times real time of a film.")] = 1.0,
 ) -> None:
-    """Turn runs into one page that replays them; runs of one scenario are shown side by side.
+    """Turn runs into one page that replays them, or into a film.
+
+    Runs of one scenario are shown over each other or side by side. A file that cannot be read is named and
+    left out; the exit status then is 1.
 
     \b
     Examples:
       drive replay out/bench/runs/pdm/17.drive.npz
       drive replay out/bench --filter cut_in/17 -o cut_in.html
+      drive replay out/run/pdm-gen_cut_in_17.drive.npz -o cut_in.mp4
     """
     target = output or page_beside(runs[0])
-    if target.suffix.lower() not in (".html", ".htm"):
-        raise InputError(f"{target.name}: a replay is a page; give a name that ends in .html")
+    ending = target.suffix.lower()
+    if ending not in PAGES + FILMS:
+        raise InputError(f"{target.name}: give a name that ends in .html (a page), .mp4 or .gif (a film)")
+    pixels = re.fullmatch(r"(\d{2,5})x(\d{2,5})", size)
+    if pixels is None:
+        raise InputError(f"--size {size}: give width and height in pixels, as 1280x720")
     found = [path for place in runs for path in load("drive.eval.replay:find_runs")(place, containing)]
-    page = load("drive.eval.replay:write_replay")(list(dict.fromkeys(found)), target, compress=not plain)
-    typer.echo(str(page))
+    logs, problems = load("drive.eval.replay:load_runs")(list(dict.fromkeys(found)))
+    for problem in problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    if ending in FILMS:
+        with _bar() as progress:
+            made = load("drive.eval.replay:write_film")(
+                logs,
+                target,
+                size=(int(pixels[1]), int(pixels[2])),
+                rate=fps,
+                speed=speed,
+                split=split,
+                progress=progress,
+            )
+    else:
+        notes = [f"Left out: {problem}" for problem in problems]
+        made = load("drive.eval.replay:write_replay")(logs, target, compress=not plain, notes=notes)
+    typer.echo(str(made))
+    if problems:
+        raise RunLogError(f"{len(problems)} of {len(problems) + len(logs)} runs could not be read")
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on the standard error where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("drawing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("")
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield progress
 
 
 def page_beside(run: Path) -> Path:

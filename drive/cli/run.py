@@ -25,6 +25,10 @@ def command(
         list[str] | None, typer.Option("--set", metavar="K=V", help="A setting, as idm.headway=1.2.")
     ] = None,
     score: Annotated[list[str] | None, typer.Option(metavar="M", help="A score; may be repeated.")] = None,
+    visibility: Annotated[
+        str,
+        typer.Option(metavar="V", help="Whom planners see: line_of_sight, line_of_sight:METRES or all."),
+    ] = "line_of_sight",
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the run log and the replay go.")] = Path(
         "out/run"
     ),
@@ -43,7 +47,13 @@ def command(
     scores = score or ["nuplan_cls"]
     # From one folder of results to the next the same names lead to the same files.
     log = load("drive.api:run")(
-        planner, scenario, traffic=traffic, seed=seed, settings=changes.get(planner), scores=scores
+        planner,
+        scenario,
+        traffic=traffic,
+        seed=seed,
+        settings=changes.get(planner),
+        scores=scores,
+        visibility=visibility,
     )
     name = f"{log.header['planner']['name']}-{log.header['scenario']['id']}"
     saved = log.save(out / f"{re.sub(r'[^A-Za-z0-9_.@-]', '_', name)}.drive.npz")
@@ -66,6 +76,7 @@ def _summary(log: Any, saved: Path, page: Path) -> dict[str, Any]:
         "planner": header["planner"],
         "traffic": header["traffic"],
         "seed": header["seed"],
+        "visibility": header["visibility"],
         "expert_source": log.expert_source,
         "failure": header["failure"],
         "events": header["events"],

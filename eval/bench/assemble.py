@@ -59,6 +59,7 @@ def assemble(
         "traffic": config["traffic"],
         "seed": config["seed"],
         "realtime": config["realtime"],
+        "visibility": config["visibility"],
         "scores": config["scores"],
         "score_metrics": _score_metrics(records),
         "planners": [_planner(entry, config, chosen, records, dropped) for entry in entries],

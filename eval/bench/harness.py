@@ -23,6 +23,7 @@ from drive.eval.bench.pool import Pool, make_pool
 from drive.eval.bench.results import Results
 from drive.eval.bench.select import parse_filter
 from drive.eval.bench.suites import EGOS, load_suite, suite_hash
+from drive.sim.visibility import Visibility
 
 if TYPE_CHECKING:
     from drive.planner import Planner
@@ -52,6 +53,7 @@ class Options:
     jobs: int | None = None
     seed: int = 0
     realtime: bool = False
+    visibility: str = "line_of_sight"
     ego: str | None = None
     out: str | Path | None = None
     resume: bool = False
@@ -101,7 +103,14 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
     journal.prepare(out, options.resume, options.force)
 
     setup = Setup(
-        entries, given, options.traffic, tuple(options.scores), options.realtime, options.watchdog, out
+        entries,
+        given,
+        options.traffic,
+        tuple(options.scores),
+        options.realtime,
+        str(Visibility.parse(options.visibility)),
+        options.watchdog,
+        out,
     )
     pool = make_pool(setup, options.jobs or _cores(), told.note)
     try:
@@ -115,6 +124,7 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
             "mode": options.mode,
             "seed": options.seed,
             "realtime": options.realtime,
+            "visibility": setup.visibility,
             "ego": options.ego or "planned",
             "version": versions()["drive"],
         }
@@ -142,6 +152,7 @@ def _check(options: Options) -> None:
         raise UnknownNameError("ego", options.ego, EGOS)
     if options.suite is not None and len(options.scenarios):
         raise InputError("give a suite or scenarios, not both")
+    Visibility.parse(options.visibility)
     registry.entry("drive.traffic", options.traffic)
     for name in options.scores:
         registry.entry("drive.metrics", name)

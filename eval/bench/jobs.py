@@ -77,6 +77,7 @@ class Setup:
     traffic: str
     scores: tuple[str, ...]
     realtime: bool
+    visibility: str
     watchdog: float
     out: Path
 

@@ -143,6 +143,7 @@ class Worker:
             planner_name=job.label,
             planner_config=self.setup.entries[job.planner].config,
             realtime=self.setup.realtime,
+            visibility=self.setup.visibility,
             watchdog=watchdog,
             heartbeat=self.pulse.beat,
         )

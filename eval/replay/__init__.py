@@ -1,5 +1,6 @@
-"""The replay page: one HTML file that shows what happened in a run, or in several side by side."""
+"""The replay page: one HTML file that shows what happened in a run, or in several side by side; and films."""
 
-from drive.eval.replay.write import find_runs, write_replay
+from drive.eval.replay.film import write_film
+from drive.eval.replay.write import find_runs, load_runs, notebook_frame, write_replay
 
-__all__ = ["find_runs", "write_replay"]
+__all__ = ["find_runs", "load_runs", "notebook_frame", "write_film", "write_replay"]

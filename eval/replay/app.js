@@ -1,12 +1,11 @@
 // The page's state, its controls, and the handle `window.drive` for programs.
 
 const S = {
-  page: null, runs: [], maps: [], run: null, t: 0, end: 0, playing: false, rate: 1,
-  view: { x: 0, y: 0, scale: 6, turn: 0 }, follow: true, headingUp: false, theme: "light", ratio: 1, width: 1, height: 1,
-  layers: { plan: true, candidates: true, ghost: true, route: true, trails: true, others: true, names: false, legend: innerWidth > 900 },
-  colour: "role", more: "", chosen: null, hover: null, charts: [], dirty: true, faults: [],
+  page: null, runs: [], maps: [], run: null, t: 0, end: 0, playing: false, rate: 1, split: false, pointed: null, zoomed: false, notesClosed: false,
+  view: { x: 0, y: 0, scale: 6 }, follow: true, headingUp: false, theme: "light", ratio: 1, width: 1, height: 1,
+  layers: { plan: true, candidates: true, expert: true, recorded: true, route: true, trails: true, others: true, hidden: true, names: false },
+  colour: "role", shown: new Set(USUAL), chosen: null, hover: null, charts: [], dirty: true, faults: [],
 };
-const LAYER_NAMES = { plan: "plan", candidates: "candidates", ghost: "expert", route: "route", trails: "trails", others: "other runs", names: "names", legend: "legend" };
 
 window.addEventListener("error", (e) => S.faults.push(String(e.message)));
 window.addEventListener("unhandledrejection", (e) => S.faults.push(String(e.reason)));
@@ -28,16 +27,15 @@ function frame(now) {
   }
   lastFrame = now;
   render();
-  if (S.playing) redraw();
+  if (S.playing) redraw(); else keepAddress();
 }
 
 function render() {
-  const at = sampleAt(S.run, S.t), pose = poseOf(S.run.ego, at);
-  if (pose && S.follow) { S.view.x = pose.x; S.view.y = pose.y; }
-  S.view.turn = pose && S.headingUp ? Math.PI / 2 - pose.heading : 0;
-  drawMap(S, $("map").getContext("2d"), at);
+  const at = sampleAt(S.run, S.t);
+  drawStage(S, { ctx: $("map").getContext("2d"), width: S.width, height: S.height, ratio: S.ratio });
   for (const chart of S.charts) drawChart(S, chart, at);
   updateTiles(S, at);
+  markEvent(S);
   $("time").value = S.t;
   $("time").setAttribute("aria-valuetext", `${S.t.toFixed(1)} seconds`);
   $("clock").textContent = `${S.t.toFixed(2)} / ${S.end.toFixed(1)} s`;
@@ -48,42 +46,39 @@ function seek(t) {
   redraw();
 }
 
+// A time that the pointer is at; null when it left. Shown in all charts and on the map.
+function point(time) {
+  if (time === S.pointed) return;
+  S.pointed = time;
+  redraw();
+}
+
 function setPlaying(on) {
   if (on && S.t >= S.end - 1e-6) S.t = 0;
+  if (on === S.playing) return;
   S.playing = on;
   lastFrame = performance.now();
-  $("play").textContent = on ? "\u23f8" : "\u25b6";
+  document.body.classList.toggle("playing", on);
   $("play").setAttribute("aria-label", on ? "Pause" : "Play");
   redraw();
 }
 
 function stepBy(samples) {
   setPlaying(false);
-  const { i, w } = sampleAt(S.run, S.t);
-  const to = samples < 0 && w > 0 ? i + samples + 1 : i + samples;
+  const { i, w } = sampleAt(S.run, S.t), to = samples < 0 && w > 0 ? i + samples + 1 : i + samples;
   seek(S.run.times[Math.min(Math.max(to, 0), S.run.n - 1)]);
 }
 
-function nextEvent(direction) {
-  const times = S.run.events.map((e) => e.time).filter((t) => (t - S.t) * direction > 1e-3);
-  if (times.length) { setPlaying(false); seek(direction > 0 ? Math.min(...times) : Math.max(...times)); }
-}
-
 function setRun(index) {
-  S.run = S.runs[Math.min(Math.max(index, 0), S.runs.length - 1)];
-  S.end = Math.max(...S.runs.filter((r) => r.scene === S.run.scene).map((r) => r.end));
+  S.run = S.runs[Math.min(Math.max(Math.trunc(index) || 0, 0), S.runs.length - 1)];
+  S.end = Math.max(...sameScene(S).map((r) => r.end));
   S.t = Math.min(S.t, S.end);
-  S.chosen = S.hover = null;
-  $("run").value = String(S.run.index);
+  S.chosen = S.hover = S.pointed = null;
   $("time").max = S.end;
-  const names = [...S.run.values.keys()].filter((n) => n !== "time_to_collision");
-  $("more").replaceChildren(el("option", { value: "" }, "none"), ...names.map((n) => el("option", { value: n }, n.replaceAll("_", " "))));
-  if (!names.includes(S.more)) S.more = "";
-  $("more").value = S.more;
-  $("more-label").hidden = !names.length;
+  press("split", isSplit(S));
   fillTop(S);
   fillScores(S);
-  fillEvents(S, (t) => { setPlaying(false); seek(t); });
+  fillEvents(S);
   fillAbout(S);
   refresh();
 }
@@ -91,17 +86,7 @@ function setRun(index) {
 // After anything that changes what the still parts show: run, theme, layers, size.
 function refresh() {
   fillLegend(S);
-  const defs = chartsOf(S);
-  S.charts = defs.map((def) => {
-    const canvas = el("canvas", { role: "img", "aria-label": `${def.name} over time` }), value = el("span", { class: "value" });
-    const box = el("div", { class: "chart" }, el("header", {}, el("span", { class: "name" }, def.name), value), canvas);
-    const range = rangeOf(def), chart = { ...def, range, canvas, value, box, still: document.createElement("canvas") };
-    const point = (e) => { if (e.buttons & 1 || e.type === "pointerdown") { setPlaying(false); seek(chartScale(S, chart).time(e.clientX - canvas.getBoundingClientRect().left)); } };
-    canvas.addEventListener("pointerdown", (e) => { canvas.setPointerCapture(e.pointerId); point(e); });
-    canvas.addEventListener("pointermove", point);
-    return chart;
-  });
-  $("charts").replaceChildren(...S.charts.map((c) => c.box));
+  fillCharts(S);
   resize();
 }
 
@@ -112,22 +97,31 @@ function resize() {
   S.height = Math.max(box.height, 1);
   canvas.width = Math.round(S.width * S.ratio);
   canvas.height = Math.round(S.height * S.ratio);
+  if (!S.zoomed) S.view.scale = usualScale();
   for (const chart of S.charts) {
     const own = chart.canvas.getBoundingClientRect();
     chart.width = Math.max(own.width, 60);
-    chart.height = Math.max(own.height, 40);
+    chart.height = Math.max(own.height, 30);
     chart.canvas.width = Math.round(chart.width * S.ratio);
     chart.canvas.height = Math.round(chart.height * S.ratio);
     paintChart(S, chart);
   }
+  spaceTicks(S);
   // A canvas that changes its size is empty: it is drawn at once, not a frame later.
-  if (S.run) render();
+  render();
+}
+
+// About a hundred metres across a view.
+function usualScale() {
+  const [P] = panesOf(S, S.width, S.height);
+  return Math.min(Math.max(Math.sqrt(P.width * P.height) / 105, 3), 9);
 }
 
 function setTheme(theme) {
   S.theme = theme === "dark" ? "dark" : "light";
   document.documentElement.dataset.theme = S.theme;
-  if (S.run) refresh();
+  tintChips(S);
+  if (S.run) { fillScores(S); refresh(); }
 }
 
 function press(id, on) { $(id).setAttribute("aria-pressed", String(on)); }
@@ -136,168 +130,95 @@ function setFollow(on) { S.follow = on; press("follow", on); redraw(); }
 
 function setHeadingUp(on) { S.headingUp = on; press("turn", on); redraw(); }
 
-function zoom(factor, px = S.width / 2, py = S.height / 2) {
-  const before = toWorld(S, px, py);
-  S.view.scale = Math.min(Math.max(S.view.scale * factor, 0.05), 200);
-  const after = toWorld(S, px, py);
-  S.view.x += before[0] - after[0];
-  S.view.y += before[1] - after[1];
-  redraw();
+function setSplit(on) {
+  if (on && sameScene(S).length < 2) { toast("side by side needs two runs of one scenario"); return; }
+  S.split = on;
+  press("split", isSplit(S));
+  const [P] = panesOf(S, S.width, S.height);
+  if (P.split && (P.width < 420 || P.height < 380)) $("legend").open = false;
+  refresh();
 }
 
+function setZoom(factor) { S.zoomed = true; zoom(factor); }
+
 function fit() {
-  const { xy, length, known } = S.run.ego;
   let x0 = Infinity, x1 = -Infinity, y0 = Infinity, y1 = -Infinity;
-  for (let i = 0; i < length; i++) {
-    if (!known[i]) continue;
-    x0 = Math.min(x0, xy[i]); x1 = Math.max(x1, xy[i]);
-    y0 = Math.min(y0, xy[length + i]); y1 = Math.max(y1, xy[length + i]);
+  for (const { ego: { xy, length, known } } of sameScene(S)) {
+    for (let i = 0; i < length; i++) {
+      if (!known[i]) continue;
+      x0 = Math.min(x0, xy[i]); x1 = Math.max(x1, xy[i]);
+      y0 = Math.min(y0, xy[length + i]); y1 = Math.max(y1, xy[length + i]);
+    }
   }
   if (x0 > x1) return;
   setFollow(false);
   setHeadingUp(false);
-  S.view.x = (x0 + x1) / 2;
-  S.view.y = (y0 + y1) / 2;
-  S.view.scale = Math.min(S.width / (x1 - x0 + 50), S.height / (y1 - y0 + 50), 12);
+  const [P] = panesOf(S, S.width, S.height);
+  S.zoomed = true;
+  Object.assign(S.view, { x: (x0 + x1) / 2, y: (y0 + y1) / 2, scale: Math.min(P.width / (x1 - x0 + 50), P.height / (y1 - y0 + 50), 12) });
   redraw();
 }
 
-function agentUnder(px, py) {
-  const [x, y] = toWorld(S, px, py), at = sampleAt(S.run, S.t);
-  let best = null, nearest = Infinity;
-  for (let a = 0; a < S.run.agents.length; a++) {
-    const p = agentAt(S.run, a, at);
-    if (!p) continue;
-    const away = Math.hypot(p.x - x, p.y - y);
-    if (away < Math.max(p.length / 2, 8 / S.view.scale) && away < nearest) { nearest = away; best = a; }
-  }
-  return best;
-}
-
-function showTip(px, py) {
-  const a = S.hover ?? S.chosen, tip = $("tip");
-  tip.hidden = S.hover === null;
-  if (S.hover === null) return;
-  const at = sampleAt(S.run, S.t), p = agentAt(S.run, a, at), about = S.run.agents[a], ego = poseOf(S.run.ego, at);
-  if (!p) { tip.hidden = true; return; }
-  const away = ego ? Math.hypot(p.x - ego.x, p.y - ego.y) : NaN;
-  tip.textContent = `${about.kind} ${about.id}\n${about.kind === "static" ? "" : `driven by ${about.controller}\n`}${figure(p.speed, 1)} m/s, ${figure(away, 1)} m away\n${figure(p.length, 2)} x ${figure(p.width, 2)} m`;
-  tip.style.left = `${Math.min(px + 14, S.width - 180)}px`;
-  tip.style.top = `${Math.min(py + 14, S.height - 80)}px`;
-}
-
-function bindMap() {
-  const canvas = $("map"), held = new Map();
-  let moved = 0, spread = 0;
-  const place = (e) => { const box = canvas.getBoundingClientRect(); return [e.clientX - box.left, e.clientY - box.top]; };
-  const gap = () => { const [a, b] = [...held.values()]; return Math.hypot(a[0] - b[0], a[1] - b[1]); };
-  canvas.addEventListener("pointerdown", (e) => { canvas.setPointerCapture(e.pointerId); held.set(e.pointerId, place(e)); moved = 0; if (held.size === 2) spread = gap(); });
-  canvas.addEventListener("pointermove", (e) => {
-    const now = place(e), was = held.get(e.pointerId);
-    if (!was) {
-      const found = agentUnder(...now);
-      if (found !== S.hover) { S.hover = found; redraw(); }
-      showTip(...now);
-      return;
-    }
-    held.set(e.pointerId, now);
-    if (held.size === 2) { const wide = gap(); if (spread > 0) zoom(wide / spread, ...now); spread = wide; return; }
-    moved += Math.hypot(now[0] - was[0], now[1] - was[1]);
-    if (moved < 4) return;
-    setFollow(false);
-    const a = toWorld(S, ...was), b = toWorld(S, ...now);
-    S.view.x += a[0] - b[0];
-    S.view.y += a[1] - b[1];
-    redraw();
-  });
-  const release = (e) => {
-    if (held.delete(e.pointerId) && e.type === "pointerup" && moved < 4) { S.chosen = agentUnder(...place(e)); redraw(); }
-  };
-  canvas.addEventListener("pointerup", release);
-  canvas.addEventListener("pointercancel", release);
-  canvas.addEventListener("pointerleave", () => { S.hover = null; $("tip").hidden = true; redraw(); });
-  canvas.addEventListener("wheel", (e) => { e.preventDefault(); const p = S.follow ? [] : place(e); zoom(Math.exp(-e.deltaY * 0.0015), ...p); }, { passive: false });
-  canvas.addEventListener("dblclick", () => setFollow(true));
-}
+function showHelp() { if ($("help").open) $("help").close(); else $("help").showModal(); }
 
 function bindControls() {
   const click = (id, action) => $(id).addEventListener("click", action);
-  click("play", () => setPlaying(!S.playing));
-  click("back", () => stepBy(-1));
-  click("ahead", () => stepBy(1));
-  click("zoom-in", () => zoom(1.3));
-  click("zoom-out", () => zoom(1 / 1.3));
-  click("fit", fit);
-  click("follow", () => setFollow(!S.follow));
-  click("turn", () => setHeadingUp(!S.headingUp));
-  click("theme", () => setTheme(S.theme === "dark" ? "light" : "dark"));
-  $("time").addEventListener("input", () => { setPlaying(false); seek($("time").value); });
+  const toggleTheme = () => setTheme(S.theme === "dark" ? "light" : "dark"), toggleLegend = () => { $("legend").open = !$("legend").open; };
+  for (const [id, action] of [
+    ["play", () => setPlaying(!S.playing)], ["back", () => stepBy(-1)], ["ahead", () => stepBy(1)], ["before", () => nextEvent(-1)], ["after", () => nextEvent(1)],
+    ["zoom-in", () => setZoom(1.3)], ["zoom-out", () => setZoom(1 / 1.3)], ["fit", fit], ["follow", () => setFollow(!S.follow)], ["turn", () => setHeadingUp(!S.headingUp)],
+    ["split", () => setSplit(!isSplit(S))], ["link", copyLink], ["save", () => savePicture(S)], ["theme", toggleTheme], ["keys", showHelp],
+    ["help-close", () => $("help").close()], ["notes-close", () => { S.notesClosed = true; $("notes").hidden = true; }],
+  ]) click(id, action);
+  $("help").addEventListener("click", (e) => { if (e.target === $("help")) $("help").close(); });
+  const slider = $("time");
+  slider.addEventListener("input", () => { setPlaying(false); point(null); seek(slider.value); });
+  slider.addEventListener("pointermove", (e) => { const box = slider.getBoundingClientRect(); if (!e.buttons && e.pointerType === "mouse") point(Math.min(Math.max((e.clientX - box.left - 8) / (box.width - 16), 0), 1) * S.end); });
+  slider.addEventListener("pointerleave", () => point(null));
   $("rate").append(...[0.25, 0.5, 1, 2, 5].map((r) => el("option", { value: r }, `${r}\u00d7`)));
   $("rate").value = "1";
   $("rate").addEventListener("change", () => { S.rate = Number($("rate").value); });
   $("colour").append(...["role", "kind", "speed"].map((c) => el("option", { value: c }, c)));
   $("colour").addEventListener("change", () => { S.colour = $("colour").value; refresh(); });
-  $("more").addEventListener("change", () => { S.more = $("more").value; refresh(); });
   $("run").addEventListener("change", () => setRun(Number($("run").value)));
-  for (const [name, title] of Object.entries(LAYER_NAMES)) {
-    if (name === "others" && S.runs.length < 2) continue;
-    const button = el("button", { type: "button", "aria-pressed": S.layers[name] }, title);
-    button.addEventListener("click", () => { S.layers[name] = !S.layers[name]; button.setAttribute("aria-pressed", S.layers[name]); refresh(); });
-    $("layers").append(button);
-  }
   const keys = {
     " ": () => setPlaying(!S.playing), Home: () => seek(0), End: () => seek(S.end), n: () => nextEvent(1), p: () => nextEvent(-1),
-    "[": () => setRun(S.run.index - 1), "]": () => setRun(S.run.index + 1), "+": () => zoom(1.3), "=": () => zoom(1.3), "-": () => zoom(1 / 1.3),
-    0: fit, f: () => setFollow(!S.follow), h: () => setHeadingUp(!S.headingUp), d: () => setTheme(S.theme === "dark" ? "light" : "dark"),
+    "[": () => setRun(S.run.index - 1), "]": () => setRun(S.run.index + 1), "+": () => setZoom(1.3), "=": () => setZoom(1.3), "-": () => setZoom(1 / 1.3),
+    0: fit, f: () => setFollow(!S.follow), h: () => setHeadingUp(!S.headingUp), d: toggleTheme, s: () => setSplit(!isSplit(S)), l: toggleLegend,
+    c: copyLink, e: () => savePicture(S), "?": showHelp,
   };
+  for (let k = 1; k <= Math.min(S.runs.length, 9); k++) keys[k] = () => setRun(k - 1);
   document.addEventListener("keydown", (e) => {
-    if (e.ctrlKey || e.metaKey || e.altKey || e.target.tagName === "SELECT") return;
+    if (e.ctrlKey || e.metaKey || e.altKey || e.target.tagName === "SELECT" || ($("help").open && e.key !== "?")) return;
     const arrow = { ArrowLeft: -1, ArrowRight: 1 }[e.key];
     const action = arrow ? () => (e.shiftKey ? (setPlaying(false), seek(S.t + arrow)) : stepBy(arrow)) : keys[e.key];
     // A focused button keeps its own space.
-    if (!action || (e.key === " " && (e.target.tagName === "BUTTON" || e.target.tagName === "SUMMARY"))) return;
+    if (!action || (e.key === " " && ["BUTTON", "SUMMARY"].includes(e.target.tagName))) return;
     e.preventDefault();
     action();
   });
-  new ResizeObserver(resize).observe($("stage"));
+  new ResizeObserver(() => { if (S.run) resize(); }).observe($("stage"));
   const dark = matchMedia("(prefers-color-scheme: dark)");
   dark.addEventListener("change", () => setTheme(dark.matches ? "dark" : "light"));
   window.addEventListener("hashchange", applyFragment);
 }
 
-// #t=5.0&run=2 opens the page at a moment; theme, scale, fit and selftest serve programs.
-function applyFragment() {
-  const wanted = new URLSearchParams(location.hash.slice(1));
-  if (wanted.has("theme")) setTheme(wanted.get("theme"));
-  if (wanted.has("run")) setRun(Number(wanted.get("run")) || 0);
-  if (wanted.has("scale")) S.view.scale = Math.min(Math.max(Number(wanted.get("scale")) || 6, 0.05), 200);
-  if (wanted.has("t")) seek(wanted.get("t"));
-  if (wanted.has("fit")) fit();
-  if (wanted.has("selftest")) {
-    const old = $("selftest");
-    if (old) old.remove();
-    render();
-    document.body.append(el("pre", { id: "selftest" }, JSON.stringify(state())));
-  }
-  redraw();
-}
-
-// What is drawn at the current time, in the scenario's coordinates.
+// What is drawn at the current time, in the scenario's coordinates; `egos` in pixels of the stage.
 function state() {
   const run = S.run, at = sampleAt(run, S.t), [ox, oy] = run.offset, call = callAt(run, at.i);
   const moved = (p) => p && { ...p, x: p.x + ox, y: p.y + oy };
-  const agents = [];
-  for (let a = 0; a < run.agents.length; a++) {
-    const p = agentAt(run, a, at);
-    if (p) agents.push({ ...moved(p), ...run.agents[a] });
-  }
+  const agents = run.agents.map((about, a) => [about, agentAt(run, a, at)]).filter(([, p]) => p).map(([about, p]) => ({ ...moved(p), ...about }));
   const plan = call < 0 ? null : { call, status: run.status[call] || "ok", points: [] };
   if (plan) for (let p = run.plan.start[call]; p < run.plan.start[call + 1]; p++) plan.points.push([run.plan.times[p], run.plan.xy[p] + ox, run.plan.xy[run.plan.times.length + p] + oy]);
+  const egos = panesOf(S, S.width, S.height).map((P) => {
+    const pose = poseOf(P.run.ego, P.at), centre = pose && centreOf(P.run, pose);
+    return { run: P.run.index, at: centre && toScreen(P, centre.x, centre.y), ...(centre && { x: centre.x + ox, y: centre.y + oy }) };
+  });
   return {
-    t: S.t, sample: at.i, run: run.index, planner: run.label, scenario: run.scenario.id ?? null, ego: moved(poseOf(run.ego, at)),
+    t: S.t, sample: at.i, run: run.index, planner: run.label, scenario: run.scenario.id ?? null, ego: moved(poseOf(run.ego, at)), egos,
     expert: moved(poseOf(run.expert, at)), agents, plan, candidates: call >= 0 && call + 1 < run.candidates.start.length ? run.candidates.start[call + 1] - run.candidates.start[call] : 0,
-    signals: S.maps[run.map]?.stops.map((s) => signalState(run, s.signal, at.i)) ?? [],
-    charts: S.charts.map((c) => c.name), notes: run.notes, faults: S.faults,
+    signals: S.maps[run.map]?.stops.map((s) => signalState(run, s.signal, at.i)) ?? [], pointed: S.pointed, view: { ...S.view, follow: S.follow, headingUp: S.headingUp, split: isSplit(S) },
+    charts: S.charts.map((c) => c.name), notes: run.notes, faults: S.faults, playing: S.playing, theme: S.theme, layers: { ...S.layers },
   };
 }
 
@@ -305,17 +226,20 @@ async function main() {
   S.page = await loadData();
   S.runs = S.page.runs.map((entry, i) => openRun(S.page, entry, i));
   S.maps = S.page.maps.map((entry) => openMap(S.page, entry));
-  const several = new Set(S.runs.map((r) => r.scene)).size > 1;
-  $("run").append(...S.runs.map((r) => el("option", { value: r.index }, several ? `${r.scenario.id} - ${r.label}` : r.label)));
-  $("run-choice").hidden = S.runs.length < 2;
+  makeRunChoice(S);
   setTheme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  $("legend").open = innerWidth > 900;
+  $("link").hidden = location.protocol === "about:";
   bindControls();
-  bindMap();
+  bindStage();
   makeTiles(S);
   S.dirty = false;
   setRun(0);
   applyFragment();
-  window.drive = { seek, state, play: () => setPlaying(true), pause: () => setPlaying(false), run: setRun, runs: S.runs.map((r) => r.label) };
+  window.drive = {
+    seek, state, play: () => setPlaying(true), pause: () => setPlaying(false), run: setRun, runs: S.runs.map((r) => r.label), end: () => S.end,
+    split: setSplit, link: () => `#${fragment()}`, frame: (t, width, height, type) => filmFrame(S, t, width, height, type),
+  };
 }
 
 main().catch((error) => {

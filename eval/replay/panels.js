@@ -11,51 +11,87 @@ function el(tag, attributes = {}, ...children) {
   return node;
 }
 
-function fillTop(S) {
-  const run = S.run, scenario = run.scenario;
-  $("title").textContent = scenario.id ?? "run";
-  const parts = [run.label, run.traffic ? `traffic ${typeof run.traffic === "object" ? run.traffic.name ?? JSON.stringify(run.traffic) : run.traffic}` : "", run.seed === null ? "" : `seed ${run.seed}`, ...(scenario.tags || [])];
-  $("subtitle").textContent = parts.filter(Boolean).join(" · ");
-  const badges = Object.entries(run.scores).map(([name, s]) => el("span", { class: "badge score" }, `${name} ${figure(scoreOf(s), 3)}`));
-  if (run.failure) badges.push(el("span", { class: "badge bad" }, String(run.failure.class ?? run.failure).replaceAll("_", " ")));
-  if (run.planner.privileged) badges.push(el("span", { class: "badge", title: "This planner sees the log" }, "privileged"));
-  $("badges").replaceChildren(...badges);
-  $("notes").replaceChildren(...run.notes.map((text) => el("p", {}, text)));
+function swatchOf(S, run) {
+  const node = el("i", { class: "swatch" });
+  node.style.background = runColour(S, run.index);
+  return node;
 }
 
 function scoreOf(entry) { return entry && typeof entry === "object" ? entry.score : entry; }
 
-// First what makes up the score, in the score's own order; then the bare figures, each in its unit.
+function nameOfRun(S, run) {
+  const several = new Set(S.runs.map((r) => r.scene)).size > 1, twins = S.runs.filter((r) => r.label === run.label && r.scene === run.scene);
+  return `${several ? `${run.scenario.id} \u2013 ` : ""}${run.label}${twins.length > 1 ? ` #${twins.indexOf(run) + 1}` : ""}`;
+}
+
+function fillTop(S) {
+  const run = S.run, scenario = run.scenario;
+  $("title").textContent = scenario.id ?? "run";
+  const traffic = run.traffic && typeof run.traffic === "object" ? run.traffic.name ?? JSON.stringify(run.traffic) : run.traffic;
+  const parts = [run.label, traffic ? `traffic ${traffic}` : "", run.seed === null ? "" : `seed ${run.seed}`, ...(scenario.tags || [])];
+  $("subtitle").textContent = parts.filter(Boolean).join(" \u00b7 ");
+  // Where chips tell each run's score, no badge repeats it.
+  const badges = (S.runs.length > 1 && S.runs.length <= 6 ? [] : Object.entries(run.scores)).map(([name, s]) => el("span", { class: "badge score" }, `${name} ${figure(scoreOf(s), 3)}`));
+  if (run.failure) badges.push(el("span", { class: "badge bad" }, String(run.failure.class ?? run.failure).replaceAll("_", " ")));
+  if (run.planner.privileged) badges.push(el("span", { class: "badge", title: "This planner sees the log" }, "privileged"));
+  $("badges").replaceChildren(...badges);
+  $("notes").hidden = !run.notes.length || S.notesClosed;
+  $("notes-text").replaceChildren(...run.notes.map((text) => el("p", {}, text)));
+  document.querySelectorAll("#chips button").forEach((chip, k) => chip.setAttribute("aria-pressed", String(k === run.index)));
+  $("run").value = String(run.index);
+  const others = sameScene(S).length > 1;
+  $("split").hidden = !others;
+  document.body.classList.toggle("many", S.runs.length > 1);
+}
+
+// Chips for a few runs, a list for many.
+function makeRunChoice(S) {
+  const many = S.runs.length > 6, one = S.runs.length < 2;
+  $("run-choice").hidden = !many;
+  $("chips").hidden = many || one;
+  if (many) $("run").append(...S.runs.map((r) => el("option", { value: r.index }, nameOfRun(S, r))));
+  else if (!one) $("chips").append(...S.runs.map((r) => el("button", { type: "button", onclick: () => setRun(r.index) }, el("i", { class: `swatch run${r.index}` }), el("span", {}, nameOfRun(S, r)), el("small", {}, chipScore(r)))));
+}
+
+function chipScore(run) {
+  const [entry] = Object.values(run.scores);
+  return run.failure ? "failed" : entry === undefined ? "" : figure(scoreOf(entry), 3);
+}
+
+function tintChips(S) {
+  S.runs.forEach((r) => { const node = document.querySelector(`#chips .run${r.index}`); if (node) node.style.background = runColour(S, r.index); });
+}
+
+// First what makes up the score, in the score's own order; then the bare figures. One column a run.
 function fillScores(S) {
-  const tables = Object.entries(S.run.scores).map(([name, entry]) => {
-    const metrics = (entry && entry.metrics) || {}, told = (entry && Array.isArray(entry.scored) && entry.scored) || null;
-    const scored = told ? told.filter((m) => m in metrics) : Object.keys(metrics), rest = Object.keys(metrics).filter((m) => !scored.includes(m));
-    const row = (metric, judged) => {
-      const value = metrics[metric], number = value && typeof value === "object" ? value.score : value;
-      const grade = !judged || typeof number !== "number" ? "" : number <= 0 ? " bad" : number < 1 ? " less" : "";
-      const text = typeof number === "boolean" ? (number ? "yes" : "no") : typeof number === "number" ? figure(number, 3) : "not applicable";
-      return el("tr", {}, el("td", {}, metric.replaceAll("_", " ")), el("td", { class: `number${grade}` }, metric === "goal_reached" && typeof number === "number" ? (number ? "yes" : "no") : text));
-    };
-    const total = el("tr", { class: "total" }, el("td", {}, name), el("td", { class: "number" }, figure(scoreOf(entry), 3)));
-    const parts = [el("table", { class: "plain" }, el("tbody", {}, total, ...scored.map((m) => row(m, true))))];
+  const runs = [S.run, ...shownRuns(S).filter((r) => r !== S.run)].sort((a, b) => a.index - b.index);
+  const names = [...new Set(runs.flatMap((r) => Object.keys(r.scores)))];
+  const tables = names.map((name) => {
+    const entries = runs.map((r) => r.scores[name]), first = entries.find((e) => e && typeof e === "object") || {};
+    const metrics = [...new Set(entries.flatMap((e) => Object.keys((e && e.metrics) || {})))];
+    const told = Array.isArray(first.scored) ? first.scored.filter((m) => metrics.includes(m)) : metrics, rest = metrics.filter((m) => !told.includes(m));
+    const row = (metric, judged) => el("tr", {}, el("td", {}, metric.replaceAll("_", " ")), ...runs.map((r, k) => metricCell(S, r, metric, entries[k], judged)));
+    const total = el("tr", { class: "total" }, el("td", {}, name), ...entries.map((e) => el("td", { class: "number" }, figure(scoreOf(e), 3))));
+    const head = runs.length > 1 ? [el("thead", {}, el("tr", {}, el("th", {}), ...runs.map((r) => el("th", { class: "number" }, swatchOf(S, r), nameOfRun(S, r).split(" \u2013 ").pop()))))] : [];
+    const parts = [el("table", { class: "plain" }, ...head, el("tbody", {}, total, ...told.map((m) => row(m, true))))];
     if (rest.length) parts.push(el("h3", {}, "Figures, not scored"), el("table", { class: "plain" }, el("tbody", {}, ...rest.map((m) => row(m, false)))));
-    return el("div", {}, ...parts);
+    return el("div", { class: "scroll" }, ...parts);
   });
   $("scores").replaceChildren(el("h2", {}, "Metrics"), ...(tables.length ? tables : [el("p", { class: "muted" }, "This run has not been evaluated.")]));
 }
 
-function eventClass(e) { return e.grave ? "bad" : "plan"; }
-
-function fillEvents(S, seek) {
-  const events = S.run.events;
-  const rows = events.map((e) => el("button", { type: "button", onclick: () => seek(e.time) }, el("time", {}, `${e.time.toFixed(1)} s`), el("span", {}, [e.kind.replaceAll("_", " "), e.text].filter(Boolean).join(": "))));
-  $("events").replaceChildren(...(rows.length ? [el("h2", {}, "Events"), ...rows] : []));
-  const ticks = events.map((e) => {
-    const tick = el("button", { type: "button", class: eventClass(e), title: `${e.time.toFixed(1)} s  ${e.kind.replaceAll("_", " ")}  ${e.text}`, "aria-label": `${e.kind} at ${e.time.toFixed(1)} s`, onclick: () => seek(e.time) });
-    tick.style.left = `${(100 * e.time) / Math.max(S.end, 1e-3)}%`;
-    return tick;
-  });
-  $("ticks").replaceChildren(...ticks);
+// A value; where the metric went wrong, a button that leads to the moment.
+function metricCell(S, run, metric, entry, judged) {
+  const value = ((entry && entry.metrics) || {})[metric], number = value && typeof value === "object" ? value.score : value;
+  const truth = metric === "goal_reached" || typeof number === "boolean", known = typeof number === "number" || typeof number === "boolean";
+  const text = !known ? (metric.startsWith("min_") ? "none" : "n/a") : truth ? (number ? "yes" : "no") : figure(number, 3);
+  const grade = !judged || typeof number !== "number" ? "" : number <= 0 ? " bad" : number < 1 ? " less" : "";
+  const moment = run.moments[metric], wrong = known && moment !== undefined && (judged ? number < 1 : metric.startsWith("min_"));
+  const cell = el("td", { class: `number${grade}` });
+  if (!wrong) { cell.append(text); return cell; }
+  const go = el("button", { type: "button", class: "jump", title: `To ${moment.toFixed(1)} s, where this went ${judged ? "wrong" : "lowest"}`, onclick: () => { if (run !== S.run) setRun(run.index); setPlaying(false); seek(moment); } }, text, el("small", {}, `${moment.toFixed(1)} s`));
+  cell.append(go);
+  return cell;
 }
 
 function fillAbout(S) {
@@ -68,69 +104,30 @@ function fillAbout(S) {
   const shown = rows.filter(([, v]) => v !== undefined && v !== null && v !== "").map(([k, v]) => el("tr", {}, el("th", {}, k), el("td", {}, typeof v === "object" ? JSON.stringify(v) : v)));
   const blocks = [["configuration", run.planner.config], ["provenance", scenario.provenance], ["vehicle", run.vehicle], ["versions", run.versions]]
     .filter(([, v]) => v && Object.keys(v).length)
-    .map(([title, value]) => el("div", {}, el("h2", {}, title), el("pre", {}, JSON.stringify(value, null, 1))));
+    .map(([title, value]) => el("div", {}, el("h3", {}, title), el("pre", {}, JSON.stringify(value, null, 1))));
   $("about-body").replaceChildren(el("table", { class: "plain" }, el("tbody", {}, ...shown)), ...blocks);
-}
-
-function swatch(S, paint) {
-  const canvas = el("canvas", {});
-  canvas.width = 24 * S.ratio;
-  canvas.height = 12 * S.ratio;
-  const ctx = canvas.getContext("2d");
-  ctx.scale(S.ratio, S.ratio);
-  paint(ctx, PALETTES[S.theme]);
-  return canvas;
-}
-
-function fillLegend(S) {
-  $("legend").hidden = !S.layers.legend;
-  const run = S.run, rows = [];
-  const block = (colour) => (ctx) => { ctx.fillStyle = colour; ctx.fillRect(3, 1, 18, 10); };
-  const line = (colour, dash, width) => (ctx) => { ctx.strokeStyle = colour; ctx.lineWidth = width; ctx.setLineDash(dash); ctx.beginPath(); ctx.moveTo(1, 6); ctx.lineTo(23, 6); ctx.stroke(); };
-  const add = (paint, text) => rows.push(el("div", {}, swatch(S, paint), el("span", {}, text)));
-  add(block(runColour(run.index)), `ego: ${run.label}`);
-  if (S.layers.others) for (const r of S.runs) {
-    if (r !== run && r.scene === run.scene) add((ctx) => { ctx.strokeStyle = runColour(r.index); ctx.lineWidth = 2; ctx.strokeRect(4, 2, 16, 8); }, r.label);
-  }
-  if (S.layers.plan && run.plan.times.length) add(line(runColour(run.index), [], 3), "plan, a dot a second");
-  if (S.layers.candidates && run.candidates.xy.length) add((ctx, C) => line(C.text, [], 1.2)(ctx), "candidates");
-  const reference = referenceOf(run);
-  if (S.layers.ghost && reference) add((ctx, C) => line(C.ghost, [4, 3], 1.5)(ctx), reference.name);
-  if (S.layers.route && run.route.length) add((ctx, C) => { ctx.globalAlpha = 0.4; line(C.route, [], 6)(ctx); }, "route");
-  if (S.colour === "speed") {
-    add((ctx) => { for (let x = 0; x < 18; x++) { ctx.fillStyle = speedColour((x / 17) * 20); ctx.fillRect(3 + x, 1, 1.5, 10); } }, "0 to 20 m/s and above");
-  } else {
-    const seen = new Map();
-    for (const about of run.agents) {
-      const special = S.colour === "kind" || VULNERABLE.has(about.kind) || about.kind === "static";
-      const name = special ? about.kind : `driven by ${about.controller}`;
-      seen.set(name, { colour: agentColour(S, about, 0), count: (seen.get(name)?.count || 0) + 1 });
-    }
-    for (const [name, { colour, count }] of [...seen].sort()) add(block(colour), `${name} (${count})`);
-  }
-  $("legend").replaceChildren(...rows);
 }
 
 const TILES = ["speed", "acceleration", "steering", "time to collision", "planning", "plan"];
 
 function makeTiles(S) {
   S.tiles = TILES.map((name) => {
-    const value = el("b", {}, "-"), tile = el("div", { class: "tile" }, el("span", {}, name), value);
+    const value = el("b", {}, "\u2013"), tile = el("div", { class: "tile" }, el("span", {}, name), value);
     $("tiles").append(tile);
     return { tile, value };
   });
 }
 
 function updateTiles(S, at) {
-  const run = S.run, i = at.i, call = callAt(run, i);
-  const ttc = run.values.get("time_to_collision");
-  const status = call < 0 ? "-" : run.status[call] || "ok";
+  const run = S.run, i = at.i, call = callAt(run, i), ttc = run.values.get("time_to_collision");
+  const status = call < 0 ? "none" : run.status[call] || "ok", low = ttc && ttc[i] <= 0.95;
   const texts = [
     `${figure(run.ego.speed[i], 2)} m/s`, `${figure(run.ego.acceleration[i], 2)} m/s²`,
-    `${figure((run.ego.steering[i] * 180) / Math.PI, 1)}°`, ttc ? (Number.isFinite(ttc[i]) ? `${figure(ttc[i], 2)} s` : "none") : "-",
-    call < 0 ? "-" : `${figure(1000 * run.plan.latency[call], 2)} ms`, status,
+    `${figure((run.ego.steering[i] * 180) / Math.PI, 1)}°`, ttc ? (Number.isFinite(ttc[i]) ? `${figure(ttc[i], 2)} s` : "none") : "\u2013",
+    call < 0 ? "\u2013" : `${figure(1000 * run.plan.latency[call], 2)} ms`, status,
   ];
   texts.forEach((text, k) => { S.tiles[k].value.textContent = text; });
-  S.tiles[5].tile.classList.toggle("bad", status !== "ok" && status !== "-");
+  S.tiles[3].tile.classList.toggle("bad", Boolean(low));
+  S.tiles[5].tile.classList.toggle("bad", status !== "ok" && status !== "none");
   S.tiles[5].tile.title = run.reasons[String(call)] || "";
 }

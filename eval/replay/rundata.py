@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drive.eval.replay.events import along_route, events_of, moments_of, reasons_of, statuses_of
 from drive.eval.replay.pack import Packer, filled
+from drive.eval.replay.thin import MAX_AGENTS, thinned
 from drive.vehicle import ACCELERATION, HEADING, SPEED, STEERING, YAW_RATE, AgentKind
 
 if TYPE_CHECKING:
@@ -17,13 +19,11 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-MAX_AGENTS = 256
 MAX_PLAN_POINTS = 60_000
 MAX_CANDIDATES = 16
 CANDIDATE_POINTS = 24
 CONTROLLERS = ("log", "IDM", "MOBIL", "control", "trajectory")
 """Names of `drive.sim.Controller`, in the order of its values."""
-STATUSES = ("ok", "degraded", "fallback", "infeasible", "timeout", "invalid")
 
 
 def seen_box(run: RunLog, margin: float) -> tuple[float, float, float, float]:
@@ -40,6 +40,8 @@ def seen_box(run: RunLog, margin: float) -> tuple[float, float, float, float]:
 def pack_run(packer: Packer, prefix: str, run: RunLog, offset: Floats) -> dict[str, Any]:
     """Pack one run; positions relative to `offset (2,)`. The entry tells in notes what is not shown."""
     notes: list[str] = []
+    events, moments = events_of(run), _moments(run)
+    run = thinned(run, notes)
     n = len(run.times)
     packer.steps(f"{prefix}.times", run.times, 1e-6)
     _pack_motion(packer, f"{prefix}.ego", run.ego, offset, fine=True)
@@ -61,6 +63,13 @@ def pack_run(packer: Packer, prefix: str, run: RunLog, offset: Floats) -> dict[s
         notes.append("No other road user takes part in this run.")
     if n < 2:
         notes.append("The run ended before its first step.")
+    if not len(run.plan_step):
+        notes.append("The planner was never called: there is no plan to show.")
+    if len(gaps := np.flatnonzero(~np.isfinite(run.ego[:, :3]).all(-1))):
+        notes.append(f"The ego's pose is not known at {len(gaps)} of {n} samples.")
+    station, offset_of_route = along_route(run, run.ego)
+    if len(station):
+        packer.steps(f"{prefix}.lateral", filled(offset_of_route, True), 0.001)
     header = run.header
     scenario, planner = _table(header.get("scenario")), _table(header.get("planner"))
     return {
@@ -68,9 +77,11 @@ def pack_run(packer: Packer, prefix: str, run: RunLog, offset: Floats) -> dict[s
         "agents": agents,
         "vehicle": clean(header.get("vehicle") or {}),
         "series": _pack_series(packer, prefix, run, notes),
-        "status": _statuses(run),
-        "reasons": _reasons(run),
-        "events": events_of(run),
+        "status": statuses_of(run),
+        "reasons": reasons_of(run),
+        "events": events,
+        "moments": moments,
+        "visibility": clean(header.get("visibility")),
         "scenario": clean(scenario),
         "planner": clean(planner),
         "traffic": clean(header.get("traffic")),
@@ -80,6 +91,21 @@ def pack_run(packer: Packer, prefix: str, run: RunLog, offset: Floats) -> dict[s
         "scores": clean(header.get("scores") or {}),
         "notes": notes,
     }
+
+
+def _moments(run: RunLog) -> dict[str, float]:
+    """When each metric went wrong; an evaluation's own word (`scores[name]["moments"]`) comes first."""
+    ego, expert = (
+        along_route(run, run.ego)[0],
+        along_route(run, run.expert)[0] if run.expert.ndim == 2 else None,
+    )
+    both = expert is not None and len(ego) and ego.shape == expert.shape
+    out = moments_of(run, (ego, expert) if both and expert is not None else None)
+    for score in _table(run.header.get("scores")).values():
+        for metric, time in _table(_table(score).get("moments")).items():
+            if isinstance(time, int | float) and math.isfinite(time):
+                out[str(metric)] = float(time)
+    return out
 
 
 def _pack_motion(packer: Packer, name: str, states: Floats, offset: Floats, fine: bool = False) -> None:
@@ -122,6 +148,9 @@ def _pack_agents(
     packer.steps(f"{prefix}.agents.speed", np.hypot(fill[3], fill[4]), 0.01)
     packer.bytes(f"{prefix}.agents.valid", ok)
     packer.floats(f"{prefix}.agents.size", run.agent_size[chosen, :2].reshape(-1, 2))
+    packer.floats(f"{prefix}.agents.height", run.agent_size[chosen, 2].reshape(-1))
+    if run.agent_seen.size:
+        packer.bytes(f"{prefix}.agents.seen", run.agent_seen[chosen])
     return [
         {
             "id": str(run.agent_ids[i]) if i < len(run.agent_ids) else str(i),
@@ -179,7 +208,12 @@ def _pack_candidates(packer: Packer, prefix: str, run: RunLog, offset: Floats, n
     xy = filled(xy - offset[:, None, None], True)
     packer.steps(f"{prefix}.candidates.start", start, 1.0)
     packer.steps(f"{prefix}.candidates.xy", xy, 0.02)
-    packer.floats(f"{prefix}.candidates.score", run.cand_score[index] if len(run.cand_score) else np.zeros(0))
+    for name, values in (("score", run.cand_score), ("probability", run.cand_probability)):
+        packer.floats(f"{prefix}.candidates.{name}", values[index] if len(values) else np.zeros(0))
+    shared = run.cand_shared if len(run.cand_shared) == len(start) - 1 else np.zeros(len(start) - 1)
+    packer.steps(f"{prefix}.candidates.shared", shared, 0.001)
+    # The first candidate's times, of each call the same.
+    packer.steps(f"{prefix}.candidates.ahead", at * float(run.header.get("cand_dt") or 0.5), 0.001)
 
 
 def _pack_series(packer: Packer, prefix: str, run: RunLog, notes: list[str]) -> list[dict[str, Any]]:
@@ -199,69 +233,6 @@ def _pack_series(packer: Packer, prefix: str, run: RunLog, notes: list[str]) -> 
     return out
 
 
-def events_of(run: RunLog) -> list[dict[str, Any]]:
-    """Ticks for the time line: the log's events, changes of the plan's status, and the failure.
-
-    Each has `time`, `kind`, `text` and `grave` (False for a mere change of the plan's status).
-    """
-    given = run.header.get("events")
-    listed = [_event(e, run) for e in given if isinstance(e, dict)] if isinstance(given, list) else []
-    out = [e for e in listed if e is not None]
-    if not any(e["kind"] == "status" for e in out):
-        statuses, reasons = _statuses(run), _reasons(run)
-        for call, status in enumerate(statuses):
-            before = statuses[call - 1] if call else "ok"
-            if status != before:
-                step = min(max(int(run.plan_step[call]), 0), len(run.times) - 1)
-                text = f"{status}: {reasons[str(call)]}" if str(call) in reasons else status
-                out.append({"time": float(run.times[step]), "kind": "status", "text": text, "grave": False})
-    failure = run.header.get("failure")
-    about = failure if isinstance(failure, dict) else {"class": str(failure)}
-    if failure and not any(e["kind"] == about.get("class") for e in out):
-        last = float(run.times[-1]) if len(run.times) else 0.0
-        out.append(
-            {"time": last, "kind": str(about.get("class")), "text": _text(about.get("reason")), "grave": True}
-        )
-    return sorted(out, key=lambda e: (e["time"], e["kind"]))
-
-
-def _event(event: dict[str, Any], run: RunLog) -> dict[str, Any] | None:
-    """One event of a header, whatever its writer called the fields; None without a time."""
-    time, step = _first(event, "time", "t"), event.get("step")
-    if time is None and isinstance(step, int) and len(run.times):
-        time = float(run.times[min(max(step, 0), len(run.times) - 1)])
-    if not isinstance(time, int | float) or not math.isfinite(time):
-        return None
-    kind = str(_first(event, "kind", "type", "name", "class") or "event")
-    named = ("time", "t", "step", "kind", "type", "name", "class", "detail", "reason", "text")
-    parts = [str(v) for v in (_first(event, "detail", "reason", "text"),) if v is not None]
-    parts += [
-        f"{k.replace('_', ' ')} {clean(v)}"
-        for k, v in sorted(event.items())
-        if k not in named and v is not None
-    ]
-    return {"time": float(time), "kind": kind, "text": _text(", ".join(parts)), "grave": kind != "status"}
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value)[:300]
-
-
-def _statuses(run: RunLog) -> list[str]:
-    """Status per planner call, by name."""
-    given = run.header.get("plan_status")
-    given = given if isinstance(given, list) else []
-    return [_at(STATUSES, s) if isinstance(s, int) else str(s) for s in given[: len(run.plan_step)]]
-
-
-def _reasons(run: RunLog) -> dict[str, str]:
-    """Call -> reason, where one was given."""
-    given = run.header.get("plan_reason")
-    if isinstance(given, dict):
-        return {str(k): str(v)[:300] for k, v in given.items() if v}
-    return {str(i): str(v)[:300] for i, v in enumerate(given) if v} if isinstance(given, list) else {}
-
-
 def clean(value: Any, depth: int = 0) -> Any:
     """JSON of a header: numbers that are not finite become None, long texts are cut."""
     if isinstance(value, dict) and depth < 8:
@@ -279,10 +250,6 @@ def clean(value: Any, depth: int = 0) -> Any:
 
 def _table(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _first(event: dict[str, Any], *names: str) -> Any:
-    return next((event[n] for n in names if event.get(n) is not None), None)
 
 
 def _at(names: tuple[str, ...], code: int) -> str:

@@ -20,14 +20,18 @@ function openRun(page, entry, index) {
     logged: motion("logged"),
     cars: {
       x: get("agents.x"), y: get("agents.y"), heading: get("agents.heading"), speed: get("agents.speed"),
-      valid: get("agents.valid"), size: get("agents.size"),
+      valid: get("agents.valid"), size: get("agents.size"), height: get("agents.height"), seen: get("agents.seen"),
     },
     plan: {
       step: get("plan.step"), latency: get("plan.latency"), start: get("plan.start"), times: get("plan.times"),
       xy: get("plan.xy"), heading: get("plan.heading"), speed: get("plan.speed"),
     },
-    candidates: { start: get("candidates.start"), xy: get("candidates.xy"), score: get("candidates.score") },
-    candidatePoints: page.arrays[entry.prefix + ".candidates.xy"][1][2],
+    candidates: {
+      start: get("candidates.start"), xy: get("candidates.xy"), score: get("candidates.score"),
+      probability: get("candidates.probability"), shared: get("candidates.shared"), ahead: get("candidates.ahead"),
+      points: page.arrays[entry.prefix + ".candidates.xy"][1][2],
+    },
+    lateral: get("lateral"),
     signals: get("signals"),
     route: get("route"),
     values: new Map(entry.series.map((s) => [s.name, get("series." + s.name)])),
@@ -37,9 +41,30 @@ function openRun(page, entry, index) {
     length: entry.vehicle.length || 4.8, width: entry.vehicle.width || 1.9,
     ahead: entry.vehicle.rear_axle_to_center ?? 1.3, wheelbase: entry.vehicle.wheelbase || 2.8,
   };
+  run.candidates.range = rangeOfValues(run.candidates.score);
+  run.branching = run.candidates.probability.some(Number.isFinite);
+  run.spread = [0, 1].map((k) => { const r = rangeOfValues(run.ego.xy.subarray(k * n, (k + 1) * n)); return r ? r[1] - r[0] : 0; });
+  run.hides = Boolean(run.cars.seen && run.cars.seen.some((seen, k) => !seen && run.cars.valid[k]));
+  run.accelerations = agentAccelerations(run);
   run.callTimes = Float64Array.from(run.plan.step, (s) => times[Math.min(Math.max(s, 0), n - 1)] ?? 0);
   run.label = String(entry.planner.name ?? "planner");
   return run;
+}
+
+function rangeOfValues(values) {
+  let low = Infinity, high = -Infinity;
+  for (const v of values) if (Number.isFinite(v)) { low = Math.min(low, v); high = Math.max(high, v); }
+  return low > high ? null : [low, high];
+}
+
+// Central differences of the speeds, NaN at gaps: what lights the brake lights.
+function agentAccelerations(run) {
+  const { speed, valid } = run.cars, n = run.n, out = new Float32Array(speed.length).fill(NaN);
+  for (let k = 0; k < speed.length; k++) {
+    const i = k % n, from = i > 0 && valid[k - 1] ? 1 : 0, to = i + 1 < n && valid[k + 1] ? 1 : 0;
+    if (valid[k] && from + to) out[k] = (speed[k + to] - speed[k - from]) / (run.times[i + to] - run.times[i - from]);
+  }
+  return out;
 }
 
 // The sample at or before t, and how far t lies on the way to the next one.
@@ -76,7 +101,8 @@ function agentAt(run, a, at) {
   return {
     index: a, x: mix(run.cars.x, row, whole), y: mix(run.cars.y, row, whole),
     heading: wrap(mix(run.cars.heading, row, whole)), speed: mix(run.cars.speed, row, whole),
-    length: run.cars.size[2 * a], width: run.cars.size[2 * a + 1],
+    length: run.cars.size[2 * a], width: run.cars.size[2 * a + 1], acceleration: run.accelerations[row + at.i],
+    hidden: Boolean(run.cars.seen && !run.cars.seen[row + at.i]),
   };
 }
 
@@ -117,33 +143,52 @@ function openLines(page, name) {
   };
 }
 
-const ROADS = 2, BICYCLE = 2, SIDEWALK = 3;
+const [BICYCLE, SIDEWALK, PARKING, SHOULDER] = [2, 3, 4, 5], ARROW_EVERY = 35;
 
 // Paths of a map, ready to be filled and stroked in metres.
 function openMap(page, entry) {
   const get = (name) => page.array(entry.prefix + "." + name);
   const left = openLines(page, entry.prefix + ".left"), right = openLines(page, entry.prefix + ".right");
   const centre = openLines(page, entry.prefix + ".points"), area = openLines(page, entry.prefix + ".area");
-  const kind = get("kind"), areaKind = get("area_kind");
-  const map = { road: new Path2D(), path: new Path2D(), walk: new Path2D(), centre: new Path2D(), lines: {}, areas: {} };
+  const kind = get("kind"), areaKind = get("area_kind"), leftMarking = get("left_marking"), rightMarking = get("right_marking");
+  const map = { road: new Path2D(), path: new Path2D(), walk: new Path2D(), parking: new Path2D(), arrows: new Path2D(), bounds: new Path2D(), lines: {}, areas: {}, occluders: [] };
   for (let i = 0; i < left.count; i++) {
-    const fill = kind[i] === BICYCLE ? map.path : kind[i] === SIDEWALK ? map.walk : map.road;
+    const fill = kind[i] === BICYCLE ? map.path : kind[i] === SIDEWALK ? map.walk : kind[i] === PARKING || kind[i] === SHOULDER ? map.parking : map.road;
     left.trace(fill, i);
     right.trace(fill, i, true, true);
     fill.closePath();
-    if (kind[i] < ROADS) centre.trace(map.centre, i);
-    for (const [side, marking] of [[left, get("left_marking")[i]], [right, get("right_marking")[i]]]) {
+    if (kind[i] === 0) { laneArrows(map.arrows, centre.points(i)); left.trace(map.bounds, i); right.trace(map.bounds, i); }
+    for (const [side, marking] of [[left, leftMarking[i]], [right, rightMarking[i]]]) {
       if (marking) side.trace((map.lines[marking] ??= new Path2D()), i);
     }
   }
   for (let i = 0; i < area.count; i++) area.trace((map.areas[areaKind[i]] ??= new Path2D()), i);
   map.bars = new Path2D();
-  for (let i = 0; i < area.count; i++) if (areaKind[i] === 4) crosswalkBars(map.bars, area.points(i));
-  const stop = get("stop"), count = stop.length / 4;
+  for (let i = 0; i < area.count; i++) {
+    if (areaKind[i] === 4) crosswalkBars(map.bars, area.points(i));
+    if (areaKind[i] === 6) map.occluders.push(area.points(i));
+  }
+  const stop = get("stop"), count = stop.length / 4, signal = get("stop_signal");
   map.stops = Array.from({ length: count }, (_, i) => ({
-    ax: stop[i], ay: stop[count + i], bx: stop[2 * count + i], by: stop[3 * count + i], signal: get("stop_signal")[i],
+    ax: stop[i], ay: stop[count + i], bx: stop[2 * count + i], by: stop[3 * count + i], signal: signal[i],
   }));
   return map;
+}
+
+// An arrow on the ground every few metres: which way a lane goes.
+function laneArrows(path, points) {
+  let next = ARROW_EVERY / 2, done = 0;
+  for (let k = 0; k + 1 < points.length; k++) {
+    const [ax, ay] = points[k], [bx, by] = points[k + 1], size = Math.hypot(bx - ax, by - ay);
+    const c = (bx - ax) / size, s = (by - ay) / size;
+    for (; size > 0 && next <= done + size; next += ARROW_EVERY) {
+      const x = ax + (next - done) * c, y = ay + (next - done) * s;
+      const shape = [[1.5, 0], [0.1, 0.55], [0.1, 0.13], [-1.5, 0.13], [-1.5, -0.13], [0.1, -0.13], [0.1, -0.55]];
+      shape.forEach(([u, v], n) => (n ? path.lineTo(x + u * c - v * s, y + u * s + v * c) : path.moveTo(x + u * c - v * s, y + u * s + v * c)));
+      path.closePath();
+    }
+    done += size;
+  }
 }
 
 // Bars of half a metre across a crosswalk, along its longest side.

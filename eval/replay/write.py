@@ -1,13 +1,14 @@
-"""`write_replay`: run logs in, one page out."""
+"""`write_replay`: run logs in, one page out; `notebook_frame`: the same inside a notebook."""
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive.errors import InputError
+from drive.errors import InputError, RunLogError
 from drive.eval.replay.mapdata import pack_map
 from drive.eval.replay.pack import Packer
 from drive.eval.replay.page import asset, build_page, script_of, write_whole
@@ -20,38 +21,81 @@ if TYPE_CHECKING:
 MARGIN = 150.0
 """Metres of map kept around what the ego, its expert and its logged self saw."""
 MAX_RUNS = 48
-SCRIPTS = ("decode.js", "scene.js", "draw.js", "charts.js", "panels.js", "app.js")
+SCRIPTS = (
+    *("decode.js", "scene.js", "colours.js", "roads.js", "actors.js", "sight.js", "stage.js"),
+    *("charts.js", "panels.js", "timeline.js", "legend.js", "picture.js", "pointer.js", "link.js", "app.js"),
+)
 
 
 def write_replay(
-    runs: RunLog | str | Path | Sequence[RunLog | str | Path], output: str | Path, *, compress: bool = True
+    runs: RunLog | str | Path | Sequence[RunLog | str | Path],
+    output: str | Path,
+    *,
+    compress: bool = True,
+    notes: Sequence[str] = (),
 ) -> Path:
     """Write one self-contained page that replays the runs; returns its path.
 
     Runs of one scenario share the map and are drawn side by side. Equal inputs give equal bytes.
-    `compress=False` is for browsers that cannot inflate (older than 2023). Raises InputError for no
-    run or more than `MAX_RUNS`, RunLogError for a file that is none.
+    `compress=False` is for browsers that cannot inflate (older than 2023); `notes` are shown on the page.
+    Raises InputError for no run or more than `MAX_RUNS`, RunLogError for a file that is none.
     """
     listed = [runs] if isinstance(runs, RunLog | str | Path) else list(runs)
-    if not listed:
-        raise InputError("a replay needs at least one run")
     if len(listed) > MAX_RUNS:
         raise InputError(
             f"{len(listed)} runs are too many for one page (at most {MAX_RUNS}); choose some with --filter"
         )
     logs = [run if isinstance(run, RunLog) else RunLog.load(run) for run in listed]
+    return write_whole(Path(output), page_text(logs, compress, notes))
+
+
+def page_text(logs: Sequence[RunLog], compress: bool = True, notes: Sequence[str] = ()) -> str:
+    """The page as text. Raises InputError without a run."""
+    if not logs:
+        raise InputError("a replay needs at least one run")
     data = page_data(logs, compress)
+    for run in data["runs"]:
+        run["notes"] += notes
     title = " · ".join(dict.fromkeys(str(run["scenario"].get("id", "run")) for run in data["runs"]))
     planners = ", ".join(dict.fromkeys(str(run["planner"].get("name", "?")) for run in data["runs"]))
     package = "drive.eval.replay"
-    page = build_page(
+    return build_page(
         f"{title[:120]} - {planners[:80]}",
         asset(package, "page.html"),
         asset(package, "page.css"),
         script_of(package, SCRIPTS),
         data,
     )
-    return write_whole(Path(output), page)
+
+
+def notebook_frame(run: RunLog, height: int = 680) -> str:
+    """The page inside a frame: notebooks remove scripts from HTML, and leave a frame its own document.
+
+    The frame may run its script and download a picture, and has no access to the notebook.
+    """
+    page = html.escape(page_text([run]), quote=True)
+    return (
+        f'<iframe srcdoc="{page}" sandbox="allow-scripts allow-downloads" title="replay of a run" '
+        f'width="100%" height="{height}" style="border:1px solid #8884;border-radius:8px"></iframe>'
+    )
+
+
+def load_runs(paths: Sequence[Path]) -> tuple[list[RunLog], list[str]]:
+    """The runs that can be read, and one line about each file that cannot.
+
+    Raises RunLogError where none can.
+    """
+    logs: list[RunLog] = []
+    problems: list[str] = []
+    for path in paths:
+        try:
+            logs.append(RunLog.load(path))
+        except RunLogError as error:
+            problems.append(str(error))
+    if not logs and problems:
+        more = f" (and {len(problems) - 1} more files)" if len(problems) > 1 else ""
+        raise RunLogError(problems[0] + more)
+    return logs, problems
 
 
 def page_data(logs: Sequence[RunLog], compress: bool = True) -> dict[str, Any]:

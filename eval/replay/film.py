@@ -1,0 +1,155 @@
+"""`write_film`: the replay's frames, drawn by a headless Chromium, as an mp4 or a gif."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import io
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drive.errors import DriveError, InputError
+from drive.eval.replay.browser import Browser, find_browser
+from drive.eval.replay.write import write_replay
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from drive.runlog import RunLog
+
+SUFFIXES = (".mp4", ".gif")
+MAX_FRAMES = 3000
+
+
+def write_film(
+    runs: Sequence[RunLog],
+    output: str | Path,
+    *,
+    size: tuple[int, int] = (1280, 720),
+    rate: float = 20.0,
+    speed: float = 1.0,
+    split: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write a film of the runs' first scene; returns its path.
+
+    `size` in pixels, `rate` in frames a second, `speed` in simulated seconds a second, `split` shows the
+    runs side by side. `progress` is told the frames done and their number. Raises InputError for an
+    ending that is none of `SUFFIXES`, and DriveError where there is no browser or no encoder.
+    """
+    target = Path(output)
+    if target.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{target.name}: a film's name ends in {' or '.join(SUFFIXES)}")
+    if not (rate > 0.0 and speed > 0.0 and min(size) >= 160 and max(size) <= 4096):
+        raise InputError("a film needs a positive rate and speed, and 160 to 4096 pixels a side")
+    program = find_browser()
+    if program is None:
+        raise DriveError("a film is drawn by a browser: install Chromium or Chrome, or write an .html page")
+    encode = _gif if target.suffix.lower() == ".gif" else _mp4
+    encoder = _pillow() if encode is _gif else _ffmpeg()
+    # Encoders of mp4 want even sides.
+    width, height = (side - side % 2 for side in size)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{os.getpid()}.{target.name}")
+    with tempfile.TemporaryDirectory(prefix="drive-film-") as folder:
+        page = write_replay(list(runs), Path(folder) / "film.html")
+        try:
+            with Browser(program, width, height) as browser:
+                browser.open(f"{page.as_uri()}#theme=light" + ("&view=split" if split else ""))
+                count = int(float(browser.evaluate("window.drive.end()")) / speed * rate) + 1
+                if count > MAX_FRAMES:
+                    raise InputError(f"{count} frames are too many (at most {MAX_FRAMES}): raise the speed")
+                # A gif keeps equal pixels between frames, which a lossy picture would blur.
+                kind = "png" if encode is _gif else "jpeg"
+                frames = _frames(browser, count, speed / rate, (width, height), kind, progress)
+                encode(encoder, frames, rate, part)
+            os.replace(part, target)
+        finally:
+            part.unlink(missing_ok=True)
+    return target
+
+
+def _frames(
+    browser: Browser,
+    count: int,
+    step: float,
+    size: tuple[int, int],
+    kind: str,
+    progress: Callable[[int, int], None] | None,
+) -> Iterator[bytes]:
+    """The frames as files of `kind`, png or jpeg."""
+    for k in range(count):
+        call = f"window.drive.frame({k * step:.6f}, {size[0]}, {size[1]}, 'image/{kind}')"
+        yield base64.b64decode(browser.evaluate(call))
+        if progress is not None:
+            progress(k + 1, count)
+
+
+def _ffmpeg() -> str:
+    """The encoder for mp4: on the path, or the one that the package imageio-ffmpeg brings."""
+    found = shutil.which("ffmpeg")
+    if found is None and importlib.util.find_spec("imageio_ffmpeg") is not None:
+        import imageio_ffmpeg
+
+        found = str(imageio_ffmpeg.get_ffmpeg_exe())
+    if found is None:
+        raise DriveError("an mp4 needs ffmpeg: install it, or pip install imageio-ffmpeg, or write a .gif")
+    return found
+
+
+def _pillow() -> Any:
+    if importlib.util.find_spec("PIL") is None:
+        raise DriveError("a gif needs Pillow: pip install pillow, or write an .mp4")
+    import PIL.Image
+
+    return PIL.Image
+
+
+def _mp4(ffmpeg: str, frames: Iterator[bytes], rate: float, target: Path) -> None:
+    command = [
+        *(ffmpeg, "-y", "-loglevel", "error", "-f", "image2pipe", "-c:v", "mjpeg", "-framerate", f"{rate:g}"),
+        *("-i", "-", "-c:v", "libx264", "-preset", "fast", "-crf", "23"),
+        *("-vf", "scale=in_range=full:out_range=tv,format=yuv420p"),
+        *("-movflags", "+faststart", "-f", "mp4", str(target)),
+    ]
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said)
+        assert process.stdin is not None
+        try:
+            for frame in frames:
+                process.stdin.write(frame)
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # it says why on its standard error
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        if process.wait():
+            said.seek(0)
+            lines = said.read().decode(errors="replace").strip().splitlines()
+            raise DriveError(f"ffmpeg could not write the film: {lines[0] if lines else 'no word why'}")
+
+
+def _gif(image: Any, frames: Iterator[bytes], rate: float, target: Path) -> None:
+    """One palette for all frames, that of the first and the middle: colours then do not flicker."""
+    pictures = [image.open(io.BytesIO(frame)).convert("RGB") for frame in frames]
+    first, middle = pictures[0], pictures[len(pictures) // 2]
+    both = image.new("RGB", (first.width, 2 * first.height))
+    both.paste(first, (0, 0))
+    both.paste(middle, (0, first.height))
+    palette = both.quantize(128)
+    plain = [p.quantize(palette=palette, dither=image.Dither.NONE) for p in pictures]
+    plain[0].save(
+        target,
+        format="GIF",
+        save_all=True,
+        append_images=plain[1:],
+        duration=max(round(1000.0 / rate), 20),
+        loop=0,
+        optimize=False,
+    )
