@@ -10,7 +10,7 @@ from drive.eval.report.read import Mean, PlannerEntry
 
 MARGIN = 5
 CHART, WIDE, HEIGHT = 310, 620, 34
-LABELS = 6
+EDGE, LABEL = 22, 48
 
 
 def whisker(mean: Mean) -> str:
@@ -53,7 +53,7 @@ class LogAxis:
 
     def x(self, value: float) -> float:
         place = (math.log10(value) - self.first) / (self.last - self.first)
-        return 6.0 + (self.width - 12.0) * min(max(place, 0.0), 1.0)
+        return EDGE + (self.width - 2.0 * EDGE) * min(max(place, 0.0), 1.0)
 
     def grid(self, height: int) -> str:
         return "".join(
@@ -101,14 +101,11 @@ def latency_chart(planner: PlannerEntry, axis: LogAxis) -> str:
 
 def latency_scale(axis: LogAxis) -> str:
     """The axis' labels."""
-    texts = []
-    decades = axis.last - axis.first
-    step = 1 if decades * (CHART // LABELS) <= axis.width else 2
-    for k in range(axis.first, axis.last + 1, step):
-        x = axis.x(10.0**k)
-        anchor = "start" if k == axis.first else "end" if k == axis.last else "middle"
-        at = {"start": 0.0, "end": float(axis.width), "middle": x}[anchor]
-        texts.append(f'<text x="{at:.1f}" y="12" text-anchor="{anchor}">{_time(k)}</text>')
+    step = 1 if (axis.last - axis.first) * LABEL <= axis.width - 2 * EDGE else 2
+    texts = [
+        f'<text x="{axis.x(10.0**k):.1f}" y="12" text-anchor="middle">{_time(k)}</text>'
+        for k in range(axis.first, axis.last + 1, step)
+    ]
     return (
         f'<svg class="latency" width="{axis.width}" height="16" viewBox="0 0 {axis.width} 16" role="img" '
         f'aria-label="time of a call, logarithmic">{"".join(texts)}</svg>'

@@ -73,39 +73,43 @@ def differences_of(report: Report) -> list[PairedDifference]:
 def body_of(report: Report, scenes: Scenes, differences: Sequence[PairedDifference] = ()) -> str:
     """The page's body: its sections, those without content left out, and the links to them."""
     parts = [part for part in _sections(report, scenes, differences) if part.markup]
+    halves = [part for part in parts if part.half]
+    if len(halves) < 2 or tables.roomy(report):
+        main = "\n".join(part.section for part in parts)
+    else:
+        # Two columns, each closed up, rather than rows as high as their higher half.
+        first = parts.index(halves[0])
+        left, right = halves[::2], halves[1::2]
+        before, after = parts[:first], [part for part in parts[first:] if not part.half]
+        parts = [*before, *left, *right, *after]
+        columns = "\n".join(
+            "<div>\n" + "\n".join(part.section for part in side) + "\n</div>" for side in (left, right)
+        )
+        main = "\n".join(
+            [
+                *(p.section for p in before),
+                f'<div class="columns">{columns}</div>',
+                *(p.section for p in after),
+            ]
+        )
     links = "".join(f'<a href="#{part.name}">{part.title}</a>' for part in parts)
-    body = "\n".join(
-        f'<section id="{part.name}"{" class=full" if full else ""}>\n<h2>{part.title}</h2>\n'
-        f"{f'<p>{part.about}</p>' if part.about else ''}\n{part.markup}\n</section>"
-        for part, full in zip(parts, _full(parts), strict=True)
-    )
-    return (
-        f'{_header(report)}<nav aria-label="Sections">{links}</nav>\n'
-        f'<main class="{"stack" if tables.roomy(report) else ""}">\n{body}\n</main>'
-    )
-
-
-def _full(parts: Sequence[Part]) -> list[bool]:
-    """Which sections take the page's whole width: those that ask for it, and a half without a neighbour."""
-    full = [not part.half for part in parts]
-    left = False
-    for k, part in enumerate(parts):
-        alone = k + 1 == len(parts) or not parts[k + 1].half
-        if part.half and not left and alone:
-            full[k] = True
-        left = part.half and not left and not full[k]
-    return full
+    return f'{_header(report)}<nav aria-label="Sections">{links}</nav>\n<main>\n{main}\n</main>'
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A section; two halves stand side by side."""
+    """A section; halves stand in two columns where there is room."""
 
     name: str
     title: str
     about: str
     markup: str
     half: bool = False
+
+    @property
+    def section(self) -> str:
+        about = f"<p>{self.about}</p>\n" if self.about else ""
+        return f'<section id="{self.name}">\n<h2>{self.title}</h2>\n{about}{self.markup}\n</section>'
 
 
 def _sections(report: Report, scenes: Scenes, differences: Sequence[PairedDifference]) -> Iterator[Part]:
