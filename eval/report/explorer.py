@@ -135,7 +135,7 @@ def controls(report: Report) -> str:
         f'<label>Show <select id="column">{shown}</select></label>'
         '<button type="button" id="clear">clear</button></div>'
         '<p><output id="shown" aria-live="polite"></output></p>'
-        '<div class="wide"><table id="scenes" class="sorted"></table></div>'
+        '<div class="wide"><table id="scenes"></table></div>'
         '<p class="more"><button type="button" id="more" hidden></button> '
         '<button type="button" id="every" hidden>show all</button></p>'
         "<noscript><p>The list of scenes is put together by this page's script, "

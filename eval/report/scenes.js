@@ -154,7 +154,7 @@ function detailsOf(s) {
 
 function list() {
   const found = fitting(), table = $("scenes");
-  table.className = `sorted${many() ? " many" : ""}`;
+  table.className = many() ? "many" : "";
   const head = el("tr", {}, headCell("scenario", "scenario"), headCell("family", "family", "family"));
   if (!many()) head.append(el("th", { scope: "col", class: "tags" }, "tags"));
   head.append(...D.planners.map(([name], p) => headCell(name, String(p), "n")));
