@@ -116,7 +116,7 @@ def failures(report: Report, scenes: Scenes) -> str:
             rows.append(
                 f'<th scope="row">{esc(p.name)}</th><td class="bad">{words(kind)}</td>'
                 f'<td class="n" data-v="{len(found)}">{len(found)}</td>'
-                f'<td class="wrap">{esc(reason) or NONE}</td><td class="wrap">{", ".join(links)}{more}</td>'
+                f'<td class="wrap reason">{esc(reason) or NONE}</td><td class="wrap">{", ".join(links)}{more}</td>'
             )
     parts = [
         table(["planner", "failure", ">n", "reason", "scenarios"], rows, "failures-table", "sortable")
@@ -181,7 +181,9 @@ def _worst_item(report: Report, row: Row, link: str | None) -> str:
 
 
 def _scene_link(scene: str, link: str | None) -> str:
-    return f'<a href="{esc(link)}">{esc(scene)}</a>' if link else esc(scene)
+    # Long names may break behind their slashes.
+    name = esc(scene).replace("/", "/<wbr>")
+    return f'<a href="{esc(link)}">{name}</a>' if link else name
 
 
 def notes(report: Report, scenes: Scenes, experts: Mapping[str, int]) -> str:
