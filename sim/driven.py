@@ -161,7 +161,7 @@ class Driven:
             return start, np.zeros(0), np.zeros((0, 7), dtype=np.float32)
         return start, np.concatenate(times), np.concatenate(states)
 
-    def candidate_rows(self, keep: int) -> dict[str, NDArray[Any]]:
+    def candidate_rows(self, keep: int) -> dict[str, Any]:
         """Up to `keep` candidates a plan, best first, as the `cand_*` arrays of a run log.
 
         Those of the highest score, or of the highest probability where nothing was scored.

@@ -21,7 +21,8 @@ PAGES, FILMS = (".html", ".htm"), (".mp4", ".gif")
 def command(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN|DIR...", help="Run logs, or folders of them.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="x.html, x.mp4 or x.gif; default: a page beside the run.")
+        Path | None,
+        typer.Option("-o", "--output", help="x.html, x.mp4 or x.gif; default: a page beside the run."),
     ] = None,
     containing: Annotated[
         str, typer.Option("--filter", metavar="TEXT", help="Of a folder only runs with TEXT in their path.")

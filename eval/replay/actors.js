@@ -89,10 +89,12 @@ function referencesOf(run) {
 }
 
 function nearEach(a, b) {
+  let both = false;
   for (let i = 0; i < Math.min(a.length, b.length); i++) {
     if (b.known[i] && a.known[i] && Math.hypot(a.xy[i] - b.xy[i], a.xy[a.length + i] - b.xy[b.length + i]) > 0.05) return false;
+    both = both || Boolean(b.known[i] && a.known[i]);
   }
-  return true;
+  return both;
 }
 
 function drawGhosts(P) {
@@ -176,9 +178,12 @@ function drawCandidates(P) {
 function drawProbabilities(P) {
   const { run, call } = P, { start, xy, points, probability } = run.candidates;
   if (!P.layers.candidates || !run.branching || call < 0 || call + 1 >= start.length) return;
-  for (let k = start[call]; k < start[call + 1]; k++) {
-    if (!Number.isFinite(probability[k])) continue;
+  // The likeliest first; a figure that would cover another one stays away.
+  const rows = Array.from({ length: start[call + 1] - start[call] }, (_, k) => start[call] + k).filter((k) => Number.isFinite(probability[k])), taken = [];
+  for (const k of rows.sort((a, b) => probability[b] - probability[a])) {
     const end = (k + 1) * points - 1, [x, y] = toScreen(P, xy[end], xy[xy.length / 2 + end]);
+    if (taken.some(([u, v]) => Math.abs(u - x) < 34 && Math.abs(v - y) < 13)) continue;
+    taken.push([x, y]);
     label(P, `${Math.round(100 * probability[k])} %`, x, y - 6, "center", P.C.text, "600");
   }
 }

@@ -135,7 +135,7 @@ function setSplit(on) {
   S.split = on;
   press("split", isSplit(S));
   const [P] = panesOf(S, S.width, S.height);
-  if (P.split && (P.width < 420 || P.height < 380)) $("legend").open = false;
+  if (P.split && (P.width < 420 || P.height < 460)) $("legend").open = false;
   refresh();
 }
 
@@ -159,7 +159,10 @@ function fit() {
   redraw();
 }
 
-function showHelp() { if ($("help").open) $("help").close(); else $("help").showModal(); }
+function showHelp() { if ($("help").open) closeHelp(); else $("help").showModal(); }
+
+// The closed window's button would keep the space bar.
+function closeHelp() { $("help").close(); document.activeElement?.blur(); }
 
 function bindControls() {
   const click = (id, action) => $(id).addEventListener("click", action);
@@ -168,9 +171,10 @@ function bindControls() {
     ["play", () => setPlaying(!S.playing)], ["back", () => stepBy(-1)], ["ahead", () => stepBy(1)], ["before", () => nextEvent(-1)], ["after", () => nextEvent(1)],
     ["zoom-in", () => setZoom(1.3)], ["zoom-out", () => setZoom(1 / 1.3)], ["fit", fit], ["follow", () => setFollow(!S.follow)], ["turn", () => setHeadingUp(!S.headingUp)],
     ["split", () => setSplit(!isSplit(S))], ["link", copyLink], ["save", () => savePicture(S)], ["theme", toggleTheme], ["keys", showHelp],
-    ["help-close", () => $("help").close()], ["notes-close", () => { S.notesClosed = true; $("notes").hidden = true; }],
+    ["help-close", closeHelp], ["notes-close", () => { S.notesClosed = true; $("notes").hidden = true; }],
   ]) click(id, action);
-  $("help").addEventListener("click", (e) => { if (e.target === $("help")) $("help").close(); });
+  $("help").addEventListener("cancel", (e) => { e.preventDefault(); closeHelp(); });
+  $("help").addEventListener("click", (e) => { if (e.target === $("help")) closeHelp(); });
   const slider = $("time");
   slider.addEventListener("input", () => { setPlaying(false); point(null); seek(slider.value); });
   slider.addEventListener("pointermove", (e) => { const box = slider.getBoundingClientRect(); if (!e.buttons && e.pointerType === "mouse") point(Math.min(Math.max((e.clientX - box.left - 8) / (box.width - 16), 0), 1) * S.end); });

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
 MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+READY = "window.drive || document.querySelector('.fault')"
 QUIET = (
     "--disable-background-networking",
     "--disable-component-update",
@@ -160,14 +161,13 @@ class Browser:
         )
         self.call("Emulation.setTouchEmulationEnabled", enabled=phone)
 
-    def open(self, address: str) -> None:
-        """Load a page and wait until its script has set up `window.drive`, or has said why it cannot."""
+    def open(self, address: str, ready: str = READY) -> None:
+        """Load a page and wait until `ready` holds: its script is set up, or has said why it cannot be."""
         self.events.clear()
         self.call("Page.navigate", url="about:blank")
         self.call("Page.navigate", url=address)
-        ready = "!!(window.drive || document.querySelector('.fault:not(noscript *)'))"
         deadline = time.monotonic() + self.limit
-        while not self.evaluate(f"document.readyState === 'complete' && {ready}"):
+        while not self.evaluate(f"document.readyState === 'complete' && !!({ready})"):
             if time.monotonic() > deadline:
                 raise BrowserError(f"the page was not ready within {self.limit:g} s")
             time.sleep(0.02)

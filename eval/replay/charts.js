@@ -76,6 +76,13 @@ function niceStep(span, parts = 3) {
   return power * [1, 2, 5, 10].find((k) => k * power >= raw * 0.999);
 }
 
+// A step that gives two labels at least.
+function labelStep([low, high]) {
+  let parts = 2.5, step = niceStep(high - low, parts);
+  while (Math.floor(high / step + 1e-9) - Math.ceil(low / step - 1e-9) < 1) step = niceStep(high - low, (parts *= 1.5));
+  return step;
+}
+
 const INSET = { left: 34, right: 8, top: 4, bottom: 4, axis: 15 };
 
 function insetBelow(chart) { return chart.last ? INSET.axis : INSET.bottom; }
@@ -99,7 +106,7 @@ function paintChart(S, chart) {
   ctx.font = `10px ${FONT}`;
   ctx.fillStyle = C.muted;
   const end = Math.max(S.end, 1e-3), tick = niceStep(end, 6), xs = chartScale(S, { ...chart, range: [0, 1] });
-  if (chart.last) {
+  if (chart.last && S.end > 0) {
     ctx.textBaseline = "alphabetic";
     for (let t = 0; t <= end * 0.97; t += tick) { ctx.textAlign = t ? "center" : "left"; ctx.fillText(String(Number(t.toPrecision(6))), xs.x(t), chart.height - 3); }
     ctx.textAlign = "right";
@@ -111,7 +118,7 @@ function paintChart(S, chart) {
     ctx.fillText(chart.empty || "no values in this run", INSET.left, bottom / 2);
     return;
   }
-  const at = chartScale(S, chart), step = niceStep(chart.range[1] - chart.range[0], 2.5);
+  const at = chartScale(S, chart), step = labelStep(chart.range);
   ctx.textAlign = "right";
   ctx.textBaseline = "middle";
   ctx.strokeStyle = C.line;
@@ -128,7 +135,6 @@ function paintChart(S, chart) {
     across(at.y(chart.guide));
     ctx.setLineDash([]);
   }
-  if (chart.peak) ctx.fillText(`peak ${figure(chart.peak, 1)}`, chart.width - INSET.right - 2, INSET.top + 6);
   for (const e of S.run.events) {
     ctx.strokeStyle = e.grave ? C.red : C.muted;
     ctx.globalAlpha = 0.35;
@@ -193,7 +199,7 @@ function drawChart(S, chart, at) {
     return words;
   });
   const known = chart.lines.some((line) => Number.isFinite(valueAt(line, time)));
-  chart.value.replaceChildren(...texts.flatMap((node, k) => (k ? ["  ", node] : [node])), chart.unit && known ? ` ${chart.unit}` : "");
+  chart.value.replaceChildren(...texts.flatMap((node, k) => (k ? ["  ", node] : [node])), chart.unit && known ? ` ${chart.unit}` : "", chart.peak ? `, peak ${figure(chart.peak, chart.peak < 100 ? 1 : 0)}` : "");
   if (!chart.range) return;
   const to = chartScale(S, chart), bottom = chart.height - insetBelow(chart);
   if (chart.live) drawLive(S, ctx, chart, to, at, C);

@@ -5,8 +5,8 @@ const PALETTES = {
     ground: "#e6eae4", road: "#bfc5cc", path: "#cfd8c6", walk: "#d9dad8", parking: "#b3bac2", edge: "#8d969f", paint: "#ffffff", arrow: "#d9dee3",
     occluder: "#c9b9a3", wall: "#8f7c64", shade: "rgba(60,50,40,.25)", text: "#1b1f24", muted: "#57616d", ghost: "#2f3840", second: "#0072b2",
     route: "#e0b000", grid: "#d8ddd9", outline: "#1b1f24", glass: "rgba(255,255,255,.8)", panel: "#ffffff", line: "#d5dae1", unseen: "rgba(40,48,60,.20)",
-    red: "#c8321a", yellow: "#e0a800", green: "#00936b", unknown: "#7a848f", brake: "#e0001b", casing: "rgba(255,255,255,.75)",
-    scale: [[242, 226, 150], [120, 190, 140], [30, 120, 160], [20, 40, 110]],
+    red: "#c8321a", yellow: "#e0a800", green: "#00936b", unknown: "#7a848f", brake: "#e0001b", casing: "rgba(255,255,255,.7)",
+    scale: [[226, 178, 76], [112, 176, 122], [30, 120, 160], [20, 40, 110]],
   },
   dark: {
     ground: "#12171b", road: "#2d353d", path: "#2b352f", walk: "#22282d", parking: "#353e47", edge: "#58636e", paint: "#b4bec8", arrow: "#46515b",

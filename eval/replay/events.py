@@ -16,7 +16,7 @@ from drive.eval.metrics.nuplan import constants as c
 from drive.vehicle import ACCELERATION
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from drive.runlog import RunLog
 
@@ -81,7 +81,7 @@ def moments_of(run: RunLog, lateral: tuple[Floats, Floats] | None = None) -> dic
         put("time_to_collision_within_bound", lowest)
     put("speed_limit_compliance", _peak(_series(run, "overspeed")))
     broken = [(v <= low) | (v >= high) for n, low, high in COMFORT for v in (_series(run, n),) if len(v)]
-    put("ego_is_comfortable", _first(np.any(broken, axis=0)) if broken else None)
+    put("ego_is_comfortable", _first(np.asarray(broken).any(0)) if broken else None)
     if lateral is not None:
         ahead = lateral[1] - lateral[0]
         for metric in ("ego_progress_along_expert_route", "ego_is_making_progress"):
@@ -98,7 +98,7 @@ def along_route(run: RunLog, states: Floats) -> tuple[Floats, Floats]:
     if line is None or len(line) < 2 or not np.isfinite(line).all() or not len(states):
         return np.zeros(0), np.zeros(0)
     way = shapely.LineString(line)
-    known = np.isfinite(states[:, :2]).all(-1)
+    known = np.asarray(np.isfinite(states[:, :2]).all(-1))
     at = np.where(known[:, None], states[:, :2], line[0])
     points = shapely.points(at)
     station = np.asarray(shapely.line_locate_point(way, points), dtype=np.float64)
@@ -172,7 +172,8 @@ def _series(run: RunLog, name: str) -> Floats:
     return values if values.shape == run.times.shape else np.zeros(0)
 
 
-def _first(bad: NDArray[np.bool_]) -> int | None:
+def _first(bad: ArrayLike) -> int | None:
+    bad = np.asarray(bad)
     return int(np.argmax(bad)) if bad.any() else None
 
 

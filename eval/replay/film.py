@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 import importlib.util
 import io
 import os
@@ -93,9 +94,7 @@ def _ffmpeg() -> str:
     """The encoder for mp4: on the path, or the one that the package imageio-ffmpeg brings."""
     found = shutil.which("ffmpeg")
     if found is None and importlib.util.find_spec("imageio_ffmpeg") is not None:
-        import imageio_ffmpeg
-
-        found = str(imageio_ffmpeg.get_ffmpeg_exe())
+        found = str(importlib.import_module("imageio_ffmpeg").get_ffmpeg_exe())
     if found is None:
         raise DriveError("an mp4 needs ffmpeg: install it, or pip install imageio-ffmpeg, or write a .gif")
     return found
@@ -104,9 +103,7 @@ def _ffmpeg() -> str:
 def _pillow() -> Any:
     if importlib.util.find_spec("PIL") is None:
         raise DriveError("a gif needs Pillow: pip install pillow, or write an .mp4")
-    import PIL.Image
-
-    return PIL.Image
+    return importlib.import_module("PIL.Image")
 
 
 def _mp4(ffmpeg: str, frames: Iterator[bytes], rate: float, target: Path) -> None:

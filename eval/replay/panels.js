@@ -72,7 +72,7 @@ function fillScores(S) {
     const told = Array.isArray(first.scored) ? first.scored.filter((m) => metrics.includes(m)) : metrics, rest = metrics.filter((m) => !told.includes(m));
     const row = (metric, judged) => el("tr", {}, el("td", {}, metric.replaceAll("_", " ")), ...runs.map((r, k) => metricCell(S, r, metric, entries[k], judged)));
     const total = el("tr", { class: "total" }, el("td", {}, name), ...entries.map((e) => el("td", { class: "number" }, figure(scoreOf(e), 3))));
-    const head = runs.length > 1 ? [el("thead", {}, el("tr", {}, el("th", {}), ...runs.map((r) => el("th", { class: "number" }, swatchOf(S, r), nameOfRun(S, r).split(" \u2013 ").pop()))))] : [];
+    const head = runs.length > 1 ? [el("thead", {}, el("tr", {}, el("th", {}), ...runs.map((r) => el("th", { class: "number", title: nameOfRun(S, r) }, swatchOf(S, r), nameOfRun(S, r).split(" \u2013 ").pop()))))] : [];
     const parts = [el("table", { class: "plain" }, ...head, el("tbody", {}, total, ...told.map((m) => row(m, true))))];
     if (rest.length) parts.push(el("h3", {}, "Figures, not scored"), el("table", { class: "plain" }, el("tbody", {}, ...rest.map((m) => row(m, false)))));
     return el("div", { class: "scroll" }, ...parts);
@@ -89,7 +89,7 @@ function metricCell(S, run, metric, entry, judged) {
   const moment = run.moments[metric], wrong = known && moment !== undefined && (judged ? number < 1 : metric.startsWith("min_"));
   const cell = el("td", { class: `number${grade}` });
   if (!wrong) { cell.append(text); return cell; }
-  const go = el("button", { type: "button", class: "jump", title: `To ${moment.toFixed(1)} s, where this went ${judged ? "wrong" : "lowest"}`, onclick: () => { if (run !== S.run) setRun(run.index); setPlaying(false); seek(moment); } }, text, el("small", {}, `${moment.toFixed(1)} s`));
+  const go = el("button", { type: "button", class: "jump", title: `To ${moment.toFixed(1)} s, where this went ${judged ? "wrong" : "lowest"}`, onclick: () => { if (run !== S.run) setRun(run.index); setPlaying(false); seek(moment); } }, `${text} `, el("small", {}, `${moment.toFixed(1)} s`));
   cell.append(go);
   return cell;
 }

@@ -166,7 +166,7 @@ def _pack_plans(packer: Packer, prefix: str, run: RunLog, offset: Floats, notes:
     total = len(run.plan_times)
     every = max(1, math.ceil(total / MAX_PLAN_POINTS))
     if every > 1:
-        notes.append(f"Plans are drawn through every {every}th of their points.")
+        notes.append(f"Plans are drawn through one in {every} of their points.")
     rows, start = [], [0]
     for call in range(calls):
         own = np.arange(int(run.plan_start[call]), int(run.plan_start[call + 1]))

@@ -28,7 +28,7 @@ def thinned(run: RunLog, notes: list[str]) -> RunLog:
     every = max(math.ceil(n / MAX_SAMPLES), math.ceil(cells / MAX_CELLS), 1)
     if every == 1:
         return run
-    notes.append(f"This run has {n} samples: every {every}th of them, and of the planner's calls, is shown.")
+    notes.append(f"This run has {n} samples: one in {every} is shown.")
     calls = np.flatnonzero(np.diff(run.plan_step // every, prepend=-1) > 0)
     m = len(run.plan_step)
 

@@ -93,7 +93,7 @@ def load_runs(paths: Sequence[Path]) -> tuple[list[RunLog], list[str]]:
         except RunLogError as error:
             problems.append(str(error))
     if not logs and problems:
-        more = f" (and {len(problems) - 1} more files)" if len(problems) > 1 else ""
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         raise RunLogError(problems[0] + more)
     return logs, problems
 

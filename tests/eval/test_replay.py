@@ -1,209 +1,36 @@
-"""The replay page: what it holds, what a browser makes of it, and what it refuses."""
+"""The replay page's making: what it holds, how it is packed, which events it tells, what the command says."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import html
-import http.server
 import json
 import re
-import shutil
-import subprocess
-import threading
+import zipfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
+from runpy import run_path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from drive.cli.main import run as drive_command
-from drive.errors import InputError
-from drive.eval.replay import find_runs, write_replay
+from drive.errors import InputError, RunLogError
+from drive.eval.replay import find_runs, load_runs, write_replay
+from drive.eval.replay.events import along_route, events_of, moments_of
 from drive.eval.replay.mapdata import pack_map
 from drive.eval.replay.pack import Packer, filled
 from drive.eval.replay.page import build_page, json_block
-from drive.eval.replay.rundata import CONTROLLERS, MAX_AGENTS, events_of
-from drive.roadmap import AreaKind, LaneSpec, Marking, RoadMap, RoadMapBuilder
+from drive.eval.replay.rundata import CONTROLLERS
+from drive.eval.replay.thin import MAX_SAMPLES, thinned
+from drive.roadmap import Marking
 from drive.runlog import RunLog
-from drive.scenario import SignalState
-from drive.vehicle import AgentKind
 
-CHROMIUM = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
-browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine to open the page with")
-
-N, DT, ORIGIN, RADIUS = 151, 0.1, np.array([1200.0, -340.0]), 120.0
+RUNS = SimpleNamespace(**run_path(str(Path(__file__).with_name("replay_runs.py"))))
+DT, N, ORIGIN, make_run, road = RUNS.DT, RUNS.N, RUNS.ORIGIN, RUNS.make_run, RUNS.road
 MARKUP = "</script><img src=x onerror=\"document.title='owned'\"><b>bold</b> & \u2028"
-
-
-def arc(angle: np.ndarray, offset: float) -> np.ndarray:
-    """Points left of the circle that the road follows (it turns left, centre above the origin)."""
-    r = RADIUS - offset
-    return np.stack((r * np.sin(angle), RADIUS - r * np.cos(angle)), -1) + ORIGIN
-
-
-def road() -> RoadMap:
-    """A curved road with two lanes one way, one the other way; a crosswalk and a signal half-way."""
-    builder = RoadMapBuilder()
-    angle = np.linspace(-0.2, 2.0, 90)
-    for name, right, left in (("r", -1.75, 1.75), ("l", 1.75, 5.25)):
-        builder.add(
-            LaneSpec(
-                name,
-                arc(angle, left),
-                arc(angle, right),
-                speed_limit=13.9,
-                left_lane="l" if name == "r" else None,
-                right_lane="r" if name == "l" else None,
-                left_opposite="o" if name == "l" else None,
-                left_marking=Marking.DASHED if name == "r" else Marking.DOUBLE_SOLID,
-                right_marking=Marking.SOLID if name == "r" else Marking.DASHED,
-                signal="s1",
-                stop_station=150.0,
-            )
-        )
-    builder.add(
-        LaneSpec(
-            "o",
-            arc(angle[::-1], 5.25),
-            arc(angle[::-1], 8.75),
-            left_opposite="l",
-            left_marking=Marking.DOUBLE_SOLID,
-            right_marking=Marking.CURB,
-        )
-    )
-    band = np.array([1.10, 1.13])
-    builder.add_area(np.concatenate((arc(band, -2.0), arc(band[::-1], 9.0))), AreaKind.CROSSWALK)
-    builder.add_area(np.array([[40.0, -25.0], [60, -25], [60, -12], [40, -12]]) + ORIGIN, AreaKind.OCCLUDER)
-    return builder.build()
-
-
-def moving(start: float, speed: np.ndarray, offset: float) -> np.ndarray:
-    """States (N, 5) of a box along the road, from an angle on at speeds (N,) (negative: oncoming)."""
-    r = RADIUS - offset
-    angle = start + np.concatenate(([0.0], np.cumsum(speed[:-1]))) * DT / r
-    xy = arc(angle, offset)
-    heading = angle + np.where(speed < 0, np.pi, 0.0)
-    return np.column_stack((xy, heading, abs(speed) * np.cos(heading), abs(speed) * np.sin(heading)))
-
-
-def make_run(agents: int = 32, name: str = "pdm", shift: float = 0.0, seed: int = 3) -> RunLog:
-    """15 s on the curved road: an ego that brakes behind traffic, its plans and candidates, and a crowd."""
-    rng = np.random.default_rng(seed)
-    times = DT * np.arange(N)
-    speed = 9.0 + shift - 3.0 * np.sin(0.35 * times) ** 2
-    box = moving(0.0, speed, 0.0)
-    ego = np.zeros((N, 7))
-    ego[:, :3] = box[:, :3]
-    ego[:, 3], ego[:, 4], ego[:, 5], ego[:, 6] = speed, np.gradient(speed, DT), 0.026, speed / RADIUS
-    rows, sizes, kinds, drivers = [], [], [], []
-    for k in range(agents):
-        lane = (0.0, 3.5, 7.0)[k % 3]
-        pace = (7.0 + 2.0 * rng.random() + np.sin(0.2 * times + k)) * (-1 if lane == 7.0 else 1)
-        rows.append(moving(0.12 + 0.11 * (k // 3) + 0.02 * (k % 3), pace, lane))
-        kinds.append(AgentKind.VEHICLE)
-        sizes.append((4.6, 1.9, 1.5))
-        drivers.append(1 if k % 2 else 0)
-    if agents >= 8:
-        rows[4] = moving(1.115, np.zeros(N), 1.0)
-        rows[4][:, 0] += 0.6 * times
-        kinds[4], sizes[4], drivers[4] = AgentKind.PEDESTRIAN, (0.6, 0.6, 1.7), 0
-        rows[5] = moving(0.5, np.zeros(N), -3.2)
-        kinds[5], sizes[5], drivers[5] = AgentKind.STATIC, (4.5, 1.9, 1.5), 0
-        kinds[6], sizes[6], drivers[6] = AgentKind.BICYCLE, (1.8, 0.6, 1.7), 2
-    valid = np.ones((agents, N), dtype=bool)
-    if agents >= 3:
-        valid[2, 60:90] = False
-        rows[2][60:90] = 0.0
-    calls = np.arange(0, N - 1)
-    ahead = DT * np.arange(41)
-    plans = np.zeros((len(calls), 41, 7))
-    for c in calls:
-        plans[c, :, 3] = np.maximum(speed[c] - 0.4 * ahead, 0.0)
-        way = np.concatenate(([0.0], np.cumsum(plans[c, :-1, 3]))) * DT
-        at = box[c, 2] + way / RADIUS
-        plans[c, :, :2], plans[c, :, 2] = arc(at, 0.0), at
-    fans = np.stack([plans[:, :, :3] for _ in range(8)], 1).astype(np.float32)
-    for k in range(8):
-        fans[:, k, :, :2] += ((k - 3.5) * 0.3 * (ahead[:, None] / 4.0) ** 2)[None]
-    status = ["ok"] * len(calls)
-    status[70:75] = ["fallback"] * 5
-    ttc = np.where(times < 4.0, np.nan, 6.0 - 4.5 * np.exp(-((times - 9.0) ** 2) / 4.0))
-    ttc[100:110] = np.inf
-    expert = ego.copy()
-    expert[:, :2] = arc(box[:, 2] * 1.04, 0.0)
-    header = {
-        "scenario": {"id": f"gen/lane_follow_curved/{seed}", "family": "lane_follow_curved", "hash": "a1",
-                     "dt": DT, "duration": 15.0, "expert_source": "idm", "tags": ["curved"],
-                     "goal": {"position": (arc(np.array([1.9]), 0.0)[0]).tolist()}},
-        "planner": {"name": name, "config": {"proposals": 15}, "privileged": False},
-        "vehicle": {}, "traffic": "idm", "seed": 0, "versions": {"drive-toolkit": "0.1.0"},
-        "plan_status": status, "plan_reason": {"70": "no proposal kept clear"},
-        "events": [{"time": 9.3, "kind": "collision", "agent": "a7"}], "failure": None,
-        "scores": {"nuplan_cls": {"score": 0.871, "metrics": {"no_at_fault_collisions": 1.0, "comfort": 0.0,
-                                                              "speed_limit": None}}},
-    }  # fmt: skip
-    signals = np.full((1, N), SignalState.RED, dtype=np.uint8)
-    signals[0, 60:120], signals[0, 120:] = SignalState.GREEN, SignalState.YELLOW
-    return RunLog(
-        header=header,
-        times=times,
-        ego=ego,
-        ego_control=np.zeros((N - 1, 2)),
-        ego_yaw_acceleration=np.zeros(N),
-        agents=np.asarray(rows).reshape(agents, N, 5),
-        agent_valid=valid,
-        agent_size=np.asarray(sizes).reshape(agents, 3),
-        agent_kind=np.asarray(kinds, dtype=np.uint8),
-        agent_controller=np.asarray(drivers, dtype=np.uint8),
-        agent_ids=tuple(f"a{k}" for k in range(agents)),
-        signals=signals,
-        plan_step=calls.astype(np.int32),
-        plan_latency=0.0003 + 0.0001 * rng.random(len(calls)),
-        plan_start=(41 * np.arange(len(calls) + 1)).astype(np.int32),
-        plan_times=(times[calls][:, None] + ahead).reshape(-1),
-        plan_states=plans.reshape(-1, 7),
-        expert=expert,
-        route_line=arc(np.linspace(-0.1, 1.95, 60), 0.0),
-        route_lanes=np.zeros(1, dtype=np.int32),
-        logged_ego=np.full((N, 3), np.nan),
-        roadmap=road(),
-        cand_start=(8 * np.arange(len(calls) + 1)).astype(np.int32),
-        cand_poses=fans.reshape(-1, 41, 3),
-        cand_score=np.tile(np.linspace(0.2, 0.9, 8), len(calls)),
-        series={
-            "time_to_collision": ttc,
-            "jerk": np.gradient(ego[:, 4], DT),
-            "iterations": np.full(150, 4.0),
-        },
-    )
-
-
-def open_page(page: Path, fragment: str = "") -> tuple[str, str]:
-    """(DOM after the script ran, what the browser said on its console) for a page in headless Chromium."""
-    profile = page.parent / "profile"
-    url = f"{page.resolve().as_uri()}#{fragment}"
-    done = subprocess.run(
-        [
-            str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            "--disable-extensions", "--mute-audio", "--enable-logging=stderr", f"--user-data-dir={profile}",
-            "--window-size=1200,800", "--virtual-time-budget=4000", "--dump-dom", url,
-        ],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    said = "\n".join(line for line in done.stderr.splitlines() if "CONSOLE" in line)
-    return done.stdout, said
-
-
-def selftest(page: Path, fragment: str) -> dict:
-    """The state that the page's own handle reports, and no word on the console."""
-    dom, said = open_page(page, f"{fragment}&selftest")
-    assert said == ""
-    found = re.search(r'<pre id="selftest">(.*?)</pre>', dom, re.S)
-    assert found, dom[-2000:]
-    return json.loads(html.unescape(found.group(1)))
 
 
 @pytest.fixture(scope="module")
@@ -360,7 +187,8 @@ def test_command_writes_pages_of_files_and_folders(
     for arguments, word in (
         ([str(tmp_path), "--filter", "nothing"], "holds no run log"),
         ([str(tmp_path / "absent")], "no such file"),
-        ([str(tmp_path), "-o", "film.mp4"], "ends in .html"),
+        ([str(tmp_path), "-o", "film.avi"], "ends in .html"),
+        ([str(tmp_path), "--size", "big", "-o", "film.mp4"], "--size big: give width and height"),
     ):
         assert drive_command(["replay", *arguments]) == 1
         assert word in capsys.readouterr().err
@@ -368,172 +196,136 @@ def test_command_writes_pages_of_files_and_folders(
         write_replay([], tmp_path / "none.html")
 
 
-@browser
-@pytest.mark.parametrize("time", [0.0, 7.25, 15.0])
-def test_browser_draws_the_log_s_poses(page: Path, run: RunLog, time: float) -> None:
-    got = selftest(page, f"t={time}")
-    assert got["faults"] == []
-    k = round(time / DT)
-    low, w = int(time / DT + 1e-9), time / DT - int(time / DT + 1e-9)
-    high = min(low + 1, N - 1)
-    want = run.ego[low] * (1 - w) + run.ego[high] * w
-    assert [got["ego"][c] for c in ("x", "y", "heading", "speed")] == pytest.approx(want[:4], abs=2e-3)
-    assert got["plan"]["call"] == min(low, 149)
-    seen = {a["id"]: a for a in got["agents"]}
-    assert set(seen) == {run.agent_ids[i] for i in np.flatnonzero(run.agent_valid[:, low])}
-    for i, name in enumerate(run.agent_ids):
-        if name in seen and run.agent_valid[i, high]:
-            state = run.agents[i, low] * (1 - w) + run.agents[i, high] * w
-            assert abs(seen[name]["x"] - state[0]) <= 0.01
-            assert abs(seen[name]["y"] - state[1]) <= 0.01
-    assert seen["a4"]["kind"] == "pedestrian"
-    assert seen["a1"]["controller"] == "IDM"
-    plan = np.asarray(got["plan"]["points"])
-    assert np.abs(plan[:, 1:] - run.plan_states_of(got["plan"]["call"])[:, :2]).max() <= 0.01
-    assert got["candidates"] == 8
-    assert got["signals"] == [int(run.signals[0, k])] * 2 if w == 0 else got["signals"]
-    assert got["charts"] == ["Speed", "Acceleration", "Time to collision", "Planning time"]
-
-
-@browser
-def test_browser_tells_scored_metrics_from_figures(run: RunLog, tmp_path: Path) -> None:
-    scores = {
-        "nuplan_cls": {
-            "score": 0.5,
-            "metrics": {
-                "mean_speed": 0.0,
-                "comfort": 0.0,
-                "goal_reached": 1.0,
-                "progress": 0.75,
-                "ttc": None,
-            },
-            "scored": ["progress", "ttc", "comfort"],
-        }
-    }
-    dom, said = open_page(write_replay(run.with_header(scores=scores), tmp_path / "scored.html"))
-    assert said == ""
-    section = dom[dom.index('<section id="scores">') :].partition("</section>")[0]
-    scored, _, figures = section.partition("Figures, not scored")
-    cells = [re.findall(r"<td[^>]*>([^<]*)</td>", part) for part in (scored, figures)]
-    wanted = ["nuplan_cls", "0.500", "progress", "0.750", "ttc", "not applicable", "comfort", "0.000"]
-    assert cells[0] == wanted
-    assert sorted(zip(cells[1][::2], cells[1][1::2], strict=True)) == [
-        ("goal reached", "yes"),
-        ("mean speed", "0.000"),
+def test_spells_become_events_and_metrics_know_their_moments(run: RunLog) -> None:
+    edge, ttc, over = np.full(N, 1.0), np.full(N, np.inf), np.zeros(N)
+    edge[20:25], edge[27] = -0.5, -0.8  # two spells 0.2 s apart are one
+    edge[90] = -0.2  # less than what counts as off the road
+    ttc[40:44] = [0.9, 0.5, 0.7, 1.2]
+    over[60:70], over[65] = 1.0, 3.0
+    ego = run.ego.copy()
+    ego[:, 4] = 0.0
+    ego[100:103, 4] = -4.5
+    told = replace(run, ego=ego).with_series(
+        road_edge_distance=edge, time_to_collision=ttc, overspeed=over, jerk=np.zeros(N)
+    )
+    told = told.with_header(events=[], plan_status=[])
+    assert [(round(e["time"], 6), e["kind"], e["text"]) for e in events_of(told)] == [
+        (2.0, "off_road", "0.8 m beyond the edge, until 2.7 s"),
+        (4.0, "low_time_to_collision", "0.50 s, until 4.2 s"),
+        (10.0, "hard_braking", "-4.5 m/s², until 10.2 s"),
     ]
-    assert 'class="number bad">0.000' in scored
-    assert "bad" not in figures
-
-
-@browser
-def test_browser_shows_markup_as_text_and_reaches_no_network(run: RunLog, tmp_path: Path) -> None:
-    bad = run.with_header(
-        scenario={**run.header["scenario"], "id": MARKUP},
-        events=[{"time": 2.0, "kind": MARKUP, "note": MARKUP}],
-    )
-    page = write_replay(bad, tmp_path / "bad.html")
-    dom, said = open_page(page, "selftest")
-    assert said == ""
-    assert "<img" not in dom
-    assert "<b>bold" not in dom
-    assert '<h1 id="title">&lt;/script&gt;&lt;img' in dom
-
-    # Even markup that somebody writes into the file itself neither runs nor loads.
-    hits: list[str] = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            hits.append(self.path)
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        base = f"http://127.0.0.1:{server.server_port}"
-        attack = (
-            f"<img src='{base}/img'><link rel=stylesheet href='{base}/css'><script src='{base}/js'></script>"
-            f"<script>fetch('{base}/fetch');document.title='owned'</script>"
-            f"<iframe src='{base}/frame'></iframe>"
-        )
-        page.write_text(page.read_text().replace("<main>", attack + "<main>"))
-        dom, said = open_page(page)
-        server.shutdown()
-    assert hits == []
-    assert "Content Security Policy" in said
-    assert "<title>owned" not in dom
-
-
-@browser
-def test_browser_opens_odd_runs_with_a_note(run: RunLog, tmp_path: Path) -> None:
-    first = {
-        name: getattr(run, name)[:1]
-        for name in ("times", "ego", "logged_ego", "expert", "ego_yaw_acceleration")
+    jerk = np.zeros(N)
+    jerk[33] = -9.0
+    moments = moments_of(told.with_series(longitudinal_jerk=jerk), (np.zeros(N), np.linspace(0.0, 4.0, N)))
+    assert {k: round(v, 6) for k, v in moments.items()} == {
+        "drivable_area_compliance": 2.0,
+        "time_to_collision_within_bound": 4.1,
+        "min_time_to_collision": 4.1,
+        "speed_limit_compliance": 6.5,
+        "ego_is_comfortable": 3.3,
+        "ego_progress_along_expert_route": 15.0,
+        "ego_is_making_progress": 15.0,
     }
-    none = replace(
+
+
+def test_a_collision_says_whose_fault_it_was(run: RunLog) -> None:
+    fault = np.zeros(N)
+    fault[93] = 1.0
+    collision = [{"time": 9.3, "kind": "collision", "agent": "a7"}, {"time": 5.0, "kind": "collision"}]
+    told = run.with_header(events=collision, plan_status=[]).with_series(
+        at_fault_collisions=fault, time_to_collision=np.full(N, 9.0)
+    )
+    assert [e["text"] for e in events_of(told)] == ["not at fault", "agent a7, at fault"]
+
+
+def test_station_and_offset_on_a_route_with_a_corner(run: RunLog) -> None:
+    # East for 10 m, then north: a metre left and right of either part, and one pose that is not known.
+    cornered = replace(run, route_line=np.array([[0.0, 0.0], [10.0, 0.0], [10.0, 10.0]]))
+    poses = np.array([[4.0, 1.0, 0], [4.0, -1.0, 0], [9.0, 6.0, 0], [12.0, 6.0, 0], [np.nan, 0, 0]])
+    station, offset = along_route(cornered, poses)
+    assert station.tolist() == pytest.approx([4.0, 4.0, 16.0, 16.0, np.nan], nan_ok=True)
+    assert offset.tolist() == pytest.approx([1.0, -1.0, 1.0, -2.0, np.nan], nan_ok=True)
+    assert along_route(replace(run, route_line=np.zeros((0, 2))), poses)[0].size == 0
+
+
+def test_a_long_run_is_thinned_with_its_calls(run: RunLog) -> None:
+    notes: list[str] = []
+    assert thinned(run, notes) is run
+    times = DT * np.arange(2 * MAX_SAMPLES)
+    n = len(times)
+    calls = np.arange(0, n, 3)
+    long = replace(
         make_run(agents=0),
-        **first,
-        roadmap=None,
-        agents=np.zeros((0, 1, 5)),
-        agent_valid=np.zeros((0, 1), dtype=bool),
-        signals=np.zeros((0, 1), dtype=np.uint8),
-        ego_control=np.zeros((0, 2)),
-        plan_step=np.zeros(0, dtype=np.int32),
-        plan_latency=np.zeros(0),
-        plan_start=np.zeros(1, dtype=np.int32),
-        plan_times=np.zeros(0),
-        plan_states=np.zeros((0, 7)),
-        route_line=np.zeros((0, 2)),
-        cand_start=np.zeros(1, dtype=np.int32),
-        cand_poses=np.zeros((0, 0, 3), dtype=np.float32),
+        times=times,
+        ego=np.tile(run.ego[:1], (n, 1)),
+        agents=np.zeros((0, n, 5)),
+        agent_valid=np.zeros((0, n), dtype=bool),
+        signals=np.zeros((1, n), dtype=np.uint8),
+        plan_step=calls.astype(np.int32),
+        plan_latency=0.001 * calls,
+        plan_start=(2 * np.arange(len(calls) + 1)).astype(np.int32),
+        plan_times=np.repeat(times[calls], 2),
+        plan_states=np.zeros((2 * len(calls), 7), dtype=np.float32),
+        cand_start=np.zeros(len(calls) + 1, dtype=np.int32),
+        cand_poses=np.zeros((0, 9, 3), dtype=np.float32),
         cand_score=np.zeros(0),
-        series={},
-        header={
-            "scenario": {"dt": DT},
-            "vehicle": {},
-            "failure": {"class": "planner_error", "reason": "boom"},
-        },
+        expert=np.zeros((0, 7)),
+        logged_ego=np.zeros((n, 3)),
+        series={"by_sample": times, "by_call": calls.astype(float), "neither": np.zeros(5)},
+        header={**run.header, "plan_status": ["ok"] * (len(calls) - 1) + ["fallback"], "plan_reason": {}},
     )
-    got = selftest(write_replay(none, tmp_path / "none.html"), "t=0")
-    assert got["faults"] == []
-    assert len(got["notes"]) == 3
-    assert got["plan"] is None
-    assert got["ego"]["x"] == pytest.approx(run.ego[0, 0], abs=2e-3)
+    got = thinned(long, notes)
+    assert len(notes) == 1
+    assert "one in 2" in notes[0]
+    assert np.array_equal(got.times, times[::2])
+    # Each call that is kept is still at its sample, with its own plan and figures.
+    assert np.array_equal(got.plan_step[:4], [0, 1, 3, 4])
+    assert np.array_equal(got.series["by_call"][:4], [0, 3, 6, 9])
+    assert np.allclose(got.plan_times[::2], got.plan_latency / 0.001 * DT)
+    assert got.header["plan_status"][-1] == "fallback"
+    assert len(got.header["plan_status"]) == len(got.plan_step)
+    got.check()
 
-    many = 1000
-    crowd = make_run(agents=1)
-    spread = np.zeros((many, N, 5))
-    spread[..., 0] = ORIGIN[0] + np.arange(many)[:, None]
-    spread[..., 1] = ORIGIN[1] - 30.0
-    spread[7] = np.nan
-    gappy = crowd.ego.copy()
-    gappy[40:50] = np.nan
-    crowd = replace(
-        crowd,
-        ego=gappy,
-        agents=spread,
-        agent_valid=np.ones((many, N), dtype=bool),
-        agent_size=np.ones((many, 3)),
-        agent_kind=np.full(many, 99, dtype=np.uint8),
-        agent_controller=np.full(many, 9, dtype=np.uint8),
-        agent_ids=(),
+
+def test_unreadable_runs_are_named_and_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = make_run(agents=1).save(tmp_path / "good.drive.npz")
+    (tmp_path / "cut.drive.npz").write_bytes(good.read_bytes()[:-2000])
+    old = tmp_path / "old.drive.npz"
+    with zipfile.ZipFile(good) as source, zipfile.ZipFile(old, "w") as target:
+        for name in source.namelist():
+            data = source.read(name)
+            target.writestr(name, data.replace(b"drive-run/1", b"drive-run/0"))
+    assert drive_command(["replay", str(tmp_path), "-o", str(tmp_path / "x.html")]) == 1
+    said = capsys.readouterr()
+    assert said.out.strip() == str(tmp_path / "x.html")
+    lines = said.err.strip().splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("left out: cut.drive.npz is truncated")
+    assert "old.drive.npz has version 'drive-run/0'" in lines[1]
+    assert "2 of 3 runs could not be read" in lines[2]
+    data = json.loads(
+        re.search(r'id="data">(.*?)</script>', (tmp_path / "x.html").read_text(), re.S).group(1)
     )
-    got = selftest(write_replay(crowd, tmp_path / "crowd.html", compress=False), "t=4.2")
-    assert got["faults"] == []
-    assert len(got["agents"]) == MAX_AGENTS
-    assert got["ego"] is None
-    assert any("999 road users" in note for note in got["notes"])
+    assert [note for note in data["runs"][0]["notes"] if "cut.drive.npz" in note]
+    with pytest.raises(RunLogError, match="and 1 more"):
+        load_runs([tmp_path / "cut.drive.npz", old])
+    assert drive_command(["replay", str(old), "-o", str(tmp_path / "y.html")]) == 1
+    assert not (tmp_path / "y.html").exists()
 
 
-@browser
-def test_browser_shows_runs_of_one_scenario_side_by_side(run: RunLog, tmp_path: Path) -> None:
-    page = write_replay([run, make_run(name="idm", shift=1.0)], tmp_path / "two.html")
-    got = selftest(page, "t=6&run=1")
-    assert (got["run"], got["planner"]) == (1, "idm")
-    assert got["ego"]["speed"] == pytest.approx(7.761, abs=0.02)  # 10 - 3 sin(2.1)^2
-    assert selftest(page, "t=6")["planner"] == "pdm"
+def test_a_run_of_thirty_two_agents_with_candidates_stays_small(tmp_path: Path) -> None:
+    # Noise of a centimetre in every pose, more than a simulator makes: smooth motion packs better.
+    rng = np.random.default_rng(0)
+    run = make_run(agents=32)
+    rough = replace(run, agents=run.agents + rng.normal(0.0, 0.01, run.agents.shape))
+    assert write_replay(rough, tmp_path / "rough.html").stat().st_size < 300_000
+
+
+def test_notebooks_get_a_frame_without_access_to_them() -> None:
+    frame = make_run(agents=1)._repr_html_()
+    assert frame.startswith('<iframe srcdoc="&lt;!doctype html&gt;')
+    assert frame.count("<") == 2  # the frame's own two tags
+    assert 'sandbox="allow-scripts allow-downloads"' in frame
 
 
 def test_page_builder_escapes_the_title() -> None:
