@@ -102,10 +102,10 @@ def command(
     try:
         with _listener() as listener:
             results = run_bench(options, listener)
+            page = load("drive.eval.report:write_report")(results.path, listener.progress)
     except KeyboardInterrupt:
         print(f"what is finished stays: go on with --resume --out {options.out}", file=sys.stderr)
         raise
-    page = load("drive.eval.report:write_report")(results.path)
     if as_json:
         print(json.dumps(results.data, indent=1, allow_nan=False))
         return

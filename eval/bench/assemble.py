@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import drive
 from drive.eval.bench.jobs import FAILURES, Chosen
 from drive.eval.bench.results import SCHEMA
-from drive.eval.bench.statistics import estimate, percentiles
+from drive.eval.bench.statistics import estimate, log_histogram, percentiles
 
 if TYPE_CHECKING:
     from drive.eval.bench.journal import Key, Record
@@ -118,6 +118,7 @@ def _planner(
     return {
         "name": entry.label,
         "config": entry.config,
+        "defaults": entry.defaults,
         "privileged": entry.privileged,
         "scores": {
             name: estimate([row["metrics"][name] for row in valid]).to_json() for name in config["scores"]
@@ -131,6 +132,7 @@ def _planner(
         },
         "metrics": {name: _mean(valid, name) for name in metrics if name not in config["scores"]},
         "latency_ms": percentiles(latencies, (50, 95, 99)),
+        "latency_histogram_ms": log_histogram(latencies),
         "failures": {name: failures.get(name, 0) for name in FAILURES},
         "at_fault_collisions": _at_fault(valid),
         "goals": {

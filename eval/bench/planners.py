@@ -8,7 +8,7 @@ import io
 import pickle
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 class Entry:
     """One planner: made by `name` and `overrides`, or the object itself.
 
-    `label` is its name in the results; `config` is plain data; `code` a digest of the file it comes from,
-    so that a resumed benchmark notices an edit.
+    `label` is its name in the results; `config` is plain data, `defaults` what it holds where nothing was
+    set (None where that is not known); `code` a digest of the file it comes from, so that a resumed
+    benchmark notices an edit.
     """
 
     label: str
@@ -38,6 +39,7 @@ class Entry:
     privileged: bool
     code: str = ""
     planner: Any = None
+    defaults: dict[str, Any] | None = None
 
     def make(self) -> Planner:
         """The planner, made anew where it has a name."""
@@ -69,14 +71,22 @@ def entries_of(
             made = registry.load_planner(item, overrides)
             label = made.spec.name if ":" in item else item
             entry = Entry(
-                "", item, overrides, plain(registry.configuration(made)), made.spec.privileged, _code_of(item)
+                label="",
+                name=item,
+                overrides=overrides,
+                config=plain(registry.configuration(made)),
+                privileged=made.spec.privileged,
+                code=_code_of(item),
+                defaults=defaults_of(made),
             )
         else:
             if not (hasattr(item, "spec") and callable(getattr(item, "start", None))):
                 raise InputError(f"a {type(item).__name__} is no planner: it lacks 'spec' and 'start'")
             label = item.spec.name
             config = plain(registry.configuration(item))
-            entry = Entry("", None, {}, config, item.spec.privileged, planner=item)
+            entry = Entry(
+                "", None, {}, config, item.spec.privileged, planner=item, defaults=defaults_of(item)
+            )
         number, base = 2, label
         while label in taken:
             label, number = f"{base}-{number}", number + 1
@@ -86,6 +96,18 @@ def entries_of(
         if name not in names:
             raise UnknownNameError("planner in --set", name, names)
     return tuple(found)
+
+
+def defaults_of(planner: object) -> dict[str, Any] | None:
+    """The settings of a planner of this kind where nothing was set; None where they have no defaults."""
+    config = getattr(planner, "config", None)
+    if not is_dataclass(config) or isinstance(config, type):
+        return None
+    try:
+        found: dict[str, Any] = plain(asdict(type(config)()))
+    except Exception:  # a setting without a default, or a check in somebody's own class
+        return None
+    return found
 
 
 def runnable_planners() -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -6,7 +6,7 @@ The scenario is what is resampled: the samples of one drive are not independent,
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+BINS_PER_DECADE = 10
+_Key = TypeVar("_Key", str, tuple[str, str])
 _BLOCK = 4_000_000  # drawn indices at a time, so that a suite of any size fits into memory
 
 
@@ -55,7 +57,7 @@ def estimate(values: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Es
     return Estimate(float(data.mean()), (float(low), float(high)), len(data))
 
 
-def paired_difference(first: Mapping[str, float], second: Mapping[str, float]) -> Estimate:
+def paired_difference(first: Mapping[_Key, float], second: Mapping[_Key, float]) -> Estimate:
     """Mean of `first - second` over the keys that both have; pairs are resampled together."""
     shared = sorted(first.keys() & second.keys())
     return estimate([first[key] - second[key] for key in shared])
@@ -67,3 +69,19 @@ def percentiles(values: Sequence[float], wanted: Sequence[float]) -> dict[str, f
         return {f"p{q:g}": None for q in wanted}
     found = np.percentile(np.asarray(values, dtype=np.float64), list(wanted))
     return {f"p{q:g}": float(value) for q, value in zip(wanted, found, strict=True)}
+
+
+def log_histogram(values: ArrayLike, per_decade: int = BINS_PER_DECADE) -> dict[str, list[float] | list[int]]:
+    """Counts of positive values in bins of equal width on a logarithmic axis; both lists empty without any.
+
+    Bin k reaches from `edges[k]` to `edges[k + 1]`; edges are whole powers of 10 ** (1 / per_decade).
+    """
+    data = np.asarray(values, dtype=np.float64)
+    data = data[np.isfinite(data) & (data > 0.0)]
+    if not len(data):
+        return {"edges": [], "counts": []}
+    places = np.floor(np.log10(data) * per_decade).astype(np.int64)
+    first = int(places.min())
+    counts = np.bincount(places - first)
+    edges = [float(f"{10.0 ** (k / per_decade):.6g}") for k in range(first, first + len(counts) + 1)]
+    return {"edges": edges, "counts": counts.tolist()}

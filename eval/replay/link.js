@@ -4,6 +4,7 @@ function fragment() {
   const parts = [`t=${Number(S.t.toFixed(2))}`];
   if (S.runs.length > 1) parts.push(`run=${S.run.index}`);
   if (isSplit(S)) parts.push("view=split");
+  if (isSplit(S) && S.beside.length > 1) parts.push(`runs=${S.beside.join(",")}`);
   if (S.headingUp) parts.push("up=1");
   if (S.zoomed) parts.push(`scale=${Number(S.view.scale.toFixed(3))}`);
   if (!S.follow) parts.push(`at=${(S.view.x + S.run.offset[0]).toFixed(2)},${(S.view.y + S.run.offset[1]).toFixed(2)}`);
@@ -15,6 +16,7 @@ function applyFragment() {
   const wanted = new URLSearchParams(location.hash.slice(1)), number = (key) => (wanted.get(key) && Number.isFinite(Number(wanted.get(key))) ? Number(wanted.get(key)) : null);
   if (wanted.has("theme")) setTheme(wanted.get("theme"));
   if (number("run") !== null) setRun(number("run"));
+  S.beside = (wanted.get("runs") || "").split(",").filter(Boolean).map(Number);
   if (wanted.has("view")) setSplit(wanted.get("view") === "split");
   if (number("scale") !== null) { S.zoomed = true; S.view.scale = Math.min(Math.max(number("scale"), 0.05), 200); }
   if (number("t") !== null) { setPlaying(false); seek(number("t")); }

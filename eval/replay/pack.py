@@ -70,7 +70,7 @@ class Packer:
         """`encoding`, `blob` (base64) and `arrays`: name -> kind, shape, width, step, order, offset."""
         blob = b"".join(self._chunks)
         if compress:
-            deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
+            deflate = zlib.compressobj(6, zlib.DEFLATED, -15)  # 9 takes five times as long for 0.6 % less
             blob = deflate.compress(blob) + deflate.flush()
         return {
             "encoding": "deflate-raw" if compress else "raw",

@@ -4,9 +4,9 @@ const FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-
 
 function sameScene(S) { return S.runs.filter((r) => r.scene === S.run.scene); }
 
-// The runs beside each other: those of the scene, the one in focus among them.
+// The runs beside each other: those that a link named, else the scene's first; the one in focus among them.
 function shownRuns(S) {
-  const all = sameScene(S), first = all.slice(0, MAX_PANES);
+  const all = sameScene(S), named = all.filter((r) => S.beside.includes(r.index)), first = (named.length > 1 ? named : all).slice(0, MAX_PANES);
   if (!first.includes(S.run)) first[first.length - 1] = S.run;
   return first;
 }

@@ -2,182 +2,205 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 from drive.eval.bench.results import PairedDifference, Results
-from drive.eval.replay.page import asset, build_page, write_whole
-from drive.eval.report import tables
-from drive.eval.report.read import Report, read
-from drive.eval.report.scenes import Scenes, write_scenes
-from drive.eval.report.tables import esc, words
+from drive.eval.bench.statistics import paired_difference
+from drive.eval.replay.page import asset, build_page, script_of, write_whole
+from drive.eval.report import explorer, findings, origin, tables
+from drive.eval.report.markup import counted, esc, words
+from drive.eval.report.read import Group, Report, number, read
+from drive.eval.report.scenes import Progress, Scenes, write_scenes
 
 NAME = "report.html"
 PACKAGE = "drive.eval.report"
-MAX_PAIRED = 5
-"""Up to so many planners, all pairs are compared."""
+SCRIPTS = ("page.js", "sort.js", "scenes.js", "start.js")
 
 
-def write_report(results_dir: str | Path) -> Path:
+def write_report(results_dir: str | Path, progress: Progress | None = None) -> Path:
     """Write `report.html` beside `results.json`, and replays of scenes below `replays/`.
 
-    All scenes of a benchmark of at most 40 runs get a replay, else each planner's five worst. Equal
-    results give equal bytes. Raises InputError where there are no results.
+    All scenes of a benchmark of at most 1000 runs get a replay, else those worth one (`wanted_scenes`).
+    Equal results give equal bytes. `progress(what, done, total)` is told how it goes. Raises InputError
+    where there are no results.
     """
     results = Results.load(results_dir)
     folder = results.path
     report = read(results.data)
-    scenes = write_scenes(report, folder)
-    suite = report.data.get("suite") or {}
+    scenes = write_scenes(report, folder, progress)
     page = build_page(
-        f"Benchmark {suite.get('id', '')}",
-        body_of(report, scenes, differences_of(results, report)),
+        f"Benchmark {_suite(report).get('id', '')}",
+        body_of(report, scenes, differences_of(report)),
         style(),
-        asset(PACKAGE, "report.js"),
+        script_of(PACKAGE, SCRIPTS),
+        explorer.data(report, scenes),
     )
     return write_whole(folder / NAME, page)
 
 
 def style() -> str:
-    """The style sheet with eleven shades between its two ends."""
-    steps = [
-        f".h{k} {{ background: color-mix(in oklab, var(--high) {10 * k}%, var(--low)); }}" for k in range(11)
+    """The style sheet with eleven shades: from the low colour over the middle one to the high one."""
+    shades = [
+        f".h{k} {{ background: color-mix(in oklab, var(--{'high' if k > 5 else 'low'}) "
+        f"{abs(k - 5) * 20}%, var(--middle)); }}"
+        for k in range(11)
     ]
-    return asset(PACKAGE, "report.css") + "\n".join(steps) + "\n"
+    return asset(PACKAGE, "report.css") + "\n".join(shades) + "\n"
 
 
-def differences_of(results: Results, report: Report) -> list[PairedDifference]:
-    """Paired differences of all pairs, or of the best with each other where there are many planners."""
-    names = [p.name for p in report.planners if any(row.valid for row in p.rows)]
-    told = [row for p in results.data["planners"] for row in p["scenarios"]]
-    if not report.main or not all("hash" in row for row in told):
+def differences_of(report: Report) -> list[PairedDifference]:
+    """Paired differences of all pairs, the better first; none where nothing says which scenarios pair."""
+    valid = [[row for row in p.rows if row.valid] for p in report.planners]
+    names = [p.name for p in report.planners]
+    if not report.main or len(set(names)) < len(names) or not all(r.hash for rows in valid for r in rows):
         return []
-    firsts = names if len(names) <= MAX_PAIRED else names[:1]
-    return [results.paired(a, b, report.main) for i, a in enumerate(firsts) for b in names[i + 1 :]]
+    values = [
+        {(r.scenario, r.hash): v for r in rows if (v := r.values.get(report.main)) is not None}
+        for rows in valid
+    ]
+    found = []
+    for a, b in combinations([k for k, known in enumerate(values) if known], 2):
+        mean = paired_difference(values[a], values[b])
+        apart = len({key[0] for key in values[a].keys() ^ values[b].keys()})
+        found.append(PairedDifference(report.main, names[a], names[b], mean.mean, mean.ci95, mean.n, apart))
+    return found
 
 
 def body_of(report: Report, scenes: Scenes, differences: Sequence[PairedDifference] = ()) -> str:
-    """The page's body."""
-    data = report.data
-    suite = data.get("suite") or {}
+    """The page's body: its sections, those without content left out, and the links to them."""
+    parts = [part for part in _sections(report, scenes, differences) if part.markup]
+    halves = [part for part in parts if part.half]
+    if len(halves) < 2 or tables.roomy(report):
+        main = "\n".join(part.section for part in parts)
+    else:
+        # Two columns, each closed up, rather than rows as high as their higher half.
+        first = parts.index(halves[0])
+        left, right = halves[::2], halves[1::2]
+        before, after = parts[:first], [part for part in parts[first:] if not part.half]
+        parts = [*before, *left, *right, *after]
+        columns = "\n".join(
+            "<div>\n" + "\n".join(part.section for part in side) + "\n</div>" for side in (left, right)
+        )
+        main = "\n".join(
+            [
+                *(p.section for p in before),
+                f'<div class="columns">{columns}</div>',
+                *(p.section for p in after),
+            ]
+        )
+    links = "".join(f'<a href="#{part.name}">{part.title}</a>' for part in parts)
+    return f'{_header(report)}<nav aria-label="Sections">{links}</nav>\n<main>\n{main}\n</main>'
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A section; halves stand in two columns where there is room."""
+
+    name: str
+    title: str
+    about: str
+    markup: str
+    half: bool = False
+
+    @property
+    def section(self) -> str:
+        about = f"<p>{self.about}</p>\n" if self.about else ""
+        return f'<section id="{self.name}">\n<h2>{self.title}</h2>\n{about}{self.markup}\n</section>'
+
+
+def _sections(report: Report, scenes: Scenes, differences: Sequence[PairedDifference]) -> Iterator[Part]:
+    score = words(report.main)
+    planners = [findings.headline(report, differences)]
+    if report.planners:
+        planners += [tables.planners_table(report), f"<p>{_MEANS}</p>"]
+    planners.append(findings.notes(report, scenes, _experts(report)))
+    yield Part("planners", "Planners", "", "\n".join(p for p in planners if p))
+    if differences:
+        many = len(report.planners) > tables.MANY
+        pairs = tables.paired_square if many else tables.paired_list
+        about = _PAIRED.format(score) + (_SQUARE if many else "")
+        yield Part("differences", "Paired differences", about, pairs(report, differences), True)
+    yield Part("latency", "Latency", _LATENCY, tables.latency_table(report), True)
+    yield Part("families", "Families", _FAMILIES.format(score), _by_score(report, report.families), True)
+    yield Part("tags", "Difficulty and tags", _TAGS, _by_score(report, report.tags), True)
+    yield Part("metrics", "Metrics", _METRICS, tables.metrics_table(report), True)
+    yield Part("failures", "Failures", "", findings.failures(report, scenes) if report.planners else "", True)
+    if report.main:
+        worst = findings.worst(report, scenes)
+        yield Part("worst", "Worst scenes", f"Where each planner lost most {score}, and by what.", worst)
+    if report.main and len(report.planners) > 1:
+        apart = explorer.different(report)
+        yield Part("apart", "Most different scenes", "", apart)
+    yield Part("all", "All scenes", _ALL, explorer.controls(report) if report.scenarios else "")
+    yield Part("settings", "Settings", "", origin.settings(report) if report.planners else "")
+    yield Part("origin", "How to reproduce", "", origin.reproduce(report))
+
+
+_MEANS = (
+    "Means over scenarios and their 95 % bootstrap intervals, on an axis from 0 to 1. A planner that fails "
+    "scores 0 in that scenario; a scenario that the simulator cannot drive counts for none."
+)
+_PAIRED = (
+    "The same scenarios driven by two planners: the mean difference of their {} and its 95 % bootstrap "
+    "interval. A difference is clear where the interval leaves out 0. A pair leads to the scenes in which "
+    "the two differ most."
+)
+_SQUARE = (
+    " Each cell is the row's planner minus the column's; clear ones are coloured, blue where the row's is "
+    "better."
+)
+_LATENCY = (
+    "The wall time of one call of the planner on the machine named below, on a logarithmic axis. The height "
+    "of a bar grows with the root of its share of calls; lines mark the median, the 95th (dashed) and the "
+    "99th (dotted) percentile."
+)
+_FAMILIES = "Mean {} in the n scenes of each family. A cell leads to its scenes, the worst first."
+_TAGS = "The same scenes by what else they hold; tags that only repeat a family, or are rare, are left out."
+_METRICS = "Shaded ones lie in [0, 1] and make up the score; the others are figures in their own unit."
+_ALL = (
+    "A linked value opens the replay, all planners in it; a scenario's name shows every metric of every "
+    "planner. \u2715 marks a failure."
+)
+
+
+def _header(report: Report) -> str:
+    data, suite = report.data, _suite(report)
     facts = [
-        f"{suite.get('scenarios', len(report.scenarios))} scenarios",
+        counted(int(number(suite.get("scenarios")) or len(report.scenarios)), "scenario"),
+        counted(len(report.planners), "planner"),
         f"traffic {data.get('traffic', '?')}",
         f"seed {data.get('seed', '?')}",
         str(data.get("mode") or "closed") + " loop",
     ]
-    parts = [
-        f"<header><h1>Benchmark <b>{esc(suite.get('id', ''))}</b></h1>",
-        f"<p>{esc(' · '.join(facts))}</p></header><main>",
-        "<section><h2>Planners</h2><p>Mean over scenarios and its 95 % bootstrap interval. "
-        "A planner that fails scores 0 in that scenario; "
-        "a scenario that the simulator cannot drive counts for none. "
-        "Latency is the time of one planner call.</p>",
-        tables.planners_table(report),
-        _notes(report, scenes),
-        "</section>",
-    ]
-    if differences:
-        parts += [
-            "<section><h2>Paired differences</h2><p>The same scenarios driven by two planners: the mean "
-            "difference of their scores and its 95 % bootstrap interval. A difference is clear where the "
-            "interval leaves out 0.</p>",
-            tables.paired_table(differences),
-            "</section>",
-        ]
-    if report.families:
-        parts.append('<section><h2>By family</h2><div class="columns">')
-        parts += [tables.families_table(report, s) for s in report.scores]
-        parts.append("</div></section>")
-    if report.scored or report.figures:
-        parts += [
-            "<section><h2>Metrics</h2><p>Shaded ones lie in [0, 1] and make up the score;",
-            "the others are figures in their own unit.</p>",
-            tables.metrics_table(report),
-            "</section>",
-        ]
-    parts.append("<section><h2>Worst scenes</h2>")
-    parts += [f"<h3>{esc(p.name)}</h3>{tables.worst_list(report, p, scenes.links)}" for p in report.planners]
-    parts += [
-        "</section><section><h2>Scenarios</h2>",
-        _filters(report),
-        tables.scenarios_table(report, scenes.links),
-    ]
-    parts.append("<h3>Every metric of every run</h3>")
-    for p in report.planners:
-        runs = tables.runs_table(report, p, scenes.links)
-        parts.append(f"<details><summary>{esc(p.name)}</summary>{runs}</details>")
-    parts += ["</section>", _reproduce(report), "</main>"]
-    return "\n".join(parts)
-
-
-def _notes(report: Report, scenes: Scenes) -> str:
-    data, lines = report.data, []
-    known = {row.scenario: row.expert for p in report.planners for row in p.rows if row.valid and row.expert}
-    experts = Counter(known.values())
-    if experts:
-        told = ", ".join(f"{words(k)} ({v} scenarios)" for k, v in sorted(experts.items()))
-        lines.append(f"Progress is measured against an expert: {told}.")
-    if any(p.privileged for p in report.planners):
-        lines.append("Planners marked privileged see the log, which a vehicle on the road could not.")
-    lines += [
-        f"Dropped for every planner: {esc(entry.get('id'))} ({words(str(entry.get('failure')))})."
-        for entry in data.get("dropped") or ()
-    ]
-    lines += [
-        f"Skipped: {esc(entry.get('file'))} ({esc(entry.get('reason'))})."
-        for entry in data.get("skipped") or ()
-    ]
-    if data.get("realtime"):
-        lines.append("Planners had to answer in real time; runs may differ from machine to machine.")
-    lines += [esc(note) for note in scenes.notes]
-    shown = lines[:40] + ([f"And {len(lines) - 40} more."] if len(lines) > 40 else [])
-    return "<ul>" + "".join(f"<li>{line}</li>" for line in shown) + "</ul>" if shown else ""
-
-
-def _filters(report: Report) -> str:
-    options = "".join(f"<option>{tables.family_name(f)}</option>" for f in report.families)
     return (
-        f"<p>{words(report.main)} of each run. Linked scores open the replay, all planners side by side.</p>"
-        '<p class="filters"><label>Find <input id="find" type="search"></label> '
-        f'<label>Family <select id="family"><option value="">all</option>{options}</select></label> '
-        '<output id="shown"></output></p>'
+        f"<header><div><h1>Benchmark <b>{esc(suite.get('id', ''))}</b></h1>"
+        f"<p>{esc(' · '.join(facts))}</p></div>"
+        '<button type="button" id="theme" title="Light or dark (d)" aria-label="Light or dark">'
+        "&#9680;</button>"
+        "</header>"
     )
 
 
-def _reproduce(report: Report) -> str:
-    data = report.data
-    suite = data.get("suite") or {}
-    told = data.get("command")
-    command = [str(c) for c in told] if isinstance(told, list) and told else _command(report)
-    lines = ["<section><h2>How to reproduce</h2>", f"<pre>{esc(shlex.join(command))}</pre>"]
-    scores = data.get("scores")
-    versions = {f"score {k}": v for k, v in scores.items()} if isinstance(scores, dict) else {}
-    facts = {"suite": suite.get("id"), "suite hash": suite.get("hash")}
-    facts |= {name: data.get(name) for name in ("seed", "traffic", "ego")}
-    lines.append(tables.pairs({**facts, **versions}))
-    lines.append(
-        '<div class="columns"><div><h3>Versions</h3>' + tables.pairs(data.get("versions") or {}) + "</div>"
+def _by_score(report: Report, groups: Sequence[Group]) -> str:
+    """A table of groups for each score."""
+    if not any(g.key for g in groups):
+        return ""
+    several = len(report.scores) > 1
+    return "\n".join(
+        (f"<h3>{words(score)}</h3>" if several else "") + tables.groups_table(report, groups, score)
+        for score in report.scores
     )
-    lines.append("<div><h3>Machine</h3>" + tables.pairs(data.get("machine") or {}) + "</div></div>")
-    lines.append("<h3>Configuration</h3>")
-    for p in report.planners:
-        text = json.dumps(p.config, indent=1, sort_keys=True, ensure_ascii=False, default=str)
-        lines.append(f"<details><summary>{esc(p.name)}</summary><pre>{esc(text)}</pre></details>")
-    lines.append("</section>")
-    return "\n".join(lines)
 
 
-def _command(report: Report) -> Sequence[str]:
-    """The command of a benchmark that does not tell its own; settings stand under Configuration."""
-    data = report.data
-    suite = str((data.get("suite") or {}).get("id", ""))
-    # A suite called custom is a list of scenarios: those above.
-    out = ["drive", "bench", *(["--scenarios", "PATH"] if suite == "custom" else ["--suite", suite])]
-    for p in report.planners:
-        out += ["--planner", p.name]
-    out += [f"--traffic={data['traffic']}"] if data.get("traffic") else []
-    return [*out, "--seed", str(data["seed"])] if data.get("seed") is not None else out
+def _experts(report: Report) -> Mapping[str, int]:
+    known = {row.scenario: row.expert for p in report.planners for row in p.rows if row.valid and row.expert}
+    return Counter(known.values())
+
+
+def _suite(report: Report) -> Mapping[str, object]:
+    suite = report.data.get("suite")
+    return suite if isinstance(suite, Mapping) else {}

@@ -57,7 +57,7 @@ def by_name(name: str) -> str:
 def without_times(data: Any) -> Any:
     """Results without what differs from run to run: times, the command, how often the code was there."""
     if isinstance(data, dict):
-        drop = ("latency_ms", "wall_s", "cpu_s", "command", "machine")
+        drop = ("latency_ms", "latency_histogram_ms", "wall_s", "cpu_s", "command", "machine")
         return {key: without_times(value) for key, value in data.items() if key not in drop}
     return [without_times(item) for item in data] if isinstance(data, list) else data
 
@@ -99,6 +99,8 @@ def test_the_results_hold_together(finished: Results) -> None:
         assert set(planner["failures"].values()) == {0}
         assert planner["goals"] == {"reached": 3, "of": 3}
         assert planner["latency_ms"]["p50"] <= planner["latency_ms"]["p95"] <= planner["latency_ms"]["p99"]
+        # Every call of every drive has its place in the histogram.
+        assert sum(planner["latency_histogram_ms"]["counts"]) == sum(planner["plan_status"].values())
         assert [row["id"] for row in planner["scenarios"]] == [f"tiny/straight/{k}" for k in range(3)]
         metrics = data["score_metrics"]["nuplan_cls"]
         assert len(metrics) == 8
@@ -275,6 +277,7 @@ def test_settings_reach_the_planner(tmp_path: Path) -> None:
     name = by_name("Cruise")
     results = bench(tmp_path, planners=[name], settings={name: {"speed": "2.5"}}, jobs=1)
     assert results.planner("cruise")["config"] == {"speed": 2.5}
+    assert results.planner("cruise")["defaults"] == {"speed": 5.0}
 
 
 @pytest.mark.parametrize(

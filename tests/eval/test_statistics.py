@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from drive.eval.bench import statistics
-from drive.eval.bench.statistics import estimate, paired_difference, percentiles
+from drive.eval.bench.statistics import estimate, log_histogram, paired_difference, percentiles
 
 
 def test_the_interval_is_that_of_scipy() -> None:
@@ -81,3 +81,14 @@ def test_pairing_takes_out_what_both_share() -> None:
 def test_percentiles() -> None:
     assert percentiles([4.0, 1.0, 3.0, 2.0, 5.0], (50, 75)) == {"p50": 3.0, "p75": 4.0}
     assert percentiles([], (50, 99)) == {"p50": None, "p99": None}
+
+
+def test_a_histogram_of_times_on_a_logarithmic_axis() -> None:
+    # Ten bins a decade: 1, 1.2589, 1.5849, 1.9953, …; zero and what is not a number have no place on it.
+    found = log_histogram([1.0, 1.1, 1.25, 1.6, 0.0, float("nan"), float("inf")])
+    assert found == {"edges": [1.0, 1.25893, 1.58489, 1.99526], "counts": [3, 0, 1]}
+    assert log_histogram([0.05, 200.0], per_decade=1) == {
+        "edges": [0.01, 0.1, 1.0, 10.0, 100.0, 1000.0],
+        "counts": [1, 0, 0, 0, 1],
+    }
+    assert log_histogram([]) == {"edges": [], "counts": []}
