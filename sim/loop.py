@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from drive.planner import Planner
     from drive.scenario import Goal, Scenario
+    from drive.sim.driven import Lead
     from drive.sim.trackers import LQRTracker
     from drive.sim.traffic.model import TrafficModel
 
@@ -48,13 +50,16 @@ def simulate(
     heartbeat: Callable[[], None] | None = None,
     ego_tracker: LQRTracker | None = None,
     drivers: Mapping[str, Planner] | None = None,
+    lead: Lead | None = None,
+    stop: int | None = None,
 ) -> RunLog:
     """Drive a scenario's ego by a planner and record everything.
 
     `drivers` puts planners behind other tracks, by track id. `realtime` gives each call the time
     between two calls as its budget and drives the old plan while a late one is awaited; otherwise
     thinking takes no simulated time and equal inputs give bit-equal runs. `watchdog` in s ends a call
-    that does not return; `heartbeat` is called before each step.
+    that does not return; `heartbeat` is called before each step. `lead` says what the ego does before
+    its planner drives it. The run ends at the sample `stop`, whose plan is the last one.
 
     A planner that raises, returns rubbish or does not answer ends the run early: the log holds the
     samples so far, and header["failure"] the class and the reason. Raises ScenarioError for a
@@ -85,7 +90,8 @@ def simulate(
             heartbeat()
         for row, p in rows.items():
             with _named(scenario, row):
-                driven.append(Driven.start(scenario, p, row, seed, ego_tracker, watchdog))
+                mine = lead if row == scenario.ego else None
+                driven.append(Driven.start(scenario, p, row, seed, ego_tracker, watchdog, mine))
         _write(record, 0, world, driven)
         for sample in range(n):
             if heartbeat is not None:
@@ -93,6 +99,8 @@ def simulate(
             for agent in driven:
                 with _named(scenario, agent.row):
                     agent.think(sample, record, dt, realtime, watchdog)
+            if sample == stop:
+                break
             for agent in driven:
                 with _named(scenario, agent.row):
                     pose[0, agent.row] = agent.move(sample, dt)
@@ -101,7 +109,7 @@ def simulate(
             except Exception as error:
                 raise SimulationError(f"scenario '{scenario.id}', step {sample}: {_line(error)}") from error
             _write(record, sample + 1, world, driven)
-        samples = n + 1
+        samples = (n if stop is None else min(n, stop)) + 1
     except PlannerFailure as error:
         failure = {"class": error.kind, "reason": error.reason}
         samples = sample + 1
@@ -117,8 +125,18 @@ def simulate(
             "seed": seed,
             "realtime": realtime,
             "drivers": {name: p.spec.name for name, p in (drivers or {}).items()},
+            **_led(lead, driven, dt),
         },
     )  # fmt: skip
+
+
+def _led(lead: Lead | None, driven: list[Driven], dt: float) -> dict[str, Any]:
+    """Until when the ego was led, and when its planner's own drive first left that motion, if it did."""
+    if lead is None:
+        return {}
+    strayed = driven[0].strayed if driven else math.inf
+    until = (len(lead.states) - 1) * dt
+    return {"lead": {"until": until, "strayed": strayed if math.isfinite(strayed) else None}}
 
 
 @contextmanager
