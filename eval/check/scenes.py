@@ -227,7 +227,10 @@ def slow_clock() -> Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A scene that planners must get through; `realtime` tells them their time budget."""
+    """A scene that planners must get through; `realtime` tells them their time budget.
+
+    Everybody else keeps to the log: cars that IDM drives would not vanish.
+    """
 
     name: str
     make: Callable[[], Scenario]

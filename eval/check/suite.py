@@ -7,7 +7,7 @@ import io
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,8 +30,9 @@ Progress = Callable[[str, int, int], None]
 NEEDS = ("road", "terrain", "route", "forecast", "occlusion")
 FIRST, SHORT = 5.0, 4.0
 """Simulated seconds of the drives that are compared, and of the others."""
-THINK_FIRST, THINK = 8.0, 3.0
-"""Seconds that a slow planner may think in each of them before it is cut short."""
+THINK_FIRST, THINK, HURRIED = 6.0, 3.0, 0.5
+"""Seconds that a slow planner may think in the first of them and in the others before it is cut short, and
+where it is far too slow in any case."""
 FAR_OVER = 2.0
 """A planner whose median call takes more than this many times its budget fails; above one it is warned."""
 BESIDE = "a blocked road"
@@ -40,15 +41,20 @@ STEPS = 5 + len(TRIALS)
 
 
 def check_planner(
-    planner: str | Planner, settings: Mapping[str, object] | None = None, progress: Progress | None = None
+    planner: str | Planner,
+    settings: Mapping[str, object] | None = None,
+    progress: Progress | None = None,
+    fresh_process: bool = True,
 ) -> Report:
     """Check a planner, by its name, as FILE.py:NAME, or as an object, against the planner contract.
 
-    `progress` is told what is being done, how many steps are done and how many there are. Raises
-    `InputError` for names and settings that do not exist and for planners that drive on terrain.
+    `progress` is told what is being done, how many steps are done and how many there are. Without
+    `fresh_process` the drive in a process of its own, a second or two, is left out. Raises `InputError`
+    for names and settings that do not exist and for planners that drive on terrain.
     """
     began = time.perf_counter()
-    suite = _Suite(planner, dict(settings or {}), progress or (lambda what, done, total: None))
+    tell = progress or (lambda what, done, total: None)
+    suite = _Suite(planner, dict(settings or {}), tell, fresh_process)
     noise = io.StringIO()
     with contextlib.redirect_stdout(noise):
         suite.run()
@@ -63,9 +69,11 @@ class _Suite:
     given: str | Planner
     settings: dict[str, object]
     progress: Progress
+    fresh_process: bool
     findings: list[Finding] = field(default_factory=list)
     drives: list[Drive] = field(default_factory=list)
     title: str = "?"
+    think: float = THINK
     _done: int = 0
 
     def run(self) -> None:
@@ -79,10 +87,12 @@ class _Suite:
         if not first.calls or first.failure:
             self._add("plans", Status.FAIL, first.failure or "it is never asked", _advice(first))
             return
+        if _latency(first.calls, 50) > FAR_OVER / self.spec.rate:
+            self.think = HURRIED
         self._step("repeating itself")
-        again = self._watch(self._fresh(), bend_scene(), "a bend again", FIRST, THINK)
+        again = self._watch(self._fresh(), bend_scene(), "a bend again", FIRST, self.think)
         self._step("in another process")
-        elsewhere = drive_elsewhere(self._entry(), FIRST, THINK)
+        elsewhere = drive_elsewhere(self._entry(), FIRST, self.think) if self.fresh_process else None
         self._step("its settings")
         settings = self._settings(first)
         trials = [self._trial(trial) for trial in TRIALS]
@@ -138,7 +148,7 @@ class _Suite:
         return planner
 
     def _watch(
-        self, planner: Planner, scenario: Scenario, scene: str, seconds: float, think: float, **more: bool
+        self, planner: Planner, scenario: Scenario, scene: str, seconds: float, think: float, **more: Any
     ) -> Drive:
         seen = watch(planner, scenario, scene, seconds=seconds, allowance=think, **more)
         self.drives.append(seen)
@@ -146,8 +156,8 @@ class _Suite:
 
     def _trial(self, trial: Trial) -> Drive:
         self._step(trial.name)
-        scenario = trial.make()
-        return self._watch(self._fresh(), scenario, trial.name, SHORT, THINK, realtime=trial.realtime)
+        how = {"traffic": "log", "realtime": trial.realtime}
+        return self._watch(self._fresh(), trial.make(), trial.name, SHORT, self.think, **how)
 
     def _settings(self, first: Drive) -> Finding:
         if not isinstance(self.given, str):
@@ -200,7 +210,9 @@ class _Suite:
 
     def _add_elsewhere(self, elsewhere: list[Call] | str | None) -> None:
         name = "another process"
-        if elsewhere is None:
+        if not self.fresh_process:
+            self._add(name, Status.SKIP, "not asked for")
+        elif elsewhere is None:
             text = "the object cannot be pickled: the benchmark drives it in one process"
             self._add(name, Status.WARN, text, "give it by name, as FILE.py:NAME")
         elif isinstance(elsewhere, str):
@@ -211,13 +223,17 @@ class _Suite:
 
     def _add_budget(self, first: Drive, again: Drive) -> None:
         budget = 1.0 / self.spec.rate
-        # The first call may compile or load; it is not counted.
-        took = np.asarray([c.seconds for c in (again.calls[1:] or first.calls[1:] or first.calls)])
-        p50, p95 = (float(v) for v in np.percentile(took, [50, 95]))
+        calls = again.calls if len(again.calls) > 1 else first.calls
+        p50, p95 = _latency(calls, 50), _latency(calls, 95)
         text = f"{1e3 * p50:.2f} ms a call, p95 {1e3 * p95:.2f} ms, budget {1e3 * budget:g} ms"
         advice = "be faster, or declare a lower spec.rate" if p95 > budget else ""
         status = Status.WARN if p95 > budget else Status.PASS
         self._add("time budget", Status.FAIL if p50 > FAR_OVER * budget else status, text, advice)
+
+
+def _latency(calls: list[Call], percent: float) -> float:
+    """A percentile of the seconds a call takes; the first call may compile or load, and is not counted."""
+    return float(np.percentile([call.seconds for call in calls[1:] or calls], percent))
 
 
 def _spec_fault(spec: object) -> tuple[str, str] | None:

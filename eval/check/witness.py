@@ -125,17 +125,18 @@ def watch(
     seconds: float,
     allowance: float,
     seed: int = 0,
+    traffic: str = "idm",
     realtime: bool = False,
 ) -> Drive:
     """Drive the first `seconds` of a scene; a planner gets at most about `allowance` s to think in all."""
     seen = Drive(scene)
-    limit = max(round(seconds * planner.spec.rate), 3)
+    limit = max(round(seconds * min(planner.spec.rate, 1.0 / scenario.dt)), 3)
     before = _fingerprint(scenario)
     try:
         run = simulate(
             scenario,
             _Witness(planner, seen, limit, allowance),
-            traffic="idm",
+            traffic=traffic,
             seed=seed,
             realtime=realtime,
             watchdog=WATCHDOG,
