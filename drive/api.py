@@ -34,11 +34,16 @@ def run(
     scores: Sequence[str] = ("nuplan_cls",),
     realtime: bool = False,
     watchdog: float | None = 60.0,
+    start: float | None = None,
+    debug: bool = False,
 ) -> RunLog:
     """Drive one scenario with one planner; the log holds the scores in its header.
 
     The run is the one that a benchmark with that `seed` makes. `settings` are those of a planner given
     by its name. A planner that fails ends the run early, and `header["failure"]` says why.
+
+    With `start` the ego follows the scenario's expert until that time in s, and the planner takes over
+    there: it is not called before. `debug` stops in the debugger right before that first call.
     """
     name, config = None, {}
     if isinstance(planner, str):
@@ -49,15 +54,19 @@ def run(
     config = load("drive.eval.bench.planners:plain")(registry.configuration(planner))
     if isinstance(scenario, str | Path):
         scenario = load_scenario(scenario)
+    identity, lead = scenario.id, None
+    if start is not None:
+        scenario, lead = load("drive.eval.replan:taken_over")(scenario, start)
     log: RunLog = load("drive.sim.loop:simulate")(
         scenario,
-        planner,
+        load("drive.eval.replan:At")(planner, 0, debug) if debug else planner,
         traffic=traffic,
-        seed=load("drive.eval.bench.harness:run_seed")(seed, scenario.id),
+        seed=load("drive.eval.bench.harness:run_seed")(seed, identity),
         planner_name=name,
         planner_config=config,
         realtime=realtime,
-        watchdog=watchdog,
+        watchdog=None if debug else watchdog,
+        lead=lead,
     )
     return evaluated(log, scores)
 

@@ -50,11 +50,12 @@ class Lead:
     """What the ego does first: it goes through `states (K, 7)`, samples 0 to K - 1, whatever is planned.
 
     With `ask` the planner is called all the same, so that its session remembers what it would have seen;
-    without, its session begins at the last of these samples.
+    without, its session begins at the last of these samples. `driver` says whose motion it is.
     """
 
     states: Floats
     ask: bool = False
+    driver: str = ""
 
 
 @dataclass(slots=True, eq=False)

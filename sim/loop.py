@@ -136,7 +136,8 @@ def _led(lead: Lead | None, driven: list[Driven], dt: float) -> dict[str, Any]:
         return {}
     strayed = driven[0].strayed if driven else math.inf
     until = (len(lead.states) - 1) * dt
-    return {"lead": {"until": until, "strayed": strayed if math.isfinite(strayed) else None}}
+    strays = strayed if math.isfinite(strayed) else None
+    return {"lead": {"driver": lead.driver, "until": until, "strayed": strays}}
 
 
 @contextmanager
