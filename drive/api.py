@@ -45,6 +45,7 @@ def run(
     With `start` the ego follows the scenario's expert until that time in s, and the planner takes over
     there: it is not called before. `debug` stops in the debugger right before that first call.
     """
+    load("drive.eval.metrics.base:load_scores")(scores)  # a slip here must not cost a drive
     name, config = None, {}
     if isinstance(planner, str):
         name = None if ":" in planner else planner
@@ -72,11 +73,14 @@ def run(
 
 
 def evaluated(log: RunLog, scores: Sequence[str] = ("nuplan_cls",)) -> RunLog:
-    """The log with scores in its header and the metrics' series beside its own."""
+    """The log with scores in its header and the metrics' series beside its own.
+
+    Scores are registered names, or `path/to/file.py:NAME`.
+    """
     header: dict[str, Any] = dict(log.header.get("scores") or {})
     series: dict[str, Any] = {}
-    for name in scores:
-        evaluation = registry.load("drive.metrics", name).evaluate(log)
+    for name, ref in load("drive.eval.metrics.base:load_scores")(scores).items():
+        evaluation = load("drive.eval.metrics.base:judge")(ref, log)
         header[name] = evaluation.to_header()
         series = {**evaluation.series, **series}
     return log.with_header(scores=header).with_series(**series)

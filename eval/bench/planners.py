@@ -69,7 +69,7 @@ def entries_of(
             made = registry.load_planner(item, overrides)
             label = made.spec.name if ":" in item else item
             entry = Entry(
-                "", item, overrides, plain(registry.configuration(made)), made.spec.privileged, _code_of(item)
+                "", item, overrides, plain(registry.configuration(made)), made.spec.privileged, code_of(item)
             )
         else:
             if not (hasattr(item, "spec") and callable(getattr(item, "start", None))):
@@ -152,7 +152,8 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | bool | int) else repr(value)
 
 
-def _code_of(name: str) -> str:
+def code_of(name: str) -> str:
+    """A digest of the file that FILE.py:NAME names; empty for registered names."""
     place, colon, _ = name.rpartition(":")
     if not (colon and place.endswith(".py")):
         return ""
