@@ -1,4 +1,4 @@
-"""The toolkit from Python: `drive.run`, `drive.bench` and `drive.load_scenario`."""
+"""The toolkit from Python: `drive.run`, `drive.bench`, `drive.check` and `drive.load_scenario`."""
 
 from __future__ import annotations
 
@@ -84,6 +84,16 @@ def evaluated(log: RunLog, scores: Sequence[str] = ("nuplan_cls",)) -> RunLog:
         header[name] = evaluation.to_header()
         series = {**evaluation.series, **series}
     return log.with_header(scores=header).with_series(**series)
+
+
+def check(
+    planner: str | Planner, settings: Mapping[str, object] | None = None, *, fresh_process: bool = True
+) -> Any:
+    """Whether a planner keeps the contract; returns a `drive.eval.check.Report`.
+
+    In a test: `assert report.ok, report`. Without `fresh_process` the drive in a process of its own, a second or two, is left out.
+    """
+    return load("drive.eval.check:check_planner")(planner, settings, fresh_process=fresh_process)
 
 
 def bench(
