@@ -91,7 +91,8 @@ def check(
 ) -> Any:
     """Whether a planner keeps the contract; returns a `drive.eval.check.Report`.
 
-    In a test: `assert report.ok, report`. Without `fresh_process` the drive in a process of its own, a second or two, is left out.
+    In a test: `assert report.ok, report`. Without `fresh_process` the drive in a process of its own, which
+    takes a second or two, is left out.
     """
     return load("drive.eval.check:check_planner")(planner, settings, fresh_process=fresh_process)
 

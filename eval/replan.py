@@ -155,8 +155,11 @@ def find_scenario(log: RunLog, ref: str | None, beside: Path) -> Scenario:
             return source.load(str(inside))
         return source.load(f"{ref}#{name.partition('#')[2]}" if "#" in name and "#" not in ref else ref)
     for place in (name, str(beside / name)):
-        if place.startswith("gen/") or Path(place.partition("#")[0]).is_file():
-            return source.load(place)
+        try:
+            reader = source.source_of(place)
+        except InputError:
+            continue
+        return reader.load(place)
     origin = (about.get("provenance") or {}).get("source") or "no file"
     raise InputError(
         f"the run's scenario '{name}' (from {origin}) is not here: say where it is, --scenario FILE"

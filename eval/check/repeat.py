@@ -15,7 +15,7 @@ from drive.sim.driven import PlannerFailure, guarded
 from drive.sim.observe import batch_observations
 
 if TYPE_CHECKING:
-    from drive.planner import Planner
+    from drive.planner import Planner, Session
 
 CLOSE = 1e-3
 """How far a batch's plans may be from those made one by one, m: sums in another order round differently."""
@@ -49,8 +49,11 @@ def sessions_apart(planner: Planner, first: Drive, again: Drive, beside: Drive |
     if bad := again.failure or parting(first.calls, again.calls):
         return Finding(name, Status.FAIL, f"after another session, {bad}", advice)
     drives = [drive for drive in (first, beside) if drive is not None]
-    sessions = [planner.start(drive.task) for drive in drives if drive.task is not None]
     made: list[list[Call]] = [[] for _ in drives]
+    try:
+        sessions = _open(planner, drives)
+    except PlannerFailure as failure:
+        return Finding(name, Status.FAIL, f"a second session cannot start: {failure.reason}", advice)
     for k in range(min(len(drive.calls) for drive in drives)):
         for drive, session, calls in zip(drives, sessions, made, strict=True):
             given = drive.calls[k].observation
@@ -72,8 +75,11 @@ def batch_equals(planner: Planner, drives: Sequence[Drive]) -> Finding:
     if plan_batch is None:
         return Finding(name, Status.SKIP, "it has none")
     advice = "plan_batch(sessions, observations) returns for each session what its plan() would"
-    sessions = [planner.start(drive.task) for drive in drives if drive.task is not None]
     worst = 0.0
+    try:
+        sessions = _open(planner, drives)
+    except PlannerFailure as failure:
+        return Finding(name, Status.FAIL, f"sessions cannot start: {failure.reason}", advice)
     for k in range(min(BATCHES, *(len(drive.calls) for drive in drives))):
         batch = batch_observations([copied(drive.calls[k].observation) for drive in drives])
         try:
@@ -98,6 +104,11 @@ def parting(one: list[Call], other: list[Call]) -> str | None:
     """Where plans part in the calls that both drives have: a slow planner is cut short at any call."""
     n = min(len(one), len(other))
     return first_difference(one[:n], other[:n])
+
+
+def _open(planner: Planner, drives: Sequence[Drive]) -> list[Session]:
+    tasks = [drive.task for drive in drives if drive.task is not None]
+    return [guarded(partial(planner.start, task), None) for task in tasks]
 
 
 def _gap(one: Plan, other: object) -> float:

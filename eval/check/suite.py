@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive import registry
+from drive._imports import one_line
 from drive.errors import DriveError, InputError, MissingExtraError
 from drive.eval.bench.planners import Entry, entries_of
 from drive.eval.check.elsewhere import drive_elsewhere
@@ -133,8 +134,10 @@ class _Suite:
             fault = _spec_fault(planner.spec)
         except (InputError, MissingExtraError):
             raise  # a slip of who typed it, or of the machine
-        except (DriveError, AttributeError) as error:
+        except DriveError as error:
             fault = (str(error), "" if "; " in str(error) else advice)
+        except Exception as error:  # of the planner's own properties
+            fault = (one_line(error), advice)
         if fault is not None:
             self._add("loads", Status.FAIL, *fault)
             return None

@@ -185,6 +185,36 @@ class Stateful:
         return ahead(observation, speed)
 
 
+class OnlyOne:
+    """Refuses a second session."""
+
+    def __init__(self) -> None:
+        self.spec = PlannerSpec("only_one", horizon=4.0)
+        self.open = False
+
+    def start(self, task: Task) -> Session:
+        if self.open:
+            raise RuntimeError("there is one session already")
+        self.open = True
+        return self
+
+    def plan(self, observation: Observation) -> Plan:
+        return ahead(observation)
+
+
+class WithoutStart:
+    """Cannot start at all."""
+
+    def __init__(self) -> None:
+        self.spec = PlannerSpec("without_start", horizon=4.0)
+
+    def start(self, task: Task) -> Session:
+        raise KeyError("weights")
+
+    def plan(self, observation: Observation) -> Plan:
+        return ahead(observation)
+
+
 class Counting:
     """Counts its sessions in the class."""
 
