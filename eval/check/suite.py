@@ -135,7 +135,7 @@ class _Suite:
         except (InputError, MissingExtraError):
             raise  # a slip of who typed it, or of the machine
         except DriveError as error:
-            fault = (str(error), "" if "; " in str(error) else advice)
+            fault = (str(error), advice if "is not a planner" in str(error) else "")
         except Exception as error:  # of the planner's own properties
             fault = (one_line(error), advice)
         if fault is not None:

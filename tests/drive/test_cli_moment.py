@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +24,7 @@ from drive.runlog import RunLog
 
 SCENES = Path(__file__).parents[1] / "eval" / "bench_scenes.py"
 TEXT = Path(__file__).parents[1] / "datasets" / "commonroad_text.py"
+CHROMIUM = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
 SCENE = "gen/lane_follow_curved/0"
 
 LEARNS = """
@@ -103,6 +107,24 @@ def test_a_moment_is_told_in_words(
     (chosen,) = [line for line in shown.splitlines() if line.startswith("->")]
     assert chosen.split()[2] == "1"  # its score, the best
     assert shown.splitlines()[-1].endswith("-at-3.html#t=3")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine to open the page with")
+def test_the_page_opens_at_the_moment_with_its_plan(
+    recorded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(recorded, "--from", 3, "--out", tmp_path) == 0
+    address = capsys.readouterr().out.splitlines()[-1].removeprefix("replay: ")
+    quiet = ["background-networking", "component-update", "sync", "extensions", "gpu", "quic"]
+    options = ["--headless", "--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in quiet)]
+    options += [f"--user-data-dir={tmp_path}/c", "--virtual-time-budget=4000", "--dump-dom"]
+    page = [str(CHROMIUM), *options, f"file://{address}&selftest"]
+    done = subprocess.run(page, capture_output=True, text=True, timeout=60, check=False)
+    found = re.search(r'<pre id="selftest">(.*?)</pre>', done.stdout, re.S)
+    assert found, done.stdout[-2000:]
+    state = json.loads(html.unescape(found.group(1)))
+    assert (state["t"], state["plan"]["call"], state["candidates"]) == (3.0, 30, 15)
+    assert state["faults"] == []
 
 
 def test_the_session_sees_all_that_it_saw(learns: tuple[Path, Path]) -> None:
