@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from drive.api import bench as bench
+    from drive.api import check as check
     from drive.api import load_scenario as load_scenario
     from drive.api import run as run
     from drive.errors import DriveError as DriveError
@@ -58,6 +59,7 @@ _HOMES = {
     "Trajectory": "drive.trajectory",
     "VehicleParams": "drive.vehicle",
     "bench": "drive.api",
+    "check": "drive.api",
     "load_planner": "drive.registry",
     "load_scenario": "drive.api",
     "run": "drive.api",

@@ -1,4 +1,4 @@
-"""The toolkit from Python: `drive.run`, `drive.bench` and `drive.load_scenario`."""
+"""The toolkit from Python: `drive.run`, `drive.bench`, `drive.check` and `drive.load_scenario`."""
 
 from __future__ import annotations
 
@@ -35,13 +35,19 @@ def run(
     realtime: bool = False,
     visibility: str = "line_of_sight",
     watchdog: float | None = 60.0,
+    start: float | None = None,
+    debug: bool = False,
 ) -> RunLog:
     """Drive one scenario with one planner; the log holds the scores in its header.
 
     The run is the one that a benchmark with that `seed` makes. `settings` are those of a planner given
     by its name, `visibility` says whom it sees (see `drive.sim.simulate`). A planner that fails ends the
     run early, and `header["failure"]` says why.
+
+    With `start` the ego follows the scenario's expert until that time in s, and the planner takes over
+    there: it is not called before. `debug` stops in the debugger right before that first call.
     """
+    load("drive.eval.metrics.base:load_scores")(scores)  # a slip here must not cost a drive
     name, config = None, {}
     if isinstance(planner, str):
         name = None if ":" in planner else planner
@@ -51,26 +57,33 @@ def run(
     config = load("drive.eval.bench.planners:plain")(registry.configuration(planner))
     if isinstance(scenario, str | Path):
         scenario = load_scenario(scenario)
+    identity, lead = scenario.id, None
+    if start is not None:
+        scenario, lead = load("drive.eval.replan:taken_over")(scenario, start)
     log: RunLog = load("drive.sim.loop:simulate")(
         scenario,
-        planner,
+        load("drive.eval.replan:At")(planner, 0, debug) if debug else planner,
         traffic=traffic,
-        seed=load("drive.eval.bench.harness:run_seed")(seed, scenario.id),
+        seed=load("drive.eval.bench.harness:run_seed")(seed, identity),
         planner_name=name,
         planner_config=config,
         realtime=realtime,
         visibility=visibility,
-        watchdog=watchdog,
+        watchdog=None if debug else watchdog,
+        lead=lead,
     )
     return evaluated(log, scores)
 
 
 def evaluated(log: RunLog, scores: Sequence[str] = ("nuplan_cls",)) -> RunLog:
-    """The log with scores in its header and the metrics' series beside its own."""
+    """The log with scores in its header and the metrics' series beside its own.
+
+    Scores are registered names, or `path/to/file.py:NAME`.
+    """
     header: dict[str, Any] = dict(log.header.get("scores") or {})
     series: dict[str, Any] = {}
-    for name in scores:
-        evaluation = registry.load("drive.metrics", name).evaluate(log)
+    for name, ref in load("drive.eval.metrics.base:load_scores")(scores).items():
+        evaluation = load("drive.eval.metrics.base:judge")(ref, log)
         header[name] = evaluation.to_header()
         series = {**evaluation.series, **series}
     return log.with_header(scores=header).with_series(**series)
@@ -79,6 +92,17 @@ def evaluated(log: RunLog, scores: Sequence[str] = ("nuplan_cls",)) -> RunLog:
 def replay_frame(log: RunLog) -> str:
     """The run's replay page in a frame, as HTML for a notebook."""
     return str(load("drive.eval.replay:notebook_frame")(log))
+
+
+def check(
+    planner: str | Planner, settings: Mapping[str, object] | None = None, *, fresh_process: bool = True
+) -> Any:
+    """Whether a planner keeps the contract; returns a `drive.eval.check.Report`.
+
+    In a test: `assert report.ok, report`. Without `fresh_process` the drive in a process of its own, which
+    takes a second or two, is left out.
+    """
+    return load("drive.eval.check:check_planner")(planner, settings, fresh_process=fresh_process)
 
 
 def bench(

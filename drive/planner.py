@@ -48,9 +48,10 @@ class CameraSpec:
 class PlannerSpec:
     """What a planner needs and promises.
 
-    `horizon` and `dt` in s of its trajectories; `rate` in Hz at which it is called; `history` in s of
-    past states it reads; `needs` any of "road", "terrain", "route", "forecast", "occlusion";
-    `privileged` planners see the log; `deterministic` under a seed. Times are finite and positive.
+    `horizon` and `dt` in s of its trajectories (their step may also be the scene's); `rate` in Hz at which
+    it is called; `history` in s of past states it reads; `needs` any of "road", "terrain", "route",
+    "forecast", "occlusion"; `privileged` planners see the log; `deterministic` under a seed.
+    Times are finite and positive.
     """
 
     name: str

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drive.errors import InputError
 from drive.planner import Plan, PlannerSpec
 from drive.sim.kernels.idm_plan import idm_plan_kernel
 from drive.sim.traffic.paths import PathBook, match_lanes, recorded_line
@@ -45,6 +46,11 @@ class IDMConfig:
     reach: float = 100.0
     settle: float = 20.0
     anticipate: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("target_speed", "acceleration", "deceleration", "settle"):
+            if not getattr(self, name) > 0.0:
+                raise InputError(f"idm's {name} must be positive, got {getattr(self, name)}")
 
 
 class IDM:

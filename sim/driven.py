@@ -19,7 +19,7 @@ from drive.sim.traffic.paths import match_lanes, recorded_line
 from drive.sim.vehicles import apply_control, bicycle_step
 from drive.sim.watchdog import watchdog
 from drive.trajectory import Trajectory
-from drive.vehicle import VehicleParams
+from drive.vehicle import ACCELERATION, STEERING, YAW_RATE, VehicleParams
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +47,19 @@ class PlannerFailure(Exception):  # noqa: N818 - it is not an error of ours
         self.kind, self.reason = kind, reason
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Lead:
+    """What the ego does first: it goes through `states (K, 7)`, samples 0 to K - 1, whatever is planned.
+
+    With `ask` the planner is called all the same, so that its session remembers what it would have seen;
+    without, its session begins at the last of these samples. `driver` says whose motion it is.
+    """
+
+    states: Floats
+    ask: bool = False
+    driver: str = ""
+
+
 @dataclass(slots=True, eq=False)
 class Driven:
     """A driven agent in the loop. `states (N, 7)` are filled as time goes, in float64."""
@@ -65,6 +78,9 @@ class Driven:
     plan_step: list[int] = field(default_factory=list)
     latency: list[float] = field(default_factory=list)
     plans: list[Plan] = field(default_factory=list)
+    lead: Lead | None = None
+    # The time at which its own motion first leaves the one that it is led along.
+    strayed: float = math.inf
 
     @classmethod
     def start(
@@ -76,6 +92,7 @@ class Driven:
         tracker: LQRTracker | None,
         limit: float | None,
         visibility: Visibility,
+        lead: Lead | None = None,
     ) -> Driven:
         """Open the planner's session for the track `row`; raises PlannerFailure."""
         spec = planner.spec
@@ -89,6 +106,8 @@ class Driven:
         states[0] = (
             scenario.initial[:7] if row == scenario.ego else initial_state(scenario, row, task.vehicle)
         )
+        if lead is not None:
+            states[0] = lead.states[0]
         session = guarded(lambda: planner.start(task), limit)
         return cls(
             row,
@@ -100,10 +119,13 @@ class Driven:
             states,
             np.zeros((n - 1, 2)),
             np.zeros(n),
+            lead=lead,
         )
 
     def think(self, sample: int, record: Record, dt: float, realtime: bool, limit: float | None) -> None:
         """Ask for a plan where one is due; raises PlannerFailure."""
+        if self.lead is not None and not self.lead.ask and sample + 1 < len(self.lead.states):
+            return
         if self.late is not None:
             if sample < self.late[0]:
                 return  # it is still thinking
@@ -129,8 +151,29 @@ class Driven:
 
     def move(self, sample: int, dt: float) -> Floats:
         """Track the plan over one step; returns the pose row (5,) for the world."""
-        state, plan = self.states[sample], self.plan
-        assert plan is not None
+        lead = self.lead.states if self.lead is not None else self.states[:0]
+        led = sample + 1 < len(lead)
+        if self.plan is None:
+            return self._led(sample, lead[sample + 1], dt)
+        new, yaw_acceleration = self._follow(self.plan, sample, dt)
+        if led and not np.array_equal(new, lead[sample + 1]):
+            self.strayed = min(self.strayed, (sample + 1) * dt)
+            return self._led(sample, lead[sample + 1], dt)
+        self.states[sample + 1] = new
+        self.yaw_acceleration[sample + 1] = yaw_acceleration
+        return new[[0, 1, 2, 3, 6]]
+
+    def _led(self, sample: int, new: Floats, dt: float) -> Floats:
+        """Put the agent where it is led; the controls are those that its states tell of."""
+        old = self.states[sample]
+        self.states[sample + 1] = new
+        self.control[sample] = new[ACCELERATION], (new[STEERING] - old[STEERING]) / dt
+        self.yaw_acceleration[sample + 1] = (new[YAW_RATE] - old[YAW_RATE]) / dt
+        return new[[0, 1, 2, 3, 6]]
+
+    def _follow(self, plan: Plan, sample: int, dt: float) -> tuple[Floats, float]:
+        """The state (7,) after one step along the plan, and its yaw acceleration."""
+        state = self.states[sample]
         now = sample * dt
         control = plan.control
         if control is not None and control.kind is ControlKind.ACCELERATION_STEERING:
@@ -144,9 +187,7 @@ class Driven:
             self.control[sample] = command
         if not math.isfinite(float(new.sum())):
             raise PlannerFailure("planner_error", "following the plan led to a state that is not finite")
-        self.states[sample + 1] = new
-        self.yaw_acceleration[sample + 1] = yaw_acceleration
-        return new[[0, 1, 2, 3, 6]]
+        return new, yaw_acceleration
 
     def plan_rows(self) -> tuple[NDArray[np.int32], Floats, NDArray[np.float32]]:
         """The plans in compressed rows: starts (M + 1,), times and states, thinned to `PLAN_ROWS` each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from drive.planner import Planner
     from drive.scenario import Goal, Scenario
+    from drive.sim.driven import Lead
     from drive.sim.trackers import LQRTracker
     from drive.sim.traffic.model import TrafficModel
 
@@ -50,6 +52,8 @@ def simulate(
     ego_tracker: LQRTracker | None = None,
     drivers: Mapping[str, Planner] | None = None,
     visibility: str = "line_of_sight",
+    lead: Lead | None = None,
+    stop: int | None = None,
 ) -> RunLog:
     """Drive a scenario's ego by a planner and record everything.
 
@@ -59,7 +63,8 @@ def simulate(
     everybody. `realtime` gives each call the time between two calls as its budget and drives the old plan
     while a late one is awaited; otherwise thinking takes no simulated time and equal inputs give
     bit-equal runs. `watchdog` in s ends a call that does not return; `heartbeat` is called before each
-    step.
+    step. `lead` says what the ego does before its planner drives it. The run ends at the sample `stop`,
+    whose plan is the last one.
 
     A planner that raises, returns rubbish or does not answer ends the run early: the log holds the
     samples so far, and header["failure"] the class and the reason. Raises ScenarioError for a
@@ -91,7 +96,8 @@ def simulate(
             heartbeat()
         for row, p in rows.items():
             with _named(scenario, row):
-                driven.append(Driven.start(scenario, p, row, seed, ego_tracker, watchdog, view))
+                mine = lead if row == scenario.ego else None
+                driven.append(Driven.start(scenario, p, row, seed, ego_tracker, watchdog, view, mine))
         _write(record, 0, world, driven)
         for sample in range(n):
             if heartbeat is not None:
@@ -99,6 +105,8 @@ def simulate(
             for agent in driven:
                 with _named(scenario, agent.row):
                     agent.think(sample, record, dt, realtime, watchdog)
+            if sample == stop:
+                break
             for agent in driven:
                 with _named(scenario, agent.row):
                     pose[0, agent.row] = agent.move(sample, dt)
@@ -107,7 +115,7 @@ def simulate(
             except Exception as error:
                 raise SimulationError(f"scenario '{scenario.id}', step {sample}: {_line(error)}") from error
             _write(record, sample + 1, world, driven)
-        samples = n + 1
+        samples = (n if stop is None else min(n, stop)) + 1
     except PlannerFailure as error:
         failure = {"class": error.kind, "reason": error.reason}
         samples = sample + 1
@@ -124,8 +132,19 @@ def simulate(
             "realtime": realtime,
             "visibility": str(view),
             "drivers": {name: p.spec.name for name, p in (drivers or {}).items()},
+            **_led(lead, driven, dt),
         },
     )  # fmt: skip
+
+
+def _led(lead: Lead | None, driven: list[Driven], dt: float) -> dict[str, Any]:
+    """Until when the ego was led, and when its planner's own drive first left that motion, if it did."""
+    if lead is None:
+        return {}
+    strayed = driven[0].strayed if driven else math.inf
+    until = (len(lead.states) - 1) * dt
+    strays = strayed if math.isfinite(strayed) else None
+    return {"lead": {"driver": lead.driver, "until": until, "strayed": strays}}
 
 
 @contextmanager

@@ -1,36 +1,180 @@
-"""What the README shows is what the examples hold, and the examples run."""
+"""What README and docs show is what the examples hold, and all of it runs."""
 
 from __future__ import annotations
 
+import importlib
+import json
+import os
 import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-import drive
+from drive import registry
 from drive.cli.main import run
+from drive.datasets import source
 
 ROOT = Path(__file__).parents[1]
-EXAMPLE = ROOT / "examples" / "01_my_planner.py"
+EXAMPLES = ROOT / "examples"
+PACKAGE = EXAMPLES / "02_my_planner"
+PLANNER = PACKAGE / "my_planner.py"
+DOCS = (ROOT / "docs" / "planners.md").read_text()
 
 
-def test_the_readme_shows_the_example_as_it_is() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-    assert EXAMPLE.read_text().strip() in [b.strip() for b in blocks]
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.S)
 
 
-def test_the_example_has_twenty_lines_of_its_own() -> None:
-    lines = [line for line in EXAMPLE.read_text().splitlines() if line and not line.startswith("#")]
-    assert len(lines) <= 20
+def test_readme_and_docs_show_the_example_as_it_is() -> None:
+    shown = [block.strip() for block in blocks((ROOT / "README.md").read_text(), "python")]
+    assert PLANNER.read_text().strip() in shown
+    assert f"# my_planner.py\n{PLANNER.read_text()}" in blocks(DOCS, "python")
 
 
-def test_the_example_drives_and_is_scored(tmp_path: Path) -> None:
-    results = drive.bench(
-        [f"{EXAMPLE}:careful"], scenarios=["gen/cut_in/0"], jobs=1, out=tmp_path / "out", report=False
-    )
-    planner = results.data["planners"][0]
-    assert not any(planner["failures"].values())
-    assert 0.0 < planner["scores"]["nuplan_cls"]["mean"] <= 1.0
+def test_the_planner_has_twenty_lines_of_its_own() -> None:
+    code = PLANNER.read_text().partition('."""\n')[2]
+    assert len([line for line in code.splitlines() if line]) <= 20
+
+
+def test_examples_are_numbered_and_short() -> None:
+    names = sorted(path.name for path in EXAMPLES.iterdir() if path.name != "__pycache__")
+    assert [name[:3] for name in names] == [f"{k:02d}_" for k in range(1, len(names) + 1)]
+    for script in EXAMPLES.glob("*.py"):
+        lines = [line for line in script.read_text().splitlines() if line.strip()]
+        assert len(lines) <= 62, script.name
+
+
+def play(name: str, monkeypatch: pytest.MonkeyPatch, folder: Path, capfd: pytest.CaptureFixture[str]) -> str:
+    """Run a script as its reader would, in a folder of its own; what it prints."""
+    monkeypatch.chdir(folder)
+    runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+    return capfd.readouterr().out
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def test_first_benchmark(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shown = play("01_first_benchmark.py", monkeypatch, folder, capfd).splitlines()
+    means = {line.split()[0]: float(line.split()[1]) for line in shown[:3]}
+    assert means["constant"] < means["idm"] <= 1.0
+    assert shown[3].startswith("pdm is worst in gen/")
+    assert shown[-1] == "report: out/first/report.html"
+    assert (folder / "out/first/report.html").is_file()
+
+
+def test_my_metric(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    shown = play("03_my_metric.py", monkeypatch, folder, capfd)
+    results = json.loads((folder / "out/metric/results.json").read_text())
+    assert list(results["scores"]) == ["nuplan_cls", "gentle"]
+    assert str(EXAMPLES) not in json.dumps(results["scores"])
+    for planner in results["planners"]:
+        assert f"'gentle': {round(planner['scores']['gentle']['mean'], 3)}" in shown
+        for row in planner["scenarios"]:
+            m = row["metrics"]
+            assert m["gentle"] == pytest.approx(m["no_hard_braking"] * m["no_jerk"])
+
+
+def test_my_scenes(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    play("04_my_scenes.py", monkeypatch, folder, capfd)
+    results = json.loads((folder / "out/street/results.json").read_text())
+    scenes = [row["id"] for row in results["planners"][0]["scenarios"]]
+    assert scenes == ["street/6", "street/9", "street/12"]
+    assert all(row["valid"] for planner in results["planners"] for row in planner["scenarios"])
+
+
+def test_compare_two_planners(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shown = play("05_compare_two_planners.py", monkeypatch, folder, capfd).splitlines()
+    assert [line.split(":")[0] for line in shown[:2]] == ["pdm - idm", "idm - idm-2"]
+    assert "over 8 scenes" in shown[0]
+    # The command that it prints makes the page that it promises.
+    assert run(shlex.split(shown[-1])[1:]) == 0
+    assert (folder / "out/compare/both.html").is_file()
+
+
+def test_a_data_source_becomes_known_by_its_entry_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(EXAMPLES / "04_my_scenes.py", tmp_path / "my_scenes.py")
+    about = tmp_path / "my_scenes-0.1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: my-scenes\nVersion: 0.1\n")
+    text = (tmp_path / "my_scenes.py").read_text()
+    (line,) = re.findall(r'\[project\.entry-points\."drive\.datasets"\] (.*)', text)
+    name, target = line.replace('"', "").split(" = ")
+    (about / "entry_points.txt").write_text(f"[drive.datasets]\n{name} = {target}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+    for cache in (registry.entries, source._installed):
+        cache.cache_clear()
+    try:
+        assert run(["run", "street/9", "--planner", "idm", "--out", str(tmp_path / "out"), "--json"]) == 0
+        assert json.loads(capsys.readouterr().out)["scenario"] == "street/9"
+        assert source.expand(["street/*"]) == ["street/6", "street/9", "street/12"]
+    finally:
+        for cache in (registry.entries, source._installed):
+            cache.cache_clear()
+        sys.modules.pop("my_scenes", None)
+
+
+def test_the_package_is_found_once_it_is_installed(tmp_path: Path) -> None:
+    pytest.importorskip("setuptools", minversion="77")
+    copy, place = tmp_path / "package", tmp_path / "site"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
+    offline = ["--no-index", "--no-build-isolation", "--root-user-action=ignore"]
+    subprocess.run([*pip, *offline, "--target", str(place), str(copy)], check=True, capture_output=True)
+    environment = {**os.environ, "PYTHONPATH": f"{place}{os.pathsep}{ROOT}"}
+
+    def command(*arguments: str) -> str:
+        line = [sys.executable, "-m", "drive", *arguments]
+        return subprocess.run(line, check=True, capture_output=True, text=True, env=environment).stdout
+
+    rows = {row["name"]: row for row in json.loads(command("list", "planners", "--json"))}
+    assert rows["careful"] == {
+        "name": "careful",
+        "summary": "Keeps the lane at the speed limit and brakes for whatever stands ahead.",
+        "target": "my_planner:careful",
+        "distribution": "my-planner",
+        "version": "0.1.0",
+    }
+    assert {"constant", "idm", "pdm", "log"} < set(rows)
+    report = json.loads(command("check", "careful", "--json"))
+    assert report["ok"]
+    assert not [f for f in report["findings"] if f["status"] == "warn"]
+
+
+def test_the_docs_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for block in blocks(DOCS, "python"):
+        name = re.match(r"# (\w+\.py)\n", block)
+        assert name, "a block of the docs begins with the name of its file"
+        Path(name.group(1)).write_text(block)
+    commands = [line for block in blocks(DOCS, "sh") for line in block.splitlines()]
+    assert len(commands) >= 7
+    for line in commands:
+        words = shlex.split(line)
+        assert words[0] == "drive"
+        assert run(words[1:]) == 0, line
+    shown = capfd.readouterr().out
+    assert "careful passes 21 checks, " in shown
+    assert "steady passes 21 checks, " in shown
+    assert "the plan is the recorded one" in shown
+    test = runpy.run_path("test_steady.py")
+    test["test_it_keeps_the_contract"]()
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,9 @@ def command(
         list[str] | None, typer.Option("--set", metavar="K=V", help="A setting, as idm.headway=1.2.")
     ] = None,
     traffic: Annotated[str, typer.Option(metavar="T", help="Who drives the others.")] = "idm",
-    score: Annotated[list[str] | None, typer.Option(metavar="M", help="A score; may be repeated.")] = None,
+    score: Annotated[
+        list[str] | None, typer.Option(metavar="M", help="A score, or FILE.py:NAME; may be repeated.")
+    ] = None,
     mode: Annotated[str, typer.Option(help="closed")] = "closed",
     executor: Annotated[str, typer.Option(help="process")] = "process",
     jobs: Annotated[int | None, typer.Option(metavar="N", help="Processes; default one a core.")] = None,

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("drive.cli.run:command", "Drive one scenario with one planner and write its replay."),
     "replay": ("drive.cli.replay:command", "Turn runs into a page or a film."),
     "list": ("drive.cli.list:command", "List planners, suites, data sets, traffic models or metrics."),
+    "check": ("drive.cli.check:command", "Check that a planner keeps the contract."),
     "inspect": ("drive.cli.inspect:command", "Say what is in a file."),
     "perf": ("drive.cli.perf:command", "Measure the kernels' and planners' speed on this machine."),
 }

@@ -1,9 +1,8 @@
-"""`drive run`: one scenario with one planner."""
+"""`drive run`: one scenario with one planner, or one moment of a recorded run again."""
 
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,24 +10,48 @@ import typer
 
 from drive import registry
 from drive.cli._load import load
-from drive.errors import DriveError, UnknownNameError
+from drive.cli._moment import check_left, save, show_moment
+from drive.errors import DriveError, InputError, UnknownNameError
 
 
 def command(
     scenario: Annotated[
-        str, typer.Argument(metavar="SCENARIO", help="gen/cut_in/17, a file, or file#id@track.")
+        str,
+        typer.Argument(
+            metavar="SCENARIO|RUN", help="gen/cut_in/17, a file, file#id@track, or with --from a run log."
+        ),
     ],
-    planner: Annotated[str, typer.Option(metavar="P", help="A planner's name, or FILE.py:NAME.")],
-    traffic: Annotated[str, typer.Option(metavar="T", help="Who drives the others.")] = "idm",
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed, as of drive bench.")] = 0,
+    planner: Annotated[
+        str | None,
+        typer.Option(metavar="P", help="A planner's name, or FILE.py:NAME; a run log has its own."),
+    ] = None,
+    traffic: Annotated[
+        str | None, typer.Option(metavar="T", help="Who drives the others; default idm.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed, as of drive bench; default 0.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="K=V", help="A setting, as idm.headway=1.2.")
     ] = None,
-    score: Annotated[list[str] | None, typer.Option(metavar="M", help="A score; may be repeated.")] = None,
+    score: Annotated[
+        list[str] | None, typer.Option(metavar="M", help="A score, or FILE.py:NAME; may be repeated.")
+    ] = None,
     visibility: Annotated[
-        str,
+        str | None,
         typer.Option(metavar="V", help="Whom planners see: line_of_sight, line_of_sight:METRES or all."),
-    ] = "line_of_sight",
+    ] = None,
+    start: Annotated[
+        float | None,
+        typer.Option(
+            "--from", metavar="T", help="Scenario: the planner takes over at T s. Run log: plan T s again."
+        ),
+    ] = None,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Stop in the debugger right before the planner's call at T.")
+    ] = False,
+    where: Annotated[
+        str | None,
+        typer.Option("--scenario", metavar="REF", help="Where the scenario of a run log is, if not here."),
+    ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the run log and the replay go.")] = Path(
         "out/run"
     ),
@@ -36,30 +59,54 @@ def command(
 ) -> None:
     """Drive one scenario with one planner, print its scores and write its replay.
 
+    With --from T the ego follows the scenario's own driver until T s, and there the planner takes over; it
+    is not asked before. With a run log instead of a scenario, --from T makes the planner's call at T again:
+    the recorded drive is repeated up to it (the session sees all it saw), compared with the log, and the
+    plan, its candidates and a replay of the moment are shown. --debug stops right before the call, in pdb or
+    what PYTHONBREAKPOINT names; observation, task and session are in scope.
+
     \b
-    Example:
+    Examples:
       drive run gen/cut_in/17 --planner pdm
+      drive run gen/cut_in/17 --planner pdm --from 6
+      drive run out/run/pdm-gen_cut_in_17.drive.npz --from 6.2 --debug
     """
     changes = registry.parse_set(settings or [])
+    of_log = scenario.endswith(".npz")
+    if debug and start is None:
+        raise InputError("--debug stops at a moment: give it by --from T (0 is the first call)")
+    if of_log:
+        if start is None:
+            raise InputError("of a run log one moment is planned again: say which by --from T")
+        asked = {"--traffic": traffic, "--seed": seed, "--visibility": visibility, "--score": score}
+        for name, value in asked.items():
+            if value is not None:
+                raise InputError(f"a moment has its run's traffic, seed and visibility, no score: no {name}")
+        show_moment(Path(scenario), start, planner, changes, where, debug, out, as_json)
+        return
+    if planner is None:
+        raise InputError("say which planner drives: --planner P (drive list planners)")
+    if where is not None:
+        raise InputError("--scenario goes with a run log")
     for name in changes:
         if name != planner:
             raise UnknownNameError("planner in --set", name, [planner])
-    scores = score or ["nuplan_cls"]
     # From one folder of results to the next the same names lead to the same files.
     log = load("drive.api:run")(
         planner,
         scenario,
-        traffic=traffic,
-        seed=seed,
+        traffic=traffic or "idm",
+        seed=seed or 0,
         settings=changes.get(planner),
-        scores=scores,
-        visibility=visibility,
+        scores=score or ["nuplan_cls"],
+        visibility=visibility or "line_of_sight",
+        start=start,
+        debug=debug,
     )
+    check_left(log)
     name = f"{log.header['planner']['name']}-{log.header['scenario']['id']}"
-    saved = log.save(out / f"{re.sub(r'[^A-Za-z0-9_.@-]', '_', name)}.drive.npz")
-    page = load("drive.eval.replay:write_replay")(
-        log, saved.with_name(saved.name.removesuffix(".drive.npz") + ".html")
-    )
+    name += "" if start is None else f"-from-{start:g}"
+    saved, page = save(log, out, name)
     if as_json:
         print(json.dumps(_summary(log, saved, page), indent=2, allow_nan=False))
     else:
@@ -80,6 +127,7 @@ def _summary(log: Any, saved: Path, page: Path) -> dict[str, Any]:
         "expert_source": log.expert_source,
         "failure": header["failure"],
         "events": header["events"],
+        "lead": header.get("lead"),
         "scores": header["scores"],
         "run": str(saved),
         "replay": str(page),
@@ -121,6 +169,9 @@ def _print(log: Any, saved: Path, page: Path) -> None:
     for event in header["events"]:
         what = event.get("detail") or event.get("agent") or ""
         print(f"{event['time']:6.1f} s  {event['kind']} {what}".rstrip())
+    if lead := header.get("lead"):
+        who = f"the expert ({lead['driver']})"
+        print(f"until {lead['until']:g} s the ego follows {who}, and the scores count that too")
     print(f"progress is measured against: {log.expert_source or 'nobody'}")
     print(f"run: {saved}")
     print(f"replay: {page}")

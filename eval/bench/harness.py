@@ -18,11 +18,12 @@ from drive.errors import DriveError, InputError, UnknownNameError
 from drive.eval.bench import journal
 from drive.eval.bench.assemble import assemble, versions
 from drive.eval.bench.jobs import Chosen, Drive, Probe, Reply, Setup, run_path
-from drive.eval.bench.planners import entries_of, runnable_planners
+from drive.eval.bench.planners import code_of, entries_of, runnable_planners
 from drive.eval.bench.pool import Pool, make_pool
 from drive.eval.bench.results import Results
 from drive.eval.bench.select import parse_filter
 from drive.eval.bench.suites import EGOS, load_suite, suite_hash
+from drive.eval.metrics.base import load_score, load_scores
 from drive.sim.visibility import Visibility
 
 if TYPE_CHECKING:
@@ -102,11 +103,12 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
     out = Path(options.out) if options.out is not None else Path(tempfile.mkdtemp(prefix="drive-bench-"))
     journal.prepare(out, options.resume, options.force)
 
+    scores = load_scores(options.scores)
     setup = Setup(
         entries,
         given,
         options.traffic,
-        tuple(options.scores),
+        scores,
         options.realtime,
         str(Visibility.parse(options.visibility)),
         options.watchdog,
@@ -120,7 +122,7 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
             "suite hash": suite_hash((c.id, c.hash) for c in chosen),
             "planners": [entry.identity for entry in entries],
             "traffic": options.traffic,
-            "scores": {name: registry.load("drive.metrics", name).version for name in options.scores},
+            "scores": {name: _version(ref) for name, ref in scores.items()},
             "mode": options.mode,
             "seed": options.seed,
             "realtime": options.realtime,
@@ -154,10 +156,14 @@ def _check(options: Options) -> None:
         raise InputError("give a suite or scenarios, not both")
     Visibility.parse(options.visibility)
     registry.entry("drive.traffic", options.traffic)
-    for name in options.scores:
-        registry.entry("drive.metrics", name)
+    load_scores(options.scores)
     if options.filter is not None:
         parse_filter(options.filter, FILTER_NAMES)
+
+
+def _version(score: str) -> str:
+    """A score's version, and of one in a file its digest, so that an edit is noticed."""
+    return " ".join(filter(None, (load_score(score)[1].version, code_of(score))))
 
 
 def _scenarios(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import MutableSequence
+from collections.abc import Iterable, Mapping, MutableSequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -70,12 +70,15 @@ class Pulse:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What is the same for all jobs of a benchmark; scenarios given as objects are referred to by index."""
+    """What is the same for all jobs of a benchmark; scenarios given as objects are referred to by index.
+
+    `scores` are what results call each score, and the name that it is loaded by.
+    """
 
     entries: tuple[Entry, ...]
     scenarios: tuple[Scenario, ...]
     traffic: str
-    scores: tuple[str, ...]
+    scores: Mapping[str, str]
     realtime: bool
     visibility: str
     watchdog: float
@@ -136,7 +139,7 @@ def empty_record(job: Drive) -> Reply:
     }
 
 
-def failed(record: Reply, scores: tuple[str, ...], failure: str, reason: str) -> Reply:
+def failed(record: Reply, scores: Iterable[str], failure: str, reason: str) -> Reply:
     """The record with a failure; a planner's failure counts as a score of 0."""
     entries: Reply = {"failure": failure, "reason": " ".join(reason.split())}
     if failure in ("planner_error", "planner_timeout"):

@@ -76,7 +76,7 @@ def entries_of(
                 overrides=overrides,
                 config=plain(registry.configuration(made)),
                 privileged=made.spec.privileged,
-                code=_code_of(item),
+                code=code_of(item),
                 defaults=defaults_of(made),
             )
         else:
@@ -174,7 +174,8 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, str | bool | int) else repr(value)
 
 
-def _code_of(name: str) -> str:
+def code_of(name: str) -> str:
+    """A digest of the file that FILE.py:NAME names; empty for registered names."""
     place, colon, _ = name.rpartition(":")
     if not (colon and place.endswith(".py")):
         return ""

@@ -60,7 +60,7 @@ def make_pool(setup: Setup, jobs: int, note: Note) -> Pool:
     if payload is None:
         note("a planner defined in this process cannot go to others: it drives in this one, unwatched")
         return LocalPool(Worker(setup, note=note))
-    return ProcessPool(replace(setup, entries=()), payload, setup.scores, jobs, note)
+    return ProcessPool(replace(setup, entries=()), payload, tuple(setup.scores), jobs, note)
 
 
 @dataclass

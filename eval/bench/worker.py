@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive import registry
 from drive._imports import one_line
 from drive.datasets import source
 from drive.errors import InputError, PlanError, SimulationError
@@ -27,6 +26,7 @@ from drive.eval.bench.jobs import (
     failed,
 )
 from drive.eval.bench.planners import plain
+from drive.eval.metrics.base import judge
 from drive.eval.metrics.goal import goal_reached
 from drive.planner import FunctionPlanner, Plan, Planner, PlannerSpec
 from drive.runlog import RunLog
@@ -169,8 +169,8 @@ class Worker:
             # A compilation may outlast the watchdog; whoever listens to the pulse ends a planner that hangs.
             watchdog = self.setup.watchdog if self.pulse.private else None
             run = self._simulate(planner, job, shortened(scenario, WARM_STEPS), watchdog)
-            for name in self.setup.scores if score else ():
-                registry.load("drive.metrics", name).evaluate(run)
+            for name in self.setup.scores.values() if score else ():
+                judge(name, run)
         except Exception:  # told by the drive that counts
             return
 
@@ -185,10 +185,8 @@ class Worker:
         found["scored"] = {}
         header: dict[str, Any] = {}
         series: dict[str, Any] = {}
-        for name in self.setup.scores:
-            evaluation = registry.load("drive.metrics", name).evaluate(run)
-            if not 0.0 <= evaluation.score <= 1.0:
-                raise SimulationError(f"score '{name}' is {evaluation.score}, outside of [0, 1]")
+        for name, source_of_score in self.setup.scores.items():
+            evaluation = judge(source_of_score, run)
             header[name] = evaluation.to_header()
             series = {**evaluation.series, **series}
             found["metrics"][name] = float(evaluation.score)

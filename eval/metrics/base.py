@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from drive import registry
+from drive._imports import import_target, is_file, one_line
+from drive.errors import InputError, SimulationError
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -64,7 +68,9 @@ class Evaluation:
 
 
 class Score(Protocol):
-    """A benchmark's way to judge a run. Objects of this shape are registered under `drive.metrics`."""
+    """A benchmark's way to judge a run. Objects of this shape are registered under `drive.metrics`,
+    or given as FILE.py:NAME. A class without arguments does as well.
+    """
 
     @property
     def name(self) -> str: ...
@@ -79,6 +85,49 @@ class Score(Protocol):
     def explain(self) -> dict[str, str]:
         """For each metric: what it measures, where the rule comes from, and its quirks."""
         ...
+
+
+def load_score(name: str) -> tuple[str, Score]:
+    """A score and the name that results call it by: a registered one, or the one at FILE.py:NAME.
+
+    Raises UnknownNameError for a name that nobody registered and InputError for what is no score.
+    """
+    owner = f"score '{name}'"
+    by_name = ":" not in name and not is_file(name)
+    if is_file(name) and name.endswith(".py"):
+        raise InputError(f"'{name}' is a file: write which score in it is meant, {name}:NAME")
+    found = registry.load("drive.metrics", name) if by_name else import_target(name, owner)
+    score = found() if isinstance(found, type) else found
+    missing = [part for part in ("name", "version") if not isinstance(getattr(score, part, None), str)]
+    missing += [part for part in ("evaluate", "explain") if not callable(getattr(score, part, None))]
+    if missing:
+        hint = "drive.eval.metrics.base.Score says what a score has"
+        raise InputError(f"{owner} is no score: it lacks {', '.join(missing)}; {hint}")
+    return (name if by_name else score.name), score
+
+
+def load_scores(names: Sequence[str]) -> dict[str, str]:
+    """What results call each score, and the name that it is loaded by; of two equal ones the first counts."""
+    found: dict[str, str] = {}
+    for name in names:
+        label, _ = load_score(name)
+        if found.setdefault(label, name) != name:
+            raise InputError(f"two scores are called '{label}': {found[label]} and {name}")
+    return found
+
+
+def judge(name: str, run: RunLog) -> Evaluation:
+    """The score's evaluation of a run; SimulationError names a score that fails or leaves [0, 1]."""
+    label, score = load_score(name)
+    try:
+        found = score.evaluate(run)
+    except Exception as error:
+        raise SimulationError(f"score '{label}' failed: {one_line(error)}") from error
+    if not isinstance(found, Evaluation):
+        raise SimulationError(f"score '{label}' returned {type(found).__name__} instead of an Evaluation")
+    if not 0.0 <= found.score <= 1.0:
+        raise SimulationError(f"score '{label}' is {found.score}, outside of [0, 1]")
+    return found
 
 
 def finite(value: float | np.floating[Any]) -> float | None:

@@ -116,7 +116,8 @@ def failures(report: Report, scenes: Scenes) -> str:
             rows.append(
                 f'<th scope="row">{esc(p.name)}</th><td class="bad">{words(kind)}</td>'
                 f'<td class="n" data-v="{len(found)}">{len(found)}</td>'
-                f'<td class="wrap reason">{esc(reason) or NONE}</td><td class="wrap">{", ".join(links)}{more}</td>'
+                f'<td class="wrap reason">{esc(reason) or NONE}</td>'
+                f'<td class="wrap">{", ".join(links)}{more}</td>'
             )
     parts = [
         table(["planner", "failure", ">n", "reason", "scenarios"], rows, "failures-table", "sortable")

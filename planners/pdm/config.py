@@ -76,7 +76,8 @@ class PDMConfig:
             raise InputError(f"pdm's prefer_centre must lie in [0, 1], got {self.prefer_centre}")
         if not 3 <= self.proposal_steps <= self.horizon_steps:
             raise InputError("pdm's proposal_steps must be at least 3 and at most horizon_steps")
-        if self.leader_every < 1:
-            raise InputError("pdm's leader_every must be at least 1")
+        for name in ("leader_every", "search_depth"):
+            if getattr(self, name) < 1:
+                raise InputError(f"pdm's {name} must be at least 1, got {getattr(self, name)}")
         if self.lqr_compat not in COMPATS:
             raise InputError(f"pdm's lqr_compat must be one of {', '.join(COMPATS)}, got '{self.lqr_compat}'")

@@ -11,111 +11,62 @@ from typing import Any
 import numpy as np
 import pytest
 
+from drive.eval.check.scenes import (
+    TRIALS,
+    at,
+    blocked,
+    crowd,
+    nobody,
+    seen,
+    straight_map,
+    straight_scene,
+    ten_metres_of_road,
+    vanishing,
+)
 from drive.planner import Candidates, Plan, planner
 from drive.registry import load, load_planner
-from drive.roadmap import LaneSpec, RoadMapBuilder
 from drive.runlog import RunLog
-from drive.scenario import Goal, Route, Scenario, Tracks
+from drive.scenario import Route, Scenario
 from drive.sim import simulate
 from drive.trajectory import Trajectory
-from drive.vehicle import AgentKind
 
-Make = tuple[Callable[..., Any], Callable[..., Scenario]]
 PLANNERS = ("constant", "idm", "pdm", "log")
 
 
-@pytest.fixture
-def make(straight: Any, scenario: Any) -> Make:
-    return straight, scenario
+def jam() -> Scenario:
+    return straight_scene(straight_map(), [(40.0 + 8.0 * (k // 2), 3.5 * (k % 2), 5.0) for k in range(60)])
 
 
-def at(scene: Scenario, *state: float) -> Scenario:
-    """The scene with its ego at x, y, heading, speed (and acceleration, steering, yaw rate)."""
-    initial = np.zeros(7)
-    initial[: len(state)] = state
-    return scene.with_(initial=initial)
-
-
-def seen(tracks: Tracks, valid: np.ndarray) -> Tracks:
-    return dataclasses.replace(tracks, valid=valid, states=np.where(valid[..., None], tracks.states, 0.0))
-
-
-def empty(make: Make) -> Scenario:
-    return make[1](make[0](), [])
-
-
-def blocked(make: Make) -> Scenario:
-    return make[1](make[0](), [(80.0, 0.0, 0.0), (80.0, 3.5, 0.0)])
-
-
-def crowd(make: Make) -> Scenario:
-    """Sixty people on and beside the road."""
-    rng = np.random.default_rng(0)
-    places = np.column_stack((rng.uniform(40.0, 120.0, 60), rng.uniform(-6.0, 8.0, 60), np.zeros(60)))
-    kinds = [AgentKind.PEDESTRIAN] * 60
-    return make[1](make[0](), [tuple(p) for p in places.tolist()], kinds=kinds)
-
-
-def jam(make: Make) -> Scenario:
-    return make[1](make[0](), [(40.0 + 8.0 * (k // 2), 3.5 * (k % 2), 5.0) for k in range(60)])
-
-
-def vanishing(make: Make) -> Scenario:
-    """Cars that come and go, one of which is there for a single sample."""
-    scene = make[1](make[0](), [(45.0, 0.0, 8.0), (60.0, 3.5, 5.0), (70.0, 0.0, 3.0), (50.0, 3.5, 9.0)])
-    valid = scene.tracks.valid.copy()
-    for row in range(1, 4):
-        valid[row, 20 * row : 20 * row + 15] = False
-    valid[1:4, 100:] = False
-    valid[4, 1:] = False
-    return scene.with_(tracks=seen(scene.tracks, valid))
-
-
-def one_step(make: Make) -> Scenario:
-    scene = make[1](make[0](), [(45.0, 0.0, 8.0)])
+def one_step() -> Scenario:
+    scene = straight_scene(straight_map(), [(45.0, 0.0, 8.0)])
     t = scene.tracks
     short = dataclasses.replace(t, states=t.states[:, :2], valid=t.valid[:, :2])
     return scene.with_(duration=0.1, tracks=short, signals=scene.signals[:, :2])
 
 
-def ten_metres_of_road(make: Make) -> Scenario:
-    x = np.array([0.0, 5.0, 10.0])
-    builder = RoadMapBuilder()
-    builder.add(LaneSpec("a", np.column_stack((x, x * 0.0 + 1.75)), np.column_stack((x, x * 0.0 - 1.75))))
-    line = np.array([[0.0, 0.0], [10.0, 0.0]])
-    scene = at(empty(make), 2.0, 0.0, 0.0, 5.0)
-    return scene.with_(environment=builder.build(), route=Route((0,), (0,), line, Goal(position=line[1])))
-
-
-SCENES: dict[str, Callable[[Make], Scenario]] = {
-    "empty": empty,
-    "blocked": blocked,
-    "crowd": crowd,
+SCENES: dict[str, Callable[[], Scenario]] = {
+    **{trial.name: trial.make for trial in TRIALS},
     "jam": jam,
-    "vanishing": vanishing,
     "one step": one_step,
-    "ten metres of road": ten_metres_of_road,
-    "no route": lambda make: empty(make).with_(route=Route()),
-    "lanes without a line": lambda make: empty(make).with_(route=Route((0,), (0,))),
-    "a line without length": lambda make: empty(make).with_(route=Route(line=np.full((2, 2), 20.0))),
-    "a route behind": lambda make: at(empty(make), 300.0, 0.0, 0.0, 10.0).with_(
+    "no route": lambda: nobody().with_(route=Route()),
+    "lanes without a line": lambda: nobody().with_(route=Route((0,), (0,))),
+    "a line without length": lambda: nobody().with_(route=Route(line=np.full((2, 2), 20.0))),
+    "a route behind": lambda: at(nobody(), 300.0, 0.0, 0.0, 10.0).with_(
         route=Route(line=np.array([[0.0, 0.0], [50.0, 0.0]]))
     ),
-    "off the road": lambda make: at(empty(make), 300.0, 60.0, 1.0, 10.0),
-    "no lane near": lambda make: at(empty(make), 300.0, 300.0, 1.0, 10.0).with_(route=Route()),
-    "against the traffic": lambda make: at(empty(make), 300.0, 0.0, np.pi, 10.0),
-    "past the road's end": lambda make: at(empty(make), 850.0, 0.0, 0.0, 10.0),
-    "standing": lambda make: at(empty(make), 20.0),
-    "60 m/s": lambda make: at(empty(make), 20.0, 0.0, 0.0, 60.0),
-    "reversing": lambda make: at(empty(make), 120.0, 0.0, 0.0, -5.0),
-    "spinning": lambda make: at(empty(make), 120.0, 0.0, 0.0, 15.0, 0.0, 0.6, 4.0),
-    "in a collision": lambda make: make[1](make[0](), [(22.0, 0.0, 0.0), (21.0, 0.5, 3.0)]),
+    "off the road": lambda: at(nobody(), 300.0, 60.0, 1.0, 10.0),
+    "no lane near": lambda: at(nobody(), 300.0, 300.0, 1.0, 10.0).with_(route=Route()),
+    "against the traffic": lambda: at(nobody(), 300.0, 0.0, np.pi, 10.0),
+    "past the road's end": lambda: at(nobody(), 850.0, 0.0, 0.0, 10.0),
+    "60 m/s": lambda: at(nobody(), 20.0, 0.0, 0.0, 60.0),
+    "reversing": lambda: at(nobody(), 120.0, 0.0, 0.0, -5.0),
+    "spinning": lambda: at(nobody(), 120.0, 0.0, 0.0, 15.0, 0.0, 0.6, 4.0),
 }
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_no_planner_stumbles(make: Make, name: str) -> None:
-    scene = SCENES[name](make)
+def test_no_planner_stumbles(name: str) -> None:
+    scene = SCENES[name]()
     score = load("drive.metrics", "nuplan_cls")
     for planner_name in PLANNERS:
         run = simulate(scene, load_planner(planner_name, {}), traffic="idm")
@@ -127,54 +78,54 @@ def test_no_planner_stumbles(make: Make, name: str) -> None:
 
 
 @pytest.mark.parametrize("traffic", ["log", "mobil", "idm_compat"])
-def test_no_traffic_stumbles(make: Make, traffic: str) -> None:
-    for scene in (blocked(make), jam(make), vanishing(make), ten_metres_of_road(make)):
+def test_no_traffic_stumbles(traffic: str) -> None:
+    for scene in (blocked(), jam(), vanishing(), ten_metres_of_road()):
         run = simulate(scene, load_planner("idm", {}), traffic=traffic)
         assert run.header["failure"] is None
         assert np.isfinite(run.agents).all()
 
 
-def test_what_pdm_says_of_its_plans(make: Make) -> None:
+def test_what_pdm_says_of_its_plans() -> None:
     def said(scene: Scenario) -> tuple[Counter[str], set[str]]:
         header = simulate(scene, load_planner("pdm", {}), traffic="idm").header
         return Counter(header["plan_status"]), set(header["plan_reason"]) - {""}
 
-    assert said(empty(make))[0] == {"ok": 150}
-    assert said(empty(make).with_(route=Route()))[0] == {"ok": 150}
+    assert said(nobody())[0] == {"ok": 150}
+    assert said(nobody().with_(route=Route()))[0] == {"ok": 150}
     # With room to stop a blocked road is no emergency; 2 m before the bumper it is.
-    assert said(blocked(make))[0] == {"ok": 150}
-    near = make[1](make[0](), [(29.0, 0.0, 0.0), (29.0, 3.5, 0.0)])
+    assert said(blocked())[0] == {"ok": 150}
+    near = straight_scene(straight_map(), [(29.0, 0.0, 0.0), (29.0, 3.5, 0.0)])
     assert "degraded" in said(near)[0]
-    assert said(SCENES["no lane near"](make)) == ({"fallback": 150}, {"no lane to follow"})
-    status, reasons = said(SCENES["past the road's end"](make))
+    assert said(SCENES["no lane near"]()) == ({"fallback": 150}, {"no lane to follow"})
+    status, reasons = said(SCENES["past the road's end"]())
     assert status["ok"] == 0
     assert reasons == {"every proposal breaks a rule"}
 
 
-def test_idm_and_pdm_stop_before_a_blocked_road_and_a_crowd(make: Make) -> None:
+def test_idm_and_pdm_stop_before_a_blocked_road_and_a_crowd() -> None:
     for name in ("idm", "pdm"):
-        for scene in (blocked(make), crowd(make)):
+        for scene in (blocked(), crowd()):
             run = simulate(scene, load_planner(name, {}), traffic="idm")
             assert not [e for e in run.header["events"] if e["kind"] == "collision"], name
             assert run.ego[-1, 3] < 0.1
             assert run.ego[-1, 0] > 25.0
 
 
-def test_a_plan_to_beyond_all_numbers_leaves_a_log_that_can_be_read(make: Make, tmp_path: Path) -> None:
+def test_a_plan_to_beyond_all_numbers_leaves_a_log_that_can_be_read(tmp_path: Path) -> None:
     @planner()
     def absurd(observation: Any, task: Any) -> Plan:
         poses = np.tile(observation.ego[:3], (40, 1))
         poses[:, 0] += 1e200 * np.arange(1, 41)
         return Plan.from_poses(observation, poses)
 
-    run = simulate(empty(make), absurd, traffic="log")
+    run = simulate(nobody(), absurd, traffic="log")
     assert run.header["failure"]["class"] == "planner_error"
     assert "leaves the bounds" in run.header["failure"]["reason"]
     again = RunLog.load(run.save(tmp_path / "x.drive.npz"))
     assert np.isfinite(again.plan_states).all()
 
 
-def test_a_planner_that_scribbles_on_its_observation_changes_nobody_else(make: Make) -> None:
+def test_a_planner_that_scribbles_on_its_observation_changes_nobody_else() -> None:
     @planner()
     def scribbles(observation: Any, task: Any) -> Plan:
         plan = Plan.from_poses(observation, np.tile(observation.ego[:3], (40, 1)))
@@ -188,14 +139,14 @@ def test_a_planner_that_scribbles_on_its_observation_changes_nobody_else(make: M
     def stays(observation: Any, task: Any) -> Plan:
         return Plan.from_poses(observation, np.tile(observation.ego[:3], (40, 1)))
 
-    a, b = (simulate(jam(make), p, traffic="idm") for p in (scribbles, stays))
+    a, b = (simulate(jam(), p, traffic="idm") for p in (scribbles, stays))
     assert a.header["failure"] is None
     np.testing.assert_array_equal(a.ego, b.ego)
     np.testing.assert_array_equal(a.agents, b.agents)
 
 
-def driven(make: Make, plan_of: Callable[[Any], Plan]) -> RunLog:
-    return simulate(empty(make), planner()(lambda observation, task: plan_of(observation)), traffic="log")
+def driven(plan_of: Callable[[Any], Plan]) -> RunLog:
+    return simulate(nobody(), planner()(lambda observation, task: plan_of(observation)), traffic="log")
 
 
 def ahead(observation: Any) -> Plan:
@@ -234,13 +185,13 @@ RUBBISH: dict[str, Callable[[Plan], Plan]] = {
 
 
 @pytest.mark.parametrize("word", RUBBISH)
-def test_a_plan_of_rubbish_is_the_planners_error(make: Make, word: str) -> None:
-    run = driven(make, lambda observation: RUBBISH[word](ahead(observation)))
+def test_a_plan_of_rubbish_is_the_planners_error(word: str) -> None:
+    run = driven(lambda observation: RUBBISH[word](ahead(observation)))
     assert run.header["failure"]["class"] == "planner_error"
     assert word in run.header["failure"]["reason"]
 
 
-def test_a_planner_that_fills_the_same_buffers_again_changes_no_plan_of_before(make: Make) -> None:
+def test_a_planner_that_fills_the_same_buffers_again_changes_no_plan_of_before() -> None:
     times, states = np.zeros(41), np.zeros((41, 7))
 
     def reused(observation: Any) -> Plan:
@@ -248,33 +199,33 @@ def test_a_planner_that_fills_the_same_buffers_again_changes_no_plan_of_before(m
         times[:], states[:] = plan.trajectory.times, plan.trajectory.states
         return dataclasses.replace(plan, trajectory=Trajectory(times, states))
 
-    fresh, again = driven(make, ahead), driven(make, reused)
+    fresh, again = driven(ahead), driven(reused)
     np.testing.assert_array_equal(fresh.plan_states, again.plan_states)
     np.testing.assert_array_equal(fresh.ego, again.ego)
 
 
-def test_a_planner_that_leaves_the_programme_is_a_failure_of_its_own(make: Make) -> None:
+def test_a_planner_that_leaves_the_programme_is_a_failure_of_its_own() -> None:
     def leaves(observation: Any) -> Plan:
         raise SystemExit(3)
 
-    run = driven(make, leaves)
+    run = driven(leaves)
     assert run.header["failure"]["class"] == "planner_error"
     assert "exit(3)" in run.header["failure"]["reason"]
 
 
-def test_a_planner_cannot_change_the_map(make: Make) -> None:
+def test_a_planner_cannot_change_the_map() -> None:
     @planner()
     def moves_the_road(observation: Any, task: Any) -> Plan:
         task.roadmap.points[:, 1] += 1.0
         return ahead(observation)
 
-    run = simulate(empty(make), moves_the_road, traffic="log")
+    run = simulate(nobody(), moves_the_road, traffic="log")
     assert run.header["failure"]["class"] == "planner_error"
     assert "read-only" in run.header["failure"]["reason"]
 
 
-def test_agents_not_met_yet_have_no_row(make: Make) -> None:
-    scene = make[1](make[0](), [(45.0, 0.0, 8.0), (60.0, 3.5, 5.0)])
+def test_agents_not_met_yet_have_no_row() -> None:
+    scene = straight_scene(straight_map(), [(45.0, 0.0, 8.0), (60.0, 3.5, 5.0)])
     valid = scene.tracks.valid.copy()
     valid[2, :30] = False
     seen_rows: list[list[Any]] = []
@@ -284,7 +235,7 @@ def test_agents_not_met_yet_have_no_row(make: Make) -> None:
         seen_rows.append(list(observation.agent_id))
         return ahead(observation)
 
-    simulate(scene.with_(tracks=seen(scene.tracks, valid)), counts, traffic="log")
+    simulate(seen(scene, valid), counts, traffic="log")
     assert [len(row) for row in seen_rows[:29]] == [1] * 29
     assert len(seen_rows[31]) == 2
     assert seen_rows[31][:1] == seen_rows[0]

@@ -1,5 +1,4 @@
-# A planner in twenty lines: keep the lane at the speed limit, brake for whatever stands ahead.
-# drive bench --suite mini --planner idm --planner examples/01_my_planner.py:careful
+"""Keeps the lane at the speed limit and brakes for whatever stands ahead."""
 
 import numpy as np
 
