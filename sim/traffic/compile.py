@@ -9,6 +9,7 @@ import numpy as np
 
 from drive.scenario import TRACK_HEADING, TRACK_VX, TRACK_VY
 from drive.sim.kernels.layout import Controller, Paths
+from drive.sim.traffic.desire import desired_speeds
 from drive.sim.traffic.paths import DEFAULT_LIMIT, LaneChains, PathBook, match_lanes, recorded_line
 from drive.vehicle import AgentKind
 
@@ -145,6 +146,13 @@ def cast(scenario: Scenario, traffic: TrafficModel, overrides: dict[int, Control
                 stop_until[i] = stop[1]
     chains.link()
 
+    driver = np.tile(np.asarray(traffic.driver_row(), dtype=np.float64), (a, 1))
+    if not traffic.compat:
+        # MOBIL drivers leave their recorded ways, and what held them back there.
+        driven = controller == Controller.IDM
+        fastest = np.array([book.points[k][:, 4].max() if k >= 0 else 0.0 for k in path])
+        wish = desired_speeds(poses, speed, valid, tracks.states[..., :2], fastest, driven, scenario.dt)
+        driver[:, 0] = np.minimum(driver[:, 0], wish)
     length, width = tracks.size[:, 0].copy(), tracks.size[:, 1].copy()
     rear, wheelbase = tracks.rear_to_centre.copy(), np.maximum(0.6 * tracks.size[:, 0], 0.5)
     v = scenario.vehicle
@@ -163,7 +171,7 @@ def cast(scenario: Scenario, traffic: TrafficModel, overrides: dict[int, Control
         width,
         rear,
         wheelbase,
-        np.tile(np.asarray(traffic.driver_row(), dtype=np.float64), (a, 1)),
+        driver,
         stop_station,
         stop_until,
         scenario.signals,
