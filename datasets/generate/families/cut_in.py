@@ -6,10 +6,19 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from drive.datasets.generate.drivers import EGO_BODY, draw_body, draw_driver, draw_ego_driver, draw_wander
-from drive.datasets.generate.families.stage import KMH, START, WARM_UP, Stage, pick, regular_cuts, road_length
+from drive.datasets.generate.families.stage import (
+    KMH,
+    START,
+    WARM_UP,
+    Stage,
+    between,
+    pick,
+    regular_cuts,
+    road_length,
+)
 from drive.datasets.generate.roads import Road, carriageway, strip, winding
 from drive.datasets.generate.scene import DURATION, Draw
-from drive.datasets.generate.traffic import Actor, Task, fill_lane
+from drive.datasets.generate.traffic import Actor, Order, Task, fill_lane
 from drive.errors import ScenarioError
 from drive.roadmap import LaneKind
 
@@ -41,14 +50,14 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     ego = stage.traffic.add(Actor("ego", EGO_BODY, own, START, speed, driver, wander=draw_wander(rng, 0.05)))
 
     # The cutter comes past slowly and cuts when the gap behind it is as wide as it wants.
-    gap = float(rng.uniform(0.6, 1.4)) * speed
-    faster = float(rng.uniform(0.4, 2.2))
+    gap = between(rng, difficulty, (1.0, 1.5), (0.5, 0.75)) * speed
+    faster = between(rng, difficulty, (1.2, 2.4), (0.3, 0.9))
     when = float(rng.uniform(1.5, 8.0))
     body = draw_body(rng, heavy=0.08)
     front = START + EGO_BODY.rear + 0.5 * EGO_BODY.length + gap - faster * (WARM_UP + when)
     rear = front + 0.5 * body.length - body.rear
     cutter_driver = draw_driver(
-        rng, factor=(speed + faster) / limit, polite=0.0, change_time=float(rng.uniform(2.8, 4.2))
+        rng, factor=(speed + faster) / limit, polite=0.0, change_time=between(rng, difficulty, (3.6, 4.6), (2.4, 3.0))
     )
     task = Task(own, behind=ego, gap=gap, after=0.5)
     cutter = stage.traffic.add(
@@ -56,6 +65,11 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
             "cutter", body, other, rear, speed + faster, cutter_driver, tasks=(task,), wander=draw_wander(rng)
         )
     )
+    if rng.random() < 0.8 * difficulty:
+        # It had looked at the ego only, and finds itself too fast for its new lane.
+        begin = when + float(rng.uniform(2.0, 3.5))
+        slow_down = Order(begin, begin + 3.0, speed * between(rng, difficulty, (0.85, 0.95), (0.6, 0.75)), 1.8)
+        stage.traffic.edit(cutter, orders=(slow_down,))
     # Why it does so: somebody slow ahead of it, or nobody but its exit.
     keep = 40.0 + 2.2 * speed
     if rng.random() < 0.7:

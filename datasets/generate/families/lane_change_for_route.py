@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 EXIT, FORK, LANE_ENDS = "exit", "fork", "lane_ends"
 WEDGE = 50.0
 """Metres of asphalt over which an exit lane opens, or a lane that has ended is closed."""
-LATERAL = 2.0
+SHORTEST = 36.0
+"""Metres of a lane change at the least, lest a slow car turns steeply across the road."""
+LATERAL = 1.4
 """m/s^2 in the bend of a lane that leaves, at the speed it is built for."""
 
 
@@ -62,7 +64,10 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     way = draw_way(rng, difficulty, limit, flow)
     stage = Stage.of(way.road)
     hurry = float(rng.uniform(0.3, 1.5))
-    tasks = tuple(Task(stage.lanes[name], begin=a, by=b, after=hurry) for name, a, b in way.changes)
+    length = max(4.2 * flow, SHORTEST)
+    tasks = tuple(
+        Task(stage.lanes[name], begin=a, by=b, after=hurry, length=length) for name, a, b in way.changes
+    )
     ego = stage.traffic.add(
         Actor(
             "ego", EGO_BODY, stage.lanes[way.start], START, flow, driver, tasks=tasks,
@@ -131,7 +136,9 @@ def draw_way(rng: np.random.Generator, difficulty: float, limit: float, flow: fl
         cuts.append(begin)
     lanes[outer] = replace(lanes[outer], **{"left" if on_left else "right": Marking.DASHED})
     side = {"left": opens if on_left else Marking.DASHED, "right": Marking.DASHED if on_left else Marking.CURB}
-    leaving = RoadLane("x1", offset, Profile.of(width), limit, begin=begin, end=end, **side)
+    # A lane on its own is wider.
+    wide = Profile((gore + 10.0, gore + 70.0), (width, max(width, 4.3))) if kind != LANE_ENDS else Profile.of(width)
+    leaving = RoadLane("x1", offset, wide, limit, begin=begin, end=end, **side)
     if not on_left and kind == EXIT and limit > 16.0:
         before = strip("fs", lanes[0], 2.2, LaneKind.SHOULDER)
         lanes.append(replace(before, end=begin - WEDGE))

@@ -29,7 +29,7 @@ LATEST = 10.0
 
 def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     who = ("cyclist", "tractor", "truck")[int(rng.integers(3))]
-    limit, slow_speed, slow_body, bias = draw_slow(rng, who)
+    limit, slow_speed, slow_body, bias = draw_slow(rng, difficulty, who)
     count = 3 if who == "truck" and rng.random() < 0.4 else 2
     stage, width = _stage(rng, who, limit, count)
     own, beside = stage.lanes["f1"], stage.lanes["f2"]
@@ -38,7 +38,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     cruise = driver.factor * limit
     closing = cruise - slow_speed
     # Seconds at time 0 until the ego would have to brake; negative: it has followed for long.
-    left = between(rng, difficulty, (2.0, 5.0), (-9.0, -1.0))
+    left = between(rng, difficulty, (4.0, 7.0), (-6.0, 1.0))
     follows = left < -WARM_UP + 2.0
     speed = slow_speed if follows else cruise
     room = 3.0 + driver.headway * speed + (0.0 if follows else (WARM_UP + left) * closing + 0.8 * closing)
@@ -59,7 +59,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     )  # fmt: skip
 
     flow = cruise * between(rng, difficulty, (0.95, 1.03), (0.98, 1.06))
-    headway = between(rng, difficulty, (3.5, 6.0), (1.1, 1.6))
+    headway = between(rng, difficulty, (3.0, 5.0), (1.1, 1.6))
     spread = (0.8 * headway, 1.7 * headway)
     faster = {"factor": flow / limit, "cooperate": between(rng, difficulty, (0.5, 0.9), (0.1, 0.4))}
     ahead = slow_rear + slow_body.length + WARM_UP * slow_speed
@@ -109,20 +109,20 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     )
 
 
-def draw_slow(rng: np.random.Generator, who: str) -> tuple[float, float, Body, float]:
+def draw_slow(rng: np.random.Generator, difficulty: float, who: str) -> tuple[float, float, Body, float]:
     """The limit and the slow one's speed in m/s, its body, and its place beside the lane's centre in m."""
     if who == "cyclist":
         limit = KMH * pick(rng, 50, 50, 60, 70)
         body = Body(AgentKind.BICYCLE, 1.8, 0.6, 1.7, 0.0)
-        return round(limit, 3), float(rng.uniform(4.0, 6.5)), body, float(rng.uniform(-1.0, -0.5))
+        return round(limit, 3), between(rng, difficulty, (5.5, 7.0), (4.0, 5.0)), body, float(rng.uniform(-1.0, -0.5))
     if who == "tractor":
         limit = KMH * pick(rng, 60, 70, 80, 90, 100)
         length = round(float(rng.uniform(4.5, 9.5)), 2)
         body = Body(AgentKind.TRUCK, length, round(float(rng.uniform(2.2, 2.5)), 2), 2.9, 0.28 * length)
-        return round(limit, 3), KMH * float(rng.uniform(22.0, 40.0)), body, float(rng.uniform(-0.3, 0.0))
+        return round(limit, 3), KMH * between(rng, difficulty, (34.0, 42.0), (20.0, 28.0)), body, float(rng.uniform(-0.3, 0.0))
     limit = KMH * pick(rng, 100, 110, 120, 130)
     body = draw_body(rng, heavy=1.0)
-    return round(limit, 3), KMH * float(rng.uniform(58.0, 80.0)), body, float(rng.uniform(-0.15, 0.1))
+    return round(limit, 3), KMH * between(rng, difficulty, (70.0, 80.0), (55.0, 65.0)), body, float(rng.uniform(-0.15, 0.1))
 
 
 def _stage(rng: np.random.Generator, who: str, limit: float, count: int) -> tuple[Stage, float]:

@@ -132,7 +132,7 @@ def _car(
 ) -> int:  # fmt: skip
     """One car of a column, the k-th ahead of the ego's place."""
     given = {"factor": pace * float(rng.uniform(1.15, 1.6)) / limit, "headway": headway}
-    driver = draw_ego_driver(rng, **given) if ego else draw_driver(rng, **given)
+    driver = draw_ego_driver(rng, gap=float(rng.uniform(3.0, 3.8)), **given) if ego else draw_driver(rng, **given)
     name = "ego" if ego else f"c{number}{'a' if k >= 0 else 'r'}{abs(k)}"
     bias = 0.0 if ego else float(rng.uniform(-0.15, 0.15))
     return stage.traffic.add(
