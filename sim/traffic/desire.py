@@ -1,4 +1,4 @@
-"""How fast recorded drivers want to go, as far as their recording shows it.
+"""What recorded drivers want, as far as their recording shows it: how fast, and how hard they brake.
 
 Reactive drivers aim at the limit; a tractor, a loaded truck or the first car of a jam does not.
 """
@@ -29,6 +29,8 @@ LASTS = 2.0
 """Seconds of steady driving on a free road, at m/s^2 of at most `STEADY`, that a wish is read from."""
 SAME = 0.93
 """Share of its fastest speed that such driving must reach: who drives faster elsewhere wants more."""
+HARD = 4.0
+"""m/s^2: what is harder in a recording is an emergency, or noise."""
 LATERAL = 1.5
 """m/s^2 that slow drivers still accept in a bend; slower than that it is the bend that holds them."""
 
@@ -54,16 +56,25 @@ def desired_speeds(
         if not 0.5 < top < SLOW * limit[i]:
             continue
         free = [k for k in here[::STRIDE] if _unhurried(poses[i], speed[i], here, k, limit[i], dt)]
-        free = [k for k in free if _alone(i, k, poses[i, here[here >= k]], speed[i, k], valid, centers)]
+        free = [
+            k for k in free if _alone(int(i), int(k), poses[i, here[here >= k]], speed[i, k], valid, centers)
+        ]
         fast = [k for k in free if speed[i, k] > SAME * top]
         if len(fast) * STRIDE * dt >= LASTS:
             out[i] = top
     return out
 
 
-def _unhurried(
-    pose: Floats, speed: Floats, here: NDArray[np.intp], k: int, limit: float, dt: float
-) -> bool:
+def hardest_braking(speed: Floats, valid: NDArray[np.bool_], dt: float) -> float:
+    """Deceleration in m/s^2 that a recorded driver reaches over half a second, at most `HARD`."""
+    v = speed[valid]
+    span = max(round(0.5 / dt), 1)
+    if len(v) <= span:
+        return 0.0
+    return float(np.clip((v[:-span] - v[span:]).max() / (span * dt), 0.0, HARD))
+
+
+def _unhurried(pose: Floats, speed: Floats, here: NDArray[np.intp], k: int, limit: float, dt: float) -> bool:
     """Whether a driver keeps its speed at sample `k`, and no bend explains it."""
     a, b = max(k - STRIDE, here[0]), min(k + STRIDE, here[-1])
     if b - a < STRIDE or abs(speed[b] - speed[a]) > STEADY * (b - a) * dt:
@@ -72,9 +83,7 @@ def _unhurried(
     return bool(speed[k] * turn < LATERAL and speed[k] < SLOW * limit)
 
 
-def _alone(
-    i: int, k: int, way: Floats, speed: float, valid: NDArray[np.bool_], centers: Floats
-) -> bool:
+def _alone(i: int, k: int, way: Floats, speed: float, valid: NDArray[np.bool_], centers: Floats) -> bool:
     """Whether nobody is ahead of agent `i` at sample `k` on its recorded `way (N, 3)`, prolonged straight."""
     reach = max(HEADWAY * speed, NEAREST)
     end = way[-1]

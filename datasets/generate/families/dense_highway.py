@@ -39,7 +39,8 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
 
     lane = int(rng.integers(1, count + 1))
     own = stage.lanes[f"f{lane}"]
-    paces = [flow * (1.0 + 0.045 * (n - 0.5 * (count - 1))) for n in range(count)]
+    apart = between(rng, difficulty, (0.03, 0.05), (0.08, 0.12))
+    paces = [flow * (1.0 + apart * (n - 0.5 * (count - 1))) for n in range(count)]
     pace = min(paces[lane - 1], 0.97 * limit)
     changes = rng.random() < 0.35
     driver = replace(draw_ego_driver(rng), factor=min(1.03 * pace / limit, 0.98), mobil=changes)
@@ -64,7 +65,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     window = stage.window(drive, ego, limit)
     s0 = float(drive.log[ego, 0, 0])
     near = abs(drive.log[:, 0, 0] - s0) < 250.0
-    if not FEWEST - 1 <= near.sum() or len(near) > MOST:
+    if not near.sum() >= FEWEST - 1 or len(near) > MOST:
         raise ScenarioError(f"{int(near.sum())} vehicles are no dense traffic")
     if drive.log[ego, :, 1].mean() < KMH * 55.0:
         raise ScenarioError("the traffic has broken down")
@@ -119,13 +120,21 @@ def _trouble(
         slow = pace * between(rng, difficulty, (0.85, 0.95), (0.4, 0.65))
         brake = between(rng, difficulty, (0.8, 1.3), (1.8, 2.6))
         stage.traffic.edit(who, orders=(Order(begin, begin + float(rng.uniform(3.0, 6.0)), slow, brake),))
-    beside = [
-        i
-        for i, a in enumerate(actors)
-        if a.lane in stage.traffic.lanes[mine].near and 5.0 < a.station - here < 60.0 and a.body.length < 6.9
-    ]
-    if beside and rng.random() < 0.3 + 0.6 * difficulty:
-        who = beside[int(rng.integers(len(beside)))]
-        gap = pace * between(rng, difficulty, (0.9, 1.2), (0.4, 0.6))
-        after = float(rng.uniform(0.5, 5.0))
-        stage.traffic.edit(who, tasks=(Task(mine, behind=ego, gap=gap, after=after),))
+    near = [n for n in stage.traffic.lanes[mine].near if n >= 0]
+    # Who has been held up in the slower lane comes over before the faster ego.
+    slower = [n for n in near if n < mine] if rng.random() < 0.3 + 0.6 * difficulty else near
+    ready = float(rng.uniform(0.5, 6.0))
+    found = []
+    for i, a in enumerate(actors):
+        room = a.station - here + (a.speed - pace) * (WARM_UP + ready)
+        if a.lane in slower and a.body.length < 6.9 and 0.4 * pace + 6.0 < room < 1.8 * pace:
+            found.append(i)
+    if found and rng.random() < 0.4 + 0.6 * difficulty:
+        who = found[int(rng.integers(len(found)))]
+        gap = pace * between(rng, difficulty, (0.8, 1.1), (0.4, 0.6))
+        hurry = actors[who].station + actors[who].speed * (WARM_UP + ready) + 60.0
+        task = Task(mine, behind=ego, gap=gap, after=ready, by=hurry)
+        driver = replace(
+            actors[who].driver, mobil=False, change_time=between(rng, difficulty, (3.6, 4.6), (2.6, 3.2))
+        )
+        stage.traffic.edit(who, tasks=(task,), driver=driver)

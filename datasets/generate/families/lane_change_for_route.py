@@ -13,12 +13,22 @@ from drive.datasets.generate.families.stage import (
     START,
     WARM_UP,
     Stage,
+    beside,
     between,
     pick,
     regular_cuts,
     road_length,
 )
-from drive.datasets.generate.roads import Atlas, Profile, Road, RoadLane, carriageway, lane_pose, strip, winding
+from drive.datasets.generate.roads import (
+    Atlas,
+    Profile,
+    Road,
+    RoadLane,
+    carriageway,
+    lane_pose,
+    strip,
+    winding,
+)
 from drive.datasets.generate.scene import DURATION, Draw
 from drive.datasets.generate.traffic import Actor, Task, fill_lane
 from drive.errors import ScenarioError
@@ -26,6 +36,8 @@ from drive.roadmap import AreaKind, LaneKind, Marking
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from drive.datasets.generate.curves import Curve
 
 EXIT, FORK, LANE_ENDS = "exit", "fork", "lane_ends"
 WEDGE = 50.0
@@ -104,10 +116,12 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
 
 
 def draw_way(rng: np.random.Generator, difficulty: float, limit: float, flow: float) -> Way:
-    kind = (EXIT, EXIT, FORK, LANE_ENDS)[int(rng.integers(4))]
+    kind = (EXIT, EXIT, FORK, FORK, LANE_ENDS, LANE_ENDS)[int(rng.integers(6))]
     count = 2 if kind != EXIT or rng.random() < 0.6 else 3
     twice = kind != LANE_ENDS and rng.random() < 0.15 + 0.5 * difficulty
     easy, hard = ((10.5, 12.0), (8.5, 10.0)) if twice else ((9.0, 11.0), (6.0, 7.5))
+    if kind == LANE_ENDS:
+        hard = (7.0, 8.5)
     gore = float(np.round(START + flow * (WARM_UP + between(rng, difficulty, easy, hard))))
     on_left = kind != EXIT and rng.random() < 0.5
 
@@ -117,7 +131,7 @@ def draw_way(rng: np.random.Generator, difficulty: float, limit: float, flow: fl
     lanes = carriageway(count, width, limit)
     outer = len(lanes) - 1 if on_left else 0
     beside = lanes[outer].offset.values[0] + (width if on_left else -width)
-    begin, end, opens = -np.inf, np.inf, Marking.SOLID
+    begin, end = -np.inf, np.inf
     offset = Profile.of(beside)
     cuts = [gore]
     wedge = None
@@ -134,11 +148,14 @@ def draw_way(rng: np.random.Generator, difficulty: float, limit: float, flow: fl
         begin = gore - float(np.round(between(rng, difficulty, (6.0, 7.0), (4.5, 5.5)) * flow))
         wedge = _wedge(curve, beside, width, begin, begin - WEDGE)
         cuts.append(begin)
-    lanes[outer] = replace(lanes[outer], **{"left" if on_left else "right": Marking.DASHED})
-    side = {"left": opens if on_left else Marking.DASHED, "right": Marking.DASHED if on_left else Marking.CURB}
+    dashed = Marking.DASHED
+    lanes[outer] = replace(lanes[outer], left=dashed) if on_left else replace(lanes[outer], right=dashed)
+    left, right = (Marking.SOLID, dashed) if on_left else (dashed, Marking.CURB)
     # A lane on its own is wider.
-    wide = Profile((gore + 10.0, gore + 70.0), (width, max(width, 4.3))) if kind != LANE_ENDS else Profile.of(width)
-    leaving = RoadLane("x1", offset, wide, limit, begin=begin, end=end, **side)
+    wide = Profile.of(width)
+    if kind != LANE_ENDS:
+        wide = Profile((gore + 10.0, gore + 70.0), (width, max(width, 4.3)))
+    leaving = RoadLane("x1", offset, wide, limit, begin=begin, end=end, left=left, right=right)
     if not on_left and kind == EXIT and limit > 16.0:
         before = strip("fs", lanes[0], 2.2, LaneKind.SHOULDER)
         lanes.append(replace(before, end=begin - WEDGE))
@@ -146,7 +163,8 @@ def draw_way(rng: np.random.Generator, difficulty: float, limit: float, flow: fl
         after = strip("fs", lanes[0], 2.2, LaneKind.SHOULDER)
         lanes.append(replace(after, begin=gore + WEDGE))
     # Cut far from where lanes begin and end, or a change of lanes would have no room in its section.
-    cuts += [c for c in regular_cuts(rng, length) if not min(begin, gore - 9.0 * flow) - 40.0 < c < gore + 60.0]
+    low = min(begin, gore - 9.0 * flow) - 40.0
+    cuts += [c for c in regular_cuts(rng, length) if not low < c < gore + 60.0]
     road = Road(curve, (*lanes, leaving), tuple(cuts))
 
     inner = f"f{outer + 1}"
@@ -161,7 +179,7 @@ def draw_way(rng: np.random.Generator, difficulty: float, limit: float, flow: fl
     return Way(kind, road, second, (first, change), gore, wedge)
 
 
-def _wedge(curve, beside: float, width: float, wide: float, tip: float) -> NDArray[np.float64]:  # type: ignore[no-untyped-def]
+def _wedge(curve: Curve, beside: float, width: float, wide: float, tip: float) -> NDArray[np.float64]:
     """Asphalt of a lane at offset `beside`: as wide as the lane at station `wide`, gone at station `tip`."""
     s = np.linspace(wide, tip, 24)
     inward = 0.5 * width if beside < 0.0 else -0.5 * width
@@ -182,13 +200,23 @@ def _add_others(
     polite = between(rng, difficulty, (0.6, 1.0), (0.3, 0.6))
     around = (START - 4.5 * flow, START + 9.0 * flow)
     mine = (START - 6.0 - 1.2 * flow, START + 9.0 + 1.5 * flow)
+    taken: dict[str, tuple[float, float]] = {way.start: mine}
+    name = way.changes[0][0]
+    if way.road.lane(name).begin < START and rng.random() < 0.1 + 0.8 * difficulty:
+        given = {"factor": 1.01 * flow / limit, "cooperate": polite}
+        ahead = (-7.0, 7.0)
+        taken[name] = beside(rng, stage.traffic, stage.lanes[name], START, flow, ahead, "beside", **given)
+    # Most have left the lane that ends before.
+    thin = 2.0 if way.kind == LANE_ENDS else 1.0
     share = 1.0 if way.kind == LANE_ENDS else 0.25
     lanes = [x for x in way.road.lanes if x.kind == LaneKind.LANE and x.begin < START]
     for n, lane in enumerate(sorted(lanes, key=lambda x: float(x.offset(np.array([START]))[0]))):
         level = flow * (float(rng.uniform(0.97, 1.03)) + 0.03 * n)
+        gaps = (thin * spread[0], thin * spread[1]) if lane.name == "x1" else spread
         made = fill_lane(
-            rng, stage.traffic, stage.lanes[lane.name], around, level, spread, f"{lane.name}c",
-            avoid=(mine,) if lane.name == way.start else (), factor=1.03 * level / limit, cooperate=polite,
+            rng, stage.traffic, stage.lanes[lane.name], around, level, gaps, f"{lane.name}c",
+            avoid=(taken[lane.name],) if lane.name in taken else (), factor=1.03 * level / limit,
+            cooperate=polite,
         )  # fmt: skip
         name, begin, by = way.changes[-1]
         feeds = "x1" if way.kind == LANE_ENDS else way.changes[0][0] if len(way.changes) == 2 else way.start

@@ -38,8 +38,12 @@ def draw_road(rng: np.random.Generator, difficulty: float) -> tuple[Road, float,
         tightest = max(30.0, limit**2 / lateral)
         count = 1 if rng.random() < 0.6 else 2
         width = float(rng.uniform(3.2, 3.5) if tightest < 50 else rng.uniform(2.95, 3.3))
+        gentle = between(rng, difficulty, (150.0, 200.0), (80.0, 120.0))
         shape: dict[str, Any] = {
-            "radius": (tightest, max(between(rng, difficulty, (150.0, 200.0), (80.0, 120.0)), 1.6 * tightest)),
+            "radius": (
+                tightest,
+                max(gentle, 1.6 * tightest),
+            ),
             "bend_length": (35.0, 110.0),
             "straight": (5.0, 50.0),
         }
@@ -48,8 +52,12 @@ def draw_road(rng: np.random.Generator, difficulty: float) -> tuple[Road, float,
         tightest = max(80.0, limit**2 / lateral)
         count = 1 if rng.random() < 0.75 else 2
         width = float(rng.uniform(3.25, 3.6))
+        gentle = between(rng, difficulty, (500.0, 700.0), (250.0, 350.0))
         shape = {
-            "radius": (tightest, max(between(rng, difficulty, (500.0, 700.0), (250.0, 350.0)), 1.5 * tightest)),
+            "radius": (
+                tightest,
+                max(gentle, 1.5 * tightest),
+            ),
             "bend_length": (90.0, 260.0),
             "straight": (5.0, 90.0),
         }
@@ -57,7 +65,11 @@ def draw_road(rng: np.random.Generator, difficulty: float) -> tuple[Road, float,
         limit = KMH * pick(rng, 100, 120, 130)
         count = int(rng.integers(2, 5))
         width = float(rng.uniform(3.5, 3.75))
-        shape = {"radius": (limit**2 / (0.8 * lateral), 1800.0), "bend_length": (200.0, 450.0), "straight": (20.0, 150.0)}
+        shape = {
+            "radius": (1.25 * limit**2 / lateral, 1800.0),
+            "bend_length": (200.0, 450.0),
+            "straight": (20.0, 150.0),
+        }
     width, limit = round(width, 2), round(limit, 3)
     length = road_length(limit)
     curve = winding(rng, length, **shape)

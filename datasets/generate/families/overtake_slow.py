@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from drive.datasets.generate.drivers import EGO_BODY, Body, draw_body, draw_driver, draw_ego_driver, draw_wander
+from drive.datasets.generate.drivers import (
+    EGO_BODY,
+    Body,
+    draw_body,
+    draw_driver,
+    draw_ego_driver,
+    draw_wander,
+)
 from drive.datasets.generate.families.stage import (
     KMH,
     START,
@@ -31,14 +40,15 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     who = ("cyclist", "tractor", "truck")[int(rng.integers(3))]
     limit, slow_speed, slow_body, bias = draw_slow(rng, difficulty, who)
     count = 3 if who == "truck" and rng.random() < 0.4 else 2
-    stage, width = _stage(rng, who, limit, count)
+    stage = _stage(rng, who, limit, count)
     own, beside = stage.lanes["f1"], stage.lanes["f2"]
 
     driver = draw_ego_driver(rng, accel=float(rng.uniform(1.4, 1.9)))
     cruise = driver.factor * limit
     closing = cruise - slow_speed
     # Seconds at time 0 until the ego would have to brake; negative: it has followed for long.
-    left = between(rng, difficulty, (4.0, 7.0), (-6.0, 1.0))
+    easy = (1.0, 3.0) if who == "truck" else (4.0, 6.5)
+    left = between(rng, difficulty, easy, (-6.0, 1.0))
     follows = left < -WARM_UP + 2.0
     speed = slow_speed if follows else cruise
     room = 3.0 + driver.headway * speed + (0.0 if follows else (WARM_UP + left) * closing + 0.8 * closing)
@@ -61,7 +71,10 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     flow = cruise * between(rng, difficulty, (0.95, 1.03), (0.98, 1.06))
     headway = between(rng, difficulty, (3.0, 5.0), (1.1, 1.6))
     spread = (0.8 * headway, 1.7 * headway)
-    faster = {"factor": flow / limit, "cooperate": between(rng, difficulty, (0.5, 0.9), (0.1, 0.4))}
+    faster: dict[str, Any] = {
+        "factor": flow / limit,
+        "cooperate": between(rng, difficulty, (0.5, 0.9), (0.1, 0.4)),
+    }
     ahead = slow_rear + slow_body.length + WARM_UP * slow_speed
     far = (ahead + 6.0 * cruise, ahead + 11.0 * cruise)
     fill_lane(rng, stage.traffic, own, far, cruise, (2.5, 6.0), "a")
@@ -92,8 +105,8 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     if drive.moves[ego] == 0 or not 0.2 <= drive.move_time[ego, 0] <= LATEST:
         raise ScenarioError("the ego finds no gap to overtake in")
     gained = drive.log[ego, -1, 0] - drive.log[slow, -1, 0]
-    if gained < 0.0:
-        raise ScenarioError("the ego has not passed the slow vehicle by the end")
+    if gained < (-10.0 if who == "truck" else 0.0):
+        raise ScenarioError("the ego is not past the slow vehicle by the end")
     window = stage.window(drive, ego, limit)
     s0 = float(drive.log[ego, 0, 0])
     waited = bool(drive.log[ego, :, 1].min() < 0.5 * (slow_speed + cruise))
@@ -114,19 +127,34 @@ def draw_slow(rng: np.random.Generator, difficulty: float, who: str) -> tuple[fl
     if who == "cyclist":
         limit = KMH * pick(rng, 50, 50, 60, 70)
         body = Body(AgentKind.BICYCLE, 1.8, 0.6, 1.7, 0.0)
-        return round(limit, 3), between(rng, difficulty, (5.5, 7.0), (4.0, 5.0)), body, float(rng.uniform(-1.0, -0.5))
+        return (
+            round(limit, 3),
+            between(rng, difficulty, (5.5, 7.0), (4.0, 5.0)),
+            body,
+            float(rng.uniform(-1.0, -0.5)),
+        )
     if who == "tractor":
         limit = KMH * pick(rng, 60, 70, 80, 90, 100)
         length = round(float(rng.uniform(4.5, 9.5)), 2)
         body = Body(AgentKind.TRUCK, length, round(float(rng.uniform(2.2, 2.5)), 2), 2.9, 0.28 * length)
-        return round(limit, 3), KMH * between(rng, difficulty, (34.0, 42.0), (20.0, 28.0)), body, float(rng.uniform(-0.3, 0.0))
+        return (
+            round(limit, 3),
+            KMH * between(rng, difficulty, (34.0, 42.0), (20.0, 28.0)),
+            body,
+            float(rng.uniform(-0.3, 0.0)),
+        )
     limit = KMH * pick(rng, 100, 110, 120, 130)
     body = draw_body(rng, heavy=1.0)
-    return round(limit, 3), KMH * between(rng, difficulty, (70.0, 80.0), (55.0, 65.0)), body, float(rng.uniform(-0.15, 0.1))
+    return (
+        round(limit, 3),
+        KMH * between(rng, difficulty, (70.0, 80.0), (55.0, 65.0)),
+        body,
+        float(rng.uniform(-0.15, 0.1)),
+    )
 
 
-def _stage(rng: np.random.Generator, who: str, limit: float, count: int) -> tuple[Stage, float]:
-    """A road fit for who is slow on it, and the width of its lanes."""
+def _stage(rng: np.random.Generator, who: str, limit: float, count: int) -> Stage:
+    """A road fit for who is slow on it."""
     length = road_length(limit) + 60.0
     width = round(float(rng.uniform(3.0, 3.3) if who == "cyclist" else rng.uniform(3.3, 3.75)), 2)
     tightest = max(180.0, limit**2 / 1.2)
@@ -138,4 +166,4 @@ def _stage(rng: np.random.Generator, who: str, limit: float, count: int) -> tupl
         lanes.append(strip("fs", lanes[0], shoulder, LaneKind.SHOULDER))
     if not median:
         lanes += carriageway(count, width, limit, forward=False, oncoming=True)
-    return Stage.of(Road(curve, tuple(lanes), tuple(regular_cuts(rng, length)))), width
+    return Stage.of(Road(curve, tuple(lanes), tuple(regular_cuts(rng, length))))

@@ -43,7 +43,9 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     for n in range(1, count + 1):
         # The waves of the lanes are alike, not the same.
         stop = between(rng, difficulty, (0.0, 2.0), (0.5, 4.0))
-        made = _fill(rng, difficulty, stage, count, n, lane, pace * float(rng.uniform(0.92, 1.08)), stop, limit)
+        made = _fill(
+            rng, difficulty, stage, count, n, lane, pace * float(rng.uniform(0.92, 1.08)), stop, limit
+        )
         ego = made if made >= 0 else ego
     if count > 1 and rng.random() < 0.6 * difficulty:
         _push_in(rng, stage, lane, ego)
@@ -132,7 +134,9 @@ def _car(
 ) -> int:  # fmt: skip
     """One car of a column, the k-th ahead of the ego's place."""
     given = {"factor": pace * float(rng.uniform(1.15, 1.6)) / limit, "headway": headway}
-    driver = draw_ego_driver(rng, gap=float(rng.uniform(3.0, 3.8)), **given) if ego else draw_driver(rng, **given)
+    driver = (
+        draw_ego_driver(rng, gap=float(rng.uniform(3.0, 3.8)), **given) if ego else draw_driver(rng, **given)
+    )
     name = "ego" if ego else f"c{number}{'a' if k >= 0 else 'r'}{abs(k)}"
     bias = 0.0 if ego else float(rng.uniform(-0.15, 0.15))
     return stage.traffic.add(
