@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -94,7 +96,7 @@ def test_whoever_overtakes_passes_in_the_next_lane_where_staying_would_cost_prog
         x = expert(s)
         drove = np.hypot(*np.diff(x[:, :2], axis=0).T).sum()
         rolled = s.tracks.speed[slow][s.tracks.valid[slow]].mean() * 15.0
-        assert rolled < 0.85 * drove
+        assert rolled < 0.9 * drove
         # All of the route is the lane that the ego comes from: to overtake is its own decision.
         assert {s.roadmap.lane_ids[i].split(".")[0] for i in s.route.lanes} == {"f1"}
 
@@ -105,7 +107,7 @@ def test_the_route_leaves_by_a_lane_that_the_ego_is_not_in(
     for s in of(scenes, "lane_change_for_route"):
         names = [s.roadmap.lane_ids[i].split(".")[0] for i in s.route.lanes]
         assert names[0] != names[-1]
-        changes = sum(a != b for a, b in zip(names, names[1:], strict=False))
+        changes = sum(a != b for a, b in itertools.pairwise(names))
         assert changes == (2 if "two_changes" in s.tags else 1)
         assert abs(lane_offsets(s, 0)[0]) < 0.5
         assert abs(lane_offsets(s, 0)[-1]) > 2.0
@@ -117,17 +119,19 @@ def test_the_route_leaves_by_a_lane_that_the_ego_is_not_in(
             assert straight[-1] != s.route.lanes[-1]
 
 
-def test_who_stays_in_its_lane_loses_score_where_the_route_leaves_it() -> None:
-    stays, follows = [], []
+def test_who_stays_in_its_lane_loses_what_the_route_goes_on_for() -> None:
+    stays, progress = [], []
     for seed in range(6):
         s = generate("lane_change_for_route", seed, 0.5)
-        follows.append(NUPLAN_CLS.evaluate(simulate(s, idm.IDM(), traffic=IDM)).score)
         lanes = extend_route(s.roadmap, (s.route.lanes[0],), 1e4)
         line = route_line(s.roadmap, lanes)
         blind = s.with_(route=Route(lanes, route_groups(s.roadmap, lanes), line, s.route.goal))
-        stays.append(NUPLAN_CLS.evaluate(simulate(blind, idm.IDM(), traffic=IDM)).score)
-    assert max(stays) < 0.97
-    assert np.mean(stays) < np.mean(follows) - 0.1
+        found = NUPLAN_CLS.evaluate(simulate(blind, idm.IDM(), traffic=IDM))
+        stays.append(found.score)
+        progress.append(found.metrics["ego_progress_along_expert_route"].score)
+    # Without any other fault it would be 1, as the expert's own way is.
+    assert max(stays) < 0.93
+    assert np.mean([p for p in progress if p is not None]) < 0.7
 
 
 def test_who_stays_behind_loses_progress() -> None:
@@ -135,7 +139,7 @@ def test_who_stays_behind_loses_progress() -> None:
     for seed in range(6):
         run = simulate(generate("overtake_slow", seed, 1.0), idm.IDM(), traffic=IDM)
         progress.append(NUPLAN_CLS.evaluate(run).metrics["ego_progress_along_expert_route"].score)
-    assert np.mean([p for p in progress if p is not None]) < 0.8
+    assert np.mean([p for p in progress if p is not None]) < 0.85
 
 
 @pytest.mark.parametrize("family", OPEN_ROAD)

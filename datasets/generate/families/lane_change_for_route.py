@@ -119,9 +119,9 @@ def draw_way(rng: np.random.Generator, difficulty: float, limit: float, flow: fl
     kind = (EXIT, EXIT, FORK, FORK, LANE_ENDS, LANE_ENDS)[int(rng.integers(6))]
     count = 2 if kind != EXIT or rng.random() < 0.6 else 3
     twice = kind != LANE_ENDS and rng.random() < 0.15 + 0.5 * difficulty
-    easy, hard = ((10.5, 12.0), (8.5, 10.0)) if twice else ((9.0, 11.0), (6.0, 7.5))
+    easy, hard = ((8.5, 9.5), (7.0, 8.0)) if twice else ((7.0, 8.5), (4.8, 6.0))
     if kind == LANE_ENDS:
-        hard = (7.0, 8.5)
+        hard = (6.0, 7.0)
     gore = float(np.round(START + flow * (WARM_UP + between(rng, difficulty, easy, hard))))
     on_left = kind != EXIT and rng.random() < 0.5
 
@@ -145,7 +145,7 @@ def draw_way(rng: np.random.Generator, difficulty: float, limit: float, flow: fl
         turn = built_for * np.sqrt(5.77 * apart / LATERAL)
         offset = Profile((gore, gore + turn), (beside, beside + (apart if on_left else -apart)))
     if kind == EXIT:
-        begin = gore - float(np.round(between(rng, difficulty, (6.0, 7.0), (4.5, 5.5)) * flow))
+        begin = gore - float(np.round(between(rng, difficulty, (5.5, 6.5), (4.0, 4.8)) * flow))
         wedge = _wedge(curve, beside, width, begin, begin - WEDGE)
         cuts.append(begin)
     dashed = Marking.DASHED
