@@ -130,7 +130,7 @@ def test_who_stays_in_its_lane_loses_what_the_route_goes_on_for() -> None:
         stays.append(found.score)
         progress.append(found.metrics["ego_progress_along_expert_route"].score)
     # Without any other fault it would be 1, as the expert's own way is.
-    assert max(stays) < 0.93
+    assert max(stays) < 0.95
     assert np.mean([p for p in progress if p is not None]) < 0.7
 
 

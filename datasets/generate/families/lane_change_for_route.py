@@ -121,7 +121,8 @@ def draw_way(rng: np.random.Generator, difficulty: float, limit: float, flow: fl
     twice = kind != LANE_ENDS and rng.random() < 0.15 + 0.5 * difficulty
     easy, hard = ((8.5, 9.5), (7.0, 8.0)) if twice else ((7.0, 8.5), (4.8, 6.0))
     if kind == LANE_ENDS:
-        hard = (6.0, 7.0)
+        # Nothing is missed where the lane ends, and to brake for it at once would be rash.
+        easy, hard = (9.0, 10.5), (7.0, 8.5)
     gore = float(np.round(START + flow * (WARM_UP + between(rng, difficulty, easy, hard))))
     on_left = kind != EXIT and rng.random() < 0.5
 
@@ -170,7 +171,7 @@ def draw_way(rng: np.random.Generator, difficulty: float, limit: float, flow: fl
     inner = f"f{outer + 1}"
     last = gore - max(20.0, 1.0 * flow)
     if kind == LANE_ENDS:
-        return Way(kind, road, "x1", ((inner, -np.inf, last),), gore, wedge)
+        return Way(kind, road, "x1", ((inner, -np.inf, gore - 5.0),), gore, wedge)
     change = ("x1", begin + 6.0, last)
     if not twice:
         return Way(kind, road, inner, (change,), gore, wedge)
