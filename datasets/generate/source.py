@@ -19,6 +19,10 @@ FAMILIES = (
     "stop_for_lead",
     "cut_in",
     "dense_merge",
+    "stop_and_go",
+    "dense_highway",
+    "overtake_slow",
+    "lane_change_for_route",
     "parked_vehicle",
     "signalised_intersection",
 )

@@ -12,6 +12,7 @@ RED, YELLOW = 3, 2
 ANTICIPATION = F(1.0)  # s: who will be in my way so soon is already followed
 MAX_SIDE = F(40.0)  # m beside the path from which on nobody can reach into it within the anticipation
 YIELD_REACH = F(45.0)  # m within which others are let go first
+LET_BY = F(1.5)  # m/s^2 that changing lanes may ask of who comes up from behind
 CORRIDOR_MARGIN = F(0.15)  # m beside the car on either side
 MAX_LATERAL_ACCELERATION = F(2.0)  # m/s^2 that a driver accepts in a bend
 OFFSET_RATE = F(0.9)  # m/s at which a lateral offset is worked off
@@ -158,7 +159,8 @@ def yield_gap(w, i, path, station, m, g, p, boxes, count):
 
     Returns (gap, speed) of the road user to fall in behind, or a free road. It goes by where the two
     are now, so that slowing down changes nobody's turn: who changes lanes (`Paths.merging`) waits for
-    whoever is beside or ahead, until half over; who keeps the lane lets in whoever is ahead by half a
+    whoever is beside or ahead, and for who comes up so fast from behind that it would have to brake by
+    more than `LET_BY` at once, until half over; who keeps the lane lets in whoever is ahead by half a
     car; otherwise who is behind waits. Others are expected on their paths, or straight on.
     """
     first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
@@ -210,7 +212,9 @@ def yield_gap(w, i, path, station, m, g, p, boxes, count):
                 continue
             changing = p.merging[k] == 1
             if changing and not other:
-                waits = not committed and forward > HALF - both
+                closing, room = max(m.speed[w, j] - v, ZERO), max(-forward - both + ONE, ZERO)
+                fast = closing * closing > TWO * LET_BY * room
+                waits = not committed and (forward > HALF - both or fast)
             elif other and not changing:
                 waits = forward > HALF * both
             else:

@@ -190,9 +190,11 @@ def yielding(world: World, w: int, agent: int, path: int, station: float) -> tup
         if abs(across[0]) > wide + 1.0:
             continue
         changing = merging[k] == 1
+        closing, room = max(float(m.speed[w, j]) - v, 0.0), max(-forward - both + 1.0, 0.0)
+        fast = closing**2 > 2.0 * 1.5 * room
         waits = np.where(
             changing & ~other,
-            not committed and forward > 0.5 - both,
+            not committed and (forward > 0.5 - both or fast),
             np.where(other & ~changing, forward > 0.5 * both, forward > 0.0),
         )
         if ((np.abs(across) <= wide) & (along <= both + v) & waits).any():

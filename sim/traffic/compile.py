@@ -9,6 +9,7 @@ import numpy as np
 
 from drive.scenario import TRACK_HEADING, TRACK_VX, TRACK_VY
 from drive.sim.kernels.layout import Controller, Paths
+from drive.sim.traffic.desire import desired_speeds, hardest_braking
 from drive.sim.traffic.paths import DEFAULT_LIMIT, LaneChains, PathBook, match_lanes, recorded_line
 from drive.vehicle import AgentKind
 
@@ -111,7 +112,7 @@ def cast(scenario: Scenario, traffic: TrafficModel, overrides: dict[int, Control
     chains = LaneChains(roadmap, book, default)
     path = np.full(a, -1, dtype=np.int32)
     station, offset = np.zeros(a), np.zeros(a)
-    stop_station, stop_until = np.full(a, np.nan), np.zeros(a)
+    stop_station, stop_until, firm = np.full(a, np.nan), np.zeros(a), np.zeros(a)
     on_path = np.isin(controller, [Controller.IDM, Controller.MOBIL])
     # Others expect the ego on its route, whoever drives it.
     on_path[scenario.ego] = True
@@ -143,8 +144,17 @@ def cast(scenario: Scenario, traffic: TrafficModel, overrides: dict[int, Control
                     np.sin(points[k, 2]),
                 )
                 stop_until[i] = stop[1]
+                firm[i] = hardest_braking(speed[i], valid[i], scenario.dt)
     chains.link()
 
+    driver = np.tile(np.asarray(traffic.driver_row(), dtype=np.float64), (a, 1))
+    if not traffic.compat:
+        driver[:, 4] = np.maximum(driver[:, 4], firm)
+        # MOBIL drivers leave their recorded ways, and what held them back there.
+        driven = controller == Controller.IDM
+        fastest = np.array([book.points[k][:, 4].max() if k >= 0 else 0.0 for k in path])
+        wish = desired_speeds(poses, speed, valid, tracks.states[..., :2], fastest, driven, scenario.dt)
+        driver[:, 0] = np.minimum(driver[:, 0], wish)
     length, width = tracks.size[:, 0].copy(), tracks.size[:, 1].copy()
     rear, wheelbase = tracks.rear_to_centre.copy(), np.maximum(0.6 * tracks.size[:, 0], 0.5)
     v = scenario.vehicle
@@ -163,7 +173,7 @@ def cast(scenario: Scenario, traffic: TrafficModel, overrides: dict[int, Control
         width,
         rear,
         wheelbase,
-        np.tile(np.asarray(traffic.driver_row(), dtype=np.float64), (a, 1)),
+        driver,
         stop_station,
         stop_until,
         scenario.signals,

@@ -13,8 +13,9 @@ class TrafficModel:
 
     The IDM parameters are those of nuPlan's reactive agents (minimum gap 1.0 m, headway 1.5 s,
     acceleration 1.0, deceleration 2.0, exponent 4; the target is the lane's limit, 10 m/s where it
-    has none); deviations: agents also keep to bends, work off lateral offsets, and `anticipate` who is
-    about to enter their way. `compat` drops what nuPlan drops and switches anticipation off.
+    has none); deviations: agents also keep to bends, work off lateral offsets, `anticipate` who is
+    about to enter their way, and want no more speed, and stop as firmly, as their recording shows
+    (`drive.sim.traffic.desire`). `compat` drops what nuPlan drops and switches these off.
     `politeness` is MOBIL's.
     """
 

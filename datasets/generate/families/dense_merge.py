@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from drive.datasets.generate.drivers import EGO_BODY, draw_ego_driver, draw_wander
-from drive.datasets.generate.families.stage import KMH, START, WARM_UP, Stage, pick, regular_cuts, road_length
+from drive.datasets.generate.families.stage import (
+    KMH,
+    START,
+    WARM_UP,
+    Stage,
+    beside,
+    between,
+    pick,
+    regular_cuts,
+    road_length,
+)
 from drive.datasets.generate.roads import (
     Atlas,
     Profile,
@@ -22,9 +32,11 @@ from drive.errors import ScenarioError
 from drive.roadmap import AreaKind, LaneKind, Marking
 
 TAPER = 70.0
+SHORTEST = 36.0
+"""Metres of a lane change at the least, lest a slow car turns steeply across the road."""
 
 
-def draw_road(rng: np.random.Generator) -> tuple[Road, float, tuple[float, float]]:
+def draw_road(rng: np.random.Generator, difficulty: float) -> tuple[Road, float, tuple[float, float]]:
     """A motorway with a ramp from the right, its limit and where the acceleration lane begins and ends."""
     limit = round(KMH * pick(rng, 70, 80, 100, 120), 3)
     count = 2 if rng.random() < 0.55 else 3
@@ -33,7 +45,7 @@ def draw_road(rng: np.random.Generator) -> tuple[Road, float, tuple[float, float
     curve = winding(rng, length, (max(300.0, limit**2 / 1.2), 3000.0), (100.0, 400.0), (50.0, 300.0), 0.5)
     lanes = carriageway(count, width, limit)
     begin = START + WARM_UP * 0.5 * limit + float(np.round(rng.uniform(60.0, 140.0)))
-    end = begin + float(np.round(rng.uniform(180.0, 300.0)))
+    end = begin + float(np.round(between(rng, difficulty, (250.0, 320.0), (150.0, 200.0))))
     beside = lanes[0].offset.values[0] - width
     apart = beside - float(rng.uniform(14.0, 26.0))
     turn = float(rng.uniform(150.0, 220.0))
@@ -61,12 +73,15 @@ def taper(road: Road, end: float) -> np.ndarray:
 
 
 def draw(rng: np.random.Generator, difficulty: float) -> Draw:
-    road, limit, (begin, end) = draw_road(rng)
+    road, limit, (begin, end) = draw_road(rng, difficulty)
     stage = Stage.of(road)
     count = sum(x.name[0] == "f" and x.kind == LaneKind.LANE for x in road.lanes)
     flow = float(rng.uniform(8.5, min(20.0, 0.85 * limit)))
     right, ramp = stage.lanes["f1"], stage.lanes["r1"]
-    merge = Task(right, begin=begin + 8.0, by=end - max(25.0, 1.5 * flow))
+    merge = Task(right, begin=begin + 8.0, by=end - max(25.0, 1.5 * flow), length=max(4.0 * flow, SHORTEST))
+    headway = between(rng, difficulty, (1.8, 2.4), (1.1, 1.4))
+    spread = (0.8 * headway, 1.4 * headway)
+    polite = between(rng, difficulty, (0.6, 1.0), (0.25, 0.6))
     on_ramp = bool(rng.random() < 0.6)
     driver = draw_ego_driver(
         rng, factor=min(flow / limit * float(rng.uniform(0.98, 1.08)), 0.98), cooperate=0.6
@@ -76,26 +91,37 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
         ego = stage.traffic.add(
             Actor("ego", EGO_BODY, ramp, start, flow, driver, tasks=(merge,), wander=draw_wander(rng, 0.05))
         )
-        avoid = [(start - 6.0 - 1.2 * flow, start + 9.0 + 1.3 * flow)]
+        free = [(start - 6.0 - 1.2 * flow, start + 9.0 + 1.3 * flow)]
+        other, ahead = right, (-6.0, 6.0)
     else:
         start = begin + float(rng.uniform(-80.0, 10.0)) - WARM_UP * flow
         ego = stage.traffic.add(
             Actor("ego", EGO_BODY, right, start, flow, driver, wander=draw_wander(rng, 0.05))
         )
-        avoid = []
+        free = [(start - 6.0 - 1.1 * flow, start + 9.0 + 1.3 * flow)]
+        other, ahead = ramp, (1.0, 12.0)
+    # Somebody right beside: no gap is where the ego is, one of the two has to make it.
+    taken = []
+    if rng.random() < 0.2 + 0.7 * difficulty:
+        given = {"factor": flow / limit * 1.01, "cooperate": polite}
+        taken = [beside(rng, stage.traffic, other, start, flow, ahead, "beside", **given)]
+        if not on_ramp:
+            stage.traffic.edit(len(stage.traffic.actors) - 1, tasks=(merge,))
+    rarer = (1.5 * headway, 3.0 * headway)
     ramp_cars = fill_lane(
-        rng, stage.traffic, ramp, (start - 4.5 * flow, start + 6.0 * flow), flow, (1.8, 4.0), "m",
-        avoid=avoid, tasks=(merge,), factor=flow / limit * 1.02,
+        rng, stage.traffic, ramp, (start - 4.5 * flow, start + 6.0 * flow), flow, rarer, "m",
+        avoid=free if on_ramp else taken, tasks=(merge,), factor=flow / limit * 1.02,
     )  # fmt: skip
     around = (start - 45.0 - 2.0 * flow, start + 90.0 + 6.0 * flow)
-    own_lane = [(start - 6.0 - 1.1 * flow, start + 9.0 + 1.3 * flow)] if not on_ramp else []
     for n in range(1, count + 1):
         factor = flow / limit * float(rng.uniform(0.95, 1.03)) * (1.0 + 0.06 * (n - 1))
         fill_lane(
-            rng, stage.traffic, stage.lanes[f"f{n}"], around, flow, (1.2, 2.2), f"n{n}",
-            avoid=own_lane if n == 1 else (), factor=factor, mobil=n > 1,
+            rng, stage.traffic, stage.lanes[f"f{n}"], around, flow, spread, f"n{n}",
+            avoid=() if n > 1 else taken if on_ramp else free, factor=factor, mobil=n > 1, cooperate=polite,
         )  # fmt: skip
     drive = stage.traffic.run(-WARM_UP, DURATION)
+    if taken and not on_ramp:
+        ramp_cars.append(next(i for i, a in enumerate(stage.traffic.actors) if a.name == "beside"))
     who = (
         [ego]
         if on_ramp

@@ -10,6 +10,7 @@ from drive.datasets.generate.families.stage import (
     START,
     WARM_UP,
     Stage,
+    between,
     oncoming_stations,
     pick,
     regular_cuts,
@@ -26,27 +27,37 @@ if TYPE_CHECKING:
     from drive.datasets.generate.drivers import Body
 
 
-def draw_road(rng: np.random.Generator) -> tuple[Road, float, str, int]:
+def draw_road(rng: np.random.Generator, difficulty: float) -> tuple[Road, float, str, int]:
     """A road, its limit in m/s, its class and the number of lanes of each direction."""
     u = rng.random()
     kind = "urban" if u < 0.52 else "rural" if u < 0.84 else "motorway"
+    # m/s^2 of who drives the tightest bend at the limit.
+    lateral = between(rng, difficulty, (1.4, 2.0), (2.5, 3.2))
     if kind == "urban":
         limit = KMH * pick(rng, 30, 40, 50)
-        tightest = max(30.0, limit**2 / 2.8)
+        tightest = max(30.0, limit**2 / lateral)
         count = 1 if rng.random() < 0.6 else 2
         width = float(rng.uniform(3.2, 3.5) if tightest < 50 else rng.uniform(2.95, 3.3))
+        gentle = between(rng, difficulty, (150.0, 200.0), (80.0, 120.0))
         shape: dict[str, Any] = {
-            "radius": (tightest, max(150.0, 1.6 * tightest)),
+            "radius": (
+                tightest,
+                max(gentle, 1.6 * tightest),
+            ),
             "bend_length": (35.0, 110.0),
             "straight": (5.0, 50.0),
         }
     elif kind == "rural":
         limit = KMH * pick(rng, 60, 70, 80, 90, 100)
-        tightest = max(80.0, limit**2 / 2.8)
+        tightest = max(80.0, limit**2 / lateral)
         count = 1 if rng.random() < 0.75 else 2
         width = float(rng.uniform(3.25, 3.6))
+        gentle = between(rng, difficulty, (500.0, 700.0), (250.0, 350.0))
         shape = {
-            "radius": (tightest, max(500.0, 1.5 * tightest)),
+            "radius": (
+                tightest,
+                max(gentle, 1.5 * tightest),
+            ),
             "bend_length": (90.0, 260.0),
             "straight": (5.0, 90.0),
         }
@@ -54,7 +65,11 @@ def draw_road(rng: np.random.Generator) -> tuple[Road, float, str, int]:
         limit = KMH * pick(rng, 100, 120, 130)
         count = int(rng.integers(2, 5))
         width = float(rng.uniform(3.5, 3.75))
-        shape = {"radius": (limit**2 / 2.2, 1800.0), "bend_length": (200.0, 450.0), "straight": (20.0, 150.0)}
+        shape = {
+            "radius": (1.25 * limit**2 / lateral, 1800.0),
+            "bend_length": (200.0, 450.0),
+            "straight": (20.0, 150.0),
+        }
     width, limit = round(width, 2), round(limit, 3)
     length = road_length(limit)
     curve = winding(rng, length, **shape)
@@ -78,7 +93,7 @@ def draw_road(rng: np.random.Generator) -> tuple[Road, float, str, int]:
 
 
 def draw(rng: np.random.Generator, difficulty: float) -> Draw:
-    road, limit, kind, count = draw_road(rng)
+    road, limit, kind, count = draw_road(rng, difficulty)
     stage = Stage.of(road)
     heavy = 0.0 if kind == "urban" else 0.12
 
@@ -90,15 +105,17 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     speed = 0.8 * limit
     own = stage.lanes[f"f{lane}"]
     ego = stage.traffic.add(Actor("ego", EGO_BODY, own, START, speed, driver, wander=draw_wander(rng, 0.06)))
-    slower = rng.random() < 0.6
+    slower = rng.random() < 0.4 + 0.4 * difficulty
     if slower:
-        ahead = START + 5.0 + speed * float(rng.uniform(1.4, 3.5))
-        slow = draw_driver(rng, factor=float(rng.uniform(0.68, 0.85)))
+        ahead = START + 5.0 + speed * between(rng, difficulty, (2.4, 3.5), (1.4, 2.0))
+        slow = draw_driver(rng, factor=between(rng, difficulty, (0.75, 0.85), (0.6, 0.72)))
         stage.traffic.add(Actor("lead", body(rng), own, ahead, 0.75 * limit, slow, wander=draw_wander(rng)))
         ahead += 12.0 + 1.5 * speed
     else:
         ahead = START + 60.0 + 4.0 * speed
-    sparse = (2.0, 6.0) if kind != "motorway" else (2.0, 4.5)
+    least = between(rng, difficulty, (2.4, 3.2), (1.3, 1.8))
+    sparse = (least, (3.0 if kind != "motorway" else 2.2) * least)
+    meets = between(rng, difficulty, (4.0, 6.0), (1.5, 2.5)) * (1.0 if count == 1 else 1.7 * count)
     fill_lane(rng, stage.traffic, own, (ahead, ahead + 5.0 * speed), speed, sparse, "a", body=body)
     fill_lane(
         rng,
@@ -131,7 +148,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
             stage.lanes[f"b{other}"],
             there,
             speed,
-            (3.0, 12.0) if count == 1 else (5.0 * count, 14.0 * count),
+            (meets, 4.0 * meets),
             f"o{other}",
             body=body,
         )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drive.datasets.generate.drivers import draw_body, draw_driver, draw_wander
 from drive.datasets.generate.roads import Atlas, Road, add_road, section_id
 from drive.datasets.generate.scene import HORIZON, REST, reach
-from drive.datasets.generate.traffic import Traffic, TrafficLane
+from drive.datasets.generate.traffic import Actor, Traffic, TrafficLane
 from drive.errors import ScenarioError
 
 if TYPE_CHECKING:
@@ -53,6 +54,27 @@ def regular_cuts(
         at += float(np.round(rng.uniform(low, high), 1))
         cuts.append(at)
     return cuts
+
+
+def beside(
+    rng: np.random.Generator,
+    traffic: Traffic,
+    lane: int,
+    station: float,
+    speed: float,
+    ahead: tuple[float, float],
+    name: str,
+    **given: Any,
+) -> tuple[float, float]:
+    """Add a car so many metres ahead of a rear-axle station (its middle to it), on another lane.
+
+    Returns the stretch of that lane which others should leave to it.
+    """
+    body, driver = draw_body(rng), draw_driver(rng, **given)
+    middle = station + float(rng.uniform(*ahead))
+    traffic.add(Actor(name, body, lane, middle - body.rear, speed, driver, wander=draw_wander(rng)))
+    half = 0.5 * body.length
+    return middle - half - 3.0 - 0.7 * speed, middle + half + 3.0 + 0.7 * speed
 
 
 @dataclass(frozen=True)

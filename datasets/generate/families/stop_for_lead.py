@@ -10,6 +10,7 @@ from drive.datasets.generate.families.stage import (
     START,
     WARM_UP,
     Stage,
+    between,
     oncoming_stations,
     pick,
     regular_cuts,
@@ -38,17 +39,17 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
 
     lane = int(rng.integers(1, count + 1))
     own = stage.lanes[f"f{lane}"]
-    driver = draw_ego_driver(rng)
+    driver = draw_ego_driver(rng, gap=float(rng.uniform(3.0, 4.0)))
     speed = float(rng.uniform(0.75, 0.92)) * limit
     ego = stage.traffic.add(Actor("ego", EGO_BODY, own, START, speed, driver, wander=draw_wander(rng, 0.06)))
     # From a high speed a stop takes longer; it must be seen to its end.
     stop = float(rng.uniform(0.0, 4.0) if speed < 11.0 else rng.uniform(-1.0, 2.0))
     go = stop + speed / 1.6 + float(rng.uniform(3.0, 12.0))
-    brake = float(rng.uniform(1.4, 2.8))
+    brake = between(rng, difficulty, (1.2, 1.7), (2.5, 3.4))
     at = START + 4.0
     number = int(rng.integers(1, 4)) if speed < 11.0 else 1
     for i in range(number):
-        at += 3.5 + speed * float(rng.uniform(1.4, 2.6))
+        at += 3.5 + speed * between(rng, difficulty, (2.0, 2.8), (1.1, 1.5))
         body = draw_body(rng, heavy=0.15)
         orders = (Order(stop, go, 0.0, brake),) if i == number - 1 else ()
         factor = speed / limit * float(rng.uniform(0.97, 1.05))
@@ -57,7 +58,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
             Actor(f"lead{i}", body, own, at, speed, who, wander=draw_wander(rng), orders=orders)
         )
         at += body.length
-    headways = (1.4, 4.0)
+    headways = (between(rng, difficulty, (2.0, 2.5), (1.2, 1.5)), 4.0)
     fill_lane(
         rng, stage.traffic, own, (START - 14.0 - 5.0 * speed, START - 4.0 - 1.2 * speed), speed, headways, "r"
     )
