@@ -245,10 +245,12 @@ def winding(
     bend_length: tuple[float, float],
     straight: tuple[float, float],
     max_turn: float = 1.1,
+    hold: tuple[float, float] | None = None,
 ) -> Curve:
     """A road that winds between the headings -1.2 and 1.2 rad, so that it never meets itself.
 
-    Radii in m are drawn evenly in curvature; each bend turns by at most `max_turn`.
+    Radii in m are drawn evenly in curvature; each bend turns by at most `max_turn`. It is straight
+    between the stations `hold`.
     """
     parts: list[tuple[float, float, float]] = []
     covered, heading = 0.0, 0.0
@@ -264,6 +266,8 @@ def winding(
             side, room = -side, 1.2 + side * heading
         turn = min(curvature * size * (1.0 - CLOTHOID), max_turn, room)
         size = turn / (curvature * (1.0 - CLOTHOID))
+        if hold is not None and covered < hold[1] and covered + gap + size > hold[0]:
+            gap = max(gap, hold[1] - covered)
         if size > 20.0:
             parts += [(gap, 0.0, 0.0), *bend(size, side * curvature, CLOTHOID)]
             covered, heading = covered + gap + size, heading + side * turn

@@ -21,6 +21,9 @@ FAMILIES = (
     "dense_merge",
     "parked_vehicle",
     "signalised_intersection",
+    "parked_vehicle_two_way",
+    "construction_narrowing",
+    "occluded_pedestrian",
 )
 TRIES = 50
 PREFIX = "gen/"

@@ -1,0 +1,98 @@
+"""A town street: one lane or more each way, parking strips, pavements with people, buildings behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from drive.datasets.generate.buildings import add_buildings, row
+from drive.datasets.generate.families.stage import Stage, regular_cuts, road_length
+from drive.datasets.generate.people import stroll
+from drive.datasets.generate.roads import Road, carriageway, strip, winding
+from drive.roadmap import LaneKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+
+    from drive.datasets.generate.roads import Atlas, RoadLane
+    from drive.roadmap import RoadMap
+
+WALL = 0.6
+"""Metres between a pavement and the building line."""
+
+
+@dataclass(frozen=True)
+class Street:
+    """A street of `count` lanes each way, `width` m each; `parking` and `pavement` are widths right and left."""
+
+    stage: Stage
+    limit: float
+    count: int
+    width: float
+    parking: tuple[float, float]
+    pavement: tuple[float, float]
+
+    def kerb(self, side: float) -> float:
+        """Distance in m of the kerb from the road's curve, on the right (side -1) or the left (+1)."""
+        return self.count * self.width + self.parking[0 if side < 0 else 1]
+
+    def wall(self, side: float) -> float:
+        """Distance in m of the building line from the road's curve."""
+        return self.kerb(side) + self.pavement[0 if side < 0 else 1] + WALL
+
+    def add_walkers(self, rng: np.random.Generator, span: tuple[float, float], most: int = 8) -> None:
+        """People on both pavements between two stations."""
+        frames = (self.stage.forward, self.stage.backward)
+        for side, name in ((-1.0, "pr"), (1.0, "pl")):
+            wide = self.pavement[0 if side < 0 else 1]
+            middle = side * (self.kerb(side) + 0.5 * wide)
+            stroll(rng, self.stage.traffic, frames, middle, wide, span, name, most=most // 2)
+
+    def build_map(
+        self,
+        rng: np.random.Generator,
+        window: tuple[float, float],
+        span: tuple[float, float],
+        extra: Callable[[Atlas], None] | None = None,
+    ) -> RoadMap:
+        """The map between the stations `window`, with buildings along `span`; `extra` adds to it before them."""
+
+        def finish(atlas: Atlas) -> None:
+            if extra is not None:
+                extra(atlas)
+            for side in (-1.0, 1.0):
+                ends = (max(span[0], window[0]), min(span[1], window[1]))
+                add_buildings(atlas, row(rng, self.stage.road.curve, ends, side * self.wall(side)))
+
+        return self.stage.build_map(window, finish)
+
+
+def draw_street(
+    rng: np.random.Generator,
+    limit: float,
+    width: float,
+    *,
+    count: int = 1,
+    parking: tuple[float, float] = (0.0, 0.0),
+    hold: tuple[float, float] | None = None,
+    radius: tuple[float, float] = (180.0, 1200.0),
+) -> Street:
+    """A winding street, straight between the stations `hold`."""
+    length = road_length(limit)
+    curve = winding(rng, length, radius, (50.0, 150.0), (50.0, 200.0), 0.5, hold)
+    pavement = (round(float(rng.uniform(1.8, 3.2)), 2), round(float(rng.uniform(1.8, 3.2)), 2))
+    forward = carriageway(count, width, limit, oncoming=True)
+    backward = carriageway(count, width, limit, forward=False, oncoming=True)
+    edges: list[RoadLane] = []
+    for head, outer, room, walk in (
+        ("f", forward[0], parking[0], pavement[0]),
+        ("b", backward[0], parking[1], pavement[1]),
+    ):
+        if room > 0.0:
+            outer = strip(f"{head}s", outer, room, LaneKind.PARKING)
+            edges.append(outer)
+        edges.append(strip(f"{head}w", outer, walk, LaneKind.SIDEWALK))
+    road = Road(curve, (*forward, *backward, *edges), tuple(regular_cuts(rng, length)))
+    return Street(Stage.of(road), limit, count, width, parking, pavement)
