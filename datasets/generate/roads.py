@@ -56,7 +56,8 @@ class Profile:
 class RoadLane:
     """A lane between the stations `begin` and `end`; offset of its centre (left positive) and width in m.
 
-    `right` and `left` are markings as the lane's own driver sees them.
+    `right` and `left` are markings as the lane's own driver sees them. `zone` is a stretch (from, to) with
+    another limit than the rest; the road must be cut at its ends.
     """
 
     name: str
@@ -71,6 +72,11 @@ class RoadLane:
     right: Marking = Marking.DASHED
     left_change: bool = True
     right_change: bool = True
+    zone: tuple[float, float, float] | None = None
+
+    def limit_at(self, station: float) -> float:
+        inside = self.zone is not None and self.zone[0] <= station <= self.zone[1]
+        return self.zone[2] if self.zone is not None and inside else self.limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +224,7 @@ def _add_section(
         right=rounded(right, 4),
         center=rounded(center, 4),
         kind=lane.kind,
-        speed_limit=lane.limit if lane.kind.drivable else None,
+        speed_limit=lane.limit_at(float(middle[0])) if lane.kind.drivable else None,
         successors=follows,
         left_lane=near["left"],
         right_lane=near["right"],

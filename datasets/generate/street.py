@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from drive.datasets.generate.buildings import add_buildings, row
 from drive.datasets.generate.families.stage import Stage, regular_cuts, road_length
 from drive.datasets.generate.people import stroll
-from drive.datasets.generate.roads import Road, carriageway, strip, winding
-from drive.roadmap import LaneKind
+from drive.datasets.generate.roads import Profile, Road, carriageway, lane_pose, strip, winding
+from drive.roadmap import AreaKind, LaneKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import numpy as np
+    from numpy.typing import NDArray
 
     from drive.datasets.generate.roads import Atlas, RoadLane
     from drive.roadmap import RoadMap
@@ -25,7 +27,10 @@ WALL = 0.6
 
 @dataclass(frozen=True)
 class Street:
-    """A street of `count` lanes each way, `width` m each; `parking` and `pavement` are widths right and left."""
+    """A street of `count` lanes each way, `width` m each; `parking` and `pavement` are widths right and left.
+
+    `median` is the width of a paved strip between the directions, which belongs to no lane.
+    """
 
     stage: Stage
     limit: float
@@ -33,10 +38,11 @@ class Street:
     width: float
     parking: tuple[float, float]
     pavement: tuple[float, float]
+    median: float = 0.0
 
     def kerb(self, side: float) -> float:
         """Distance in m of the kerb from the road's curve, on the right (side -1) or the left (+1)."""
-        return self.count * self.width + self.parking[0 if side < 0 else 1]
+        return 0.5 * self.median + self.count * self.width + self.parking[0 if side < 0 else 1]
 
     def wall(self, side: float) -> float:
         """Distance in m of the building line from the road's curve."""
@@ -60,6 +66,8 @@ class Street:
         """The map between the stations `window`, with buildings along `span`; `extra` adds to it before them."""
 
         def finish(atlas: Atlas) -> None:
+            if self.median > 0.0:
+                atlas.builder.add_area(self._median(window), AreaKind.ROAD)
             if extra is not None:
                 extra(atlas)
             for side in (-1.0, 1.0):
@@ -67,6 +75,14 @@ class Street:
                 add_buildings(atlas, row(rng, self.stage.road.curve, ends, side * self.wall(side)))
 
         return self.stage.build_map(window, finish)
+
+    def _median(self, window: tuple[float, float]) -> NDArray[np.float64]:
+        curve = self.stage.road.curve
+        s = np.arange(window[0], window[1] + 0.5, 2.0)
+        # A little wider than the gap, so that no slit stays where the lanes' points lie elsewhere.
+        half = Profile.of(0.5 * self.median + 0.05)
+        left, right = lane_pose(curve, half, s)[0], lane_pose(curve, Profile.of(-half.values[0]), s)[0]
+        return np.concatenate((left[:, :2], right[::-1, :2]))
 
 
 def draw_street(
@@ -78,13 +94,15 @@ def draw_street(
     parking: tuple[float, float] = (0.0, 0.0),
     hold: tuple[float, float] | None = None,
     radius: tuple[float, float] = (180.0, 1200.0),
+    median: float = 0.0,
 ) -> Street:
     """A winding street, straight between the stations `hold`."""
     length = road_length(limit)
     curve = winding(rng, length, radius, (50.0, 150.0), (50.0, 200.0), 0.5, hold)
     pavement = (round(float(rng.uniform(1.8, 3.2)), 2), round(float(rng.uniform(1.8, 3.2)), 2))
-    forward = carriageway(count, width, limit, oncoming=True)
-    backward = carriageway(count, width, limit, forward=False, oncoming=True)
+    half = 0.5 * median
+    forward = carriageway(count, width, limit, center=-half, oncoming=True)
+    backward = carriageway(count, width, limit, forward=False, center=half, oncoming=True)
     edges: list[RoadLane] = []
     for head, outer, room, walk in (
         ("f", forward[0], parking[0], pavement[0]),
@@ -95,4 +113,4 @@ def draw_street(
             edges.append(outer)
         edges.append(strip(f"{head}w", outer, walk, LaneKind.SIDEWALK))
     road = Road(curve, (*forward, *backward, *edges), tuple(regular_cuts(rng, length)))
-    return Street(Stage.of(road), limit, count, width, parking, pavement)
+    return Street(Stage.of(road), limit, count, width, parking, pavement, median)

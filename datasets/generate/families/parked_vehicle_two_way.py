@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from drive.datasets.generate.drivers import EGO_BODY, Body, draw_body, draw_driver, draw_ego_driver, draw_wander
+from drive.datasets.generate.drivers import (
+    EGO_BODY,
+    Body,
+    draw_body,
+    draw_driver,
+    draw_ego_driver,
+    draw_wander,
+)
 from drive.datasets.generate.families.stage import KMH, START, WARM_UP, between, pick
 from drive.datasets.generate.kernels.base import PARKED
 from drive.datasets.generate.scene import DURATION, Draw
@@ -17,8 +24,9 @@ from drive.vehicle import AgentKind
 if TYPE_CHECKING:
     import numpy as np
 
-EDGE = 0.12
-"""Metres that the ego's centre keeps to its own side of the centre line: beyond it, it drives the wrong way."""
+EDGE = 0.45
+"""Metres that the ego's centre keeps to its own side of the centre line: beyond it, it drives the wrong way,
+and the usual trackers overshoot by a good part of it."""
 YAW = 0.08
 SPACE = 1.2
 SLOW_AHEAD = 8.0
@@ -45,29 +53,27 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     limit = round(KMH * pick(rng, 30, 40, 50, 50), 3)
     width = round(float(rng.uniform(3.05, 3.75)), 2)
     room = round(float(rng.uniform(1.9, 2.3)), 2)
-    street = draw_street(
-        rng, limit, width, parking=(room if rng.random() < 0.5 else 0.0, room if rng.random() < 0.4 else 0.0)
-    )
+    median = round(float(rng.uniform(1.2, 1.8)), 2) if rng.random() < 0.35 else 0.0
+    parking = (room if rng.random() < 0.5 else 0.0, room if rng.random() < 0.4 else 0.0)
+    street = draw_street(rng, limit, width, parking=parking, median=median)
     stage = street.stage
     own = stage.lanes["f1"]
     driver = draw_ego_driver(rng, critical=0.6)
     speed = 0.9 * driver.factor * limit
-    place, bodies = _place(rng, difficulty, limit, width)
+    place, bodies = _place(rng, difficulty, street)
     # Who has seen it from afar is slow already; who has not still brakes after the scene's start.
-    early = place.speed < speed - 1.0 and rng.random() < 0.6
+    early = place.speed < speed - 1.0 and rng.random() < 0.4 + 0.5 * difficulty
     if early:
-        speed, before = place.speed, place.speed * float(rng.uniform(1.5, 4.0))
+        speed, before = place.speed, place.speed * between(rng, difficulty, (2.0, 4.0), (2.0, 3.0))
         arrival = before / speed
     else:
         shed = max(speed - place.speed, 0.0) / (0.7 * driver.brake)
-        wait = float(rng.uniform(0.3, 1.0))
+        wait = float(rng.uniform(1.1, 1.8))
         before = speed * wait + 0.5 * (speed + place.speed) * shed + SLOW_AHEAD
         arrival = wait + shed + SLOW_AHEAD / place.speed
     place = place.moved(START + FRONT + WARM_UP * speed + before - place.gate)
     _park(rng, street, place, bodies)
-    stage.traffic.gates.append(
-        Gate(stage.forward, place.gate, zones=(_meeting(street, place),))
-    )
+    stage.traffic.gates.append(Gate(stage.forward, place.gate, zones=(_meeting(street, place),)))
     ego = stage.traffic.add(
         Actor(
             "ego", EGO_BODY, own, START, speed, driver, wander=draw_wander(rng, 0.03),
@@ -103,20 +109,17 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
         stage.lane_id("f1", window, s0),
         stage.lane_id("f1", window, window[1]),
         stage.visible(window),
-        ("parked", "two_way", "waits" if waited else "passes"),
+        ("parked", "two_way", "waits" if waited else "passes", *(("median",) if median else ())),
     )
 
 
-def _place(
-    rng: np.random.Generator, difficulty: float, limit: float, width: float
-) -> tuple[Narrow, list[Body]]:
+def _place(rng: np.random.Generator, difficulty: float, street: Street) -> tuple[Narrow, list[Body]]:
     """A delivery van, a lorry, a bus or a row of cars, at most as far out as the ego can still pass them.
 
     The first of them begins at station 0.
     """
     clearance = between(rng, difficulty, (0.75, 1.0), (0.45, 0.55))
-    most = width - EDGE - YAW - clearance - 0.5 * EGO_BODY.width
-    reach = between(rng, difficulty, (0.55, 0.75), (0.8, 1.0)) * most
+    width = street.width
     u = rng.random()
     if u < 0.45:
         bodies = [_van(rng)]
@@ -126,10 +129,14 @@ def _place(
         bodies = [Body(AgentKind.TRUCK, round(float(rng.uniform(7.0, 9.5)), 2), 2.45, 3.4, 2.2)]
     else:
         bodies = [draw_body(rng, heavy=0.0, vans=0.3) for _ in range(int(rng.integers(1, 4)))]
+    most = width + street.median - EDGE - YAW - clearance - 0.5 * EGO_BODY.width
+    # What stands about the middle of a lane might as well be queueing.
+    most = min(most, 0.5 * width - 0.65 + 0.5 * bodies[0].width)
+    reach = between(rng, difficulty, (0.55, 0.75), (0.8, 1.0)) * most
     last = sum(b.length for b in bodies) + SPACE * (len(bodies) - 1)
     shift = -0.5 * width + reach + YAW + clearance + 0.5 * EGO_BODY.width
-    speed = min(0.9 * limit, between(rng, difficulty, (7.0, 9.0), (5.0, 6.5)))
-    out = max(15.0, 2.3 * speed) * float(rng.uniform(1.0, 1.2))
+    speed = min(0.9 * street.limit, between(rng, difficulty, (7.0, 9.0), (5.0, 6.5)))
+    out = max(17.0, 2.6 * speed) * float(rng.uniform(1.0, 1.2))
     return Narrow(0.0, last, reach, shift, -out - 2.0, out, speed), bodies
 
 
@@ -179,8 +186,8 @@ def _oncoming(
     """Vehicles that come to the narrow place one after another, with one gap that is wide enough."""
     stage = street.stage
     lane, length = stage.lanes["b1"], stage.road.curve.length
-    opens = arrival + between(rng, difficulty, (-5.0, 0.5), (-1.0, 2.5))
-    closes = max(opens, arrival) + between(rng, difficulty, (14.0, 18.0), (11.5, 13.0))
+    opens = arrival + between(rng, difficulty, (-5.0, 0.5), (-3.0, 1.0))
+    closes = max(opens, arrival) + between(rng, difficulty, (14.0, 18.0), (10.5, 12.0))
     at, number = float(rng.uniform(-6.0, 0.0)), 0
     while at < 26.0:
         if not opens < at < closes:
