@@ -11,7 +11,6 @@ from drive.datasets.generate.drivers import (
     EGO_BODY,
     Body,
     draw_body,
-    draw_driver,
     draw_ego_driver,
     draw_wander,
 )
