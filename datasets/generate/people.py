@@ -177,15 +177,16 @@ def add_walker(
     bias: float = 0.0,
     accel: float = 1.5,
     stop_at: float | None = None,
+    rest: float = 1e3,
 ) -> int:
     """Somebody who stands at station `begin` of a crossing, and crosses from time `leave` s on at `pace`.
 
-    With `stop_at` it walks up to that station only, and stands there to let the others pass.
+    With `stop_at` it stops at that station, and stands there for `rest` seconds or, without it, for good.
     """
     orders = [Order(-1e3, leave, 0.0)]
     if stop_at is not None:
-        way = stop_at - begin - stop_way(pace, accel) + start_lag(pace, accel)
-        orders.append(Order(leave + way / pace, 1e3, 0.0, accel))
+        brakes = leave + (stop_at - begin - stop_way(pace, accel) + start_lag(pace, accel)) / pace
+        orders.append(Order(brakes, brakes + stop_way(pace, accel) / pace + rest, 0.0, accel))
     return traffic.add(
         Actor(
             name, body, crossing.lane, begin, 0.0, Driver(factor=pace, accel=accel, brake=accel), bias=bias,

@@ -46,7 +46,7 @@ HARDEST = 6.0
 
 @dataclass(frozen=True, slots=True)
 class Comer:
-    """Who comes: its way, body, pace and acceleration, where it starts on its way, and where it stops, if so."""
+    """Who comes: its way, body, pace and acceleration, where it starts, and where it stops for `rest` s, if so."""
 
     crossing: Crossing
     body: Body
@@ -54,6 +54,11 @@ class Comer:
     accel: float
     begin: float
     stop_at: float | None
+    rest: float
+
+    @property
+    def waits(self) -> bool:
+        return self.rest > 100.0
 
 
 def draw(rng: np.random.Generator, difficulty: float) -> Draw:
@@ -63,9 +68,9 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     side = 1.0 if kind == "across" else -1.0
     room = round(float(rng.uniform(2.2, 2.4)), 2)
     driver = draw_ego_driver(rng, critical=0.8)
-    careful = between(rng, difficulty, (0.75, 0.88), (0.86, 0.97)) * driver.factor * limit
-    braking = between(rng, difficulty, (1.3, 1.8), (2.1, 2.6))
-    away = _need(careful, braking) + float(rng.uniform(1.6, 5.0)) * careful
+    careful = between(rng, difficulty, (0.85, 0.95), (0.62, 0.78)) * driver.factor * limit
+    braking = between(rng, difficulty, (1.3, 1.8), (2.3, 2.8))
+    away = _need(careful, braking) + between(rng, difficulty, (1.6, 5.0), (1.5, 3.0)) * careful
     place = float(np.round(START + FRONT + WARM_UP * careful + away, 2))
     right = 0.0 if kind == "corner" else room
     left = room if kind == "across" or rng.random() < 0.4 else 0.0
@@ -75,7 +80,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     stage = street.stage
     own = stage.lanes["f1"]
     _park_rows(rng, street, kind, place)
-    comer = _comer(rng, street, kind, side, place)
+    comer = _comer(rng, difficulty, street, kind, side, place, _need(careful, braking) / careful)
     _gates(street, comer, place)
 
     shift = (
@@ -134,7 +139,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
         stage.lane_id("f1", window, window[1]),
         {**stage.visible(window), comer.crossing.frame: (0.0, comer.crossing.length)},
         (
-            "occlusion", kind, comer.body.kind.name.lower(), "crosses" if comer.stop_at is None else "waits",
+            "occlusion", kind, comer.body.kind.name.lower(), "waits" if comer.waits else "crosses",
             *(("stops",) if stopped else ()),
         ),
     )  # fmt: skip
@@ -191,25 +196,48 @@ def _van(rng: np.random.Generator) -> Body:
     return Body(AgentKind.VEHICLE, length, round(float(rng.uniform(1.95, 2.08)), 2), height, 0.28 * length)
 
 
-def _comer(rng: np.random.Generator, street: Street, kind: str, side: float, place: float) -> Comer:
-    """A child that runs, somebody who walks or hurries, or a cyclist, from the kerb of a side to the other."""
+def _comer(
+    rng: np.random.Generator, difficulty: float, street: Street, kind: str, side: float, place: float,
+    seconds: float,
+) -> Comer:  # fmt: skip
+    """A child that runs, somebody who walks or hurries, or a cyclist, from the kerb of a side to the other.
+
+    It is seen `seconds` before a driver who does not brake would be there.
+    """
     depth = 5.0 if kind == "corner" else 0.45
     start = side * ((street.wall(side) if kind == "corner" else street.kerb(side)) + depth)
     end = -side * (street.kerb(-side) + 1.4)
     crossing = add_crossing(street.stage.traffic, street.stage.road.curve, place, start, end)
-    u = rng.random()
-    if kind == "corner" and u < 0.35:
-        body, pace, accel = bicycle(rng), float(rng.uniform(2.8, 4.2)), 1.2
-    elif u < 0.6:
-        body, pace, accel = walker_body(rng, child=True), float(rng.uniform(2.0, 3.2)), 2.5
+    hidden = street.wall(side) if kind == "corner" else street.width * (1.0 if side < 0.0 else 2.0)
+    lane = crossing.at(-0.5 * street.width)
+    # So fast that who drives on without braking meets it in the lane; the faster ones stand still there.
+    far = lane + 0.5 * EGO_BODY.width + 0.3 - crossing.at(side * hidden)
+    meets = far / (seconds + float(rng.uniform(0.2, 0.8)))
+    u, tight = rng.random(), rng.random() < 0.4 + 0.6 * difficulty
+    if kind == "corner" and u < 0.3:
+        body, pace, accel = bicycle(rng), float(rng.uniform(2.6, 4.0)), 1.2
+    elif u < 0.55:
+        body, pace, accel = walker_body(rng, child=True), float(rng.uniform(2.0, 3.0)), 2.5
     else:
-        body, pace, accel = walker_body(rng), float(rng.uniform(1.3, 1.9)), 1.5
-    stop_at = None
-    if rng.random() < 0.3:
+        body, pace, accel = walker_body(rng), float(rng.uniform(1.2, 1.8)), 1.5
+        pace = float(np.clip(meets, 0.8, 1.9)) if tight else pace
+    begin = 0.5 * body.length + 0.1
+    if rng.random() < 0.35 - 0.15 * difficulty:
         # It looks round what hid it, before the lane.
         edge = street.width if side < 0.0 else street.width + 0.2
         stop_at = crossing.at(side * edge) - 0.5 * body.length - float(rng.uniform(0.15, 0.3))
-    return Comer(crossing, body, pace, accel, 0.5 * body.length + 0.1, stop_at)
+        return Comer(crossing, body, pace, accel, begin, stop_at, 1e3)
+    if tight and pace > meets:
+        return Comer(
+            crossing,
+            body,
+            pace,
+            accel,
+            begin,
+            lane + float(rng.uniform(-0.6, 0.6)),
+            float(rng.uniform(0.8, 2.5)),
+        )
+    return Comer(crossing, body, pace, accel, begin, None, 0.0)
 
 
 def _gates(street: Street, comer: Comer, place: float) -> None:
@@ -272,7 +300,7 @@ def _alley(street: Street, side: float, place: float) -> Floats:
 def _send(traffic: Traffic, comer: Comer, leave: float) -> int:
     return add_walker(
         traffic, comer.crossing, "comer", comer.body, comer.pace, comer.begin, leave,
-        accel=comer.accel, stop_at=comer.stop_at,
+        accel=comer.accel, stop_at=comer.stop_at, rest=comer.rest,
     )  # fmt: skip
 
 
