@@ -9,7 +9,7 @@ import numpy as np
 
 from drive.datasets.generate.buildings import add_buildings, row
 from drive.datasets.generate.families.stage import Stage, regular_cuts, road_length
-from drive.datasets.generate.people import stroll
+from drive.datasets.generate.people import ride, stroll
 from drive.datasets.generate.roads import Profile, Road, carriageway, lane_pose, strip, winding
 from drive.roadmap import AreaKind, LaneKind
 
@@ -27,8 +27,9 @@ WALL = 0.6
 
 @dataclass(frozen=True)
 class Street:
-    """A street of `count` lanes each way, `width` m each; `parking` and `pavement` are widths right and left.
+    """A street of `count` lanes each way, `width` m each; its other widths are given right and left.
 
+    `beside` is the strip next to the lanes: for parking, for bicycles where `cycles` says so, or none (0).
     `median` is the width of a paved strip between the directions, which belongs to no lane.
     """
 
@@ -36,13 +37,14 @@ class Street:
     limit: float
     count: int
     width: float
-    parking: tuple[float, float]
+    beside: tuple[float, float]
+    cycles: tuple[bool, bool]
     pavement: tuple[float, float]
     median: float = 0.0
 
     def kerb(self, side: float) -> float:
         """Distance in m of the kerb from the road's curve, on the right (side -1) or the left (+1)."""
-        return 0.5 * self.median + self.count * self.width + self.parking[0 if side < 0 else 1]
+        return 0.5 * self.median + self.count * self.width + self.beside[0 if side < 0 else 1]
 
     def wall(self, side: float) -> float:
         """Distance in m of the building line from the road's curve."""
@@ -55,6 +57,14 @@ class Street:
             wide = self.pavement[0 if side < 0 else 1]
             middle = side * (self.kerb(side) + 0.5 * wide)
             stroll(rng, self.stage.traffic, frames, middle, wide, span, name, most=most // 2)
+
+    def add_cyclists(self, rng: np.random.Generator, span: tuple[float, float], most: int = 2) -> None:
+        """People on the bicycle strips: to the right from the stations `span` on, on the left towards them."""
+        stage, length = self.stage, self.stage.road.curve.length
+        for k, (lane, ends) in enumerate((("f1", span), ("b1", (length - span[1], length - span[0])))):
+            if self.cycles[k]:
+                bias = -0.5 * (self.width + self.beside[k])
+                ride(rng, stage.traffic, stage.lanes[lane], ends, bias, f"c{lane}", most=most)
 
     def build_map(
         self,
@@ -92,11 +102,15 @@ def draw_street(
     *,
     count: int = 1,
     parking: tuple[float, float] = (0.0, 0.0),
+    cycle: float = 0.0,
     hold: tuple[float, float] | None = None,
     radius: tuple[float, float] = (180.0, 1200.0),
     median: float = 0.0,
 ) -> Street:
-    """A winding street, straight between the stations `hold`."""
+    """A winding street, straight between the stations `hold`.
+
+    Bicycles have strips of the width `cycle` where nobody parks.
+    """
     length = road_length(limit)
     curve = winding(rng, length, radius, (50.0, 150.0), (50.0, 200.0), 0.5, hold)
     pavement = (round(float(rng.uniform(1.8, 3.2)), 2), round(float(rng.uniform(1.8, 3.2)), 2))
@@ -104,13 +118,15 @@ def draw_street(
     forward = carriageway(count, width, limit, center=-half, oncoming=True)
     backward = carriageway(count, width, limit, forward=False, center=half, oncoming=True)
     edges: list[RoadLane] = []
-    for head, outer, room, walk in (
-        ("f", forward[0], parking[0], pavement[0]),
-        ("b", backward[0], parking[1], pavement[1]),
+    beside = (parking[0] or cycle, parking[1] or cycle)
+    cycles = (cycle > 0.0 and not parking[0], cycle > 0.0 and not parking[1])
+    for k, (head, outer, walk) in enumerate(
+        (("f", forward[0], pavement[0]), ("b", backward[0], pavement[1]))
     ):
-        if room > 0.0:
-            outer = strip(f"{head}s", outer, room, LaneKind.PARKING)
+        if beside[k] > 0.0:
+            kind = LaneKind.BICYCLE if cycles[k] else LaneKind.PARKING
+            outer = strip(f"{head}s", outer, beside[k], kind)
             edges.append(outer)
         edges.append(strip(f"{head}w", outer, walk, LaneKind.SIDEWALK))
     road = Road(curve, (*forward, *backward, *edges), tuple(regular_cuts(rng, length)))
-    return Street(Stage.of(road), limit, count, width, parking, pavement, median)
+    return Street(Stage.of(road), limit, count, width, beside, cycles, pavement, median)

@@ -73,9 +73,16 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     away = _need(careful, braking) + between(rng, difficulty, (1.6, 5.0), (1.5, 3.0)) * careful
     place = float(np.round(START + FRONT + WARM_UP * careful + away, 2))
     right = 0.0 if kind == "corner" else room
+    cycle = round(float(rng.uniform(1.5, 1.9)), 2) if kind == "corner" and rng.random() < 0.4 else 0.0
     left = room if kind == "across" or rng.random() < 0.4 else 0.0
     street = draw_street(
-        rng, limit, width, parking=(right, left), hold=(place - 90.0, place + 30.0), radius=(120.0, 800.0)
+        rng,
+        limit,
+        width,
+        parking=(right, left),
+        cycle=cycle,
+        hold=(place - 90.0, place + 30.0),
+        radius=(120.0, 800.0),
     )
     stage = street.stage
     own = stage.lanes["f1"]
@@ -97,6 +104,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
         )
     )  # fmt: skip
     _others(rng, difficulty, street, careful, tasks)
+    street.add_cyclists(rng, (START + 30.0, place - 15.0), most=1)
     street.add_walkers(rng, (place - 90.0, place - 25.0), most=4)
     street.add_walkers(rng, (place + 25.0, place + 90.0), most=4)
 
@@ -175,7 +183,7 @@ def _row(
         if begin < span[0] or number > 6:
             return
         if rng.random() < 0.75 or number == 0:
-            inset = float(rng.uniform(0.08, 0.3)) if body.width < 2.3 else -0.25
+            inset = float(rng.uniform(0.08, 0.3)) if body.width < 2.3 else -0.05
             middle = begin + 0.5 * body.length
             station = middle if side < 0.0 else stage.road.curve.length - middle
             stage.traffic.add(
@@ -213,7 +221,7 @@ def _comer(
     # So fast that who drives on without braking meets it in the lane; the faster ones stand still there.
     far = lane + 0.5 * EGO_BODY.width + 0.3 - crossing.at(side * hidden)
     meets = far / (seconds + float(rng.uniform(0.2, 0.8)))
-    u, tight = rng.random(), rng.random() < 0.4 + 0.6 * difficulty
+    u, tight = rng.random(), rng.random() < 0.2 + 0.8 * difficulty
     if kind == "corner" and u < 0.3:
         body, pace, accel = bicycle(rng), float(rng.uniform(2.6, 4.0)), 1.2
     elif u < 0.55:
@@ -235,7 +243,7 @@ def _comer(
             accel,
             begin,
             lane + float(rng.uniform(-0.6, 0.6)),
-            float(rng.uniform(0.8, 2.5)),
+            between(rng, difficulty, (0.4, 0.8), (0.8, 2.4)),
         )
     return Comer(crossing, body, pace, accel, begin, None, 0.0)
 

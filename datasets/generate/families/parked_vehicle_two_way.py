@@ -55,7 +55,8 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     room = round(float(rng.uniform(1.9, 2.3)), 2)
     median = round(float(rng.uniform(1.2, 1.8)), 2) if rng.random() < 0.35 else 0.0
     parking = (room if rng.random() < 0.5 else 0.0, room if rng.random() < 0.4 else 0.0)
-    street = draw_street(rng, limit, width, parking=parking, median=median)
+    cycle = round(float(rng.uniform(1.5, 1.9)), 2) if rng.random() < 0.4 else 0.0
+    street = draw_street(rng, limit, width, parking=parking, cycle=cycle, median=median)
     stage = street.stage
     own = stage.lanes["f1"]
     driver = draw_ego_driver(rng, critical=0.6)
@@ -94,6 +95,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
                 tasks=_passing(rng, place, own), slows=(Slow(place.gate - SLOW_AHEAD, place.last, place.speed),),
             )
         )  # fmt: skip
+    street.add_cyclists(rng, (place.last + 15.0, place.last + 120.0))
     street.add_walkers(rng, (place.first - 60.0, place.last + 70.0))
     drive = stage.traffic.run(-WARM_UP, DURATION)
     station = drive.log[ego, :, 0]
