@@ -30,7 +30,7 @@ from drive.datasets.generate.scene import DURATION, Draw
 from drive.datasets.generate.traffic import Actor, Slow, Task, fill_lane
 from drive.datasets.generate.works import add_works
 from drive.errors import ScenarioError
-from drive.roadmap import LaneKind
+from drive.roadmap import LaneKind, Marking
 
 if TYPE_CHECKING:
     from drive.datasets.generate.curves import Curve
@@ -62,11 +62,17 @@ def _closed(rng: np.random.Generator, difficulty: float) -> Draw:
     lanes = carriageway(count, width, limit)
     if known:
         lanes[closed - 1] = replace(lanes[closed - 1], end=taper[1])
-    shoulder = strip("fs", lanes[0], 1.5, LaneKind.SHOULDER)
-    if known and closed == 1:
-        shoulder = replace(shoulder, end=taper[1])
+    sides = [
+        strip("fs", lanes[0], 1.5, LaneKind.SHOULDER),
+        RoadLane(
+            "fm", Profile.of(0.4), Profile.of(0.8), limit, kind=LaneKind.SHOULDER,
+            left=Marking.CURB, right=Marking.SOLID,
+        ),
+    ]  # fmt: skip
+    if known:
+        sides[0 if closed == 1 else 1] = replace(sides[0 if closed == 1 else 1], end=taper[1])
     cuts = [c for c in regular_cuts(rng, length) if abs(c - taper[1]) > 40.0]
-    stage = Stage.of(Road(curve, (*lanes, shoulder), tuple(cuts)))
+    stage = Stage.of(Road(curve, (*lanes, *sides), tuple(cuts)))
     place = lanes[closed - 1].offset.values[0]
     toward = 1.0 if target > closed else -1.0
     add_works(
@@ -75,7 +81,7 @@ def _closed(rng: np.random.Generator, difficulty: float) -> Draw:
     )  # fmt: skip
 
     own, beside = stage.lanes[f"f{closed}"], stage.lanes[f"f{target}"]
-    merge = Task(beside, begin=begin, by=end)
+    merge = Task(beside, begin=begin, by=end, length=max(30.0, 3.8 * flow))
     inside = bool(rng.random() < 0.75)
     mine = own if inside else beside
     driver = draw_ego_driver(
