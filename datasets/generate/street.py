@@ -50,16 +50,18 @@ class Street:
         """Distance in m of the building line from the road's curve."""
         return self.kerb(side) + self.pavement[0 if side < 0 else 1] + WALL
 
-    def add_walkers(self, rng: np.random.Generator, span: tuple[float, float], most: int = 8) -> None:
+    def add_walkers(
+        self, rng: np.random.Generator, span: tuple[float, float], name: str = "p", most: int = 8
+    ) -> None:
         """People on both pavements between two stations."""
         frames = (self.stage.forward, self.stage.backward)
-        for side, name in ((-1.0, "pr"), (1.0, "pl")):
+        for side, where in ((-1.0, "r"), (1.0, "l")):
             wide = self.pavement[0 if side < 0 else 1]
             middle = side * (self.kerb(side) + 0.5 * wide)
-            stroll(rng, self.stage.traffic, frames, middle, wide, span, name, most=most // 2)
+            stroll(rng, self.stage.traffic, frames, middle, wide, span, name + where, most=most // 2)
 
     def add_cyclists(self, rng: np.random.Generator, span: tuple[float, float], most: int = 2) -> None:
-        """People on the bicycle strips: to the right from the stations `span` on, on the left towards them."""
+        """People on the bicycle strips of both sides, between two stations at the simulation's start."""
         stage, length = self.stage, self.stage.road.curve.length
         for k, (lane, ends) in enumerate((("f1", span), ("b1", (length - span[1], length - span[0])))):
             if self.cycles[k]:
@@ -73,7 +75,7 @@ class Street:
         span: tuple[float, float],
         extra: Callable[[Atlas], None] | None = None,
     ) -> RoadMap:
-        """The map between the stations `window`, with buildings along `span`; `extra` adds to it before them."""
+        """The map between the stations `window`, with buildings along `span`; `extra` adds before them."""
 
         def finish(atlas: Atlas) -> None:
             if self.median > 0.0:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drive.datasets.generate.kernels.base import PARKED
 from drive.geometry import box_corners
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drive.datasets.generate.drivers import Body
+    from drive.datasets.generate.traffic import Drive
 
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
@@ -49,3 +51,33 @@ def _crosses(p: Floats, q: Floats, a: Floats, b: Floats) -> Bools:
 
     apart = side(p, q, a) * side(p, q, b) < 0.0
     return np.asarray(apart & (side(a, b, p) * side(a, b, q) < 0.0))
+
+
+def tall_boxes(drive: Drive, seer: int) -> list[Floats]:
+    """Boxes of all vehicles that are too tall for `seer` to look over, one a sample where they move."""
+    actors = drive.traffic.actors
+    found = []
+    for i, actor in enumerate(actors):
+        if i == seer or actor.body.height < actors[seer].body.height or actor.body.rear == 0.0:
+            continue
+        ring = box_of(drive.rear_states(i), actor.body)
+        found.append(ring[0] if actor.mode == PARKED else ring)
+    return found
+
+
+def eye_of(drive: Drive, seer: int) -> Floats:
+    states, rear = drive.rear_states(seer), drive.traffic.actors[seer].body.rear
+    return np.asarray(states[:, :2] + rear * np.stack((np.cos(states[:, 2]), np.sin(states[:, 2])), axis=-1))
+
+
+def notice_times(drive: Drive, who: int, leave: float, late: dict[int, float], walls: list[Floats]) -> Floats:
+    """From when on each driver takes notice of who crosses: seen on its way, and a moment later."""
+    count = len(drive.traffic.actors)
+    out = np.full((count, count), -np.inf)
+    body = drive.traffic.actors[who].body
+    corners = box_of(drive.rear_states(who), body)
+    times = 0.1 * np.arange(len(corners))
+    for i, extra in late.items():
+        seen = sees(eye_of(drive, i), corners, [*tall_boxes(drive, i), *walls]) & (times > leave)
+        out[i, who] = times[int(np.argmax(seen))] + extra if seen.any() else np.inf
+    return out

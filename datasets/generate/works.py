@@ -71,12 +71,13 @@ def add_works(
         for i in range(int(rng.integers(1, 4))):
             at = begin + (6.0 + float(rng.uniform(0.0, 2.0))) * i
             pause = float(rng.uniform(-4.0, 6.0))
+            orders = (Order(-100.0, pause, 0.0), Order(pause + 3.0, 100.0, 0.0))
             place = outer + side * float(rng.uniform(0.25, 0.6)) * room
             made.append(
                 traffic.add(
                     Actor(
                         f"worker{i}", walker_body(rng), lane, at, 0.0, Driver(factor=0.5 * draw_pace(rng)),
-                        bias=place, mode=WALKER, orders=(Order(-100.0, pause, 0.0), Order(pause + 3.0, 100.0, 0.0)),
+                        bias=place, mode=WALKER, orders=orders,
                     )
                 )
             )  # fmt: skip

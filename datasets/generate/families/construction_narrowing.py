@@ -43,7 +43,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
 
 
 def _closed(rng: np.random.Generator, difficulty: float) -> Draw:
-    """The right or the left one of two or three lanes is closed; the ego has to leave it, or lets others in."""
+    """The right or the left one of two or three lanes is closed; the ego leaves it, or lets others in."""
     limit = round(KMH * pick(rng, 50, 60, 70, 80, 100), 3)
     count = 2 if rng.random() < 0.6 else 3
     width = round(float(rng.uniform(3.25, 3.7)), 2)
@@ -75,10 +75,8 @@ def _closed(rng: np.random.Generator, difficulty: float) -> Draw:
     stage = Stage.of(Road(curve, (*lanes, *sides), tuple(cuts)))
     place = lanes[closed - 1].offset.values[0]
     toward = 1.0 if target > closed else -1.0
-    add_works(
-        rng, stage.traffic, stage.forward, (place - toward * 0.5 * width, place + toward * (0.5 * width - 0.15)),
-        taper, works,
-    )  # fmt: skip
+    faces = (place - toward * 0.5 * width, place + toward * (0.5 * width - 0.15))
+    add_works(rng, stage.traffic, stage.forward, faces, taper, works)
 
     own, beside = stage.lanes[f"f{closed}"], stage.lanes[f"f{target}"]
     merge = Task(beside, begin=begin, by=end, length=max(30.0, 3.8 * flow))
@@ -189,12 +187,11 @@ def _narrowed(rng: np.random.Generator, difficulty: float) -> Draw:
         between(rng, difficulty, (9.0, 12.0), (3.5, 5.0)),
     )
     there = (length - squeeze.span[1] - 20.0, length - at + 15.0)
-    for i in fill_lane(
-        rng, stage.traffic, stage.lanes["b1"], oncoming_stations(stage, speed, 0.8 * limit), 0.8 * limit, gaps,
-        "o", body=_light,
-    ):  # fmt: skip
+    meet = 0.8 * limit
+    far = oncoming_stations(stage, speed, meet)
+    for i in fill_lane(rng, stage.traffic, stage.lanes["b1"], far, meet, gaps, "o", body=_light):
         bias = 0.0 if known else -0.25
-        pace = stage.traffic.actors[i].driver.factor * (slow if known else 0.8 * limit)
+        pace = stage.traffic.actors[i].driver.factor * (slow if known else meet)
         stage.traffic.edit(i, bias=bias, wander=(0.04, 200.0, 0.0), slows=(Slow(*there, pace),))
     drive = stage.traffic.run(-WARM_UP, DURATION)
     if drive.log[ego, 0, 0] > at - FRONT - 5.0 or drive.log[ego, -1, 0] < taper[1]:

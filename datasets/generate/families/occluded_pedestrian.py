@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive.datasets.generate.buildings import add_buildings, footprint
+from drive.datasets.generate.buildings import add_buildings
 from drive.datasets.generate.drivers import (
     EGO_BODY,
     Body,
@@ -16,21 +15,21 @@ from drive.datasets.generate.drivers import (
     draw_ego_driver,
     draw_wander,
 )
+from drive.datasets.generate.families.hiding import alley, corner_walls, draw_comer, park_rows
 from drive.datasets.generate.families.stage import KMH, START, WARM_UP, between, pick
-from drive.datasets.generate.kernels.base import PARKED, VEHICLE
-from drive.datasets.generate.people import add_crossing, add_walker, bicycle, start_lag, walker_body
+from drive.datasets.generate.kernels.base import VEHICLE
+from drive.datasets.generate.people import add_walker, start_lag
 from drive.datasets.generate.scene import DURATION, Draw
 from drive.datasets.generate.street import Street, draw_street
 from drive.datasets.generate.traffic import Actor, Gate, Slow, Task, Zone, fill_lane
-from drive.datasets.generate.view import box_of, sees
+from drive.datasets.generate.view import box_of, eye_of, notice_times, sees, tall_boxes
 from drive.errors import ScenarioError
 from drive.roadmap import AreaKind
-from drive.vehicle import AgentKind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from drive.datasets.generate.people import Crossing
+    from drive.datasets.generate.families.hiding import Comer
     from drive.datasets.generate.roads import Atlas
     from drive.datasets.generate.traffic import Drive, Traffic
 
@@ -39,26 +38,8 @@ if TYPE_CHECKING:
 FRONT = EGO_BODY.rear + 0.5 * EGO_BODY.length
 STOP = 2.4
 """Metres before the way of who crosses at which the line lies that drivers stop at."""
-ALLEY = 1.4
 HARDEST = 6.0
 """m/s^2 that an alert driver at the limit may at most need; more would ask the impossible."""
-
-
-@dataclass(frozen=True, slots=True)
-class Comer:
-    """Who comes: its way, body, pace and acceleration, where it starts, and where it stops for `rest` s, if so."""
-
-    crossing: Crossing
-    body: Body
-    pace: float
-    accel: float
-    begin: float
-    stop_at: float | None
-    rest: float
-
-    @property
-    def waits(self) -> bool:
-        return self.rest > 100.0
 
 
 def draw(rng: np.random.Generator, difficulty: float) -> Draw:
@@ -86,8 +67,8 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     )
     stage = street.stage
     own = stage.lanes["f1"]
-    _park_rows(rng, street, kind, place)
-    comer = _comer(rng, difficulty, street, kind, side, place, _need(careful, braking) / careful)
+    park_rows(rng, street, kind, place)
+    comer = draw_comer(rng, difficulty, street, kind, side, place, _need(careful, braking) / careful)
     _gates(street, comer, place)
 
     shift = (
@@ -105,13 +86,13 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     )  # fmt: skip
     _others(rng, difficulty, street, careful, tasks)
     street.add_cyclists(rng, (START + 30.0, place - 15.0), most=1)
-    street.add_walkers(rng, (place - 90.0, place - 25.0), most=4)
-    street.add_walkers(rng, (place + 25.0, place + 90.0), most=4)
+    street.add_walkers(rng, (place - 90.0, place - 25.0), "p", most=4)
+    street.add_walkers(rng, (place + 25.0, place + 90.0), "q", most=4)
 
     # Until it sees somebody, the ego drives as if nobody came: such a drive says when it will see whom.
-    walls = _corner_walls(street, side, place) if kind == "corner" else []
+    walls = corner_walls(street, side, place) if kind == "corner" else []
     who = _send(stage.traffic, comer, 1e3)
-    blind = np.zeros((who + 1, who + 1))
+    blind = np.full((who + 1, who + 1), -np.inf)
     blind[:, who] = 1e3
     drive = stage.traffic.run(-WARM_UP, DURATION, aware=blind)
     shown, leave = _cue(drive, ego, comer, place, braking, walls)
@@ -121,11 +102,11 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     late = {
         i: float(rng.uniform(0.35, 0.55)) for i, a in enumerate(stage.traffic.actors) if a.mode == VEHICLE
     }
-    aware = _aware(drive, who, leave, late, walls)
+    aware = notice_times(drive, who, leave, late, walls)
     if abs(aware[ego, who] - late[ego] - shown) > 0.25:
         raise ScenarioError("who steps out is seen before")
     drive = stage.traffic.run(-WARM_UP, DURATION, aware=aware)
-    if _aware(drive, who, leave, {ego: late[ego]}, walls)[ego, who] > aware[ego, who] + 0.05:
+    if notice_times(drive, who, leave, {ego: late[ego]}, walls)[ego, who] > aware[ego, who] + 0.05:
         raise ScenarioError("the ego takes notice of somebody whom it cannot see yet")
     if drive.log[ego, -1, 0] < place:
         raise ScenarioError("the ego does not come past the place")
@@ -135,7 +116,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
 
     def finish(atlas: Atlas) -> None:
         if kind == "corner":
-            atlas.builder.add_area(_alley(street, side, place), AreaKind.WALKWAY)
+            atlas.builder.add_area(alley(street, side, place), AreaKind.WALKWAY)
             add_buildings(atlas, walls, margin=0.05)
 
     stopped = bool(drive.log[ego, :, 1].min() < 0.5)
@@ -151,101 +132,6 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
             *(("stops",) if stopped else ()),
         ),
     )  # fmt: skip
-
-
-def _park_rows(rng: np.random.Generator, street: Street, kind: str, place: float) -> None:
-    """Rows at the kerb with a gap at `place`; right before the gap stands what hides who steps out of it."""
-    if kind in ("van", "bus"):
-        tall = _van(rng) if kind == "van" else Body(AgentKind.BUS, 12.0, 2.55, 3.1, 3.4)
-        _row(rng, street, -1.0, (place - 60.0, place - 1.1), tall, "k")
-        _row(rng, street, -1.0, (place + 1.4, place + 40.0), None, "l")
-    elif kind == "across":
-        _row(rng, street, 1.0, (place - 40.0, place - 1.1), _van(rng), "k")
-        _row(rng, street, 1.0, (place + 1.4, place + 35.0), None, "l")
-        _row(rng, street, -1.0, (place - 60.0, place - 12.0), None, "m")
-
-
-def _row(
-    rng: np.random.Generator,
-    street: Street,
-    side: float,
-    span: tuple[float, float],
-    tall: Body | None,
-    name: str,
-) -> None:
-    """Park along a kerb between two stations, most of the places taken, `tall` at the end of the row."""
-    stage = street.stage
-    lane = stage.lanes["f1" if side < 0.0 else "b1"]
-    at, number = span[1], 0
-    while True:
-        body = tall if tall is not None and number == 0 else draw_body(rng, heavy=0.0, vans=0.12)
-        begin = at - body.length
-        if begin < span[0] or number > 6:
-            return
-        if rng.random() < 0.75 or number == 0:
-            inset = float(rng.uniform(0.08, 0.3)) if body.width < 2.3 else -0.05
-            middle = begin + 0.5 * body.length
-            station = middle if side < 0.0 else stage.road.curve.length - middle
-            stage.traffic.add(
-                Actor(
-                    f"{name}{number}", body, lane, station - body.rear, 0.0, mode=PARKED,
-                    bias=-0.5 * street.width - inset - 0.5 * body.width,
-                )
-            )  # fmt: skip
-        number += 1
-        at = begin - float(rng.uniform(0.7, 1.6))
-
-
-def _van(rng: np.random.Generator) -> Body:
-    if rng.random() < 0.3:
-        return Body(AgentKind.TRUCK, round(float(rng.uniform(6.5, 8.0)), 2), 2.25, 3.0, 2.0)
-    length = round(float(rng.uniform(5.2, 6.6)), 2)
-    height = round(float(rng.uniform(2.1, 2.8)), 2)
-    return Body(AgentKind.VEHICLE, length, round(float(rng.uniform(1.95, 2.08)), 2), height, 0.28 * length)
-
-
-def _comer(
-    rng: np.random.Generator, difficulty: float, street: Street, kind: str, side: float, place: float,
-    seconds: float,
-) -> Comer:  # fmt: skip
-    """A child that runs, somebody who walks or hurries, or a cyclist, from the kerb of a side to the other.
-
-    It is seen `seconds` before a driver who does not brake would be there.
-    """
-    depth = 5.0 if kind == "corner" else 0.45
-    start = side * ((street.wall(side) if kind == "corner" else street.kerb(side)) + depth)
-    end = -side * (street.kerb(-side) + 1.4)
-    crossing = add_crossing(street.stage.traffic, street.stage.road.curve, place, start, end)
-    hidden = street.wall(side) if kind == "corner" else street.width * (1.0 if side < 0.0 else 2.0)
-    lane = crossing.at(-0.5 * street.width)
-    # So fast that who drives on without braking meets it in the lane; the faster ones stand still there.
-    far = lane + 0.5 * EGO_BODY.width + 0.3 - crossing.at(side * hidden)
-    meets = far / (seconds + float(rng.uniform(0.2, 0.8)))
-    u, tight = rng.random(), rng.random() < 0.2 + 0.8 * difficulty
-    if kind == "corner" and u < 0.3:
-        body, pace, accel = bicycle(rng), float(rng.uniform(2.6, 4.0)), 1.2
-    elif u < 0.55:
-        body, pace, accel = walker_body(rng, child=True), float(rng.uniform(2.0, 3.0)), 2.5
-    else:
-        body, pace, accel = walker_body(rng), float(rng.uniform(1.2, 1.8)), 1.5
-        pace = float(np.clip(meets, 0.8, 1.9)) if tight else pace
-    begin = 0.5 * body.length + 0.1
-    if rng.random() < 0.35 - 0.15 * difficulty:
-        # It looks round what hid it, before the lane.
-        edge = street.width if side < 0.0 else street.width + 0.2
-        stop_at = crossing.at(side * edge) - 0.5 * body.length - float(rng.uniform(0.15, 0.3))
-        return Comer(crossing, body, pace, accel, begin, stop_at, 1e3)
-    if tight and pace > meets:
-        return Comer(
-            crossing,
-            body,
-            pace,
-            accel,
-            begin,
-            lane + float(rng.uniform(-0.6, 0.6)),
-            between(rng, difficulty, (0.4, 0.8), (0.8, 2.4)),
-        )
-    return Comer(crossing, body, pace, accel, begin, None, 0.0)
 
 
 def _gates(street: Street, comer: Comer, place: float) -> None:
@@ -289,44 +175,11 @@ def _light(rng: np.random.Generator) -> Body:
     return draw_body(rng, heavy=0.0, vans=0.08)
 
 
-def _corner_walls(street: Street, side: float, place: float) -> list[Floats]:
-    """The two houses of the alley."""
-    near = side * street.wall(side)
-    curve = street.stage.road.curve
-    return [
-        footprint(curve, place - ALLEY - 24.0, place - ALLEY, near, near + side * 11.0),
-        footprint(curve, place + ALLEY, place + ALLEY + 18.0, near, near + side * 12.0),
-    ]
-
-
-def _alley(street: Street, side: float, place: float) -> Floats:
-    near = side * (street.kerb(side) + street.pavement[0 if side < 0.0 else 1])
-    half = ALLEY - 0.1
-    return footprint(street.stage.road.curve, place - half, place + half, near, near + side * 11.0)
-
-
 def _send(traffic: Traffic, comer: Comer, leave: float) -> int:
     return add_walker(
         traffic, comer.crossing, "comer", comer.body, comer.pace, comer.begin, leave,
         accel=comer.accel, stop_at=comer.stop_at, rest=comer.rest,
     )  # fmt: skip
-
-
-def _tall(drive: Drive, seer: int) -> list[Floats]:
-    """Boxes of all vehicles that are too tall for `seer` to look over, one a sample where they move."""
-    actors = drive.traffic.actors
-    found = []
-    for i, actor in enumerate(actors):
-        if i == seer or actor.body.height < actors[seer].body.height or actor.body.rear == 0.0:
-            continue
-        ring = box_of(drive.rear_states(i), actor.body)
-        found.append(ring[0] if actor.mode == PARKED else ring)
-    return found
-
-
-def _eye(drive: Drive, seer: int) -> Floats:
-    states, rear = drive.rear_states(seer), drive.traffic.actors[seer].body.rear
-    return np.asarray(states[:, :2] + rear * np.stack((np.cos(states[:, 2]), np.sin(states[:, 2])), axis=-1))
 
 
 def _need(speed: Any, braking: float) -> Any:
@@ -337,7 +190,7 @@ def _need(speed: Any, braking: float) -> Any:
 def _cue(
     drive: Drive, ego: int, comer: Comer, place: float, braking: float, walls: list[Floats]
 ) -> tuple[float, float]:
-    """When the ego sees somebody come, such that stopping takes a certain braking; and when it leaves for that."""
+    """When the ego shall see somebody come, so that it must brake so hard; when to leave for that."""
     station, v = drive.log[ego, :, 0] + FRONT, drive.log[ego, :, 1]
     near = place - 0.5 * comer.body.width - station <= _need(v, braking)
     k = int(np.argmax(near))
@@ -347,8 +200,8 @@ def _cue(
     at = np.arange(comer.begin, comer.crossing.length - 0.5, 0.05)
     pose = curve.pose(at)
     boxes = box_of(np.concatenate((pose, np.zeros((len(at), 4))), axis=1), comer.body)
-    tall = [ring[k] if ring.ndim == 3 else ring for ring in _tall(drive, ego)]
-    seen = sees(np.repeat(_eye(drive, ego)[k : k + 1], len(at), axis=0), boxes, [*tall, *walls])
+    tall = [ring[k] if ring.ndim == 3 else ring for ring in tall_boxes(drive, ego)]
+    seen = sees(np.repeat(eye_of(drive, ego)[k : k + 1], len(at), axis=0), boxes, [*tall, *walls])
     # Before it comes out it may be seen for a moment elsewhere, over a gap in the row.
     out = len(at) - int(np.argmin(seen[::-1])) if not seen.all() else 0
     if out == 0 or out >= len(at):
@@ -356,19 +209,6 @@ def _cue(
     shown = 0.1 * k
     way = at[out] - comer.begin
     return shown, shown - (way + start_lag(comer.pace, comer.accel)) / comer.pace
-
-
-def _aware(drive: Drive, who: int, leave: float, late: dict[int, float], walls: list[Floats]) -> Floats:
-    """From when on each driver takes notice of who crosses: seen on its way, and a moment later."""
-    count = len(drive.traffic.actors)
-    out = np.full((count, count), -np.inf)
-    body = drive.traffic.actors[who].body
-    corners = box_of(drive.rear_states(who), body)
-    times = 0.1 * np.arange(len(corners))
-    for i, extra in late.items():
-        seen = sees(_eye(drive, i), corners, [*_tall(drive, i), *walls]) & (times > leave)
-        out[i, who] = times[int(np.argmax(seen))] + extra if seen.any() else np.inf
-    return out
 
 
 def _check_fair(drive: Drive, ego: int, who: int, limit: float, place: float, walls: list[Floats]) -> None:
@@ -388,7 +228,7 @@ def _check_fair(drive: Drive, ego: int, who: int, limit: float, place: float, wa
     eye = pose[:, :2] + offset[:, None] * np.stack((-np.sin(pose[:, 2]), np.cos(pose[:, 2])), axis=-1)
     states = drive.rear_states(who)
     corners = box_of(states, body)
-    seen = sees(eye, corners, [*_tall(drive, ego), *walls]) & (drive.log[who, :, 1] > 0.3)
+    seen = sees(eye, corners, [*tall_boxes(drive, ego), *walls]) & (drive.log[who, :, 1] > 0.3)
     front = station + FRONT
     at = curve.pose(np.array([place]))[0]
     across = np.cos(at[2]) * (corners[..., 1] - at[1]) - np.sin(at[2]) * (corners[..., 0] - at[0])

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from drive.datasets.generate.drivers import (
+    CITY_BUS,
     EGO_BODY,
     Body,
     draw_body,
     draw_driver,
     draw_ego_driver,
+    draw_van,
     draw_wander,
 )
 from drive.datasets.generate.families.stage import KMH, START, WARM_UP, between, pick
@@ -92,7 +94,8 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
         stage.traffic.add(
             Actor(
                 "r0", body, own, back, speed, who, wander=draw_wander(rng, 0.05),
-                tasks=_passing(rng, place, own), slows=(Slow(place.gate - SLOW_AHEAD, place.last, place.speed),),
+                tasks=_passing(rng, place, own),
+                slows=(Slow(place.gate - SLOW_AHEAD, place.last, place.speed),),
             )
         )  # fmt: skip
     street.add_cyclists(rng, (place.last + 15.0, place.last + 120.0))
@@ -124,9 +127,9 @@ def _place(rng: np.random.Generator, difficulty: float, street: Street) -> tuple
     width = street.width
     u = rng.random()
     if u < 0.45:
-        bodies = [_van(rng)]
+        bodies = [draw_van(rng)]
     elif u < 0.6:
-        bodies = [Body(AgentKind.BUS, 12.0, 2.55, 3.1, 3.4)]
+        bodies = [CITY_BUS]
     elif u < 0.75:
         bodies = [Body(AgentKind.TRUCK, round(float(rng.uniform(7.0, 9.5)), 2), 2.45, 3.4, 2.2)]
     else:
@@ -154,12 +157,6 @@ def _park(rng: np.random.Generator, street: Street, place: Narrow, bodies: list[
             )
         )  # fmt: skip
         at += body.length + SPACE
-
-
-def _van(rng: np.random.Generator) -> Body:
-    length = round(float(rng.uniform(5.2, 6.8)), 2)
-    height = round(float(rng.uniform(2.1, 2.8)), 2)
-    return Body(AgentKind.VEHICLE, length, round(float(rng.uniform(1.95, 2.1)), 2), height, 0.28 * length)
 
 
 def _meeting(street: Street, place: Narrow) -> Zone:
