@@ -186,7 +186,9 @@ def add_walker(
     orders = [Order(-1e3, leave, 0.0)]
     if stop_at is not None:
         brakes = leave + (stop_at - begin - stop_way(pace, accel) + start_lag(pace, accel)) / pace
-        orders.append(Order(brakes, brakes + stop_way(pace, accel) / pace + rest, 0.0, accel))
+        # The last of the braking dies out: after two seconds of it a walker as good as stands.
+        stands = brakes + max(pace - accel, 0.0) / accel + 2.0
+        orders.append(Order(brakes, stands + rest, 0.0, accel))
     return traffic.add(
         Actor(
             name, body, crossing.lane, begin, 0.0, Driver(factor=pace, accel=accel, brake=accel), bias=bias,

@@ -125,7 +125,7 @@ def draw_comer(
             accel,
             begin,
             lane + float(rng.uniform(-0.6, 0.6)),
-            between(rng, difficulty, (0.4, 0.8), (0.8, 2.4)),
+            between(rng, difficulty, (0.0, 0.3), (0.3, 1.5)),
         )
     return Comer(crossing, body, pace, accel, begin, None, 0.0)
 
