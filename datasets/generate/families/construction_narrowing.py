@@ -110,7 +110,9 @@ def _closed(rng: np.random.Generator, difficulty: float) -> Draw:
     who = [ego] if inside else [i for i in leaving if abs(drive.log[i, 60, 0] - drive.log[ego, 60, 0]) < 60.0]
     if not any(drive.moves[i] and 0.2 < drive.move_time[i, 0] < 10.5 for i in who):
         raise ScenarioError("nobody leaves the closed lane during the scenario")
-    if drive.log[ego, -1, 0] < end - 5.0:
+    goal_offset = lanes[target - 1].offset.values[0]
+    beside_goal = abs(float(drive.offset(ego, drive.log[ego, -1:, 0])[0]) - goal_offset)
+    if drive.log[ego, -1, 0] < end - 5.0 or beside_goal > 0.3 * width:
         raise ScenarioError("the ego does not come to the works")
     window = stage.window(drive, ego, limit)
     s0 = float(drive.log[ego, 0, 0])
