@@ -73,7 +73,7 @@ def _row(
         if begin < span[0] or number > 6:
             return
         if rng.random() < 0.75 or number == 0:
-            inset = float(rng.uniform(0.08, 0.3)) if body.width < 2.3 else -0.05
+            inset = float(rng.uniform(0.22, 0.35)) if body.width < 2.3 else -0.05
             middle = begin + 0.5 * body.length
             station = middle if side < 0.0 else stage.road.curve.length - middle
             stage.traffic.add(
@@ -112,11 +112,10 @@ def draw_comer(
         body, pace, accel = walker_body(rng), float(rng.uniform(1.2, 1.8)), 1.5
         pace = float(np.clip(meets, 0.8, 1.9)) if tight else pace
     begin = 0.5 * body.length + 0.1
-    if rng.random() < 0.35 - 0.15 * difficulty:
-        # It looks round what hid it, before the lane.
-        edge = street.width if side < 0.0 else street.width + 0.2
-        stop_at = crossing.at(side * edge) - 0.5 * body.length - float(rng.uniform(0.15, 0.3))
-        return Comer(crossing, body, pace, accel, begin, stop_at, 1e3)
+    if kind != "bus" and rng.random() < 0.45 - 0.15 * difficulty:
+        # It looks round what hid it, and does not set foot on the lane.
+        ahead = 0.5 * body.length + float(rng.uniform(0.0, 0.08))
+        return Comer(crossing, body, pace, accel, begin, crossing.at(side * street.width) - ahead, 1e3)
     if tight and pace > meets:
         return Comer(
             crossing,

@@ -123,7 +123,7 @@ def _place(rng: np.random.Generator, difficulty: float, street: Street) -> tuple
 
     The first of them begins at station 0.
     """
-    clearance = between(rng, difficulty, (0.65, 0.85), (0.45, 0.55))
+    clearance = between(rng, difficulty, (0.7, 0.9), (0.45, 0.55))
     width = street.width
     u = rng.random()
     if u < 0.45:
@@ -137,7 +137,8 @@ def _place(rng: np.random.Generator, difficulty: float, street: Street) -> tuple
     most = width + street.median - EDGE - YAW - clearance - 0.5 * EGO_BODY.width
     # What stands about the middle of a lane might as well be queueing.
     most = min(most, 0.5 * width - 0.65 + 0.5 * bodies[0].width)
-    reach = between(rng, difficulty, (0.65, 0.8), (0.85, 1.0)) * most
+    # At least so far that nobody gets by without moving over.
+    reach = max(between(rng, difficulty, (0.5, 0.65), (0.88, 1.0)) * most, 0.5 * width - 1.0)
     last = sum(b.length for b in bodies) + SPACE * (len(bodies) - 1)
     shift = -0.5 * width + reach + YAW + clearance + 0.5 * EGO_BODY.width
     speed = min(0.9 * street.limit, between(rng, difficulty, (7.0, 9.0), (5.0, 6.5)))
