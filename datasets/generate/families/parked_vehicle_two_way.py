@@ -186,7 +186,7 @@ def _oncoming(
     """Vehicles that come to the narrow place one after another, with one gap that is wide enough."""
     stage = street.stage
     lane, length = stage.lanes["b1"], stage.road.curve.length
-    opens = arrival + between(rng, difficulty, (-5.0, 0.5), (-3.0, 1.0))
+    opens = arrival + between(rng, difficulty, (-8.0, -3.0), (-2.0, 1.2))
     closes = max(opens, arrival) + between(rng, difficulty, (14.0, 18.0), (10.5, 12.0))
     at, number = float(rng.uniform(-6.0, 0.0)), 0
     while at < 26.0:
