@@ -107,6 +107,18 @@ def draw_body(rng: np.random.Generator, heavy: float = 0.1, vans: float = 0.15) 
     return box(AgentKind.VEHICLE, ((3.7, 5.0), (1.68, 1.95), (1.4, 1.75)))
 
 
+def draw_van(rng: np.random.Generator, lorries: float = 0.0) -> Body:
+    """A delivery van, which a car's driver cannot look over, or with probability `lorries` a small lorry."""
+    if rng.random() < lorries:
+        return Body(AgentKind.TRUCK, round(float(rng.uniform(6.5, 8.0)), 2), 2.25, 3.0, 2.0)
+    length = round(float(rng.uniform(5.2, 6.7)), 2)
+    height = round(float(rng.uniform(2.1, 2.8)), 2)
+    return Body(AgentKind.VEHICLE, length, round(float(rng.uniform(1.95, 2.1)), 2), height, 0.28 * length)
+
+
+CITY_BUS = Body(AgentKind.BUS, 12.0, 2.55, 3.1, 3.4)
+
+
 def draw_wander(rng: np.random.Generator, size: float = 0.1) -> tuple[float, float, float]:
     return (
         float(rng.uniform(0.3, 1.0)) * size,

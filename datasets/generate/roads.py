@@ -56,7 +56,8 @@ class Profile:
 class RoadLane:
     """A lane between the stations `begin` and `end`; offset of its centre (left positive) and width in m.
 
-    `right` and `left` are markings as the lane's own driver sees them.
+    `right` and `left` are markings as the lane's own driver sees them. `zone` is a stretch (from, to) with
+    another limit than the rest; the road must be cut at its ends.
     """
 
     name: str
@@ -71,6 +72,11 @@ class RoadLane:
     right: Marking = Marking.DASHED
     left_change: bool = True
     right_change: bool = True
+    zone: tuple[float, float, float] | None = None
+
+    def limit_at(self, station: float) -> float:
+        inside = self.zone is not None and self.zone[0] <= station <= self.zone[1]
+        return self.zone[2] if self.zone is not None and inside else self.limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +224,7 @@ def _add_section(
         right=rounded(right, 4),
         center=rounded(center, 4),
         kind=lane.kind,
-        speed_limit=lane.limit if lane.kind.drivable else None,
+        speed_limit=lane.limit_at(float(middle[0])) if lane.kind.drivable else None,
         successors=follows,
         left_lane=near["left"],
         right_lane=near["right"],
@@ -245,10 +251,12 @@ def winding(
     bend_length: tuple[float, float],
     straight: tuple[float, float],
     max_turn: float = 1.1,
+    hold: tuple[float, float] | None = None,
 ) -> Curve:
     """A road that winds between the headings -1.2 and 1.2 rad, so that it never meets itself.
 
-    Radii in m are drawn evenly in curvature; each bend turns by at most `max_turn`.
+    Radii in m are drawn evenly in curvature; each bend turns by at most `max_turn`. It is straight
+    between the stations `hold`.
     """
     parts: list[tuple[float, float, float]] = []
     covered, heading = 0.0, 0.0
@@ -264,6 +272,8 @@ def winding(
             side, room = -side, 1.2 + side * heading
         turn = min(curvature * size * (1.0 - CLOTHOID), max_turn, room)
         size = turn / (curvature * (1.0 - CLOTHOID))
+        if hold is not None and covered < hold[1] and covered + gap + size > hold[0]:
+            gap = max(gap, hold[1] - covered)
         if size > 20.0:
             parts += [(gap, 0.0, 0.0), *bend(size, side * curvature, CLOTHOID)]
             covered, heading = covered + gap + size, heading + side * turn

@@ -12,7 +12,7 @@ from drive.errors import InputError, ScenarioError, UnknownNameError
 if TYPE_CHECKING:
     from drive.scenario import Scenario
 
-VERSION = "2"
+VERSION = "3"
 """Changes whenever any scenario changes; it is part of every seed."""
 FAMILIES = (
     "lane_follow_curved",
@@ -25,6 +25,9 @@ FAMILIES = (
     "lane_change_for_route",
     "parked_vehicle",
     "signalised_intersection",
+    "parked_vehicle_two_way",
+    "construction_narrowing",
+    "occluded_pedestrian",
 )
 TRIES = 50
 PREFIX = "gen/"

@@ -10,6 +10,7 @@ from drive.datasets.generate.families.stage import (
     START,
     WARM_UP,
     Stage,
+    between,
     oncoming_stations,
     pick,
     regular_cuts,
@@ -45,10 +46,11 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
 
     driver = draw_ego_driver(rng)
     speed = 0.85 * driver.factor * limit
-    first = START + speed * (WARM_UP + float(rng.uniform(2.5, 7.0)))
-    reach = float(rng.uniform(0.3, 1.9))
+    first = START + speed * (WARM_UP + between(rng, difficulty, (3.5, 7.0), (2.5, 5.0)))
+    reach = between(rng, difficulty, (0.3, 1.2), (0.9, 1.95))
     last = _park(rng, stage, own, width, first, reach)
-    passing = _passing(rng, limit, first, last, reach, width, own, beside, EGO_BODY)
+    clearance = between(rng, difficulty, (0.75, 1.05), (0.55, 0.75))
+    passing = _passing(rng, clearance, limit, first, last, reach, width, own, beside, EGO_BODY)
     ego = stage.traffic.add(
         Actor("ego", EGO_BODY, own, START, speed, driver, tasks=passing, wander=draw_wander(rng, 0.05))
     )
@@ -62,10 +64,15 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     )
     for i in others:
         body = stage.traffic.actors[i].body
-        stage.traffic.edit(i, tasks=_passing(rng, limit, first, last, reach, width, own, beside, body))
+        stage.traffic.edit(
+            i, tasks=_passing(rng, clearance, limit, first, last, reach, width, own, beside, body)
+        )
     for n in range(2, count + 1):
         around = (START - 6.0 * speed, START + 7.0 * speed)
-        density = (1.2, 3.0) if rng.random() < 0.5 else (2.5, 6.0)
+        density = (
+            between(rng, difficulty, (2.5, 3.0), (1.2, 1.4)),
+            between(rng, difficulty, (6.0, 8.0), (2.4, 3.2)),
+        )
         fill_lane(rng, stage.traffic, stage.lanes[f"f{n}"], around, speed, density, f"n{n}")
     for n in range(1, count + 1):
         there = oncoming_stations(stage, speed, speed)
@@ -115,6 +122,7 @@ def _park(
 
 def _passing(
     rng: np.random.Generator,
+    clearance: float,
     limit: float,
     first: float,
     last: float,
@@ -124,8 +132,7 @@ def _passing(
     beside: int,
     body: Body,
 ) -> tuple[Task, ...]:
-    """Tasks of who passes: move over as far as is needed and no farther, and come back."""
-    clearance = float(rng.uniform(0.6, 1.0))
+    """Tasks of who passes: move over as far as the clearance needs and no farther, and come back."""
     shift = -0.5 * width + reach + 0.1 + clearance + 0.5 * body.width
     if shift <= 0.0:
         return ()
