@@ -35,7 +35,7 @@ KERB_EASE = 3.0
 PAVEMENT = 5.0
 """Metres of walk beyond each kerb that pedestrians come and go on."""
 TURNS = {1: "right", 2: "straight", 3: "left"}
-"""Arms are numbered counter-clockwise: the next one is to the right of who comes in."""
+"""Arms are numbered counter-clockwise, at right angles: the next one is to the right of who comes in."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,18 @@ class Movement:
 
 @dataclass(frozen=True)
 class Junction:
-    """Four arms and the movements between them."""
+    """Four arms, or three (the fourth is missing), and the movements between them.
+
+    `crosswalks` are the arms that pedestrians cross.
+    """
 
     arms: tuple[Arm, ...]
     movements: tuple[Movement, ...]
     reach: float
+    crosswalks: tuple[int, ...] = (0, 1, 2, 3)
+
+    def limit(self, m: Movement) -> float:
+        return self.arms[m.arm].road.lane(f"b{m.lane}").limit
 
     def connector(self, m: Movement, step: float = 0.5) -> Curve:
         a, b = self.arms[m.arm], self.arms[m.exit]
@@ -107,8 +114,11 @@ class Junction:
         y = p[1] - CROSSWALK_PLACE * np.sin(p[2])
         return chain([(length, 0.0, 0.0)]).moved((x, y, p[2] - 0.5 * np.pi))
 
-    def add_to(self, atlas: Atlas, signal_of: Callable[[Movement], str | None]) -> None:
-        """Arms, connectors, the junction's area and its crosswalks."""
+    def add_to(
+        self, atlas: Atlas, signal_of: Callable[[Movement], str | None], minor: tuple[int, ...] = ()
+    ) -> None:
+        """Arms, connectors, the junction's area and its crosswalks; who comes in by a `minor` arm has a
+        give-way line: a stop line without a signal."""
         for k, arm in enumerate(self.arms):
             ends = {
                 f"b{i}": LaneEnd(tuple(m.id for m in self.movements if m.arm == k and m.lane == i))
@@ -116,9 +126,10 @@ class Junction:
             }
             add_road(atlas, arm.road, 0.0, arm.road.curve.length, ends)
         for m in self.movements:
-            self._add_connector(atlas, m, signal_of(m))
+            signal = signal_of(m)
+            self._add_connector(atlas, m, signal, signal is not None or m.arm in minor)
         atlas.builder.add_area(self._outline(), AreaKind.INTERSECTION)
-        for arm in self.arms:
+        for arm in (self.arms[k] for k in self.crosswalks):
             half = 0.5 * CROSSWALK_WIDTH
             ring = []
             for offset, near in ((1, -1), (1, 1), (-1, 1), (-1, -1)):
@@ -129,7 +140,7 @@ class Junction:
                 ring.append((p[0] - r * np.cos(p[2]), p[1] - r * np.sin(p[2])))
             atlas.builder.add_area(np.asarray(ring), AreaKind.CROSSWALK)
 
-    def _add_connector(self, atlas: Atlas, m: Movement, signal: str | None) -> None:
+    def _add_connector(self, atlas: Atlas, m: Movement, signal: str | None, line: bool) -> None:
         curve = self.connector(m, 1.0 if m.turn == "straight" else 0.6)
         a, b = self.arms[m.arm], self.arms[m.exit]
         half = 0.5 * np.linspace(a.width, b.width, len(curve.points))[:, None]
@@ -140,13 +151,13 @@ class Junction:
             right=rounded(curve.points - half * normal, 4),
             center=rounded(curve.points, 4),
             kind=LaneKind.CONNECTOR,
-            speed_limit=a.road.lane(f"b{m.lane}").limit,
+            speed_limit=self.limit(m),
             intersection=True,
             successors=(section_id(b.road, b.road.lane(f"f{m.exit_lane}"), 0),),
             left_marking=Marking.NONE,
             right_marking=Marking.NONE,
             signal=signal,
-            stop_station=0.0 if signal is not None else None,
+            stop_station=0.0 if line else None,
         )
         atlas.add(spec, curve.heading, curve.curvature)
 
@@ -154,7 +165,7 @@ class Junction:
         """Ring of the junction's area: kerbs from each arm's inbound edge to the next one's outbound edge."""
         parts = []
         for k, arm in enumerate(self.arms):
-            after = self.arms[(k + 1) % 4]
+            after = self.arms[(k + 1) % len(self.arms)]
             start, end = arm.inward(arm.lanes_in * arm.width), after.mouth(-after.lanes_out * after.width)
             # Kerbs have a larger radius than the lanes inside them, for who cuts the corner a little.
             start[:2] -= KERB_EASE * np.array([np.cos(start[2]), np.sin(start[2])])
@@ -163,19 +174,20 @@ class Junction:
         return np.concatenate(parts)
 
 
-def four_arms(
+def draw_arms(
     rng: np.random.Generator,
     lanes: Sequence[tuple[int, int]],
     lengths: Sequence[float],
     limits: Sequence[float],
     width: float,
 ) -> tuple[tuple[Arm, ...], float]:
-    """Arms with (inbound, outbound) lane counts around the origin, and the distance of their stop lines."""
+    """Three or four arms with (inbound, outbound) lane counts around the origin, and the distance of their
+    stop lines."""
     widest = max(max(n) for n in lanes) * width
     reach = widest + float(rng.uniform(10.5, 14.0))
     arms = []
     turn = float(rng.uniform(-np.pi, np.pi))
-    for k in range(4):
+    for k in range(len(lanes)):
         angle = turn + k * 0.5 * np.pi + float(rng.uniform(-0.1, 0.1))
         size, radius = float(rng.uniform(60.0, 120.0)), float(rng.uniform(180.0, 900.0))
         curvature = (1.0 if rng.random() < 0.5 else -1.0) / radius
@@ -239,11 +251,13 @@ def give_way(
     wide: float,
     before: float,
     longest: float = 18.0,
+    at: float | None = None,
 ) -> Gate | None:
-    """A gate `before` metres ahead of where `frame` first meets any of `others`; None if nowhere."""
+    """A gate `before` metres ahead of where `frame` first meets any of `others`, or at the station `at`; None
+    if they never meet."""
     found = [(q, c) for q in others if (c := conflict(tables, traffic, frame, q, span, wide, longest))]
     if not found:
         return None
-    station = max(min(c[0] for _, c in found) - before, span[0] - 0.5)
+    station = max(min(c[0] for _, c in found) - before, span[0] - 0.5) if at is None else at
     zones = tuple(Zone(q, c[2], c[3], c[1] - station) for q, c in found)
     return Gate(frame, station, zones=zones)

@@ -12,7 +12,7 @@ from drive.errors import InputError, ScenarioError, UnknownNameError
 if TYPE_CHECKING:
     from drive.scenario import Scenario
 
-VERSION = "2"
+VERSION = "3"
 """Changes whenever any scenario changes; it is part of every seed."""
 FAMILIES = (
     "lane_follow_curved",
@@ -21,6 +21,9 @@ FAMILIES = (
     "dense_merge",
     "parked_vehicle",
     "signalised_intersection",
+    "t_junction_yield",
+    "unprotected_left",
+    "roundabout",
 )
 TRIES = 50
 PREFIX = "gen/"
