@@ -59,6 +59,15 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
+class Slow:
+    """Between two stations of its rear axle a driver goes at most at `speed`, reached by gentle braking."""
+
+    begin: float
+    end: float
+    speed: float
+
+
+@dataclass(frozen=True, slots=True)
 class Actor:
     """A road user at the start of the simulation: rear-axle station (m) and speed on a lane of the traffic.
 
@@ -76,6 +85,7 @@ class Actor:
     wander: tuple[float, float, float] = (0.0, 200.0, 0.0)
     tasks: tuple[Task, ...] = ()
     orders: tuple[Order, ...] = ()
+    slows: tuple[Slow, ...] = ()
     mode: int = k.VEHICLE
     yaw: float = 0.0
 
@@ -159,17 +169,19 @@ class Traffic:
         end: float,
         signals: NDArray[np.uint8] | None = None,
         tables: tuple[Floats, NDArray[np.int64]] | None = None,
+        aware: Floats | None = None,
     ) -> Drive:
         """Simulate from `begin` (negative: a warm-up) to `end` in s.
 
         `signals (S, N)` are on the simulation's steps; `tables` are the `projections`, if they are known.
+        `aware (A, A)` is the time from which a driver (row) takes notice of somebody; without it, always.
         """
         steps = round((end - begin) / STEP) + 1
         if signals is None:
             signals = np.zeros((1, steps), dtype=np.uint8)
         table, pairs = tables or self.projections()
         lane = _lane_tables(self)
-        par, tasks, task_count, orders, order_count = _actor_tables(self.actors)
+        actors = _actor_tables(self.actors)
         gates, zones = _gate_tables(self.gates)
         n = len(self.actors)
         moves = np.zeros(n, dtype=np.int64)
@@ -184,8 +196,8 @@ class Traffic:
         size = np.asarray([len(c.points) for c in self.frames])
         step = np.asarray([c.step for c in self.frames])
         drive_all(
-            size, step, pairs, table, *lane, frame, mode, par, tasks, task_count, orders, order_count,
-            moves, begin_at, length, lanes, bias, when, gates, zones, signals, begin, STEP, out,
+            size, step, pairs, table, *lane, frame, mode, *actors,
+            np.zeros((0, 0)) if aware is None else aware, moves, begin_at, length, lanes, bias, when, gates, zones, signals, begin, STEP, out,
         )  # fmt: skip
         first = round(-begin / STEP)
         log = np.ascontiguousarray(out[first::2].transpose(1, 0, 2))
@@ -291,22 +303,24 @@ def _lane_tables(traffic: Traffic) -> tuple[Any, ...]:
 def _actor_tables(actors: Sequence[Actor]) -> tuple[Any, ...]:
     n = len(actors)
     par = np.zeros((n, k.NUM_PARAMS))
-    most = max(1, *(len(a.tasks) for a in actors), 1)
-    tasks, task_count = np.zeros((n, most, k.NUM_TASK)), np.zeros(n, dtype=np.int64)
-    most = max(1, *(len(a.orders) for a in actors), 1)
-    orders, order_count = np.zeros((n, most, k.NUM_ORDER)), np.zeros(n, dtype=np.int64)
+    task_count, order_count, slow_count = (np.zeros(n, dtype=np.int64) for _ in range(3))
+    tasks = np.zeros((n, max(1, *(len(a.tasks) for a in actors), 1), k.NUM_TASK))
+    orders = np.zeros((n, max(1, *(len(a.orders) for a in actors), 1), k.NUM_ORDER))
+    slows = np.zeros((n, max(1, *(len(a.slows) for a in actors), 1), k.NUM_SLOW))
     for i, a in enumerate(actors):
         d = a.driver
         par[i] = (
             d.factor, d.headway, d.accel, d.brake, d.gap, d.lateral, round(d.delay / STEP), d.jerk, d.polite,
             d.cooperate, d.change_time, d.critical, a.body.length, a.body.width, a.body.rear, d.mobil,
         )  # fmt: skip
-        task_count[i], order_count[i] = len(a.tasks), len(a.orders)
+        task_count[i], order_count[i], slow_count[i] = len(a.tasks), len(a.orders), len(a.slows)
         for m, t in enumerate(a.tasks):
             tasks[i, m] = (t.lane, t.bias, t.begin, t.by, t.length or 0.0, t.after, t.behind, t.gap)
         for m, o in enumerate(a.orders):
             orders[i, m] = (o.begin, o.end, o.speed, o.brake)
-    return par, tasks, task_count, orders, order_count
+        for m, z in enumerate(a.slows):
+            slows[i, m] = (z.begin, z.end, z.speed)
+    return par, tasks, task_count, orders, order_count, slows, slow_count
 
 
 def _gate_tables(gates: Sequence[Gate]) -> tuple[Floats, Floats]:

@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     FACTOR, HEADWAY, ACCEL, BRAKE, GAP, LATERAL, DELAY, JERK, POLITE, COOPERATE, CHANGE_TIME, CRITICAL,
     LENGTH, WIDTH, REAR, MOBIL, NUM_PARAMS,
 ) = range(17)  # fmt: skip
-VEHICLE, WALKER, PARKED = 0, 1, 2
-# Columns of a task, a speed order, a gate and a conflict zone.
+VEHICLE, WALKER, PARKED, HIDDEN = 0, 1, 2, 3
+# Columns of a task, a speed order, a gate, a conflict zone and a stretch that is driven slowly.
 T_LANE, T_BIAS, T_FROM, T_BY, T_LENGTH, T_TIME, T_BEHIND, T_GAP, NUM_TASK = range(9)
 O_BEGIN, O_END, O_SPEED, O_BRAKE, NUM_ORDER = range(5)
 G_FRAME, G_STATION, G_SIGNAL, G_ZONE0, G_ZONE1, G_OCCUPIED, NUM_GATE = range(7)
 Z_FRAME, Z_IN, Z_OUT, Z_CLEAR, NUM_ZONE = range(5)
+S_BEGIN, S_END, S_SPEED, NUM_SLOW = range(4)
 MAX_MOVES = 6
 COOLNESS = 0.95
 SIDE = 0.2
@@ -121,13 +122,18 @@ def offset_at(s, moves, begin, length, lanes, bias, lane_start, lane_offset, ste
 
 
 @exact
-def speed_caps(curvature, start, n, step, lateral, brake, accel, out):  # type: ignore[no-untyped-def]
+def speed_caps(curvature, start, n, step, lateral, brake, accel, slows, count, out):  # type: ignore[no-untyped-def]
     """Largest speed (m/s) at each sample of a lane that keeps its bends comfortable.
 
-    Reached by gentle braking, and left by as gentle an acceleration.
+    Reached by gentle braking, and left by as gentle an acceleration. The first `count` rows of `slows`
+    are stretches that the driver takes slowly of its own accord.
     """
     for k in range(n):
         out[k] = np.sqrt(lateral / max(abs(curvature[start + k]), 1e-5))
+    for m in range(count):
+        first, last = int(slows[m, S_BEGIN] / step), int(slows[m, S_END] / step) + 1
+        for k in range(max(first, 0), min(last + 1, n)):
+            out[k] = min(out[k], slows[m, S_SPEED])
     for k in range(n - 2, -1, -1):
         out[k] = min(out[k], np.sqrt(out[k + 1] * out[k + 1] + 2.0 * brake * step))
     for k in range(1, n):

@@ -20,6 +20,7 @@ from drive.datasets.generate.kernels.base import (
     G_SIGNAL,
     G_STATION,
     GAP,
+    HIDDEN,
     JERK,
     LATERAL,
     LENGTH,
@@ -174,20 +175,22 @@ def courtesy(  # type: ignore[no-untyped-def]
 def drive_all(  # type: ignore[no-untyped-def]
     fsize, fstep, pair_start, table,
     lane_frame, lane_start, lane_offset, lane_kappa, lane_near, lane_span, lane_limit,
-    frame, mode, par, tasks, task_count, orders, order_count,
+    frame, mode, par, tasks, task_count, orders, order_count, slows, slow_count, aware,
     moves, move_begin, move_length, move_lane, move_bias, move_time,
     gates, zones, signals, t_start, dt, out,
 ):  # fmt: skip
     """Drive all agents; `out (N, A, 3)` gets station, speed and acceleration, its row 0 is given.
 
-    The moves, of which each agent's first lane is given, are filled in as they are made.
+    The moves, of which each agent's first lane is given, are filled in as they are made. `aware (A, A)`
+    is the time from which an agent takes notice of another, or `(0, 0)` where all see all.
     """
     steps, agents, _ = out.shape
     cap = np.empty((agents, fsize.max()))
     for i in range(agents):
         f, lane = frame[i], move_lane[i, 0]
         bend, brake, leave = par[i, LATERAL], 0.7 * par[i, BRAKE], 0.6 * par[i, ACCEL]
-        speed_caps(lane_kappa, lane_start[lane], fsize[f], fstep[f], bend, brake, leave, cap[i])
+        own = (slows[i], slow_count[i], cap[i])
+        speed_caps(lane_kappa, lane_start[lane], fsize[f], fstep[f], bend, brake, leave, *own)
     low_log, high_log = np.empty((steps, agents)), np.empty((steps, agents))
     low, high, mid = np.empty(agents), np.empty(agents), np.empty(agents)
     seen_low, seen_high = np.empty(agents), np.empty(agents)
@@ -196,7 +199,8 @@ def drive_all(  # type: ignore[no-untyped-def]
     done = np.zeros(agents, dtype=np.int64)
     last_change = np.full(agents, -1e3)
     decided = np.full((agents, max(len(gates), 1)), -1, dtype=np.int64)
-    view = (frame, mode, seen_pos, seen_low, seen_high, mid, par, pair_start, table, fstep, fsize)
+    look = mode.copy()
+    view = (frame, look, seen_pos, seen_low, seen_high, mid, par, pair_start, table, fstep, fsize)
     for n in range(steps - 1):
         t = t_start + n * dt
         for i in range(agents):
@@ -222,9 +226,13 @@ def drive_all(  # type: ignore[no-untyped-def]
                 if orders[i, k, O_BEGIN] <= t < orders[i, k, O_END]:
                     command = min(command, max(orders[i, k, O_SPEED] - v, -orders[i, k, O_BRAKE]))
             if mode[i] == WALKER:
-                a = max(min(min(command, 2.0 * (v0 - v)), 1.0), -1.5)
+                a = max(min(min(command, 2.0 * (v0 - v)), p[ACCEL]), -p[BRAKE])
                 new = max(v + a * dt, 0.0)
-                out[n + 1, i, 0], out[n + 1, i, 1], out[n + 1, i, 2] = s + 0.5 * (v + new) * dt, new, a
+                # Stations of the reference curve pass faster on the inside of a bend.
+                one = (
+                    1.0 - lookup(lane_kappa, lane_start[len(lane_frame) + f], fsize[f], s / fstep[f]) * mid[i]
+                )
+                out[n + 1, i, 0], out[n + 1, i, 1], out[n + 1, i, 2] = s + 0.5 * (v + new) * dt / one, new, a
                 continue
 
             # What the driver sees is as old as the reaction, moved on at the speed seen.
@@ -233,6 +241,8 @@ def drive_all(  # type: ignore[no-untyped-def]
                 seen_speed[j], seen_accel[j] = out[back, j, 1], out[back, j, 2]
                 seen_pos[j] = out[back, j, 0] + (n - back) * dt * seen_speed[j]
                 seen_low[j], seen_high[j] = low_log[back, j], high_log[back, j]
+                if len(aware) > 0:
+                    look[j] = HIDDEN if aware[i, j] > t else mode[j]
             seen_pos[i] = s
             moving = moves[i] > 0 and s < move_begin[i, moves[i] - 1] + move_length[i, moves[i] - 1]
             pending = done[i] < task_count[i]
@@ -248,7 +258,7 @@ def drive_all(  # type: ignore[no-untyped-def]
             then = lookup(cap[i], 0, fsize[f], (s + v) / fstep[f])
             a = min(min(a, command), min((soon - v) / 0.4, then - v))
             a = min(a, brake_for_gates(
-                i, n, back, v, v0, front, dt, decided[i], gates, zones, signals, frame, mode, pos, speed, par
+                i, n, back, v, v0, front, dt, decided[i], gates, zones, signals, frame, look, pos, speed, par
             ))  # fmt: skip
 
             choice, bias, length = -1, 0.0, max(v * p[CHANGE_TIME], 18.0)

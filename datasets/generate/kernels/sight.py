@@ -13,6 +13,7 @@ from drive.datasets.generate.kernels.base import (
     G_STATION,
     G_ZONE0,
     G_ZONE1,
+    HIDDEN,
     LENGTH,
     PARKED,
     REAR,
@@ -103,7 +104,7 @@ def neighbours(  # type: ignore[no-untyped-def]
     own = pos[i] + par[i, REAR]
     half = 0.5 * par[i, LENGTH]
     for j in range(len(frame)):
-        if j == i or (mode[j] == WALKER and frame[j] == frame[i]):
+        if j == i or mode[j] == HIDDEN or (mode[j] == WALKER and frame[j] == frame[i]):
             continue
         if mode[j] == PARKED and skip_parked:
             continue
@@ -133,7 +134,7 @@ def zone_busy(  # type: ignore[no-untyped-def]
         if v < 3.0:
             leave += 1.0
         for j in range(len(frame)):
-            if frame[j] != q or j == i or mode[j] == PARKED:
+            if frame[j] != q or j == i or mode[j] == PARKED or mode[j] == HIDDEN:
                 continue
             front = pos[j] + par[j, REAR] + 0.5 * par[j, LENGTH]
             if front - par[j, LENGTH] > z1:
