@@ -123,7 +123,7 @@ def stream(
     prefix: str,
     ways: Mapping[W, float],
     times: tuple[float, float],
-    headway: tuple[float, float],
+    apart: tuple[float, float],
     speed: float,
     *,
     free: Sequence[tuple[float, float]] = (),
@@ -132,20 +132,20 @@ def stream(
 ) -> list[int]:
     """Vehicles that reach the stop line one after another between two times, but not in the `free` windows.
 
-    `ways` are the ways from one inbound lane, with weights; `headway` is the time in s from a rear to the next
+    `ways` are the ways from one inbound lane, with weights; `apart` is the time in s from a rear to the next
     front; `given` fixes properties of the drivers.
     """
     options, weights = list(ways), [float(w) for w in ways.values()]
     total = sum(weights)
     made: list[int] = []
-    at, number = times[0] + float(rng.uniform(0.0, headway[1])), 0
+    at, number = times[0] + float(rng.uniform(0.0, apart[1])), 0
     while at < times[1]:
         u, k = float(rng.random()) * total, 0
         while k < len(options) - 1 and u >= weights[k]:
             u, k = u - weights[k], k + 1
         body = draw_body(rng, heavy=heavy)
         driver = draw_driver(rng, **given)
-        wander, gap = draw_wander(rng, 0.06), float(rng.uniform(*headway))
+        wander, gap = draw_wander(rng, 0.06), float(rng.uniform(*apart))
         ends = [end for start, end in free if start < at + body.length / speed and at < end]
         if ends:
             at = max(ends)

@@ -180,11 +180,12 @@ def draw_arms(
     lengths: Sequence[float],
     limits: Sequence[float],
     width: float,
+    corner: tuple[float, float] = (10.5, 14.0),
 ) -> tuple[tuple[Arm, ...], float]:
     """Three or four arms with (inbound, outbound) lane counts around the origin, and the distance of their
-    stop lines."""
+    stop lines, `corner` metres from the widest arm's edge."""
     widest = max(max(n) for n in lanes) * width
-    reach = widest + float(rng.uniform(10.5, 14.0))
+    reach = widest + float(rng.uniform(*corner))
     arms = []
     turn = float(rng.uniform(-np.pi, np.pi))
     for k in range(len(lanes)):

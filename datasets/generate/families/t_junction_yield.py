@@ -37,9 +37,9 @@ def draw_junction(rng: np.random.Generator, ego_arm: int, exit_arm: int) -> tupl
     lengths = [150.0 + 9.0 * limit, 180.0, 150.0 + 9.0 * limit]
     lengths[ego_arm] = max(lengths[ego_arm], 60.0 + (WARM_UP + 7.0) * limits[ego_arm])
     lengths[exit_arm] = reach(limit) + 60.0
-    arms, at = draw_arms(
-        rng, [(main, main), (1, 1), (main, main)], [float(np.round(x)) for x in lengths], limits, width
-    )
+    lanes = [(main, main), (1, 1), (main, main)]
+    whole = [float(np.round(x)) for x in lengths]
+    arms, at = draw_arms(rng, lanes, whole, limits, width, (8.5, 12.0))
     movements = []
     for i in range(1, main + 1):
         movements += [Movement(EAST, i, WEST, i), Movement(WEST, i, EAST, i)]
@@ -72,10 +72,16 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     drive = scene.traffic.run(-WARM_UP, DURATION + SPARE, None, tables)
     earliest = 0
     if arm == SIDE:
-        through = drive.log[ego, :, 0] > scene.stops[own][1]
+        through = drive.log[ego, :, 0] > scene.stops[own][0] + 6.0
         if not through.any():
             raise ScenarioError("the ego does not come out of the side road")
         earliest = max(0, int(np.argmax(through)) + 10 - SAMPLES)
+    elif not any(
+        (drive.log[i, :, 0] > scene.stops[m][0])[int(np.argmax(drive.log[ego, :, 0] > scene.stops[own][0]))]
+        and drive.log[i, 0, 0] < scene.stops[m][0]
+        for i, m in _comers(scene)
+    ):
+        raise ScenarioError("nobody comes out of the side road before the ego passes")
     drive, _ = drive.from_calm(ego, SAMPLES, MAX_START_ACCELERATION, earliest)
     ends = route_ends(junction, scene, own, drive, ego)
     waits = bool(drive.log[ego, :, 1].min() < 0.5)
@@ -102,19 +108,19 @@ def _main_stream(
     difficulty: float,
     free: list[tuple[float, float]],
     turning: float,
+    left: float = 0.0,
 ) -> None:
-    """Traffic of the main road from an arm, dense but for the `free` times; the share `turning` leaves it."""
+    """Traffic of the main road from an arm, dense but for the `free` times; so many turn off it to the right
+    and to the left for each who goes straight on."""
     speed = limits[arm] * between(rng, difficulty, (0.8, 0.9), (0.88, 1.0))
     for lane in range(1, junction.arms[arm].lanes_in + 1):
-        ways = {
-            m: 1.0 if m.turn == "straight" else turning
-            for m in junction.movements
-            if (m.arm, m.lane) == (arm, lane)
-        }
-        headway = (1.2, 2.2 + 3.3 * (1.0 - difficulty))
+        share = {"straight": 1.0, "right": turning, "left": left}
+        ways = {m: share[m.turn] for m in junction.movements if _from(m, arm, lane)}
+        apart = (1.5, 2.6 + 3.0 * (1.0 - difficulty))
         stream(
-            rng, scene, f"m{arm}{lane}", ways, (-6.0, DURATION), headway, speed, free=free, heavy=0.08,
-            factor=speed / limits[arm], critical=between(rng, difficulty, (1.2, 2.0), (0.6, 1.2)),
+            rng, scene, f"m{arm}{lane}", ways, (-6.0, DURATION), apart, speed, free=free, heavy=0.08,
+            factor=1.03 * speed / limits[arm], headway=float(rng.uniform(0.8, 1.1)),
+            critical=between(rng, difficulty, (1.2, 2.0), (0.6, 1.2)),
         )  # fmt: skip
 
 
@@ -127,18 +133,18 @@ def _from_side(
     difficulty: float,
 ) -> int:
     """The ego comes out of the side road in a gap that both directions leave."""
-    arrival = float(rng.uniform(5.5, 8.0))
+    arrival = float(rng.uniform(6.5, 9.5))
     ego = add_ego(
         rng, scene, own, arrival - 3.5, 0.75 * limits[SIDE],
         critical=between(rng, difficulty, (1.2, 1.8), (0.6, 1.0)), lateral=float(rng.uniform(1.3, 1.8)),
     )  # fmt: skip
-    when = arrival + between(rng, difficulty, (-2.0, 1.0), (0.0, 3.5))
+    when = arrival + between(rng, difficulty, (-2.0, 1.0), (0.0, 3.0))
     room = between(rng, difficulty, (10.0, 13.0), (7.0, 8.5)) + (1.0 if own.turn == "left" else 0.0)
     free = [(when, when + room)]
     for arm in (EAST, WEST):
         # Who turns right need not mind those who come from the other side.
         mind = own.turn == "left" or arm != own.exit
-        _main_stream(rng, scene, junction, arm, limits, difficulty, free if mind else [], 0.12)
+        _main_stream(rng, scene, junction, arm, limits, difficulty, free if mind else [], 0.15)
     if rng.random() < 0.5:
         stream(
             rng, scene, "s", {own: 1.0}, (arrival + 3.0, arrival + 9.0), (1.5, 4.0), 0.7 * limits[SIDE]
@@ -159,8 +165,8 @@ def _on_main(
     arrival = float(rng.uniform(4.0, 8.0))
     ego = add_ego(rng, scene, own, arrival, speed)
     # A gap ahead of the ego that invites, and someone impatient who takes it.
-    room = between(rng, difficulty, (7.0, 9.0), (5.0, 6.5))
-    impatient = {"critical": between(rng, difficulty, (0.0, 0.8), (-2.2, -0.8))}
+    room = between(rng, difficulty, (9.0, 11.0), (7.0, 8.0))
+    impatient = {"critical": between(rng, difficulty, (0.3, 0.9), (-0.8, -0.1))}
     other = {EAST: WEST, WEST: EAST}[own.arm]
     lane = {m: 1.0 if m.turn == "straight" else 0.3 for m in junction.movements if _from(m, own.arm, own.lane)}
     stream(
@@ -169,15 +175,21 @@ def _on_main(
     )  # fmt: skip
     stream(rng, scene, "r", lane, (arrival + 2.0, arrival + 9.0), (1.3, 3.0), speed)
     out = {m: 1.0 for m in junction.movements if m.arm == SIDE}
-    first = arrival - room - float(rng.uniform(0.0, 3.0))
+    first = arrival - room - float(rng.uniform(2.5, 5.0))
     stream(rng, scene, "s", out, (first, first + 5.0), (1.2, 2.5), 0.7 * limits[SIDE], **impatient)
     free = [(arrival - room, arrival + 1.0)]
-    _main_stream(rng, scene, junction, other, limits, difficulty, free, 0.3)
+    _main_stream(rng, scene, junction, other, limits, difficulty, free, 0.15, 0.3)
     for n in range(1, junction.arms[own.arm].lanes_in + 1):
         if n != own.lane:
             beside = {m: 1.0 for m in junction.movements if _from(m, own.arm, n) and m.turn == "straight"}
             stream(rng, scene, f"n{n}", beside, (-6.0, 14.0), (2.0, 5.0), speed, free=free)
     return ego
+
+
+def _comers(scene: Scene[Movement]) -> list[tuple[int, Movement]]:
+    """Who comes out of the side road, and how."""
+    ways = {scene.lanes[m]: m for m in scene.stops if m.arm == SIDE}
+    return [(i, ways[a.lane]) for i, a in enumerate(scene.traffic.actors) if a.lane in ways]
 
 
 def _from(m: Movement, arm: int, lane: int) -> bool:
