@@ -98,9 +98,6 @@ class Scene(Generic[W]):
     def frame(self, m: W) -> int:
         return self.traffic.lanes[self.lanes[m]].frame
 
-    def frames(self, ways: Sequence[W]) -> list[int]:
-        return [self.frame(m) for m in ways]
-
     def arrive(
         self, name: str, m: W, time: float, speed: float, body: Body, driver: Driver, **given: Any
     ) -> int:
@@ -247,9 +244,10 @@ def _give_way(
     scene: Scene[Movement], tables: Tables, m: Movement, others: list[Movement], at: float | None = None
 ) -> None:
     stop, leave = scene.stops[m]
-    frames, own = scene.frames(others), scene.frame(m)
-    longest = MERGE if at is not None else 18.0
-    gate = give_way(tables, scene.traffic, own, frames, (stop, leave + 12.0), WIDE, 2.5, longest, at)
+    stretch = {scene.frame(x): MERGE if x.exit == m.exit else 18.0 for x in others}
+    gate = give_way(
+        tables, scene.traffic, scene.frame(m), stretch, (stop, leave + 12.0), WIDE, 2.5, at
+    )
     if gate is not None:
         scene.traffic.gates.append(gate)
 
@@ -260,7 +258,7 @@ def _let_walk(scene: Scene[Movement], tables: Tables, m: Movement) -> None:
         stop, leave = scene.stops[m]
         walk = scene.walks[m.exit]
         gate = give_way(
-            tables, scene.traffic, scene.frame(m), [walk, walk + 1], (stop, leave + 2.0), 2.2, 2.0
+            tables, scene.traffic, scene.frame(m), {walk: 18.0, walk + 1: 18.0}, (stop, leave + 2.0), 2.2, 2.0
         )
         if gate is not None:
             scene.traffic.gates.append(gate)

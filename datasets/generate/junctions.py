@@ -21,7 +21,7 @@ from drive.datasets.generate.traffic import Gate, Traffic, Zone
 from drive.roadmap import AreaKind, LaneKind, LaneSpec, Marking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -247,16 +247,22 @@ def give_way(
     tables: tuple[Floats, NDArray[np.int64]],
     traffic: Traffic,
     frame: int,
-    others: Sequence[int],
+    others: Mapping[int, float],
     span: tuple[float, float],
     wide: float,
     before: float,
-    longest: float = 18.0,
     at: float | None = None,
 ) -> Gate | None:
     """A gate `before` metres ahead of where `frame` first meets any of `others`, or at the station `at`; None
-    if they never meet."""
-    found = [(q, c) for q in others if (c := conflict(tables, traffic, frame, q, span, wide, longest))]
+    if they never meet.
+
+    `others` are frames, with the metres of a common stretch at most that one has to be let through.
+    """
+    found = [
+        (q, c)
+        for q, longest in others.items()
+        if (c := conflict(tables, traffic, frame, q, span, wide, longest))
+    ]
     if not found:
         return None
     station = max(min(c[0] for _, c in found) - before, span[0] - 0.5) if at is None else at

@@ -20,7 +20,7 @@ from drive.datasets.generate.scene import DURATION, SAMPLES, Draw, reach
 from drive.errors import ScenarioError
 
 WARM_UP = 7.0
-SPARE = 5.0
+SPARE = 6.0
 """Seconds by which the scenario may begin later, once the ego drives calmly."""
 EAST, SIDE, WEST = 0, 1, 2
 """The main road's two arms, and the side road's."""
@@ -72,10 +72,10 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     drive = scene.traffic.run(-WARM_UP, DURATION + SPARE, None, tables)
     earliest = 0
     if arm == SIDE:
-        through = drive.log[ego, :, 0] > scene.stops[own][0] + 6.0
+        through = drive.log[ego, :, 0] > scene.stops[own][0] + 4.0
         if not through.any():
             raise ScenarioError("the ego does not come out of the side road")
-        earliest = max(0, int(np.argmax(through)) + 10 - SAMPLES)
+        earliest = max(0, int(np.argmax(through)) - SAMPLES)
     elif not any(
         (drive.log[i, :, 0] > scene.stops[m][0])[int(np.argmax(drive.log[ego, :, 0] > scene.stops[own][0]))]
         and drive.log[i, 0, 0] < scene.stops[m][0]
