@@ -135,6 +135,8 @@ def stream(
     options, weights = list(ways), [float(w) for w in ways.values()]
     total = sum(weights)
     made: list[int] = []
+    if not options:
+        return made
     at, number = times[0] + float(rng.uniform(0.0, apart[1])), 0
     while at < times[1]:
         u, k = float(rng.random()) * total, 0

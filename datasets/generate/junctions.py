@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ from drive.datasets.generate.curves import Curve, bend, chain, connect, join, pa
 from drive.datasets.generate.roads import (
     Atlas,
     LaneEnd,
+    Profile,
     Road,
     add_road,
     carriageway,
@@ -34,6 +35,8 @@ KERB_EASE = 3.0
 """Metres ahead of the stop line at which a corner's kerb begins to bend."""
 PAVEMENT = 5.0
 """Metres of walk beyond each kerb that pedestrians come and go on."""
+ISLAND = 8.0
+"""Metres of road beside an island before the two directions come together."""
 TURNS = {1: "right", 2: "straight", 3: "left"}
 """Arms are numbered counter-clockwise, at right angles: the next one is to the right of who comes in."""
 
@@ -89,6 +92,7 @@ class Junction:
     movements: tuple[Movement, ...]
     reach: float
     crosswalks: tuple[int, ...] = (0, 1, 2, 3)
+    made: dict[tuple[int, str], Curve] = field(default_factory=dict, repr=False, compare=False)
 
     def limit(self, m: Movement) -> float:
         return self.arms[m.arm].road.lane(f"b{m.lane}").limit
@@ -99,11 +103,16 @@ class Junction:
 
     def path(self, m: Movement) -> tuple[Curve, float, float]:
         """Curve along a whole movement, and the stations of its stop line and of its exit."""
-        a, b = self.arms[m.arm], self.arms[m.exit]
-        into = parallel(a.road.curve, a.place(f"b{m.lane}")).reversed()
-        through = self.connector(m)
-        out = parallel(b.road.curve, b.place(f"f{m.exit_lane}"))
+        into, through = self._lane(m.arm, f"b{m.lane}").reversed(), self.connector(m)
+        out = self._lane(m.exit, f"f{m.exit_lane}")
         return join([into, through, out]), into.length, into.length + through.length
+
+    def _lane(self, arm: int, name: str) -> Curve:
+        """An arm's lane as a curve that leads away."""
+        if (arm, name) not in self.made:
+            a = self.arms[arm]
+            self.made[arm, name] = parallel(a.road.curve, a.place(name))
+        return self.made[arm, name]
 
     def crossing(self, arm: int) -> Curve:
         """The walk over an arm's crosswalk, from its inbound to its outbound side."""
@@ -186,28 +195,47 @@ def draw_arms(
     stop lines, `corner` metres from the widest arm's edge."""
     widest = max(max(n) for n in lanes) * width
     reach = widest + float(rng.uniform(*corner))
-    arms = []
     turn = float(rng.uniform(-np.pi, np.pi))
-    for k in range(len(lanes)):
+    arms = []
+    for k, count in enumerate(lanes):
         angle = turn + k * 0.5 * np.pi + float(rng.uniform(-0.1, 0.1))
-        size, radius = float(rng.uniform(60.0, 120.0)), float(rng.uniform(180.0, 900.0))
-        curvature = (1.0 if rng.random() < 0.5 else -1.0) / radius
-        straight = float(rng.uniform(35.0, 90.0))
-        parts = [(straight, 0.0, 0.0), *bend(size, curvature), (lengths[k] - straight - size, 0.0, 0.0)]
-        curve = chain(parts).moved((reach * np.cos(angle), reach * np.sin(angle), angle))
-        n_in, n_out = lanes[k]
-        cuts = [80.0 + 140.0 * i for i in range(int(lengths[k] / 140.0))]
-        road = Road(
-            curve,
-            (
-                *carriageway(n_out, width, limits[k], oncoming=True),
-                *carriageway(n_in, width, limits[k], forward=False, oncoming=True),
-            ),
-            tuple(c for c in cuts if c < lengths[k] - 40.0),
-            f"a{k}",
-        )
-        arms.append(Arm(road, n_in, n_out, width))
+        arms.append(draw_arm(rng, k, angle, reach, count, lengths[k], limits[k], width))
     return tuple(arms), reach
+
+
+def draw_arm(
+    rng: np.random.Generator,
+    number: int,
+    angle: float,
+    reach: float,
+    lanes: tuple[int, int],
+    length: float,
+    limit: float,
+    width: float,
+    island: float = 0.0,
+) -> Arm:
+    """An arm that begins `reach` metres from the origin; an island of twice the width `island` divides its
+    directions there."""
+    size, radius = float(rng.uniform(60.0, 120.0)), float(rng.uniform(180.0, 900.0))
+    curvature = (1.0 if rng.random() < 0.5 else -1.0) / radius
+    straight = float(rng.uniform(35.0, 90.0))
+    parts = [(straight, 0.0, 0.0), *bend(size, curvature), (length - straight - size, 0.0, 0.0)]
+    curve = chain(parts).moved((reach * np.cos(angle), reach * np.sin(angle), angle))
+    n_in, n_out = lanes
+    both = [
+        *carriageway(n_out, width, limit, oncoming=True),
+        *carriageway(n_in, width, limit, forward=False, oncoming=True),
+    ]
+    if island > 0.0:
+        both = [replace(x, offset=_beside_island(x.offset.values[0], island)) for x in both]
+    cuts = [80.0 + 140.0 * i for i in range(int(length / 140.0))]
+    road = Road(curve, tuple(both), tuple(c for c in cuts if c < length - 40.0), f"a{number}")
+    return Arm(road, n_in, n_out, width)
+
+
+def _beside_island(offset: float, island: float) -> Profile:
+    near = offset + (island if offset > 0.0 else -island)
+    return Profile((ISLAND, ISLAND + 35.0), (near, offset))
 
 
 def conflict(
