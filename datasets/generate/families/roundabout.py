@@ -66,7 +66,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     limit = place.limit(own)
     ego = add_ego(
         rng, scene, own, arrival - 2.0, 0.8 * limit,
-        critical=between(rng, difficulty, (0.9, 1.5), (0.3, 0.7)), lateral=float(rng.uniform(1.4, 1.8)),
+        critical=between(rng, difficulty, (0.6, 1.1), (0.2, 0.6)), lateral=float(rng.uniform(1.4, 1.8)),
     )  # fmt: skip
     when = arrival + between(rng, difficulty, (-2.0, 1.5), (0.0, 3.0))
     room = between(rng, difficulty, (7.0, 11.0), (5.0, 6.5))
@@ -78,7 +78,10 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
             least = between(rng, difficulty, (3.0, 4.5), (1.6, 2.2))
             most = between(rng, difficulty, (7.0, 10.0), (3.5, 5.0))
             ways = _ways(rng, place, k, i)
-            stream(rng, scene, f"v{k}{i}", ways, (-6.0, DURATION), (least, most), 0.75 * limit, free=free)
+            stream(
+                rng, scene, f"v{k}{i}", ways, (-6.0, DURATION), (least, most), 0.75 * limit, free=free,
+                critical=between(rng, difficulty, (0.6, 1.2), (0.2, 0.8)),
+            )  # fmt: skip
     for i in range(1, place.arms[0].lanes_in + 1):
         ways = _ways(rng, place, 0, i)
         if i == lane:
@@ -136,7 +139,7 @@ def add_gates(scene: Scene[Passage], place: Roundabout, tables: Tables) -> None:
         )
         # Whether somebody will leave just before the entry shows only when it does.
         leaving = tuple(
-            Zone(scene.frame(x), spans[x][1] - 12.0, spans[x][1] - 2.0, 0.0)
+            Zone(scene.frame(x), spans[x][1] - 6.0, spans[x][1] - 2.0, -3.0)
             for x in scene.stops
             if x.exit == m.arm
         )
