@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LINE = 1.0
 """Metres from the ring's outer edge to a give-way line."""
-FLARE = 0.5
+FLARE = 0.8
 """Metres by which an entry or exit is wider on each side, half way, for who cuts its bend."""
 
 

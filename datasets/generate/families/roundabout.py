@@ -32,16 +32,16 @@ def draw_place(rng: np.random.Generator) -> tuple[Roundabout, int]:
     exits = int(rng.integers(1, count))
     lanes = 2 if count < 5 and rng.random() < 0.35 else 1
     width = round(float(rng.uniform(4.9, 5.4) if lanes == 1 else rng.uniform(4.2, 4.5)), 2)
-    low, high = {3: (14.0, 18.0), 4: (15.0, 20.0), 5: (19.0, 23.0)}[count] if lanes == 1 else (22.0, 27.0)
+    low, high = {3: (16.0, 20.0), 4: (18.0, 23.0), 5: (26.0, 30.0)}[count] if lanes == 1 else (26.0, 31.0)
     radius = round(float(rng.uniform(low, high)), 1)
     wobble = {3: 0.25, 4: 0.12, 5: 0.07}[count]
     turn = float(rng.uniform(-np.pi, np.pi))
     whole = 2.0 * np.pi / count
     angles = [turn + k * whole + float(rng.uniform(-wobble, wobble)) for k in range(count)]
     gaps = np.diff([*angles, angles[0] + 2.0 * np.pi])
-    spread = min(0.5 * float(gaps.min()) - 0.05, 0.78)
+    spread = min(0.5 * float(gaps.min()) - 0.05, 0.9)
     limit = round(KMH * pick(rng, 30, 40, 50, 50), 3)
-    own_width = round(float(rng.uniform(3.2, 3.6)), 2)
+    own_width = round(float(rng.uniform(3.5, 3.9)), 2)
     island = round(float(rng.uniform(0.8, 1.6)), 2)
     away = radius + float(rng.uniform(11.0, 14.0))
     lengths = [150.0] * count
@@ -52,7 +52,7 @@ def draw_place(rng: np.random.Generator) -> tuple[Roundabout, int]:
         n = lanes if k in (0, exits) or rng.random() < 0.7 else 1
         length = float(np.round(lengths[k]))
         arms.append(draw_arm(rng, k, angle, away, (n, n), length, limit, own_width, island))
-    ring_limit = round(KMH * (20.0 if radius < 16.0 else 30.0), 3)
+    ring_limit = round(KMH * (20.0 if radius < 18.0 else 30.0), 3)
     return Roundabout(tuple(arms), tuple(angles), radius, lanes, width, spread, ring_limit), exits
 
 
@@ -66,7 +66,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     limit = place.limit(own)
     ego = add_ego(
         rng, scene, own, arrival - 2.0, 0.8 * limit,
-        critical=between(rng, difficulty, (0.6, 1.1), (0.2, 0.6)), lateral=float(rng.uniform(1.4, 1.8)),
+        critical=between(rng, difficulty, (0.6, 1.1), (0.2, 0.6)), lateral=float(rng.uniform(1.1, 1.5)),
     )  # fmt: skip
     when = arrival + between(rng, difficulty, (-2.0, 1.5), (0.0, 3.0))
     room = between(rng, difficulty, (7.0, 11.0), (5.0, 6.5))

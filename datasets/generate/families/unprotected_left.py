@@ -58,7 +58,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     arrival = float(rng.uniform(4.5, 7.5))
     ego = add_ego(
         rng, scene, own, arrival - 1.0, 0.85 * limits[OWN],
-        critical=between(rng, difficulty, (1.2, 1.8), (0.5, 0.9)), lateral=float(rng.uniform(1.3, 1.8)),
+        critical=between(rng, difficulty, (1.2, 1.8), (0.5, 0.9)), lateral=float(rng.uniform(1.1, 1.5)),
     )  # fmt: skip
     _oncoming(rng, scene, junction, limits, arrival, difficulty)
     _others(rng, scene, junction, own, limits, arrival, lit)
