@@ -32,7 +32,7 @@ def draw_junction(rng: np.random.Generator, ego_arm: int, exit_arm: int) -> tupl
     limit = round(KMH * pick(rng, 50, 50, 60, 70), 3)
     side_limit = round(KMH * pick(rng, 30, 30, 40, 50), 3)
     limits = [limit, side_limit, limit]
-    width = round(float(rng.uniform(3.2, 3.6)), 2)
+    width = round(float(rng.uniform(3.4, 3.75)), 2)
     main = 1 if rng.random() < 0.7 else 2
     lengths = [150.0 + 9.0 * limit, 180.0, 150.0 + 9.0 * limit]
     lengths[ego_arm] = max(lengths[ego_arm], 60.0 + (WARM_UP + 7.0) * limits[ego_arm])
@@ -136,7 +136,7 @@ def _from_side(
     arrival = float(rng.uniform(6.5, 9.5))
     ego = add_ego(
         rng, scene, own, arrival - 3.5, 0.75 * limits[SIDE],
-        critical=between(rng, difficulty, (1.2, 1.8), (0.6, 1.0)), lateral=float(rng.uniform(1.1, 1.5)),
+        critical=between(rng, difficulty, (1.2, 1.8), (0.6, 1.0)), lateral=float(rng.uniform(1.0, 1.4)),
     )  # fmt: skip
     when = arrival + between(rng, difficulty, (-2.0, 1.0), (0.0, 3.0))
     room = between(rng, difficulty, (10.0, 13.0), (7.0, 8.5)) + (1.0 if own.turn == "left" else 0.0)
