@@ -36,6 +36,7 @@ class PathBook:
     points: list[Floats] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)
     stops: list[NDArray[np.int32]] = field(default_factory=list)
+    lines: list[NDArray[np.int32]] = field(default_factory=list)
     merging: list[NDArray[np.uint8]] = field(default_factory=list)
     left: list[NDArray[np.int32]] = field(default_factory=list)
     right: list[NDArray[np.int32]] = field(default_factory=list)
@@ -46,6 +47,7 @@ class PathBook:
         self.points.append(points)
         self.steps.append(step)
         self.stops.append(stop_lines(roadmap, points))
+        self.lines.append(give_way_lines(roadmap, points))
         self.merging.append(merging)
         none = np.full((len(points), 2), -1, dtype=np.int32)
         self.left.append(none)
@@ -58,6 +60,7 @@ class PathBook:
             self.points.append(np.array([[0.0, 0, 0, 0, 1], [1, 0, 0, 0, 1]]))
             self.steps.append(1.0)
             self.stops.append(np.full(2, -1, dtype=np.int32))
+            self.lines.append(np.full(2, -1, dtype=np.int32))
             self.merging.append(np.zeros(2, dtype=np.uint8))
             self.left.append(np.full((2, 2), -1, dtype=np.int32))
             self.right.append(np.full((2, 2), -1, dtype=np.int32))
@@ -79,6 +82,9 @@ class PathBook:
             np.asarray(self.steps, dtype=np.float32),
             np.concatenate(self.stops).astype(np.int32),
             np.concatenate(following).astype(np.int32),
+            np.concatenate(
+                [np.where(x >= 0, x + n, -1) for x, n in zip(self.lines, start, strict=False)]
+            ).astype(np.int32),
             np.concatenate(self.merging),
             np.concatenate(self.left).astype(np.int32),
             np.concatenate(self.right).astype(np.int32),
@@ -107,8 +113,11 @@ def concatenate_paths(parts: list[Paths]) -> Paths:
         np.concatenate([[0]] + [p.start[1:] + r for p, r in zip(parts, rows, strict=False)]).astype(np.int32),
         np.concatenate([p.step for p in parts]),
         np.concatenate([p.stop for p in parts]),
-        np.concatenate(
-            [np.where(p.next_stop >= 0, p.next_stop + r, -1) for p, r in zip(parts, rows, strict=False)]
+        *(
+            np.concatenate(
+                [np.where(getattr(p, f) >= 0, getattr(p, f) + r, -1) for p, r in zip(parts, rows, strict=False)]
+            )
+            for f in ("next_stop", "give_way")
         ),
         np.concatenate([p.merging for p in parts]),
         shifted("left"),
@@ -244,13 +253,35 @@ def _smooth(values: Floats, half: int) -> Floats:
 
 
 def stop_lines(roadmap: RoadMap, points: Floats) -> NDArray[np.int32]:
-    """Signal per sample of a path, -1 none: the stop lines of the signalled lanes that it drives on.
+    """Signal per sample of a path, -1 none: the stop lines of the signalled lanes that it drives on."""
+    out = np.full(len(points), -1, dtype=np.int32)
+    for lane, k in _lines(roadmap, points, np.flatnonzero(roadmap.signal >= 0)):
+        out[k] = roadmap.signal[lane]
+    return out
+
+
+def give_way_lines(roadmap: RoadMap, points: Floats) -> NDArray[np.int32]:
+    """Sample of the next give-way line at or after each sample of a path, -1 none.
+
+    Such a line is a stop line that belongs to no signal.
+    """
+    lanes = np.flatnonzero((roadmap.signal < 0) & np.isfinite(roadmap.stop_station))
+    n = len(points)
+    at = np.full(n, n)
+    for _, k in _lines(roadmap, points, lanes):
+        at[k] = k
+    following = np.minimum.accumulate(at[::-1])[::-1]
+    return np.where(following < n, following, -1).astype(np.int32)
+
+
+def _lines(roadmap: RoadMap, points: Floats, lanes: NDArray[np.intp]) -> list[tuple[int, int]]:
+    """Those of the lanes that a path drives on, and its samples at their stop lines.
 
     A path drives on a lane if the lane's middle lies within 1.5 m of it and runs the same way.
     """
-    out = np.full(len(points), -1, dtype=np.int32)
-    for lane in np.flatnonzero(roadmap.signal >= 0):
-        rows = roadmap.rows(int(lane))
+    found = []
+    for lane in lanes.tolist():
+        rows = roadmap.rows(lane)
         station, xy, heading = roadmap.station[rows], roadmap.points[rows], roadmap.heading[rows]
         stop = float(roadmap.stop_station[lane])
         stop = float(station[-1]) if np.isnan(stop) else stop
@@ -272,8 +303,8 @@ def stop_lines(roadmap: RoadMap, points: Floats) -> NDArray[np.int32]:
         rel = points[:, :2] - line
         k = int(np.argmin(np.einsum("ij,ij->i", rel, rel)))
         if np.hypot(*rel[k]) < 4.0:
-            out[k] = roadmap.signal[lane]
-    return out
+            found.append((lane, k))
+    return found
 
 
 @dataclass
