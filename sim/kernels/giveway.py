@@ -16,6 +16,7 @@ LOOK_AHEAD = 24  # quarters of a second for which others are expected on their p
 COMMITTED = F(4.0)  # m/s^2: who could stop only with more drives on
 START = F(1.5)  # m/s^2 at which a driver expects to pick up speed
 TURN_SPEED = F(6.0)  # m/s that it expects to reach in the turn
+ROLLING = F(2.0)  # m/s that is expected of who stands: it may start
 HEADROOM = F(1.0)  # s between its passing a place and another's
 
 
@@ -35,8 +36,8 @@ def passing_time(distance, speed):
 def give_way_gap(w, i, path, station, m, g, p, boxes, count):
     """Distance from the front bumper of agent `i` to a give-way line at which it has to wait, or a free road.
 
-    It waits for whoever moves on a path without such a line ahead, and would be at a place of its way beyond
-    the line less than `HEADROOM` before or after it. Others keep their speed.
+    It waits for whoever is on a path without such a line ahead, and would be at a place of its way beyond the
+    line less than `HEADROOM` before or after it. Others keep their speed, or roll on.
     """
     first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
     front = station + g.rear_to_center[w, i] + HALF * g.length[w, i]
@@ -49,13 +50,13 @@ def give_way_gap(w, i, path, station, m, g, p, boxes, count):
     end = min(line + int(LOOK_ON / step), last)
     for j in range(count):
         theirs = m.path[w, j]
-        if j == i or m.presence[w, j] != PRESENT or theirs < 0 or m.speed[w, j] < HALF:
+        if j == i or m.presence[w, j] != PRESENT or theirs < 0:
             continue
         dx, dy = boxes[w, j, 2] - p.points[line, 0], boxes[w, j, 3] - p.points[line, 1]
         if dx * dx + dy * dy > NEAR_LINE * NEAR_LINE:
             continue
         f2, l2, st2 = p.start[theirs], p.start[theirs + 1] - 1, p.step[theirs]
-        centre, u = m.station[w, j] + g.rear_to_center[w, j], m.speed[w, j]
+        centre, u = m.station[w, j] + g.rear_to_center[w, j], max(m.speed[w, j], ROLLING)
         nose = centre + HALF * g.length[w, j]
         other = p.give_way[row_at(max(nose - ONE, ZERO), f2, l2, st2)]
         if other >= 0 and F(other - f2) * st2 - nose < LINE_REACH:

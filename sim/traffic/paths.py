@@ -27,6 +27,7 @@ OFFSET_DECAY = 15.0
 BETWEEN_LANES = 1.2
 """m from the nearest centreline at which a path is between lanes; the tree's spacing makes up 1 m of it."""
 MERGE_MARGIN = 10
+DIP = 12
 
 
 @dataclass
@@ -239,8 +240,16 @@ def path_samples(
     lane = np.searchsorted(roadmap.lane_start, rows[nearest], side="right") - 1
     between = np.convolve(gap > BETWEEN_LANES, np.ones(2 * MERGE_MARGIN + 1), "same") > 0
     limit = roadmap.speed_limit[lane]
-    limit = np.where(np.isfinite(limit), limit, default_limit)
+    limit = _without_dips(np.where(np.isfinite(limit), limit, default_limit))
     return np.column_stack((xy, wrap_angle(heading), curvature, limit)), step, between.astype(np.uint8)
+
+
+def _without_dips(limit: Floats) -> Floats:
+    """Limits `(N,)` without dips of less than `DIP` samples: where lanes overlap, as in junctions, the
+    nearest centreline is now the own one and now another's."""
+    wide = np.pad(limit, DIP, mode="edge")
+    high = np.lib.stride_tricks.sliding_window_view(wide, DIP + 1).max(-1)
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(high, DIP + 1).min(-1))
 
 
 def _smooth(values: Floats, half: int) -> Floats:
