@@ -159,7 +159,8 @@ def _comfort(scenario: Scenario) -> str | None:
 def _time_to_collision(scenario: Scenario) -> str | None:
     """The ego's and all others' boxes, moved on along their headings, must not meet within the bound.
 
-    Who is behind (beyond 150 degrees as seen from the rear axle) does not count, nor does an ego that stands for some time.
+    Who is behind (beyond 150 degrees as seen from the rear axle) does not count, nor does an ego that has
+    stood for some time.
     """
     t = scenario.tracks
     e = scenario.ego

@@ -38,6 +38,8 @@ WIDE = 2.3
 """Metres between two middle lines below which two vehicles would touch."""
 MERGE = 2.0
 """Metres of a common way after which who has joined in from a side road has become somebody to follow."""
+PANIC = 3.8
+"""m/s^2 that nobody brakes with, or the scene shows no good drivers."""
 SPAWN = 8.0
 """Metres from an arm's far end at which nobody starts nearer."""
 
@@ -56,18 +58,19 @@ class Way(Protocol):
 
 
 W = TypeVar("W", bound=Way)
+V = TypeVar("V", bound=Way, contravariant=True)
 
 
-class Place(Protocol[W]):
+class Place(Protocol[V]):
     """A junction or a roundabout."""
 
     @property
     def arms(self) -> tuple[Arm, ...]: ...
 
-    def path(self, m: W, /) -> tuple[Curve, float, float]:
+    def path(self, m: V, /) -> tuple[Curve, float, float]:
         """Curve along a whole way, and the stations of its stop line and of its exit."""
 
-    def limit(self, m: W, /) -> float: ...
+    def limit(self, m: V, /) -> float: ...
 
 
 @dataclass
@@ -89,9 +92,7 @@ class Scene(Generic[W]):
         if m not in self.lanes:
             curve, stop, leave = self.place.path(m)
             frame = self.traffic.add_frame(curve)
-            self.lanes[m] = self.traffic.add_lane(
-                TrafficLane(frame, Profile.of(0.0), self.place.limit(m))
-            )
+            self.lanes[m] = self.traffic.add_lane(TrafficLane(frame, Profile.of(0.0), self.place.limit(m)))
             self.stops[m] = (stop, leave)
         return self.lanes[m]
 
@@ -157,9 +158,7 @@ def stream(
     return made
 
 
-def add_ego(
-    rng: np.random.Generator, scene: Scene[W], m: W, time: float, speed: float, **given: Any
-) -> int:
+def add_ego(rng: np.random.Generator, scene: Scene[W], m: W, time: float, speed: float, **given: Any) -> int:
     """The ego, who would be at the stop line at `time`; raises ScenarioError where its arm is too short."""
     driver = draw_ego_driver(rng, **given)
     who = scene.arrive("ego", m, time, speed, EGO_BODY, driver, wander=draw_wander(rng, 0.04))
@@ -247,9 +246,7 @@ def _give_way(
 ) -> None:
     stop, leave = scene.stops[m]
     stretch = {scene.frame(x): MERGE if x.exit == m.exit else 18.0 for x in others}
-    gate = give_way(
-        tables, scene.traffic, scene.frame(m), stretch, (stop, leave + 12.0), WIDE, 2.5, at
-    )
+    gate = give_way(tables, scene.traffic, scene.frame(m), stretch, (stop, leave + 12.0), WIDE, 2.5, at)
     if gate is not None:
         scene.traffic.gates.append(gate)
 
@@ -264,6 +261,14 @@ def _let_walk(scene: Scene[Movement], tables: Tables, m: Movement) -> None:
         )
         if gate is not None:
             scene.traffic.gates.append(gate)
+
+
+def refuse_panic(drive: Drive) -> None:
+    """Raise ScenarioError where somebody has to brake as people do only in an emergency."""
+    hardest = drive.log[:, :, 2].min(axis=1)
+    if hardest.min() < -PANIC:
+        who = drive.traffic.actors[int(hardest.argmin())].name
+        raise ScenarioError(f"'{who}' brakes with {-float(hardest.min()):.1f} m/s^2")
 
 
 def route_ends(place: Place[W], scene: Scene[W], m: W, drive: Drive, ego: int) -> tuple[str, str]:
@@ -289,5 +294,3 @@ def command(place: Place[W], m: W, word: str) -> tuple[tuple[tuple[float, float]
     arm = place.arms[m.arm]
     stop = arm.inward(arm.place(f"b{m.lane}"))
     return (((float(stop[0]), float(stop[1])), word),)
-
-

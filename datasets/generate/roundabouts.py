@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LINE = 1.0
 """Metres from the ring's outer edge to a give-way line."""
-FLARE = 0.8
+FLARE = 1.1
 """Metres by which an entry or exit is wider on each side, half way, for who cuts its bend."""
 
 
@@ -128,18 +128,16 @@ class Roundabout:
                 curve = self.entry(k, i)
                 self._add_ramp(atlas, f"in{k}.{i}", curve, (arm.width, self.width), f"ring{k}.{i}", True)
             for i in range(1, arm.lanes_out + 1):
-                after = section_id(arm.road, arm.road.lane(f"f{i}"), 0)
+                onto = section_id(arm.road, arm.road.lane(f"f{i}"), 0)
                 curve = self.way_out(k, i)
-                self._add_ramp(atlas, f"out{k}.{i}", curve, (self.width, arm.width), after, False)
+                self._add_ramp(atlas, f"out{k}.{i}", curve, (self.width, arm.width), onto, False)
         for k in range(len(self.arms)):
             after = (k + 1) % len(self.arms)
             own, then = self.angles[k], self.angles[after] + (0.0 if after else 2.0 * np.pi)
             self._add_sector(atlas, "by", k, own - self.spread, own + self.spread, k)
             self._add_sector(atlas, "ring", k, own + self.spread, then - self.spread, after)
 
-    def _add_sector(
-        self, atlas: Atlas, name: str, number: int, begin: float, end: float, after: int
-    ) -> None:
+    def _add_sector(self, atlas: Atlas, name: str, number: int, begin: float, end: float, after: int) -> None:
         """The ring's lanes beside an arm ("by") or between two arms ("ring"), and their ground."""
         for ring in range(1, self.lanes + 1):
             if name == "by":
@@ -149,7 +147,7 @@ class Roundabout:
                 follows = (*((f"out{after}.{ring}",) if leaves else ()), f"by{after}.{ring}")
             spec = LaneSpec(
                 id=f"{name}{number}.{ring}",
-                left=self._edge(ring - 0.5 + 0.5, begin, end),
+                left=self._edge(ring, begin, end),
                 right=self._edge(ring - 1.0, begin, end),
                 center=self._edge(ring - 0.5, begin, end),
                 speed_limit=self.ring_limit,
@@ -197,7 +195,7 @@ class Roundabout:
 
 
 def _lane_curve(road: Road, name: str, step: float = 1.0) -> Curve:
-    """The centreline of a road's lane as a curve in driving direction, sampled at equal steps of its length."""
+    """The centreline of a road's lane as a curve in driving direction, at equal steps of its length."""
     lane = road.lane(name)
     fine = np.linspace(0.0, road.curve.length, max(int(2.0 * road.curve.length), 8) + 1)
     pose, kappa = lane_pose(road.curve, lane.offset, fine)

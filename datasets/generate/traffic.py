@@ -195,9 +195,10 @@ class Traffic:
         mode = np.asarray([a.mode for a in self.actors])
         size = np.asarray([len(c.points) for c in self.frames])
         step = np.asarray([c.step for c in self.frames])
+        seen = np.zeros((0, 0)) if aware is None else aware
         drive_all(
-            size, step, pairs, table, *lane, frame, mode, *actors,
-            np.zeros((0, 0)) if aware is None else aware, moves, begin_at, length, lanes, bias, when, gates, zones, signals, begin, STEP, out,
+            size, step, pairs, table, *lane, frame, mode, *actors, seen,
+            moves, begin_at, length, lanes, bias, when, gates, zones, signals, begin, STEP, out,
         )  # fmt: skip
         first = round(-begin / STEP)
         log = np.ascontiguousarray(out[first::2].transpose(1, 0, 2))

@@ -214,7 +214,7 @@ def giving_way(world: World, w: int, agent: int, path: int, station: float) -> f
         row = begin + min(int(max(front - 1.0, 0.0) / at), size - 1)
         return FREE if p.give_way[row] < 0 else (p.give_way[row] - begin) * at - front
 
-    def arrival(distance: Floats) -> Floats:
+    def arrival(distance: Any) -> Floats:
         top = max(v, 6.0)
         run = (top**2 - v**2) / 3.0
         soon = (np.sqrt(v**2 + 3.0 * np.clip(distance, 0.0, run)) - v) / 1.5

@@ -109,17 +109,19 @@ def concatenate_paths(parts: list[Paths]) -> Paths:
             out.append(a)
         return np.concatenate(out).astype(np.int32)
 
+    def followed(name: str) -> NDArray[np.int32]:
+        """Rows of the flat arrays."""
+        arrays = [getattr(part, name) for part in parts]
+        moved = [np.where(a >= 0, a + r, -1) for a, r in zip(arrays, rows, strict=False)]
+        return np.concatenate(moved).astype(np.int32)
+
     return Paths(
         np.concatenate([p.points for p in parts]),
         np.concatenate([[0]] + [p.start[1:] + r for p, r in zip(parts, rows, strict=False)]).astype(np.int32),
         np.concatenate([p.step for p in parts]),
         np.concatenate([p.stop for p in parts]),
-        *(
-            np.concatenate(
-                [np.where(getattr(p, f) >= 0, getattr(p, f) + r, -1) for p, r in zip(parts, rows, strict=False)]
-            )
-            for f in ("next_stop", "give_way")
-        ),
+        followed("next_stop"),
+        followed("give_way"),
         np.concatenate([p.merging for p in parts]),
         shifted("left"),
         shifted("right"),

@@ -49,9 +49,13 @@ def crossing(line: float | None = LINE) -> RoadMap:
     return builder.build()
 
 
-def scene(scenario: Any, main_x: float, main_speed: float, side_speed: float, line: float | None = LINE) -> Scenario:
-    """The ego far behind on the main lane; one car on it at `main_x`, one on the side lane 1 m before its line."""
-    base: Scenario = scenario(crossing(line), [(main_x, 0.0, main_speed), (0.0, 300.0, side_speed)], start=2.0)
+def scene(
+    scenario: Any, main_x: float, main_speed: float, side_speed: float, line: float | None = LINE
+) -> Scenario:
+    """The ego far behind; a car on the main lane at `main_x`, one on the side lane 1 m before its line."""
+    base: Scenario = scenario(
+        crossing(line), [(main_x, 0.0, main_speed), (0.0, 300.0, side_speed)], start=2.0
+    )
     t = base.tracks
     states = t.states.copy()
     along = -50.0 + LINE - 1.0 - 2.4 + side_speed * base.times
@@ -83,7 +87,9 @@ def wait(world: World, agent: int) -> float:
 def test_how_long_a_start_takes_by_hand() -> None:
     # 1.5 m/s^2 from standstill: 3 m take 2 s, 12 m take 4 s and reach 6 m/s, which is then kept.
     for distance, speed, seconds in ((3.0, 0.0, 2.0), (12.0, 0.0, 4.0), (24.0, 0.0, 6.0), (20.0, 10.0, 2.0)):
-        assert float(passing_time(np.float32(distance), np.float32(speed))) == pytest.approx(seconds, rel=1e-5)
+        assert float(passing_time(np.float32(distance), np.float32(speed))) == pytest.approx(
+            seconds, rel=1e-5
+        )
     assert float(passing_time(np.float32(-1.0), np.float32(3.0))) == 0.0
 
 
@@ -103,8 +109,8 @@ def test_lines_are_found_on_the_lane_that_is_driven() -> None:
 
 @pytest.mark.parametrize(
     ("away", "waits"),
-    # From 1 m before the line at 2 m/s, the near edge of the main lane's way (2.05 m from its middle) is 8.95 m
-    # on and 2.4 s away, and its far edge with the whole car 17.85 m and 3.9 s. At 15 m/s who comes in
+    # From 1 m before the line at 2 m/s, the main lane's way, 2.05 m about its middle, begins 8.95 m
+    # on and 2.4 s away, and is left with the whole car after 17.85 m and 3.9 s. At 15 m/s who comes in
     # 1.2 s to 5.0 s, from 18 m to 75 m away, is minded.
     [(-30.0, False), (8.0, False), (30.0, True), (65.0, True), (95.0, False)],
 )

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.datasets.generate.check import MAX_START_ACCELERATION
-from drive.datasets.generate.crossings import MERGE, WIDE, Scene, add_ego, command, route_ends, stream
+from drive.datasets.generate.crossings import (
+    MERGE,
+    WIDE,
+    Scene,
+    add_ego,
+    command,
+    refuse_panic,
+    route_ends,
+    stream,
+)
 from drive.datasets.generate.families.stage import KMH, between, pick
 from drive.datasets.generate.junctions import draw_arm, give_way
 from drive.datasets.generate.roads import Atlas
@@ -19,7 +28,7 @@ from drive.errors import ScenarioError
 if TYPE_CHECKING:
     from drive.datasets.generate.crossings import Tables
 
-WARM_UP = 9.0
+WARM_UP = 8.0
 SPARE = 6.0
 """Seconds by which the scenario may begin later, once the ego drives calmly."""
 PACE = 6.0
@@ -44,7 +53,7 @@ def draw_place(rng: np.random.Generator) -> tuple[Roundabout, int]:
     own_width = round(float(rng.uniform(3.5, 3.9)), 2)
     island = round(float(rng.uniform(0.8, 1.6)), 2)
     away = radius + float(rng.uniform(11.0, 14.0))
-    lengths = [150.0] * count
+    lengths = [100.0 + 10.0 * limit] * count
     lengths[0] = 60.0 + (WARM_UP + 8.0) * limit
     lengths[exits] = reach(limit) + 60.0
     arms = []
@@ -68,8 +77,8 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
         rng, scene, own, arrival - 2.0, 0.8 * limit,
         critical=between(rng, difficulty, (0.6, 1.1), (0.2, 0.6)), lateral=float(rng.uniform(1.1, 1.5)),
     )  # fmt: skip
-    when = arrival + between(rng, difficulty, (-2.0, 1.5), (0.0, 3.0))
-    room = between(rng, difficulty, (7.0, 11.0), (5.0, 6.5))
+    when = arrival + between(rng, difficulty, (-2.0, 1.5), (0.0, 2.0))
+    room = between(rng, difficulty, (7.0, 11.0), (5.5, 7.0))
     for k in range(1, count):
         # Who comes from there is at the ego's entry so much later.
         later = place.middle(1) * ((place.angles[0] - place.angles[k]) % (2.0 * np.pi)) / PACE + 1.5
@@ -98,6 +107,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
         raise ScenarioError("the ego does not come to enter the roundabout")
     earliest = max(0, int(np.argmax(through)) - SAMPLES)
     drive, _ = drive.from_calm(ego, SAMPLES, MAX_START_ACCELERATION, earliest)
+    refuse_panic(drive)
     ends = route_ends(place, scene, own, drive, ego)
     waits = bool(drive.log[ego, :, 1].min() < 0.5)
 

@@ -10,6 +10,7 @@ from drive.datasets.generate.crossings import (
     add_ego,
     add_priority_gates,
     command,
+    refuse_panic,
     route_ends,
     stream,
 )
@@ -83,6 +84,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     ):
         raise ScenarioError("nobody comes out of the side road before the ego passes")
     drive, _ = drive.from_calm(ego, SAMPLES, MAX_START_ACCELERATION, earliest)
+    refuse_panic(drive)
     ends = route_ends(junction, scene, own, drive, ego)
     waits = bool(drive.log[ego, :, 1].min() < 0.5)
 
@@ -116,7 +118,10 @@ def _main_stream(
     for lane in range(1, junction.arms[arm].lanes_in + 1):
         share = {"straight": 1.0, "right": turning, "left": left}
         ways = {m: share[m.turn] for m in junction.movements if _from(m, arm, lane)}
-        apart = (1.5, 2.6 + 3.0 * (1.0 - difficulty))
+        apart = (
+            between(rng, difficulty, (3.0, 5.0), (1.5, 1.6)),
+            between(rng, difficulty, (8.0, 12.0), (2.5, 3.2)),
+        )
         stream(
             rng, scene, f"m{arm}{lane}", ways, (-6.0, DURATION), apart, speed, free=free, heavy=0.08,
             factor=1.03 * speed / limits[arm], headway=float(rng.uniform(0.8, 1.1)),
@@ -146,9 +151,7 @@ def _from_side(
         mind = own.turn == "left" or arm != own.exit
         _main_stream(rng, scene, junction, arm, limits, difficulty, free if mind else [], 0.15)
     if rng.random() < 0.5:
-        stream(
-            rng, scene, "s", {own: 1.0}, (arrival + 3.0, arrival + 9.0), (1.5, 4.0), 0.7 * limits[SIDE]
-        )
+        stream(rng, scene, "s", {own: 1.0}, (arrival + 3.0, arrival + 9.0), (1.5, 4.0), 0.7 * limits[SIDE])
     return ego
 
 
@@ -166,9 +169,11 @@ def _on_main(
     ego = add_ego(rng, scene, own, arrival, speed)
     # A gap ahead of the ego that invites, and someone impatient who takes it.
     room = between(rng, difficulty, (9.0, 11.0), (7.0, 8.0))
-    impatient = {"critical": between(rng, difficulty, (0.3, 0.9), (-0.8, -0.1))}
+    critical = between(rng, difficulty, (0.3, 0.9), (-0.8, -0.1))
     other = {EAST: WEST, WEST: EAST}[own.arm]
-    lane = {m: 1.0 if m.turn == "straight" else 0.3 for m in junction.movements if _from(m, own.arm, own.lane)}
+    lane = {
+        m: 1.0 if m.turn == "straight" else 0.3 for m in junction.movements if _from(m, own.arm, own.lane)
+    }
     stream(
         rng, scene, "a", lane, (arrival - room - 9.0, arrival - room), (1.2, 2.5), speed,
         factor=speed / limits[own.arm],
@@ -176,7 +181,7 @@ def _on_main(
     stream(rng, scene, "r", lane, (arrival + 2.0, arrival + 9.0), (1.3, 3.0), speed)
     out = {m: 1.0 for m in junction.movements if m.arm == SIDE}
     first = arrival - room - float(rng.uniform(2.5, 5.0))
-    stream(rng, scene, "s", out, (first, first + 5.0), (1.2, 2.5), 0.7 * limits[SIDE], **impatient)
+    stream(rng, scene, "s", out, (first, first + 5.0), (1.2, 2.5), 0.7 * limits[SIDE], critical=critical)
     free = [(arrival - room, arrival + 1.0)]
     _main_stream(rng, scene, junction, other, limits, difficulty, free, 0.15, 0.3)
     for n in range(1, junction.arms[own.arm].lanes_in + 1):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from drive.datasets.generate.check import MAX_START_ACCELERATION
@@ -12,6 +14,7 @@ from drive.datasets.generate.crossings import (
     add_priority_gates,
     add_walkers,
     command,
+    refuse_panic,
     route_ends,
     stream,
 )
@@ -22,6 +25,11 @@ from drive.datasets.generate.scene import DURATION, SAMPLES, Draw, reach
 from drive.datasets.generate.signals import Programme, at_onset
 from drive.datasets.generate.traffic import STEP
 from drive.errors import ScenarioError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
 
 WARM_UP = 7.0
 SPARE = 6.0
@@ -37,7 +45,7 @@ def draw_junction(rng: np.random.Generator) -> tuple[Junction, list[float]]:
     limits = [limit, side_limit, limit, side_limit]
     width = round(float(rng.uniform(3.0, 3.5)), 2)
     main = 1 if rng.random() < 0.6 else 2
-    lengths = [70.0 + (WARM_UP + 8.0) * limit, 160.0, 120.0 + 11.0 * limit, reach(side_limit) + 60.0]
+    lengths = [70.0 + (WARM_UP + 8.0) * limit, 160.0, 120.0 + 11.0 * limit, reach(limit) + 60.0]
     lanes = [(main, main), (1, 1), (main, main), (1, 1)]
     whole = [float(np.round(x)) for x in lengths]
     arms, at = draw_arms(rng, lanes, whole, limits, width, (9.5, 13.0))
@@ -81,10 +89,11 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     through = drive.log[ego, :, 0] > 0.6 * stop + 0.4 * leave
     if not through.any():
         raise ScenarioError("the ego does not come to turn left")
-    if not _meets(scene, junction, drive.log, ego, own):
-        raise ScenarioError("nobody is oncoming while the ego turns left")
     earliest = max(0, int(np.argmax(through)) - SAMPLES)
     drive, late = drive.from_calm(ego, SAMPLES, MAX_START_ACCELERATION, earliest)
+    refuse_panic(drive)
+    if not _meets(scene, drive.log, ego, own):
+        raise ScenarioError("nobody is oncoming while the ego turns left")
     ends = route_ends(junction, scene, own, drive, ego)
     waits = bool(drive.log[ego, :, 1].min() < 0.5)
 
@@ -126,7 +135,10 @@ def _oncoming(
     speed = limits[AHEAD] * between(rng, difficulty, (0.75, 0.9), (0.9, 1.0))
     when = arrival + between(rng, difficulty, (-1.0, 2.0), (1.0, 3.5))
     room = between(rng, difficulty, (9.0, 13.0), (6.5, 7.5))
-    apart = (1.5, 2.2 + 1.8 * difficulty + 2.0 * (1.0 - difficulty))
+    apart = (
+        between(rng, difficulty, (2.5, 4.0), (1.5, 1.8)),
+        between(rng, difficulty, (6.0, 9.0), (2.8, 3.6)),
+    )
     for lane in range(1, junction.arms[AHEAD].lanes_in + 1):
         ways = {
             m: 1.0 if m.turn == "straight" else 0.15
@@ -162,17 +174,13 @@ def _others(
         stream(rng, scene, f"s{arm}", ways, (first, first + 6.0), (1.5, 5.0), 0.75 * limits[arm])
 
 
-def _meets(
-    scene: Scene[Movement], junction: Junction, log: np.ndarray, ego: int, own: Movement
-) -> bool:
-    """Whether anybody oncoming passes its stop line within the 8 s around the ego's turn."""
-    begins = int(np.argmax(log[ego, :, 0] > scene.stops[own][0]))
-    for m in scene.stops:
-        if m.arm != AHEAD:
-            continue
-        for i, a in enumerate(scene.traffic.actors):
-            if a.lane == scene.lanes[m]:
-                passed = log[i, :, 0] > scene.stops[m][0]
-                if passed.any() and abs(int(np.argmax(passed)) - begins) < 80:
-                    return True
+def _meets(scene: Scene[Movement], log: Floats, ego: int, own: Movement) -> bool:
+    """Whether anybody oncoming passes its stop line within the 8 s around the ego's passing its own."""
+    through = log[ego, :, 0] > scene.stops[own][0]
+    begins = int(np.argmax(through)) if through.any() else log.shape[1]
+    lines = {scene.lanes[m]: scene.stops[m][0] for m in scene.stops if m.arm == AHEAD}
+    for i, a in enumerate(scene.traffic.actors):
+        passed = log[i, :, 0] > lines.get(a.lane, np.inf)
+        if passed.any() and not passed[0] and abs(int(np.argmax(passed)) - begins) < 80:
+            return True
     return False
