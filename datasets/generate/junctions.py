@@ -37,6 +37,8 @@ PAVEMENT = 5.0
 """Metres of walk beyond each kerb that pedestrians come and go on."""
 ISLAND = 8.0
 """Metres of road beside an island before the two directions come together."""
+MOUTH = 1.0
+"""Metres by which a single lane is wider beside an island, where vehicles come out of a bend."""
 TURNS = {1: "right", 2: "straight", 3: "left"}
 """Arms are numbered counter-clockwise, at right angles: the next one is to the right of who comes in."""
 
@@ -61,6 +63,9 @@ class Arm:
 
     def place(self, lane: str) -> float:
         return self.road.lane(lane).offset.values[0]
+
+    def breadth(self, lane: str) -> float:
+        return self.road.lane(lane).width.values[0]
 
 
 @dataclass(frozen=True)
@@ -228,6 +233,9 @@ def draw_arm(
     ]
     if island > 0.0:
         both = [replace(x, offset=_beside_island(x.offset.values[0], island)) for x in both]
+        if lanes == (1, 1):
+            wide = Profile((ISLAND, ISLAND + 35.0), (width + MOUTH, width))
+            both = [replace(x, width=wide) for x in both]
     cuts = [80.0 + 140.0 * i for i in range(int(length / 140.0))]
     road = Road(curve, tuple(both), tuple(c for c in cuts if c < length - 40.0), f"a{number}")
     return Arm(road, n_in, n_out, width)

@@ -126,11 +126,13 @@ class Roundabout:
             add_road(atlas, arm.road, 0.0, arm.road.curve.length, ends)
             for i in range(1, arm.lanes_in + 1):
                 curve = self.entry(k, i)
-                self._add_ramp(atlas, f"in{k}.{i}", curve, (arm.width, self.width), f"ring{k}.{i}", True)
+                self._add_ramp(
+                    atlas, f"in{k}.{i}", curve, (arm.breadth(f"b{i}"), self.width), f"ring{k}.{i}", True
+                )
             for i in range(1, arm.lanes_out + 1):
                 onto = section_id(arm.road, arm.road.lane(f"f{i}"), 0)
                 curve = self.way_out(k, i)
-                self._add_ramp(atlas, f"out{k}.{i}", curve, (self.width, arm.width), onto, False)
+                self._add_ramp(atlas, f"out{k}.{i}", curve, (self.width, arm.breadth(f"f{i}")), onto, False)
         for k in range(len(self.arms)):
             after = (k + 1) % len(self.arms)
             own, then = self.angles[k], self.angles[after] + (0.0 if after else 2.0 * np.pi)

@@ -84,12 +84,13 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
         later = place.middle(1) * ((place.angles[0] - place.angles[k]) % (2.0 * np.pi)) / PACE + 1.5
         free = [(when - later, when - later + room)]
         for i in range(1, place.arms[k].lanes_in + 1):
-            least = between(rng, difficulty, (3.0, 4.5), (1.6, 2.2))
-            most = between(rng, difficulty, (7.0, 10.0), (3.5, 5.0))
+            least = between(rng, difficulty, (5.0, 7.0), (1.6, 2.2))
+            most = between(rng, difficulty, (12.0, 16.0), (3.5, 5.0))
             ways = _ways(rng, place, k, i)
             stream(
                 rng, scene, f"v{k}{i}", ways, (-6.0, DURATION), (least, most), 0.75 * limit, free=free,
                 critical=between(rng, difficulty, (0.6, 1.2), (0.2, 0.8)),
+                lateral=between(rng, difficulty, (1.4, 1.9), (2.1, 2.6)),
             )  # fmt: skip
     for i in range(1, place.arms[0].lanes_in + 1):
         ways = _ways(rng, place, 0, i)

@@ -43,12 +43,12 @@ def draw_junction(rng: np.random.Generator) -> tuple[Junction, list[float]]:
     limit = round(KMH * pick(rng, 40, 50, 50, 60, 70), 3)
     side_limit = round(min(limit, KMH * pick(rng, 30, 40, 50)), 3)
     limits = [limit, side_limit, limit, side_limit]
-    width = round(float(rng.uniform(3.0, 3.5)), 2)
+    width = round(float(rng.uniform(3.35, 3.7)), 2)
     main = 1 if rng.random() < 0.6 else 2
     lengths = [70.0 + (WARM_UP + 8.0) * limit, 160.0, 120.0 + 11.0 * limit, reach(limit) + 60.0]
     lanes = [(main, main), (1, 1), (main, main), (1, 1)]
     whole = [float(np.round(x)) for x in lengths]
-    arms, at = draw_arms(rng, lanes, whole, limits, width, (9.5, 13.0))
+    arms, at = draw_arms(rng, lanes, whole, limits, width, (11.0, 14.0))
     movements = []
     for k in range(4):
         count = lanes[k][0]
@@ -66,7 +66,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     arrival = float(rng.uniform(4.5, 7.5))
     ego = add_ego(
         rng, scene, own, arrival - 1.0, 0.85 * limits[OWN],
-        critical=between(rng, difficulty, (1.2, 1.8), (0.5, 0.9)), lateral=float(rng.uniform(1.1, 1.5)),
+        critical=between(rng, difficulty, (1.2, 1.8), (0.5, 0.9)), lateral=float(rng.uniform(1.0, 1.4)),
     )  # fmt: skip
     _oncoming(rng, scene, junction, limits, arrival, difficulty)
     _others(rng, scene, junction, own, limits, arrival, lit)
@@ -136,8 +136,8 @@ def _oncoming(
     when = arrival + between(rng, difficulty, (-1.0, 2.0), (1.0, 3.5))
     room = between(rng, difficulty, (9.0, 13.0), (6.5, 7.5))
     apart = (
-        between(rng, difficulty, (2.5, 4.0), (1.5, 1.8)),
-        between(rng, difficulty, (6.0, 9.0), (2.8, 3.6)),
+        between(rng, difficulty, (4.0, 7.0), (1.5, 1.8)),
+        between(rng, difficulty, (11.0, 16.0), (3.5, 4.8)),
     )
     for lane in range(1, junction.arms[AHEAD].lanes_in + 1):
         ways = {
