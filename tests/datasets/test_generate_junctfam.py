@@ -63,12 +63,13 @@ def test_a_ring_is_round_and_driven_counter_clockwise(
     m = s.roadmap
     sections = lanes(s, "ring") + lanes(s, "by")
     two = "two_lanes" in s.tags
-    radii = set()
+    radii, widest = set(), 0.0
     for lane in sections:
         p, rows = m.centerline(lane), m.rows(lane)
         away = np.hypot(*p.T)
         assert np.ptp(away) < 2e-4
         radii.add(round(float(away.mean()), 1))
+        widest = max(widest, float(away.mean()))
         # Tangential, to the left of the outward normal.
         outward = np.arctan2(p[:, 1], p[:, 0])
         np.testing.assert_allclose(wrap_angle(m.heading[rows] - outward), 0.5 * np.pi, atol=1e-4)
@@ -84,7 +85,7 @@ def test_a_ring_is_round_and_driven_counter_clockwise(
         if lane == first:
             break
     assert lane == first
-    assert length == pytest.approx(2.0 * np.pi * max(radii), rel=2e-3)
+    assert length == pytest.approx(2.0 * np.pi * widest, rel=1e-3)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -201,7 +202,7 @@ def test_scenarios_begin_calmly_and_the_ego_has_something_to_decide(
     for s in scenes.values():
         assert abs(s.initial[ACCELERATION]) <= 0.8
         waits += "waits" in s.tags
-    assert waits >= 4
+    assert waits >= 2
     assert any(len(s.roadmap.areas.of_kind(AreaKind.CROSSWALK)) for s in of(scenes, "unprotected_left"))
 
 

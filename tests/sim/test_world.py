@@ -227,7 +227,7 @@ def test_mobil_changes_lanes_where_its_reference_does(straight: Any, scenario: A
 
 def test_letting_others_go_first_equals_its_reference() -> None:
     met = 0
-    for seed in (1, 3):
+    for seed in (0, 2):
         world = world_of(load(f"gen/dense_merge/{seed}"))
         for k in range(120):
             if k % 5 == 0:
