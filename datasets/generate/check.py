@@ -32,6 +32,8 @@ MIN_PROGRESS = 8.0
 MAX_START_ACCELERATION = 0.8
 """m/s^2 at the first sample: who takes over in the middle of braking is scored for the hand-over."""
 TIME_TO_COLLISION = 1.1
+CREEP = 40
+"""Samples for which a tracker still creeps where the log stands: only who stands has no time to collision."""
 # nuPlan's bounds of comfort, with a margin for the tracker of a closed loop.
 COMFORT = {
     "longitudinal acceleration": (-3.5, 2.1),
@@ -157,7 +159,8 @@ def _comfort(scenario: Scenario) -> str | None:
 def _time_to_collision(scenario: Scenario) -> str | None:
     """The ego's and all others' boxes, moved on along their headings, must not meet within the bound.
 
-    Who is behind (beyond 150 degrees as seen from the rear axle) does not count, nor does a standing ego.
+    Who is behind (beyond 150 degrees as seen from the rear axle) does not count, nor does an ego that has
+    stood for some time.
     """
     t = scenario.tracks
     e = scenario.ego
@@ -170,7 +173,8 @@ def _time_to_collision(scenario: Scenario) -> str | None:
     beside = np.einsum("atd,td->at", gap, along[e]) / far > np.cos(np.deg2rad(150.0))
     reach = 0.5 * (np.hypot(size[:, 0], size[:, 1]) + np.hypot(size[e, 0], size[e, 1])) + 2.0
     closing = np.hypot(*np.moveaxis(velocity - velocity[e], -1, 0)) * TIME_TO_COLLISION
-    look = t.valid & (speed[e] > 0.003) & beside & (far < reach[:, None] + closing)
+    rolls = np.convolve(speed[e] > 0.003, np.ones(CREEP + 1))[: t.num_steps] > 0.0
+    look = t.valid & rolls & beside & (far < reach[:, None] + closing)
     look[e] = False
     agent, step = np.nonzero(look)
     if not len(agent):

@@ -119,7 +119,7 @@ def bend(length: float, curvature: float, share: float = CLOTHOID_SHARE) -> list
 
 def connect(start: ArrayLike, end: ArrayLike, step: float = 0.5) -> Curve:
     """Curve from pose `start (3,)` to pose `end (3,)` with curvature 0 at both: a corner turn where the
-    poses' lines meet at an angle, else a quintic (Hermite, no second derivative at the ends)."""
+    poses' lines meet at an angle, else a quintic."""
     a, b = np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64)
     turn = float(wrap_angle(b[2] - a[2]))
     if 0.35 < abs(turn) < 2.8:
@@ -130,7 +130,7 @@ def connect(start: ArrayLike, end: ArrayLike, step: float = 0.5) -> Curve:
         tb = float((ua[0] * gap[1] - ua[1] * gap[0]) / cross)
         if ta > 1.0 and tb > 1.0:
             return _corner(a, turn, ta, tb, step)
-    return _quintic(a, b, turn, step)
+    return quintic(a, b, step=step)
 
 
 def _corner(a: Floats, turn: float, before: float, after: float, step: float) -> Curve:
@@ -142,25 +142,34 @@ def _corner(a: Floats, turn: float, before: float, after: float, step: float) ->
     return chain([(before - t, 0.0, 0.0), *parts, (after - t, 0.0, 0.0)], step).moved(a)
 
 
-def _quintic(a: Floats, b: Floats, turn: float, step: float) -> Curve:
+def quintic(
+    start: ArrayLike, end: ArrayLike, curvature: tuple[float, float] = (0.0, 0.0), step: float = 0.5
+) -> Curve:
+    """Hermite curve from pose `start (3,)` to pose `end (3,)` with the given curvatures at its ends.
+
+    The first derivatives are as long as the ends are apart, the second ones lie across.
+    """
+    a, b = np.asarray(start, dtype=np.float64), np.asarray(end, dtype=np.float64)
     reach = float(np.hypot(*(b[:2] - a[:2])))
     u = np.linspace(0.0, 1.0, max(int(4 * reach / step), 8) + 1)[:, None]
     va = reach * np.array([np.cos(a[2]), np.sin(a[2])])
     vb = reach * np.array([np.cos(b[2]), np.sin(b[2])])
-    d = b[:2] - a[:2]
-    c3, c4, c5 = 10 * d - 6 * va - 4 * vb, -15 * d + 8 * va + 7 * vb, 6 * d - 3 * va - 3 * vb
-    p = a[:2] + va * u + c3 * u**3 + c4 * u**4 + c5 * u**5
-    d1 = va + 3 * c3 * u**2 + 4 * c4 * u**3 + 5 * c5 * u**4
-    d2 = 6 * c3 * u + 12 * c4 * u**2 + 20 * c5 * u**3
+    wa = curvature[0] * reach * np.array([-va[1], va[0]])
+    wb = curvature[1] * reach * np.array([-vb[1], vb[0]])
+    d, e, f = b[:2] - a[:2] - va - 0.5 * wa, vb - va - wa, wb - wa
+    c3, c4, c5 = 10 * d - 4 * e + 0.5 * f, -15 * d + 7 * e - f, 6 * d - 3 * e + 0.5 * f
+    p = a[:2] + va * u + 0.5 * wa * u**2 + c3 * u**3 + c4 * u**4 + c5 * u**5
+    d1 = va + wa * u + 3 * c3 * u**2 + 4 * c4 * u**3 + 5 * c5 * u**4
+    d2 = wa + 6 * c3 * u + 12 * c4 * u**2 + 20 * c5 * u**3
     speed = np.hypot(d1[:, 0], d1[:, 1])
     heading = np.unwrap(np.arctan2(d1[:, 1], d1[:, 0]))
     heading += a[2] - heading[0]
-    curvature = (d1[:, 0] * d2[:, 1] - d1[:, 1] * d2[:, 0]) / speed**3
+    kappa = (d1[:, 0] * d2[:, 1] - d1[:, 1] * d2[:, 0]) / speed**3
     h = np.diff(u[:, 0])
     s = np.concatenate(([0.0], np.cumsum(0.5 * h * (speed[1:] + speed[:-1]))))
     n = max(int(np.ceil(s[-1] / step)), 2)
     grid = np.linspace(0.0, s[-1], n + 1)
-    columns: list[Any] = [p[:, 0], p[:, 1], heading, curvature]
+    columns: list[Any] = [p[:, 0], p[:, 1], heading, kappa]
     x, y, hd, k = (np.interp(grid, s, c) for c in columns)
     return Curve(float(s[-1] / n), np.stack((x, y), axis=-1), hd, k)
 

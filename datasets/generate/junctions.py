@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ from drive.datasets.generate.curves import Curve, bend, chain, connect, join, pa
 from drive.datasets.generate.roads import (
     Atlas,
     LaneEnd,
+    Profile,
     Road,
     add_road,
     carriageway,
@@ -21,7 +22,7 @@ from drive.datasets.generate.traffic import Gate, Traffic, Zone
 from drive.roadmap import AreaKind, LaneKind, LaneSpec, Marking
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -34,8 +35,12 @@ KERB_EASE = 3.0
 """Metres ahead of the stop line at which a corner's kerb begins to bend."""
 PAVEMENT = 5.0
 """Metres of walk beyond each kerb that pedestrians come and go on."""
+ISLAND = 8.0
+"""Metres of road beside an island before the two directions come together."""
+MOUTH = 1.0
+"""Metres by which a single lane is wider beside an island, where vehicles come out of a bend."""
 TURNS = {1: "right", 2: "straight", 3: "left"}
-"""Arms are numbered counter-clockwise: the next one is to the right of who comes in."""
+"""Arms are numbered counter-clockwise, at right angles: the next one is to the right of who comes in."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,9 @@ class Arm:
     def place(self, lane: str) -> float:
         return self.road.lane(lane).offset.values[0]
 
+    def breadth(self, lane: str) -> float:
+        return self.road.lane(lane).width.values[0]
+
 
 @dataclass(frozen=True)
 class Movement:
@@ -80,11 +88,19 @@ class Movement:
 
 @dataclass(frozen=True)
 class Junction:
-    """Four arms and the movements between them."""
+    """Four arms, or three (the fourth is missing), and the movements between them.
+
+    `crosswalks` are the arms that pedestrians cross.
+    """
 
     arms: tuple[Arm, ...]
     movements: tuple[Movement, ...]
     reach: float
+    crosswalks: tuple[int, ...] = (0, 1, 2, 3)
+    made: dict[tuple[int, str], Curve] = field(default_factory=dict, repr=False, compare=False)
+
+    def limit(self, m: Movement) -> float:
+        return self.arms[m.arm].road.lane(f"b{m.lane}").limit
 
     def connector(self, m: Movement, step: float = 0.5) -> Curve:
         a, b = self.arms[m.arm], self.arms[m.exit]
@@ -92,11 +108,16 @@ class Junction:
 
     def path(self, m: Movement) -> tuple[Curve, float, float]:
         """Curve along a whole movement, and the stations of its stop line and of its exit."""
-        a, b = self.arms[m.arm], self.arms[m.exit]
-        into = parallel(a.road.curve, a.place(f"b{m.lane}")).reversed()
-        through = self.connector(m)
-        out = parallel(b.road.curve, b.place(f"f{m.exit_lane}"))
+        into, through = self._lane(m.arm, f"b{m.lane}").reversed(), self.connector(m)
+        out = self._lane(m.exit, f"f{m.exit_lane}")
         return join([into, through, out]), into.length, into.length + through.length
+
+    def _lane(self, arm: int, name: str) -> Curve:
+        """An arm's lane as a curve that leads away."""
+        if (arm, name) not in self.made:
+            a = self.arms[arm]
+            self.made[arm, name] = parallel(a.road.curve, a.place(name))
+        return self.made[arm, name]
 
     def crossing(self, arm: int) -> Curve:
         """The walk over an arm's crosswalk, from its inbound to its outbound side."""
@@ -107,8 +128,11 @@ class Junction:
         y = p[1] - CROSSWALK_PLACE * np.sin(p[2])
         return chain([(length, 0.0, 0.0)]).moved((x, y, p[2] - 0.5 * np.pi))
 
-    def add_to(self, atlas: Atlas, signal_of: Callable[[Movement], str | None]) -> None:
-        """Arms, connectors, the junction's area and its crosswalks."""
+    def add_to(
+        self, atlas: Atlas, signal_of: Callable[[Movement], str | None], minor: tuple[int, ...] = ()
+    ) -> None:
+        """Arms, connectors, the junction's area and its crosswalks; who comes in by a `minor` arm has a
+        give-way line: a stop line without a signal."""
         for k, arm in enumerate(self.arms):
             ends = {
                 f"b{i}": LaneEnd(tuple(m.id for m in self.movements if m.arm == k and m.lane == i))
@@ -116,9 +140,10 @@ class Junction:
             }
             add_road(atlas, arm.road, 0.0, arm.road.curve.length, ends)
         for m in self.movements:
-            self._add_connector(atlas, m, signal_of(m))
+            signal = signal_of(m)
+            self._add_connector(atlas, m, signal, signal is not None or m.arm in minor)
         atlas.builder.add_area(self._outline(), AreaKind.INTERSECTION)
-        for arm in self.arms:
+        for arm in (self.arms[k] for k in self.crosswalks):
             half = 0.5 * CROSSWALK_WIDTH
             ring = []
             for offset, near in ((1, -1), (1, 1), (-1, 1), (-1, -1)):
@@ -129,7 +154,7 @@ class Junction:
                 ring.append((p[0] - r * np.cos(p[2]), p[1] - r * np.sin(p[2])))
             atlas.builder.add_area(np.asarray(ring), AreaKind.CROSSWALK)
 
-    def _add_connector(self, atlas: Atlas, m: Movement, signal: str | None) -> None:
+    def _add_connector(self, atlas: Atlas, m: Movement, signal: str | None, line: bool) -> None:
         curve = self.connector(m, 1.0 if m.turn == "straight" else 0.6)
         a, b = self.arms[m.arm], self.arms[m.exit]
         half = 0.5 * np.linspace(a.width, b.width, len(curve.points))[:, None]
@@ -140,13 +165,13 @@ class Junction:
             right=rounded(curve.points - half * normal, 4),
             center=rounded(curve.points, 4),
             kind=LaneKind.CONNECTOR,
-            speed_limit=a.road.lane(f"b{m.lane}").limit,
+            speed_limit=self.limit(m),
             intersection=True,
             successors=(section_id(b.road, b.road.lane(f"f{m.exit_lane}"), 0),),
             left_marking=Marking.NONE,
             right_marking=Marking.NONE,
             signal=signal,
-            stop_station=0.0 if signal is not None else None,
+            stop_station=0.0 if line else None,
         )
         atlas.add(spec, curve.heading, curve.curvature)
 
@@ -154,7 +179,7 @@ class Junction:
         """Ring of the junction's area: kerbs from each arm's inbound edge to the next one's outbound edge."""
         parts = []
         for k, arm in enumerate(self.arms):
-            after = self.arms[(k + 1) % 4]
+            after = self.arms[(k + 1) % len(self.arms)]
             start, end = arm.inward(arm.lanes_in * arm.width), after.mouth(-after.lanes_out * after.width)
             # Kerbs have a larger radius than the lanes inside them, for who cuts the corner a little.
             start[:2] -= KERB_EASE * np.array([np.cos(start[2]), np.sin(start[2])])
@@ -163,38 +188,62 @@ class Junction:
         return np.concatenate(parts)
 
 
-def four_arms(
+def draw_arms(
     rng: np.random.Generator,
     lanes: Sequence[tuple[int, int]],
     lengths: Sequence[float],
     limits: Sequence[float],
     width: float,
+    corner: tuple[float, float] = (10.5, 14.0),
 ) -> tuple[tuple[Arm, ...], float]:
-    """Arms with (inbound, outbound) lane counts around the origin, and the distance of their stop lines."""
+    """Three or four arms with (inbound, outbound) lane counts around the origin, and the distance of their
+    stop lines, `corner` metres from the widest arm's edge."""
     widest = max(max(n) for n in lanes) * width
-    reach = widest + float(rng.uniform(10.5, 14.0))
-    arms = []
+    reach = widest + float(rng.uniform(*corner))
     turn = float(rng.uniform(-np.pi, np.pi))
-    for k in range(4):
+    arms = []
+    for k, count in enumerate(lanes):
         angle = turn + k * 0.5 * np.pi + float(rng.uniform(-0.1, 0.1))
-        size, radius = float(rng.uniform(60.0, 120.0)), float(rng.uniform(180.0, 900.0))
-        curvature = (1.0 if rng.random() < 0.5 else -1.0) / radius
-        straight = float(rng.uniform(35.0, 90.0))
-        parts = [(straight, 0.0, 0.0), *bend(size, curvature), (lengths[k] - straight - size, 0.0, 0.0)]
-        curve = chain(parts).moved((reach * np.cos(angle), reach * np.sin(angle), angle))
-        n_in, n_out = lanes[k]
-        cuts = [80.0 + 140.0 * i for i in range(int(lengths[k] / 140.0))]
-        road = Road(
-            curve,
-            (
-                *carriageway(n_out, width, limits[k], oncoming=True),
-                *carriageway(n_in, width, limits[k], forward=False, oncoming=True),
-            ),
-            tuple(c for c in cuts if c < lengths[k] - 40.0),
-            f"a{k}",
-        )
-        arms.append(Arm(road, n_in, n_out, width))
+        arms.append(draw_arm(rng, k, angle, reach, count, lengths[k], limits[k], width))
     return tuple(arms), reach
+
+
+def draw_arm(
+    rng: np.random.Generator,
+    number: int,
+    angle: float,
+    reach: float,
+    lanes: tuple[int, int],
+    length: float,
+    limit: float,
+    width: float,
+    island: float = 0.0,
+) -> Arm:
+    """An arm that begins `reach` metres from the origin; an island of twice the width `island` divides its
+    directions there."""
+    size, radius = float(rng.uniform(60.0, 120.0)), float(rng.uniform(180.0, 900.0))
+    curvature = (1.0 if rng.random() < 0.5 else -1.0) / radius
+    straight = float(rng.uniform(35.0, 90.0))
+    parts = [(straight, 0.0, 0.0), *bend(size, curvature), (length - straight - size, 0.0, 0.0)]
+    curve = chain(parts).moved((reach * np.cos(angle), reach * np.sin(angle), angle))
+    n_in, n_out = lanes
+    both = [
+        *carriageway(n_out, width, limit, oncoming=True),
+        *carriageway(n_in, width, limit, forward=False, oncoming=True),
+    ]
+    if island > 0.0:
+        both = [replace(x, offset=_beside_island(x.offset.values[0], island)) for x in both]
+        if lanes == (1, 1):
+            wide = Profile((ISLAND, ISLAND + 35.0), (width + MOUTH, width))
+            both = [replace(x, width=wide) for x in both]
+    cuts = [80.0 + 140.0 * i for i in range(int(length / 140.0))]
+    road = Road(curve, tuple(both), tuple(c for c in cuts if c < length - 40.0), f"a{number}")
+    return Arm(road, n_in, n_out, width)
+
+
+def _beside_island(offset: float, island: float) -> Profile:
+    near = offset + (island if offset > 0.0 else -island)
+    return Profile((ISLAND, ISLAND + 35.0), (near, offset))
 
 
 def conflict(
@@ -234,16 +283,24 @@ def give_way(
     tables: tuple[Floats, NDArray[np.int64]],
     traffic: Traffic,
     frame: int,
-    others: Sequence[int],
+    others: Mapping[int, float],
     span: tuple[float, float],
     wide: float,
     before: float,
-    longest: float = 18.0,
+    at: float | None = None,
 ) -> Gate | None:
-    """A gate `before` metres ahead of where `frame` first meets any of `others`; None if nowhere."""
-    found = [(q, c) for q in others if (c := conflict(tables, traffic, frame, q, span, wide, longest))]
+    """A gate `before` metres ahead of where `frame` first meets any of `others`, or at the station `at`; None
+    if they never meet.
+
+    `others` are frames, with the metres of a common stretch at most that one has to be let through.
+    """
+    found = [
+        (q, c)
+        for q, longest in others.items()
+        if (c := conflict(tables, traffic, frame, q, span, wide, longest))
+    ]
     if not found:
         return None
-    station = max(min(c[0] for _, c in found) - before, span[0] - 0.5)
+    station = max(min(c[0] for _, c in found) - before, span[0] - 0.5) if at is None else at
     zones = tuple(Zone(q, c[2], c[3], c[1] - station) for q, c in found)
     return Gate(frame, station, zones=zones)

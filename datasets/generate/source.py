@@ -17,17 +17,20 @@ VERSION = "3"
 FAMILIES = (
     "lane_follow_curved",
     "stop_for_lead",
+    "stop_and_go",
     "cut_in",
     "dense_merge",
-    "stop_and_go",
     "dense_highway",
     "overtake_slow",
     "lane_change_for_route",
     "parked_vehicle",
-    "signalised_intersection",
     "parked_vehicle_two_way",
     "construction_narrowing",
     "occluded_pedestrian",
+    "signalised_intersection",
+    "t_junction_yield",
+    "unprotected_left",
+    "roundabout",
 )
 TRIES = 50
 PREFIX = "gen/"

@@ -13,6 +13,7 @@ from drive.datasets.generate.kernels import base as k
 from drive.datasets.generate.kernels.drive import drive_all
 from drive.datasets.generate.kernels.sight import project_frames
 from drive.datasets.generate.roads import Profile, lane_pose, offset_pose, rounded
+from drive.errors import ScenarioError
 from drive.vehicle import VehicleParams
 
 if TYPE_CHECKING:
@@ -224,6 +225,21 @@ class Drive:
 
     def frame(self, agent: int) -> int:
         return self.traffic.lanes[self.traffic.actors[agent].lane].frame
+
+    def from_calm(self, agent: int, samples: int, most: float, earliest: int = 0) -> tuple[Drive, int]:
+        """The first `samples` moments that begin while an agent accelerates by at most `most` m/s^2.
+
+        Also how many logged samples were left out before them, at least `earliest`; raises ScenarioError
+        where none are calm.
+        """
+        spare = self.log.shape[1] - samples
+        calm = np.abs(self.log[agent, : spare + 1, 2]) <= most
+        calm[:earliest] = False
+        if not calm.any():
+            raise ScenarioError("the ego brakes or accelerates hard wherever it could begin")
+        k = int(np.argmax(calm))
+        log = np.ascontiguousarray(self.log[:, k : k + samples])
+        return replace(self, log=log, move_time=self.move_time - 0.1 * k, begin=self.begin - 0.1 * k), k
 
     def offset(self, agent: int, station: Floats) -> Floats:
         """Lateral offset from the frame's curve: lane, moves and wander."""

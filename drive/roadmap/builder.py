@@ -26,8 +26,8 @@ class LaneSpec:
 
     Bounds and centre are `(N, 2)`, or `(N, 3)` where the source knows heights; they need not have the
     same number of points. `speed_limit` in m/s; one that is not positive counts as unknown.
-    `stop_station` in m along the centreline. `RoadMapBuilder.add` brings the lines to common rows in
-    place and fills `elevation (N,)`.
+    `stop_station` in m along the centreline; without a signal it is that of a give-way line.
+    `RoadMapBuilder.add` brings the lines to common rows in place and fills `elevation (N,)`.
     """
 
     id: str

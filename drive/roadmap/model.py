@@ -130,7 +130,9 @@ class RoadMap:
     left_marking: NDArray[np.uint8]  # Marking
     right_marking: NDArray[np.uint8]
     signal: Ints  # (L,) the signal that must not be red to enter beyond the stop line, -1 none
-    stop_station: Floats  # (L,) stop line's station on the lane (negative: before its start), NaN none
+    # (L,) stop line's station on the lane (negative: before its start), NaN none; a stop line without a
+    # signal is a give-way line.
+    stop_station: Floats
     # Lane graph in compressed rows.
     successor_start: Ints  # (L + 1,)
     successor: Ints

@@ -77,6 +77,7 @@ class Paths(NamedTuple):
 
     Samples of a path lie `step[p]` metres apart. `stop (N,)` is the signal whose stop line lies at
     the sample, -1 none, and `next_stop (N,)` the next sample of the path with a stop line, -1 none.
+    `give_way (N,)` is the path's row of the next give-way line at or after the sample, -1 none.
     `merging (N,)` is 1 where a path runs between lanes: who drives there has to let others go first.
     `left` and `right (N, 2)`: path and sample beside this one where a lane change is permitted, -1 none.
     """
@@ -86,6 +87,7 @@ class Paths(NamedTuple):
     step: Array  # (P,) float32
     stop: Array  # (N,) int32
     next_stop: Array  # (N,) int32
+    give_way: Array  # (N,) int32
     merging: Array  # (N,) uint8
     left: Array  # (N, 2) int32
     right: Array  # (N, 2) int32

@@ -204,6 +204,51 @@ def yielding(world: World, w: int, agent: int, path: int, station: float) -> tup
     return best
 
 
+def giving_way(world: World, w: int, agent: int, path: int, station: float) -> float:
+    """Distance to a give-way line at which an agent has to wait, by the rule of `giveway.give_way_gap`."""
+    m, g, p = world.motion, world.agents, world.paths
+    line, step = path_of(world, path), float(p.step[path])
+    v = float(m.speed[w, agent])
+
+    def next_line(way: int, front: float) -> float:
+        """How far ahead of a front the next line of a path is."""
+        size, at, begin = int(p.start[way + 1] - p.start[way]), float(p.step[way]), int(p.start[way])
+        row = begin + min(int(max(front - 1.0, 0.0) / at), size - 1)
+        return FREE if p.give_way[row] < 0 else (p.give_way[row] - begin) * at - front
+
+    def arrival(distance: Any) -> Floats:
+        top = max(v, 6.0)
+        run = (top**2 - v**2) / 3.0
+        soon = (np.sqrt(v**2 + 3.0 * np.clip(distance, 0.0, run)) - v) / 1.5
+        return np.asarray(soon + np.maximum(distance - run, 0.0) / top)
+
+    front = station + float(g.rear_to_center[w, agent]) + 0.5 * float(g.length[w, agent])
+    gap = next_line(path, front)
+    if gap > 30.0 or v * v > 8.0 * max(gap, 0.5):
+        return FREE
+    first = round((gap + front) / step)
+    rows = np.arange(first, min(first + int(30.0 / step), len(line) - 1) + 1, 2)
+    ahead = rows * step - front
+    centre = world.centers()[w]
+    for j in np.flatnonzero(world.present[w] & (m.path[w] >= 0)):
+        if j == agent or np.hypot(*(centre[j, :2] - line[first, :2])) > 80.0:
+            continue
+        theirs, u = int(m.path[w, j]), max(float(m.speed[w, j]), 2.0)
+        middle = float(m.station[w, j] + g.rear_to_center[w, j])
+        if next_line(theirs, middle + 0.5 * float(g.length[w, j])) < 30.0:
+            continue
+        way = path_of(world, theirs)
+        t = 0.25 * np.arange(25)
+        q = ((middle + u * t) / float(p.step[theirs])).astype(int)
+        t, q = t[q < len(way) - 1][:, None], q[q < len(way) - 1]
+        apart = np.hypot(*np.moveaxis(way[q, None, :2] - line[rows, :2], -1, 0))
+        met = apart <= 0.5 * (g.width[w, agent] + g.width[w, j]) + 0.15
+        spell = 0.5 * g.length[w, j] / u + 1.0
+        if (met & (t + spell > arrival(ahead)) & (t - spell < arrival(ahead + g.length[w, agent]))).any():
+            return max(gap, 0.0)
+    return FREE
+
+
 def follower(world: World, w: int, agent: int, path: int, station: float) -> tuple[int, float, float]:
     """(agent or -1, gap, speed) of whoever would be behind on a path that the agent does not drive on."""
     g, center = world.agents, world.centers()[w]

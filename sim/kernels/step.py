@@ -19,6 +19,7 @@ from drive.sim.kernels.follow import (
     steer,
     yield_gap,
 )
+from drive.sim.kernels.giveway import give_way_gap
 from drive.sim.kernels.layout import ABSENT, FREE_ROAD, GONE, PRESENT
 from drive.sim.kernels.scalar import HALF, ONE, ZERO, F, bicycle_step, boxes_apart, idm_acceleration, wrap
 
@@ -65,6 +66,8 @@ def drive_on_path(w, i, path, station, m, g, p, boxes, dt, count, anticipate):
     stop_gap = red_light_gap(
         w, sample, station, front, speed, first, last, step, p.stop, p.next_stop, g.signals, REACH
     )
+    if anticipate:
+        stop_gap = min(stop_gap, give_way_gap(w, i, path, station, m, g, p, boxes, count))
     meant = g.stop_station[w, i]
     if not math.isnan(meant) and F(sample) * dt < g.stop_until[w, i] and meant > station - ONE:
         # The driver means to stop with its rear axle there, its usual gap already deducted.

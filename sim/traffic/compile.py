@@ -26,7 +26,7 @@ PARKED_OFFSET = 0.6
 ON_LANE = 0.5
 """m beyond the half width of its lane that a car's centre may lie to count as driving on it."""
 MEANT_STOP_GAP = 15.0
-"""Who stands in the log with nobody within this distance (m) ahead and no red light means to stop."""
+"""Who stands in the log with nobody within this distance (m) ahead, and before no line, means to stop."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,7 +134,7 @@ def cast(scenario: Scenario, traffic: TrafficModel, overrides: dict[int, Control
         station[i] = max(k * book.steps[path[i]] + rel[k] @ (c, s), 0.0)
         offset[i] = c * rel[k, 1] - s * rel[k, 0]
         if controller[i] == Controller.IDM and not traffic.compat and i != scenario.ego:
-            lights = (points, book.steps[path[i]], book.stops[path[i]])
+            lights = (points, book.steps[path[i]], book.stops[path[i]], book.lines[path[i]])
             stop = _meant_stop(scenario, int(i), poses[i], speed[i], valid[i], *lights)
             if stop is not None:
                 rel = stop[0] - points[:, :2]
@@ -234,11 +234,13 @@ def _meant_stop(
     points: Floats,
     step: float,
     lights: NDArray[np.int32],
+    lines: NDArray[np.int32],
 ) -> tuple[Floats, float] | None:
     """Where (rear axle) and until when a logged driver stops of its own will, or None.
 
-    It stands at least a second, with nobody and no red light within `MEANT_STOP_GAP` ahead on its path
-    of samples `points (N, 5)` with the stop lines `lights (N,)`.
+    It stands at least a second, with nobody, no red light and no give-way line within `MEANT_STOP_GAP` ahead
+    on its path of samples `points (N, 5)`, with the stop lines `lights (N,)` and the give-way lines that come
+    next `lines (N,)`.
     """
     standing = valid & (np.abs(speed) < 0.3)
     if not standing.any():
@@ -252,6 +254,8 @@ def _meant_stop(
     here, reach = poses[k], MEANT_STOP_GAP + tracks.size[agent, 0]
     rel = points[:, :2] - here[:2]
     near = int(np.argmin(np.einsum("ij,ij->i", rel, rel)))
+    if 0 <= lines[near] <= near + int(reach / step):
+        return None
     ahead_of_it = lights[near : near + int(reach / step) + 1]
     if bool(np.any(scenario.signals[ahead_of_it[ahead_of_it >= 0], k] >= 2)):
         return None

@@ -27,6 +27,7 @@ OFFSET_DECAY = 15.0
 BETWEEN_LANES = 1.2
 """m from the nearest centreline at which a path is between lanes; the tree's spacing makes up 1 m of it."""
 MERGE_MARGIN = 10
+DIP = 12
 
 
 @dataclass
@@ -36,6 +37,7 @@ class PathBook:
     points: list[Floats] = field(default_factory=list)
     steps: list[float] = field(default_factory=list)
     stops: list[NDArray[np.int32]] = field(default_factory=list)
+    lines: list[NDArray[np.int32]] = field(default_factory=list)
     merging: list[NDArray[np.uint8]] = field(default_factory=list)
     left: list[NDArray[np.int32]] = field(default_factory=list)
     right: list[NDArray[np.int32]] = field(default_factory=list)
@@ -46,6 +48,7 @@ class PathBook:
         self.points.append(points)
         self.steps.append(step)
         self.stops.append(stop_lines(roadmap, points))
+        self.lines.append(give_way_lines(roadmap, points))
         self.merging.append(merging)
         none = np.full((len(points), 2), -1, dtype=np.int32)
         self.left.append(none)
@@ -58,6 +61,7 @@ class PathBook:
             self.points.append(np.array([[0.0, 0, 0, 0, 1], [1, 0, 0, 0, 1]]))
             self.steps.append(1.0)
             self.stops.append(np.full(2, -1, dtype=np.int32))
+            self.lines.append(np.full(2, -1, dtype=np.int32))
             self.merging.append(np.zeros(2, dtype=np.uint8))
             self.left.append(np.full((2, 2), -1, dtype=np.int32))
             self.right.append(np.full((2, 2), -1, dtype=np.int32))
@@ -79,6 +83,9 @@ class PathBook:
             np.asarray(self.steps, dtype=np.float32),
             np.concatenate(self.stops).astype(np.int32),
             np.concatenate(following).astype(np.int32),
+            np.concatenate(
+                [np.where(x >= 0, x + n, -1) for x, n in zip(self.lines, start, strict=False)]
+            ).astype(np.int32),
             np.concatenate(self.merging),
             np.concatenate(self.left).astype(np.int32),
             np.concatenate(self.right).astype(np.int32),
@@ -102,14 +109,19 @@ def concatenate_paths(parts: list[Paths]) -> Paths:
             out.append(a)
         return np.concatenate(out).astype(np.int32)
 
+    def followed(name: str) -> NDArray[np.int32]:
+        """Rows of the flat arrays."""
+        arrays = [getattr(part, name) for part in parts]
+        moved = [np.where(a >= 0, a + r, -1) for a, r in zip(arrays, rows, strict=False)]
+        return np.concatenate(moved).astype(np.int32)
+
     return Paths(
         np.concatenate([p.points for p in parts]),
         np.concatenate([[0]] + [p.start[1:] + r for p, r in zip(parts, rows, strict=False)]).astype(np.int32),
         np.concatenate([p.step for p in parts]),
         np.concatenate([p.stop for p in parts]),
-        np.concatenate(
-            [np.where(p.next_stop >= 0, p.next_stop + r, -1) for p, r in zip(parts, rows, strict=False)]
-        ),
+        followed("next_stop"),
+        followed("give_way"),
         np.concatenate([p.merging for p in parts]),
         shifted("left"),
         shifted("right"),
@@ -230,8 +242,16 @@ def path_samples(
     lane = np.searchsorted(roadmap.lane_start, rows[nearest], side="right") - 1
     between = np.convolve(gap > BETWEEN_LANES, np.ones(2 * MERGE_MARGIN + 1), "same") > 0
     limit = roadmap.speed_limit[lane]
-    limit = np.where(np.isfinite(limit), limit, default_limit)
+    limit = _without_dips(np.where(np.isfinite(limit), limit, default_limit))
     return np.column_stack((xy, wrap_angle(heading), curvature, limit)), step, between.astype(np.uint8)
+
+
+def _without_dips(limit: Floats) -> Floats:
+    """Limits `(N,)` without dips of less than `DIP` samples: where lanes overlap, as in junctions, the
+    nearest centreline is now the own one and now another's."""
+    wide = np.pad(limit, DIP, mode="edge")
+    high = np.lib.stride_tricks.sliding_window_view(wide, DIP + 1).max(-1)
+    return np.asarray(np.lib.stride_tricks.sliding_window_view(high, DIP + 1).min(-1))
 
 
 def _smooth(values: Floats, half: int) -> Floats:
@@ -244,13 +264,35 @@ def _smooth(values: Floats, half: int) -> Floats:
 
 
 def stop_lines(roadmap: RoadMap, points: Floats) -> NDArray[np.int32]:
-    """Signal per sample of a path, -1 none: the stop lines of the signalled lanes that it drives on.
+    """Signal per sample of a path, -1 none: the stop lines of the signalled lanes that it drives on."""
+    out = np.full(len(points), -1, dtype=np.int32)
+    for lane, k in _lines(roadmap, points, np.flatnonzero(roadmap.signal >= 0)):
+        out[k] = roadmap.signal[lane]
+    return out
+
+
+def give_way_lines(roadmap: RoadMap, points: Floats) -> NDArray[np.int32]:
+    """Sample of the next give-way line at or after each sample of a path, -1 none.
+
+    Such a line is a stop line that belongs to no signal.
+    """
+    lanes = np.flatnonzero((roadmap.signal < 0) & np.isfinite(roadmap.stop_station))
+    n = len(points)
+    at = np.full(n, n)
+    for _, k in _lines(roadmap, points, lanes):
+        at[k] = k
+    following = np.minimum.accumulate(at[::-1])[::-1]
+    return np.where(following < n, following, -1).astype(np.int32)
+
+
+def _lines(roadmap: RoadMap, points: Floats, lanes: NDArray[np.intp]) -> list[tuple[int, int]]:
+    """Those of the lanes that a path drives on, and its samples at their stop lines.
 
     A path drives on a lane if the lane's middle lies within 1.5 m of it and runs the same way.
     """
-    out = np.full(len(points), -1, dtype=np.int32)
-    for lane in np.flatnonzero(roadmap.signal >= 0):
-        rows = roadmap.rows(int(lane))
+    found = []
+    for lane in lanes.tolist():
+        rows = roadmap.rows(lane)
         station, xy, heading = roadmap.station[rows], roadmap.points[rows], roadmap.heading[rows]
         stop = float(roadmap.stop_station[lane])
         stop = float(station[-1]) if np.isnan(stop) else stop
@@ -272,8 +314,8 @@ def stop_lines(roadmap: RoadMap, points: Floats) -> NDArray[np.int32]:
         rel = points[:, :2] - line
         k = int(np.argmin(np.einsum("ij,ij->i", rel, rel)))
         if np.hypot(*rel[k]) < 4.0:
-            out[k] = roadmap.signal[lane]
-    return out
+            found.append((lane, k))
+    return found
 
 
 @dataclass

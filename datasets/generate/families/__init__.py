@@ -1,1 +1,1 @@
-"""Scenario families: one file each, with `draw(rng) -> Draw`."""
+"""Scenario families: one file each, with `draw(rng, difficulty) -> Draw`."""

@@ -159,7 +159,7 @@ def zone_busy(  # type: ignore[no-untyped-def]
             if held:
                 continue
             # Who stands may start, who rolls may speed up.
-            quick = speed[j] if mode[j] == WALKER else speed[j] + 2.0
+            quick = speed[j] if mode[j] == WALKER else max(min(speed[j] + 2.0, 4.0), 1.08 * speed[j])
             come = to_zone / quick
             gone = (z1 - front + par[j, LENGTH]) / max(speed[j], 0.5)
             if come < leave and gone + 0.5 > enter:
