@@ -72,8 +72,8 @@ def test_a_filter_that_compares_apples_with_pears() -> None:
 def test_the_suites_are_disjoint_and_of_the_promised_size() -> None:
     assert {"mini", "val", "test"} <= set(suite_names())
     refs = {name: load_suite(name).refs for name in ("mini", "val", "test")}
-    assert {name: len(each) for name, each in refs.items()} == {"mini": 12, "val": 60, "test": 192}
-    assert len(set().union(*refs.values())) == 12 + 60 + 192
+    assert {name: len(each) for name, each in refs.items()} == {"mini": 32, "val": 160, "test": 512}
+    assert len(set().union(*refs.values())) == 32 + 160 + 512
     assert "gen/signalised_intersection/100" in refs["val"]
 
 
