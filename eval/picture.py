@@ -10,6 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import shapely
 
 from drive.errors import InputError
 from drive.geometry import box_corners
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 LONGEST = 240.0
 """Metres of the ego's way that one picture shows at most; beyond that, cars become dots."""
 MARGIN = 22.0
+TOLERANCE = 0.3
+"""Pixels that a drawn line may lie beside the map's."""
 MOMENTS = (-5.0, -2.5, 0.0, 2.5, 5.0)
 """Seconds before and after the main moment at which everybody is drawn."""
 # The colours of the replay page, after Okabe and Ito.
@@ -150,6 +153,9 @@ def _frame(scenario: Scenario, moment: int, width: int) -> Frame:
 
 
 def _path(points: Floats, closed: bool = False) -> str:
+    if len(points) > 4:
+        # Points that no eye would miss; maps come with one every metre.
+        points = shapely.get_coordinates(shapely.LineString(points).simplify(TOLERANCE))
     return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points) + ("Z" if closed else "")
 
 

