@@ -71,3 +71,13 @@ def scalar(function: F) -> F:
     """Mark a function of scalars as usable inside kernels and from plain Python alike."""
     marked: F = register_jitable(function)
     return marked
+
+
+def inlined(function: F) -> F:
+    """Like `scalar`, but copied into its caller before anything is optimised.
+
+    For parts of kernels that loop over arrays: a loop that is optimised alone and then copied is, as
+    measured, often not vectorised (a sorting network took 23 ns instead of 1.1).
+    """
+    marked: F = register_jitable(forceinline=True)(function)
+    return marked
