@@ -45,8 +45,9 @@ class RoadTable(NamedTuple):
 
     Slice r of path p is row `start[p] + r`. Its four points `points (4, 4 R)`, planes of POINT_COLUMNS, are
     the path at its begin and half a slice on, and the middles of the lanes to the left and right of its
-    begin. `about (R, 3)`: the distance in m from the path to the road's edge left and right, and the speed
-    limit in m/s. `stop (R,)` is the first path sample at or after it with a signal's stop line, -1 none.
+    begin. `about (R, 4)`: the distance in m from the path to the road's edge left and right, the speed limit
+    in m/s, and the speed that it and the bends ahead allow. `stop (R,)` is the first sample of the path, counted from its begin, at or after it with a
+    signal's stop line, -1 none.
     Every path ends with `SLICES` empty rows. Equal paths may share rows.
     """
 
@@ -278,5 +279,6 @@ def features_kernel(m, g, p, table, rows, chosen, who, square, keys, spots, warm
             row[8], row[9], row[10] = offset, c * pc + s * ps, s * pc - c * ps
             row[11], row[12] = table.about[here, 2], min(F(last - first) * step - station, REACH)
             row[13], row[14] = table.about[here, 0] - offset, table.about[here, 1] + offset
-            row[15] = stop_gap(w, table.stop[here], front, first, step, m, p, g.signals)
+            line = table.stop[here]
+            row[15] = stop_gap(w, first + line if line >= 0 else -1, front, first, step, m, p, g.signals)
             write_points(table.points, 4 * here, x, y, c, s, row)
