@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from drive.api import bench as bench
     from drive.api import check as check
     from drive.api import load_scenario as load_scenario
+    from drive.api import load_scenarios as load_scenarios
     from drive.api import run as run
     from drive.errors import DriveError as DriveError
     from drive.planner import CameraSpec as CameraSpec
@@ -62,6 +63,7 @@ _HOMES = {
     "check": "drive.api",
     "load_planner": "drive.registry",
     "load_scenario": "drive.api",
+    "load_scenarios": "drive.api",
     "run": "drive.api",
 }
 

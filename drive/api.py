@@ -1,4 +1,4 @@
-"""The toolkit from Python: `drive.run`, `drive.bench`, `drive.check` and `drive.load_scenario`."""
+"""The toolkit from Python: `drive.run`, `drive.bench`, `drive.check`, `drive.load_scenario` and its plural."""
 
 from __future__ import annotations
 
@@ -22,6 +22,15 @@ def load_scenario(ref: str | Path) -> Scenario:
     """
     scenario: Scenario = load("drive.datasets.source:load")(str(ref))
     return scenario
+
+
+def load_scenarios(refs: str | Path | Sequence[str | Path]) -> list[Scenario]:
+    """All scenarios that one or several references name: families (`gen/cut_in/0:64`), files, folders.
+
+    Raises `InputError`, or one of its kinds, for a reference that cannot be used.
+    """
+    names = [refs] if isinstance(refs, str | Path) else refs
+    return [load_scenario(ref) for ref in load("drive.datasets.source:expand")([str(n) for n in names])]
 
 
 def run(

@@ -53,9 +53,12 @@ def roll_controls(
     # Only speed and steering have to be followed step by step; the rest are sums over time.
     for k in range(controls.shape[-2]):
         a = controls[..., k, 0]
+        faster = v + a * dt
         if stops:
-            a = torch.where(a * dt >= -v, a, -v / dt)
-        v = v + a * dt
+            # Exactly zero, or rounding would decide whether a standing car may be told to go.
+            free = faster >= 0.0
+            a, faster = torch.where(free, a, -v / dt), torch.where(free, faster, torch.zeros_like(v))
+        v = faster
         s = steering + controls[..., k, 1] * dt
         steering = torch.where(s.abs() <= limit, s, limit * torch.sign(s.detach()))
         speeds.append(v)

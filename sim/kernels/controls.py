@@ -43,7 +43,6 @@ def roll_controls(start, controls, wheelbase, max_steering, dt, stops, states):
             h = wrap(h)
             row = states[b, t + 1]
             row[0], row[1], row[2], row[3], row[4], row[5], row[6] = x, y, h, v, a, steering, yaw
-'''
 
 
 @scalar
@@ -80,7 +79,7 @@ def route_of(w, i, m, p, table):
 
 
 @kernel
-def choice_controls(m, g, p, table, rows, sides, shares, choice, max_steering, control, dt):
+def choice_controls(m, g, p, table, rows, sides, shares, choice, control, dt):
     """Write `control (W, A, 2)` of the agents `rows (W,)` that drive the candidate `choice (W,)`.
 
     Candidate c is `sides[c]` m beside the route at `shares[c]` of the allowed speed.
