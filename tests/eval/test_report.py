@@ -276,6 +276,8 @@ def test_settings_are_told_as_what_differs_from_the_defaults() -> None:
         "drive", "bench", "--suite", "val", "--planner", "p", "--set", "p.gain=2.5", "--set",
         "p.cost.speed=3.0", "--set", "p.name=x y", "--traffic", "idm", "--seed", "4",
     ]  # fmt: skip
+    told = command_of(read(results([entry], visibility="all", ego="recorded", realtime=True)))
+    assert told[-7:] == ["--visibility", "all", "--ego", "recorded", "--realtime", "--seed", "4"]
     report = read(results([entry | {"defaults": None}]))
     assert changes(report.planners[0]) is None
     told = ["drive", "bench", "--suite", "val", "--out", "/home/me/x", "--jobs=4", "--resume", "--seed", "4"]
