@@ -21,7 +21,7 @@ function scoreOf(entry) { return entry && typeof entry === "object" ? entry.scor
 
 function nameOfRun(S, run) {
   const several = new Set(S.runs.map((r) => r.scene)).size > 1, twins = S.runs.filter((r) => r.label === run.label && r.scene === run.scene);
-  return `${several ? `${run.scenario.id} \u2013 ` : ""}${run.label}${twins.length > 1 ? ` #${twins.indexOf(run) + 1}` : ""}`;
+  return `${several ? `${run.scenario.id ?? "run"} \u2013 ` : ""}${run.label}${twins.length > 1 ? ` #${twins.indexOf(run) + 1}` : ""}`;
 }
 
 function fillTop(S) {
