@@ -42,8 +42,8 @@ def command(
 
     \b
     Examples:
-      drive replay out/bench/runs/pdm/17.drive.npz
-      drive replay out/bench --filter cut_in/17 -o cut_in.html
+      drive replay out/bench/runs/pdm/gen_cut_in_1.drive.npz
+      drive replay out/bench --filter cut_in/1 -o cut_in.html
       drive replay out/run/pdm-gen_cut_in_17.drive.npz -o cut_in.mp4
     """
     target = output or page_beside(runs[0])

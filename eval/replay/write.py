@@ -123,7 +123,9 @@ def page_data(logs: Sequence[RunLog], compress: bool = True) -> dict[str, Any]:
 
 
 def find_runs(place: str | Path, containing: str = "") -> list[Path]:
-    """Run logs in a file or, at any depth, in a folder, sorted by name; `containing` is a part of the name.
+    """Run logs in a file or, at any depth, in a folder, sorted by name.
+
+    `containing` is a part of the name, or of a scenario's id, of which names hold `_` for `/`.
 
     Raises InputError where there is none.
     """
@@ -131,7 +133,9 @@ def find_runs(place: str | Path, containing: str = "") -> list[Path]:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     found = [path] if path.is_file() else sorted(path.rglob(f"*{SUFFIX}"))
-    found = [p for p in found if containing in (p.name if p == path else p.relative_to(path).as_posix())]
+    names = {p: p.name if p == path else p.relative_to(path).as_posix() for p in found}
+    as_name = containing.replace("/", "_")
+    found = [p for p, name in names.items() if containing in name or as_name in name]
     if not found:
         about = f" with '{containing}' in its name" if containing else ""
         raise InputError(f"{path} holds no run log (*{SUFFIX}){about}")

@@ -183,6 +183,8 @@ def test_command_writes_pages_of_files_and_folders(
     assert [r["planner"]["name"] for r in both["runs"]] == ["idm", "pdm"]
     assert len(both["maps"]) == 1  # one scenario, one map
     assert [p.name for p in find_runs(tmp_path, "idm")] == ["idm.drive.npz"]
+    run.save(tmp_path / "runs" / "gen_cut_in_3.drive.npz")
+    assert [p.name for p in find_runs(tmp_path, "gen/cut_in/3")] == ["gen_cut_in_3.drive.npz"]
     capsys.readouterr()
     for arguments, word in (
         ([str(tmp_path), "--filter", "nothing"], "holds no run log"),
