@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from drive.sim.kernels.compile import kernel
 from drive.sim.kernels.follow import place_later
 from drive.sim.kernels.step import look_around
 from drive.sim.kernels.survey import LATER, place_crowd
@@ -21,13 +20,13 @@ def crowd_of(x: Any, y: Any, heading: Any, speed: Any, presence: Any, *size: Any
     return crowd
 
 
-@kernel
+@numba.njit(error_model="numpy")  # no cache: this module has no name that a cache could find
 def _placed(w, m, g, p, crowd, count):  # type: ignore[no-untyped-def]
     place_crowd(w, m, g, crowd, count)
     place_later(w, count, LATER, m, g, p, crowd)
 
 
-@kernel
+@numba.njit(error_model="numpy")
 def _looked(w, i, path, station, m, g, p, crowd, flags, words, count, anticipate):  # type: ignore[no-untyped-def]
     return look_around(w, i, path, station, m, g, p, crowd, flags, words, count, anticipate)
 
