@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+import numba
+
 from drive.sim.kernels.follow import place_later
 from drive.sim.kernels.step import look_around
 from drive.sim.kernels.survey import LATER, place_crowd
