@@ -17,6 +17,7 @@ from drive.sim.kernels.survey import (
     HALF_WIDTH,
     LATER_X,
     LATER_Y,
+    SAME_WAY,
     SIN,
     SPEED,
     YIELD_BEHIND,
@@ -95,10 +96,12 @@ def gap_to(i, j, station, rear, xi, yi, reach, best, first, last, step, rows, an
     """
     cx, cy = crowd[CX, j], crowd[CY, j]
     dx, dy = cx - xi, cy - yi
-    ahead_of_axle = rear + crowd[HALF_LENGTH, i]
-    # No way along a path is shorter than the straight one.
-    limit = min(reach, best + ahead_of_axle + crowd[HALF_WIDTH, j]) + crowd[HALF_LENGTH, j]
+    hl, hw, v = crowd[HALF_LENGTH, j], crowd[HALF_WIDTH, j], crowd[SPEED, j]
     square = dx * dx + dy * dy
+    # The straight way to it is at most the way along the path, and the one beside: no more than brings
+    # it into the corridor in time.
+    beside = crowd[HALF_WIDTH, i] + CORRIDOR_MARGIN + hl + hw + abs(v) * ANTICIPATION
+    limit = min(reach + hl, best + rear + crowd[HALF_LENGTH, i] + hw + hl + beside)
     if square > limit * limit or dx * crowd[COS, i] + dy * crowd[SIN, i] < -TWO * crowd[HALF_LENGTH, i]:
         return FREE_ROAD, ZERO
     s, d, k = project(rows, first, last, step, cx, cy, row_at(station + math.sqrt(square), first, last, step))
@@ -107,10 +110,10 @@ def gap_to(i, j, station, rear, xi, yi, reach, best, first, last, step, rows, an
         return FREE_ROAD, ZERO
     ct = crowd[COS, j] * rows[k, 2] + crowd[SIN, j] * rows[k, 3]
     st = crowd[SIN, j] * rows[k, 2] - crowd[COS, j] * rows[k, 3]
-    c, n, v = abs(ct), abs(st), crowd[SPEED, j]
-    along = crowd[HALF_LENGTH, j] * c + crowd[HALF_WIDTH, j] * n
-    half = crowd[HALF_WIDTH, i] + CORRIDOR_MARGIN + crowd[HALF_LENGTH, j] * n + crowd[HALF_WIDTH, j] * c
-    front = station + ahead_of_axle
+    c, n = abs(ct), abs(st)
+    along = hl * c + hw * n
+    half = crowd[HALF_WIDTH, i] + CORRIDOR_MARGIN + hl * n + hw * c
+    front = station + rear + crowd[HALF_LENGTH, i]
     near = abs(d) < half
     if not near and anticipate and abs(v) > HALF:
         near = abs(d + v * st * ANTICIPATION) < half and s > front - ONE
@@ -164,6 +167,8 @@ def gap_to_let_in(w, i, j, path, station, m, g, p, crowd):
     dx, dy = crowd[CX, j] - crowd[CX, i], crowd[CY, j] - crowd[CY, i]
     forward = dx * cos_i + dy * sin_i
     if dx * dx + dy * dy > YIELD_REACH * YIELD_REACH or forward < YIELD_BEHIND:
+        return FREE_ROAD
+    if cos_i * crowd[COS, j] + sin_i * crowd[SIN, j] < SAME_WAY:
         return FREE_ROAD
     guess = row_at(station + mine + forward, first, last, step)
     s, d, _ = project(p.rows, first, last, step, crowd[CX, j], crowd[CY, j], guess)

@@ -20,9 +20,8 @@ LOG_COLUMNS = ("x", "y", "heading", "speed", "vx", "vy")
 PATH_COLUMNS = ("x", "y", "heading", "curvature", "limit")
 ROW_COLUMNS = ("x", "y", "cos", "sin", "curvature", "allowed", "stray", "twist")
 """`allowed`: m/s that the limit here and all bends ahead permit. `stray` and `twist`: metres and radians by
-which the path leaves its parabola here, y = curvature x^2 / 2, between `SURVEYED` metres behind and ahead;
-farther than 40 m ahead (n times 40 m) they are by n^3 and n^2 as large."""
-SURVEYED = (24.0, 112.0)
+which the path leaves its parabola here, y = curvature x^2 / 2, between `SURVEYED` metres behind and ahead."""
+SURVEYED = (24.0, 60.0)
 DRIVER_COLUMNS = ("target", "min_gap", "headway", "acceleration", "deceleration", "exponent", "politeness")
 
 ABSENT, PRESENT, GONE = 0, 1, 2

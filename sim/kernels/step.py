@@ -91,15 +91,12 @@ def look_around(w, i, path, station, m, g, p, crowd, flags, words, count, antici
     slack = abs(xi - p.rows[row, 0]) + abs(yi - p.rows[row, 1])
     far = min(REACH, gap + rear + crowd[HALF_LENGTH, i] + WIDEST) + slack
     lx, ly, lc, ls = later_on_path(station, m.speed[w, i], rear, LATER, first, last, step, p.rows)
-    survey(i, row, p.rows, far, lx, ly, lc, ls, anticipate, crowd, flags)
-    known = lead
+    survey(i, np.int32(lead), row, p.rows, far, lx, ly, lc, ls, anticipate, crowd, flags)
     for word in range(words.shape[0]):
         if words[word] == 0:
             continue
         for j in range(8 * word, 8 * word + 8):
-            if flags[j] == 0 or j == i:
-                continue
-            if (flags[j] & LEADS) != 0 and j != known:
+            if (flags[j] & LEADS) != 0:
                 near, v = gap_to(
                     i, j, station, rear, xi, yi, REACH, gap, first, last, step, p.rows, anticipate, crowd
                 )

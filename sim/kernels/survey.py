@@ -25,22 +25,16 @@ CORRIDOR_MARGIN = F(0.15)  # m beside the car on either side
 REACH = F(100.0)  # m within which leaders are looked for
 YIELD_REACH = F(45.0)  # m within which others are let go first
 YIELD_BEHIND = F(-20.0)
-MEETING = F(50.0 * 50.0)
-"""m^2 from the foot of the rear axle within which is whoever is that near the box's centre."""
 LEADS, MEETS = 1, 2
 """Bits of a flag: may be in the way; may meet."""
-BACK = F(-SURVEYED[0])
+BACK, AHEAD = F(-SURVEYED[0]), F(SURVEYED[1])
+MEETING = F(48.0)  # m ahead of the foot of the rear axle within which is whoever is within YIELD_REACH
+SAME_WAY, NEARLY = HALF, F(0.2)  # cosine between two who may meet, and between one and the other's path
 BEHIND = F(-12.0)  # nor farther back who is beside a bus
-GENTLE = F(0.55)  # rad up to which the bounds hold
+GENTLE = F(0.5)  # rad up to which the bounds hold
+SHORTENED = F(0.87)  # a distance across the frame is at most 1 / SHORTENED of the one to the path
 MEASURED = 1.2
 """How much farther along the path its parabola is compared, for feet lie beyond the square distance."""
-
-
-@scalar
-def growth(f):
-    """How a parabola's errors are taken to grow with the distance: (of the place, of the heading)."""
-    far = max(abs(f) * F(1.0 / 40.0), ONE)
-    return far * far * far, far * far
 
 
 @kernel
@@ -55,17 +49,14 @@ def measure_stray(rows, step, stray, twist):
     for i in range(n):
         x, y, c, s, k = rows[i, 0], rows[i, 1], rows[i, 2], rows[i, 3], rows[i, 4]
         far, turned = 0.0, 0.0
-        j = i - back
-        while j <= i + ahead:
+        for j in range(i - back, i + ahead + 1, 2):
             at = min(max(j, 0), n - 1)
             over = (j - at) * step
             dx, dy = rows[at, 0] + over * rows[at, 2] - x, rows[at, 1] + over * rows[at, 3] - y
             f, side = dx * c + dy * s, dy * c - dx * s
             bow = k * f
-            place, heading = growth(f)
-            far = max(far, abs(side - 0.5 * bow * f) / place)
-            turned = max(turned, abs(rows[at, 6] - rows[i, 6] - bow) / heading)
-            j += 2 if j < i + 40 else 4
+            far = max(far, abs(side - 0.5 * bow * f))
+            turned = max(turned, abs(rows[at, 6] - rows[i, 6] - bow))
         stray[i], twist[i] = far, turned
 
 
@@ -86,16 +77,17 @@ def place_crowd(w, m, g, crowd, count):
 
 
 @scalar
-def survey(i, row, rows, reach, later_x, later_y, later_c, later_s, anticipate, crowd, flags):
+def survey(i, known, row, rows, reach, later_x, later_y, later_c, later_s, anticipate, crowd, flags):
     """Flag who may lead agent `i` or meet it on a path that it is at the sample `row` of.
 
-    Leaders are those whose box reaches as near as `reach` m ahead of the sample; `later_*` are its box
-    centre and heading in `LATER` s on that path. Overwrites `flags (P,)`; the agent's own means nothing.
+    Leaders are those but for `known`, who leads it already, whose box reaches as near as `reach` m
+    ahead of the sample; `later_*` its box centre and heading there in `LATER` s. Overwrites `flags (P,)`.
     """
-    cos_i, sin_i = crowd[COS, i], crowd[SIN, i]
     px, py, pc, ps = rows[row, 0], rows[row, 1], rows[row, 2], rows[row, 3]
     k, stray, twist = rows[row, 4], rows[row, 6], rows[row, 7]
     wide = crowd[HALF_WIDTH, i] + CORRIDOR_MARGIN
+    # Bounds for |q| + twist below GENTLE: the sine of a heading and its estimate are no farther apart.
+    gentle, blurred = GENTLE - twist, F(1.6) * twist
     mind = np.uint8(anticipate and crowd[SPEED, i] >= HALF)
     soon = ANTICIPATION if anticipate else ZERO
     for j in range(crowd.shape[1]):
@@ -105,23 +97,24 @@ def survey(i, row, rows, reach, later_x, later_y, later_c, later_s, anticipate, 
         rx, ry = crowd[CX, j] - px, crowd[CY, j] - py
         f, side = rx * pc + ry * ps, ry * pc - rx * ps
         q = k * f
-        square = HALF * q * q
-        off = abs(side - HALF * q * f)
-        st = (sj * pc - cj * ps) - (cj * pc + sj * ps) * q
-        st = st if side >= HALF * q * f else -st
-        far = max(abs(f) * F(1.0 / 40.0), ONE)
-        error, turned = stray * far * far * far, twist * far * far
-        turn = abs(q) + turned
-        blur = turned + square + HALF * abs(q) * square
-        known = (f > BACK) & (turn < GENTLE)
+        beside = side - HALF * q * f
+        off = abs(beside)
+        along = cj * pc + sj * ps
+        st = (sj * pc - cj * ps) - along * q
+        away = st if beside >= ZERO else -st
+        blur = blurred + F(0.6) * q * q
+        near = (f > BACK) & (f < AHEAD) & (abs(q) < gentle)
         # Who may be in the way, now or soon: nearest in the frame, and drifting as fast as may be.
-        nearest = (off - error) * (ONE - HALF * turn * turn) + soon * min(v * st - abs(v) * blur, ZERO)
-        clear = known & (nearest > wide + hw + hl * (abs(st) + blur))
-        leads = (f > BEHIND) & (f < reach + hl) & (not clear)
+        nearest = SHORTENED * (off - stray) + soon * min(v * away - abs(v) * blur, ZERO)
+        clear = near & (nearest > wide + hw + hl * (abs(st) + blur))
+        # A foot lies farther along than its point where the path leans away from it.
+        lean = abs(q) + twist if near else ONE
+        within = f < reach + hl + lean * (wide + hl + hw + soon * abs(v))
+        leads = (f > BEHIND) & within & (not clear) & (np.int32(j) != known)
         # Whose way may meet mine.
         both = wide + hw
         apart = abs((crowd[LATER_Y, j] - later_y) * later_c - (crowd[LATER_X, j] - later_x) * later_s)
-        close = (rx * rx + ry * ry < MEETING) & (f > BACK)
-        meets = close & (v >= HALF) & (cos_i * cj + sin_i * sj >= HALF) & (apart <= both + ONE)
-        inside = known & (off + error < both)
-        flags[j] = np.uint8(leads) | ((np.uint8(meets & (not inside)) & mind) << np.uint8(1))
+        meets = (f > BACK) & (f < MEETING) & (v >= HALF) & (along >= NEARLY) & (apart <= both + ONE)
+        inside = near & (off + stray < both)
+        flag = np.uint8(leads) | ((np.uint8(meets & (not inside)) & mind) << np.uint8(1))
+        flags[j] = flag if np.int32(j) != np.int32(i) else np.uint8(0)
