@@ -169,11 +169,11 @@ def _results(path: Path) -> dict[str, Any]:
         "ref": path.name,
         "schema": data["schema"],
         "suite": data["suite"],
-        "traffic": data["traffic"],
-        "seed": data["seed"],
+        "traffic": data.get("traffic"),
+        "seed": data.get("seed"),
         "planners": {name: results.planner(name)["scores"] for name in results.planners},
-        "dropped": len(data["dropped"]),
-        "versions": data["versions"],
+        "dropped": len(data.get("dropped", [])),
+        "versions": data.get("versions"),
     }
 
 

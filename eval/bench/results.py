@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from drive.runlog import RunLog
 
 SCHEMA = "drive-bench/1"
-PARTS = ("suite", "traffic", "seed", "scores", "planners", "dropped", "versions")
+PARTS = ("suite", "scores", "planners")
 
 
 @dataclass(frozen=True, slots=True)
