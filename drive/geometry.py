@@ -154,6 +154,52 @@ def polygon_area(polygon: ArrayLike) -> float:
     return float(0.5 * np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
 
 
+class Projector:
+    """A polyline `(P, 2)` made ready for many projections; raises InputError for a line without length."""
+
+    def __init__(self, line: ArrayLike) -> None:
+        q = np.asarray(line, dtype=np.float64)[:, :2]
+        seg = np.diff(q, axis=0)
+        ds = np.hypot(seg[:, 0], seg[:, 1])
+        real = np.flatnonzero(ds > 1e-12)  # a repeated vertex makes a segment without direction
+        if len(real) == 0:
+            raise InputError(f"a polyline of {len(q)} points has no length to project on")
+        self._real, self._ds = real, ds[real]
+        self._unit = seg[real] / self._ds[:, None]
+        self._q = np.concatenate((q[real], q[real[-1:] + 1]))
+        self._s = np.concatenate(([0.0], np.cumsum(self._ds)))
+        # Each coordinate in one piece: the search below is bound by memory.
+        self._x, self._y = (np.ascontiguousarray(self._q[:-1, i]) for i in range(2))
+        self._ux, self._uy = (np.ascontiguousarray(self._unit[:, i]) for i in range(2))
+
+    def __call__(self, points: ArrayLike) -> tuple[Floats, Floats, NDArray[np.intp]]:
+        """As `project_to_polyline`."""
+        p = np.atleast_2d(np.asarray(points, dtype=np.float64))
+        q, unit, ds = self._q, self._unit, self._ds
+        nearest = np.empty(len(p), dtype=np.intp)
+        block = max(_PROJECTION_BLOCK // len(ds), 1)
+        for i in range(0, len(p), block):
+            rel_x = p[i : i + block, 0, None] - self._x
+            rel_y = p[i : i + block, 1, None] - self._y
+            foot = np.clip(rel_x * self._ux + rel_y * self._uy, 0.0, ds)
+            gap = (rel_x - foot * self._ux) ** 2 + (rel_y - foot * self._uy) ** 2
+            nearest[i : i + block] = np.argmin(gap, axis=1)
+
+        u, rel = unit[nearest], p - q[nearest]
+        along = u[:, 0] * rel[:, 0] + u[:, 1] * rel[:, 1]
+        d = u[:, 0] * rel[:, 1] - u[:, 1] * rel[:, 0]
+        before = (along < 0.0) & (nearest > 0)
+        after = (along > ds[nearest]) & (nearest < len(ds) - 1)
+        vertex = nearest + after
+        gap_x, gap_y = p[:, 0] - q[vertex, 0], p[:, 1] - q[vertex, 1]
+        # The side is told by the mean direction at the vertex: one segment alone errs at sharp corners.
+        mean = unit[np.maximum(vertex - 1, 0)] + unit[np.minimum(vertex, len(ds) - 1)]
+        side = mean[:, 0] * gap_y - mean[:, 1] * gap_x
+        d = np.where(before | after, np.copysign(np.hypot(gap_x, gap_y), side), d)
+        s = np.where(before, 0.0, np.where(after, ds[nearest], along))
+        return self._s[nearest] + s, d, self._real[nearest]
+
+
 def project_to_polyline(points: ArrayLike, line: ArrayLike) -> tuple[Floats, Floats, NDArray[np.intp]]:
     """Project `points (N, 2)` on a polyline `(P, 2)`.
 
@@ -163,35 +209,4 @@ def project_to_polyline(points: ArrayLike, line: ArrayLike) -> tuple[Floats, Flo
     vertex, where no segment has a foot, projects on the vertex, `d` being its distance.
     Raises InputError for a line without length.
     """
-    p = np.atleast_2d(np.asarray(points, dtype=np.float64))
-    q = np.asarray(line, dtype=np.float64)[:, :2]
-    seg = np.diff(q, axis=0)
-    ds = np.hypot(seg[:, 0], seg[:, 1])
-    real = np.flatnonzero(ds > 1e-12)  # a repeated vertex makes a segment without direction
-    if len(real) == 0:
-        raise InputError(f"a polyline of {len(q)} points has no length to project on")
-    ds = ds[real]
-    unit = seg[real] / ds[:, None]
-    q = np.concatenate((q[real], q[real[-1:] + 1]))
-    nearest = np.empty(len(p), dtype=np.intp)
-    block = max(_PROJECTION_BLOCK // len(ds), 1)
-    for i in range(0, len(p), block):
-        rel_x = p[i : i + block, 0, None] - q[:-1, 0]
-        rel_y = p[i : i + block, 1, None] - q[:-1, 1]
-        foot = np.clip(rel_x * unit[:, 0] + rel_y * unit[:, 1], 0.0, ds)
-        gap = (rel_x - foot * unit[:, 0]) ** 2 + (rel_y - foot * unit[:, 1]) ** 2
-        nearest[i : i + block] = np.argmin(gap, axis=1)
-
-    u, rel = unit[nearest], p - q[nearest]
-    along = u[:, 0] * rel[:, 0] + u[:, 1] * rel[:, 1]
-    d = u[:, 0] * rel[:, 1] - u[:, 1] * rel[:, 0]
-    before = (along < 0.0) & (nearest > 0)
-    after = (along > ds[nearest]) & (nearest < len(ds) - 1)
-    vertex = nearest + after
-    gap_x, gap_y = p[:, 0] - q[vertex, 0], p[:, 1] - q[vertex, 1]
-    # The side is told by the mean direction at the vertex: one segment alone errs at sharp corners.
-    mean = unit[np.maximum(vertex - 1, 0)] + unit[np.minimum(vertex, len(ds) - 1)]
-    side = mean[:, 0] * gap_y - mean[:, 1] * gap_x
-    d = np.where(before | after, np.copysign(np.hypot(gap_x, gap_y), side), d)
-    s = np.where(before, 0.0, np.where(after, ds[nearest], along))
-    return np.concatenate(([0.0], np.cumsum(ds)))[nearest] + s, d, real[nearest]
+    return Projector(line)(points)
