@@ -65,20 +65,18 @@ def compile_ground(casts: Sequence[Cast], roadmaps: Sequence[RoadMap], spacing: 
     stride = 2 * spacing
     # Sharing what is equal keeps the table small enough for the cache.
     parts: dict[int, tuple[Any, ...]] = {}
-    start: list[NDArray[np.int64]] = []
     rows = 0
     for c, roadmap in zip(casts, roadmaps, strict=True):
-        if id(c) not in parts:
+        if id(c.paths) not in parts:
             first, points, about, stop = _along(c.paths, roadmap, stride)
             room = np.empty((len(points), 2), dtype=np.float32)
             measure_room(points[:, 0].copy(), areas, number[id(roadmap)], np.float32(ROOM), room)
             about[:, :2] = np.where((points[:, 0, 2:] != 0.0).any(-1, keepdims=True), room, 0.0)
-            parts[id(c)] = (first + rows, points, about, stop)
+            parts[id(c.paths)] = (first + rows, points, about, stop)
             rows += len(points)
-        start.append(parts[id(c)][0])
-    _, points, about, stop = (np.concatenate(a) for a in zip(*parts.values(), strict=True))
+    start, points, about, stop = (np.concatenate(a) for a in zip(*parts.values(), strict=True))
     planes = np.ascontiguousarray(points.reshape(-1, 4).T)
-    table = RoadTable(np.concatenate(start).astype(np.int32), np.int32(stride), planes, about, stop)
+    table = RoadTable(start.astype(np.int32), np.int32(stride), planes, about, stop)
     return Ground(table, areas)
 
 

@@ -94,7 +94,10 @@ def compile_world(casts: Sequence[Cast], dt: float, anticipate: bool = True) -> 
     }
     controller = np.zeros((w, count), dtype=np.uint8)
     motion = empty_motion(w, count)
-    shift = 0
+    # Worlds of one cast share its paths: a thousand of them need no thousand copies.
+    different = list({id(c.paths): c.paths for c in casts}.values())
+    ends = np.cumsum([len(p.step) for p in different])
+    shifts = {id(p): int(n) - len(p.step) for p, n in zip(different, ends, strict=True)}
     for i, c in enumerate(casts):
         a, t = c.log.shape[:2]
         log[i, :a, :t], log_valid[i, :a, :t] = c.log, c.log_valid
@@ -108,14 +111,13 @@ def compile_world(casts: Sequence[Cast], dt: float, anticipate: bool = True) -> 
         m.presence[i, :a] = there
         for k, name in enumerate(("x", "y", "heading", "speed", "vx", "vy")):
             getattr(m, name)[i, :a] = np.where(there, first[:, k], 0.0)
-        m.path[i, :a] = np.where(c.path >= 0, c.path + shift, -1)
+        m.path[i, :a] = np.where(c.path >= 0, c.path + shifts[id(c.paths)], -1)
         m.station[i, :a], m.offset[i, :a] = c.station, c.offset
         m.steering[i, :a] = c.steering
-        shift += len(c.paths.step)
     agents = Agents(
         controller=controller, log=log, log_valid=log_valid, driver=driver, signals=signals, **flat
     )
-    return World(dt, anticipate, motion, agents, concatenate_paths([c.paths for c in casts]))
+    return World(dt, anticipate, motion, agents, concatenate_paths(different))
 
 
 def step(

@@ -101,7 +101,7 @@ class PathBook:
 
 
 def concatenate_paths(parts: list[Paths]) -> Paths:
-    """Paths of several worlds as one set; the caller shifts path numbers by the returned counts."""
+    """Paths of several worlds as one set; the caller shifts path numbers by how many come before."""
     if len(parts) == 1:
         return parts[0]
     rows = np.cumsum([0] + [len(p.points) for p in parts])
