@@ -24,6 +24,7 @@ from drive.sim.kernels.features import (
 )
 from drive.sim.kernels.series import KEPT, WIDTH, series_kernel
 from drive.sim.kernels.sort import LANES
+from drive.sim.kernels.survey import CROWD_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,8 +88,8 @@ def features(
         square = np.empty((padded + 2) * LANES, dtype=np.float32)
         features_kernel(
             world.motion, world.agents, world.paths, ground.table, rows, chosen,
-            np.empty((count, 8), dtype=np.float32), square, square.view(np.int32),
-            np.empty((k, 4), dtype=np.int32), np.empty(k, dtype=np.float32), out, padded, lanes, n0, n1,
+            np.empty((CROWD_ROWS, padded), dtype=np.float32), square, square.view(np.int32),
+            np.empty((k, 2), dtype=np.int32), out, padded, lanes, n0, n1,
         )  # fmt: skip
 
     _in_chunks(part, len(chosen), threads)
@@ -118,8 +119,8 @@ def series(
         times = np.empty(padded, dtype=np.float32)
         series_kernel(
             world.motion, world.agents, world.paths, ground.table, ground.areas, rows, chosen,
-            np.empty((8, padded), dtype=np.float32), times, times.view(np.int32),
-            np.empty((k, 4), dtype=np.int32), np.empty(k, dtype=np.float32), memory, out,
+            np.empty((CROWD_ROWS, padded), dtype=np.float32), times, times.view(np.int32),
+            np.empty((k, 2), dtype=np.int32), memory, out,
             np.float32(world.dt), n0, n1,
         )  # fmt: skip
 

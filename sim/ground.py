@@ -13,8 +13,9 @@ import numpy as np
 from drive.errors import InputError
 from drive.geometry import wrap_angle
 from drive.roadmap.drivable import DrivableArea
-from drive.sim.kernels.areas import Areas, measure_room
+from drive.sim.kernels.areas import Areas, join_areas, measure_room
 from drive.sim.kernels.features import SLICES, RoadTable
+from drive.sim.kernels.score_area import Area
 from drive.sim.traffic.paths import map_tree
 
 if TYPE_CHECKING:
@@ -32,9 +33,6 @@ ROOM = 15.0
 """m, the most that the room beside a path is told as."""
 BESIDE = (1.8, 6.0)
 """m beside a path within which a lane's middle counts as that of the lane beside."""
-
-LATERAL, SHEDDING = 2.0, 1.5
-"""m/s^2 that the allowed speed asks for across in a bend, and along before it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,46 +59,39 @@ def compile_ground(casts: Sequence[Cast], roadmaps: Sequence[RoadMap], spacing: 
         raise InputError(f"{len(casts)} casts need as many road maps, got {len(roadmaps)}")
     different = list({id(m): m for m in roadmaps}.values())
     number = {id(m): n for n, m in enumerate(different)}
-    areas = _areas([DrivableArea.of(m) for m in different], [number[id(m)] for m in roadmaps])
+    drivable = [DrivableArea.of(m) for m in different]
+    areas = join_areas(drivable, [number[id(m)] for m in roadmaps])
     stride = 2 * spacing
     # Sharing what is equal keeps the table small enough for the cache.
     parts: dict[int, tuple[Any, ...]] = {}
     rows = 0
     for c, roadmap in zip(casts, roadmaps, strict=True):
         if id(c.paths) not in parts:
-            first, points, about, stop = _along(c.paths, roadmap, stride)
+            first, points, about = _along(c.paths, roadmap, stride)
             room = np.empty((len(points), 2), dtype=np.float32)
-            measure_room(points[:, 0].copy(), areas, number[id(roadmap)], np.float32(ROOM), room)
+            measure_room(points[:, 0].copy(), Area.of(drivable[number[id(roadmap)]]), np.float32(ROOM), room)
             about[:, :2] = np.where((points[:, 0, 2:] != 0.0).any(-1, keepdims=True), room, 0.0)
-            parts[id(c.paths)] = (first + rows, points, about, stop)
+            parts[id(c.paths)] = (first + rows, points, about)
             rows += len(points)
-    start, points, about, stop = (np.concatenate(a) for a in zip(*parts.values(), strict=True))
+    start, points, about = (np.concatenate(a) for a in zip(*parts.values(), strict=True))
     planes = np.ascontiguousarray(points.reshape(-1, 4).T)
-    table = RoadTable(start.astype(np.int32), np.int32(stride), planes, about, stop)
+    table = RoadTable(start.astype(np.int32), np.int32(stride), planes, about)
     return Ground(table, areas)
 
 
 def _along(paths: Paths, roadmap: RoadMap, stride: int) -> tuple[Any, ...]:
-    """Slices of all paths of one cast: (first of each path, points (R, 4, 4), about (R, 4), stop (R,))."""
+    """Slices of all paths of one cast: (first of each path, points (R, 4, 4), about (R, 3))."""
     first: list[int] = []
     own: list[NDArray[np.int64]] = []
-    stop: list[NDArray[np.int64]] = []
     count = 0
     half = stride // 2
     for k in range(len(paths.step)):
-        begin, end = int(paths.start[k]), int(paths.start[k + 1])
-        samples = np.arange(begin, end, half)
-        slices = (len(samples) + 1) // 2
-        rows = np.full((slices + SLICES, 2), -1)
+        samples = np.arange(int(paths.start[k]), int(paths.start[k + 1]), half)
+        rows = np.full(((len(samples) + 1) // 2 + SLICES, 2), -1)
         rows.reshape(-1)[: len(samples)] = samples
         own.append(rows)
         first.append(count)
         count += len(rows)
-        # Lines count from the path's own begin, so that equal paths can share their slices.
-        lines = np.append(np.flatnonzero(paths.stop[begin:end] >= 0), -1)
-        nearest = np.full(len(rows), -1)
-        nearest[:slices] = lines[np.searchsorted(lines[:-1], np.arange(slices) * stride)]
-        stop.append(nearest)
     at = np.concatenate(own)
     p = paths.points.astype(np.float64)
     there = at >= 0
@@ -111,32 +102,9 @@ def _along(paths: Paths, roadmap: RoadMap, stride: int) -> tuple[Any, ...]:
     points[:, :2][~there] = 0.0
     begin = there[:, 0]
     points[begin, 2:] = _beside(roadmap, p[at[begin, 0], :3])
-    about = np.zeros((len(at), 4))
+    about = np.zeros((len(at), 3))
     about[begin, 2] = p[at[begin, 0], 4]
-    for index, (k, n) in enumerate(zip(first, np.diff([*first, len(at)]) - SLICES, strict=True)):
-        allowed = allowed_speeds(p[at[k : k + n, 0], 4], points[k : k + n, :2], stride * float(paths.step[index]))
-        about[k : k + n, 3] = allowed
-    return (
-        np.asarray(first),
-        points.astype(np.float32),
-        about.astype(np.float32),
-        np.concatenate(stop).astype(np.int32),
-    )
-
-
-def allowed_speeds(limit: Floats, own: Floats, length: float) -> Floats:
-    """Speeds `(R,)` in m/s that limits and bends allow at slices of `length` m, whatever lies ahead.
-
-    A bend of curvature k allows sqrt(LATERAL / k); what it asks for is shed before it with `SHEDDING`.
-    `own (R, 2, 4)` are the slices' points on the path itself.
-    """
-    line = own.reshape(-1, 4)
-    turn = line[:-1, 2] * line[1:, 3] - line[:-1, 3] * line[1:, 2]
-    bend = np.append(np.abs(turn), 0.0) / (0.5 * length)
-    best = np.minimum(limit, np.sqrt(LATERAL / np.maximum(bend.reshape(-1, 2).max(1), 1e-6)))
-    for k in range(len(best) - 2, -1, -1):
-        best[k] = min(best[k], np.sqrt(best[k + 1] ** 2 + 2.0 * SHEDDING * length))
-    return best
+    return np.asarray(first), points.astype(np.float32), about.astype(np.float32)
 
 
 def _beside(roadmap: RoadMap, poses: Floats, neighbours: int = 48) -> Floats:
@@ -172,20 +140,3 @@ def _beside(roadmap: RoadMap, poses: Floats, neighbours: int = 48) -> Floats:
         out[found, side] = lane[found]
     return out
 
-
-def _areas(areas: Sequence[DrivableArea], of: Sequence[int]) -> Areas:
-    def counts(name: str) -> NDArray[np.int64]:
-        return np.cumsum([0] + [np.asarray(getattr(a, name)).size for a in areas])[:-1]
-
-    corners = counts("corners") // 6
-    return Areas(
-        np.asarray(of, dtype=np.int32),
-        np.array([(a.x0, a.y0, a.cell) for a in areas], dtype=np.float32),
-        np.array([a.state.shape for a in areas], dtype=np.int32),
-        np.stack((counts("state"), counts("start"), corners), axis=1).astype(np.int64),
-        np.concatenate([a.state.reshape(-1) for a in areas]),
-        np.concatenate([a.start for a in areas]),
-        counts("triangles").astype(np.int64),
-        np.concatenate([a.triangles for a in areas]),
-        np.ascontiguousarray(np.concatenate([a.corners for a in areas])),
-    )

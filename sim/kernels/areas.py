@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from drive.sim.kernels.compile import kernel, scalar
-from drive.sim.kernels.scalar import ZERO, F, left_of
+from drive.sim.kernels.scalar import ZERO, F, in_area
+from drive.sim.kernels.score_area import Area
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
+
+    from drive.roadmap.drivable import DrivableArea
 
 ROOM_STEP = F(0.25)  # m, how finely the room beside a path is measured
 
@@ -18,9 +23,9 @@ ROOM_STEP = F(0.25)  # m, how finely the room beside a path is measured
 class Areas(NamedTuple):
     """Compiled `drive.roadmap.DrivableArea`s one after the other; `of (W,)` is the one of each world.
 
-    `frame (N, 3)`: corner x0, y0 and cell size in m; `shape (N, 2)` rows and columns; `first (N, 3)`: where
-    its cells in `state`, its rows in `start` and its triangles in `corners` begin. `start` and `triangles`
-    count within one area.
+    `frame (N, 3)`: corner x0, y0 and cell size in m; `shape (N, 2)` rows and columns; `first (N + 1, 4)`:
+    where the cells of each begin in `state`, `start`, `triangles` and `corners`, in which they count on their
+    own.
     """
 
     of: NDArray[np.int32]
@@ -29,40 +34,42 @@ class Areas(NamedTuple):
     first: NDArray[np.int64]
     state: NDArray[np.uint8]
     start: NDArray[np.int32]
-    lists: NDArray[np.int64]
     triangles: NDArray[np.int32]
     corners: NDArray[np.float32]
 
 
+def join_areas(areas: Sequence[DrivableArea], of: Sequence[int]) -> Areas:
+    """Areas whose n-th world has the area number `of[n]`."""
+    sizes = [(a.state.size, a.start.size, a.triangles.size, len(a.corners)) for a in areas]
+    return Areas(
+        np.asarray(of, dtype=np.int32),
+        np.array([(a.x0, a.y0, a.cell) for a in areas], dtype=np.float32),
+        np.array([a.state.shape for a in areas], dtype=np.int32),
+        np.concatenate(([[0] * 4], np.cumsum(sizes, axis=0))).astype(np.int64),
+        np.concatenate([a.state.reshape(-1) for a in areas]),
+        np.concatenate([a.start for a in areas]),
+        np.concatenate([a.triangles for a in areas]),
+        np.ascontiguousarray(np.concatenate([a.corners for a in areas])),
+    )
+
+
 @scalar
-def in_areas(x, y, n, areas):
-    """Whether a point lies in area `n`; as `drive.sim.kernels.scalar.in_area` decides it."""
-    px, py = x - areas.frame[n, 0], y - areas.frame[n, 1]
-    if not (px >= ZERO and py >= ZERO):
-        return False
-    c, r = int(px / areas.frame[n, 2]), int(py / areas.frame[n, 2])
-    if c >= areas.shape[n, 1] or r >= areas.shape[n, 0]:
-        return False
-    cell = r * areas.shape[n, 1] + c
-    kind = areas.state[areas.first[n, 0] + cell]
-    if kind != 2:
-        return kind == 1
-    row = areas.first[n, 1] + cell
-    for k in range(areas.start[row], areas.start[row + 1]):
-        i = areas.first[n, 2] + areas.triangles[areas.lists[n] + k]
-        ax, ay, bx, by = areas.corners[i, 0], areas.corners[i, 1], areas.corners[i, 2], areas.corners[i, 3]
-        cx, cy = areas.corners[i, 4], areas.corners[i, 5]
-        if (
-            left_of(px, py, ax, ay, bx, by)
-            and left_of(px, py, bx, by, cx, cy)
-            and left_of(px, py, cx, cy, ax, ay)
-        ):
-            return True
-    return False
+def area_at(n, areas):
+    """Area number `n` as a view."""
+    a, b = areas.first[n], areas.first[n + 1]
+    return Area(
+        areas.frame[n, 0],
+        areas.frame[n, 1],
+        areas.frame[n, 2],
+        areas.state[a[0] : b[0]].reshape((areas.shape[n, 0], areas.shape[n, 1])),
+        areas.start[a[1] : b[1]],
+        areas.triangles[a[2] : b[2]],
+        areas.corners[a[3] : b[3]],
+    )
 
 
 @kernel
-def measure_room(points, areas, n, most, out):
+def measure_room(points, area, most, out):
     """Fill `out (R, 2)`: how far it is from `points (R, 4)` (x, y, cos, sin) to the edge left and right, <= most.
 
     Zero where the point itself is outside.
@@ -71,8 +78,9 @@ def measure_room(points, areas, n, most, out):
         for side in range(2):
             sign = F(1.0) if side == 0 else F(-1.0)
             gap = ZERO
-            while gap <= most and in_areas(
-                points[r, 0] - sign * gap * points[r, 3], points[r, 1] + sign * gap * points[r, 2], n, areas
-            ):
+            while gap <= most and in_area(
+                points[r, 0] - sign * gap * points[r, 3], points[r, 1] + sign * gap * points[r, 2],
+                area.x0, area.y0, area.cell, area.state, area.start, area.triangles, area.corners,
+            ):  # fmt: skip
                 gap += ROOM_STEP
             out[r, side] = min(max(gap - ROOM_STEP, ZERO), most)

@@ -80,13 +80,3 @@ def routine(function: F) -> F:
     """Like `scalar`, for what is rare and large: it is called, so that the loops around it stay small."""
     marked: F = register_jitable(function)
     return marked
-
-
-def inlined(function: F) -> F:
-    """Like `scalar`, but copied into its caller before anything is optimised.
-
-    For parts of kernels that loop over arrays: a loop that is optimised alone and then copied is, as
-    measured, often not vectorised (a sorting network took 23 ns instead of 1.1).
-    """
-    marked: F = register_jitable(forceinline=True)(function)
-    return marked

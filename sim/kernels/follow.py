@@ -230,14 +230,20 @@ def place_later(w, count, t, m, g, p, crowd):
 
 
 @scalar
+def next_line(station, first, last, step, stop, next_stop):
+    """The path's first row with a stop line at a station, to the metre below, or after it; -1 none."""
+    row = row_at(station, first, last, step)
+    return row if stop[row] >= 0 else next_stop[row]
+
+
+@scalar
 def red_light_gap(w, sample, station, front, speed, first, last, step, stop, next_stop, signals, reach):
     """Distance from the front bumper to the next stop line that must not be passed, or a free road.
 
     Yellow holds those who can stop before the line at `YELLOW_BRAKING`; a line already passed by more
     than a metre no longer holds.
     """
-    row = row_at(max(front - ONE, ZERO), first, last, step)
-    k = row if stop[row] >= 0 else next_stop[row]
+    k = next_line(max(front - ONE, ZERO), first, last, step, stop, next_stop)
     while k >= 0:
         gap = F(k - first) * step - front
         if gap > reach:

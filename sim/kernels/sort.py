@@ -6,13 +6,13 @@ together; sixteen keys of a lane stay in registers, which is why the comparisons
 
 from __future__ import annotations
 
-from drive.sim.kernels.compile import inlined
+from drive.sim.kernels.compile import scalar
 
 LANES = 64
 """Lanes lie side by side, key after key: key k of lane l is `keys[k * LANES + l]`."""
 
 
-@inlined
+@scalar
 def sort_sixteen(keys, lanes):
     """Sort the sixteen keys of each of the first `lanes` lanes of `keys (16 * LANES,)`.
 
@@ -89,7 +89,7 @@ def sort_sixteen(keys, lanes):
         keys[at + 12 * LANES], keys[at + 13 * LANES], keys[at + 14 * LANES], keys[at + 15 * LANES] = m, n, o, p
 
 
-@inlined
+@scalar
 def merge_sixteen(keys, lanes):
     """Of two sorted sets `keys (32 * LANES,)` put the sixteen smallest, in order, where the second one is.
 
