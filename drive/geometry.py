@@ -6,6 +6,7 @@ angles in radians, counter-clockwise, wrapped to (-pi, pi].
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -154,8 +155,38 @@ def polygon_area(polygon: ArrayLike) -> float:
     return float(0.5 * np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
 
 
-def project_to_polyline(points: ArrayLike, line: ArrayLike) -> tuple[Floats, Floats, NDArray[np.intp]]:
-    """Project `points (N, 2)` on a polyline `(P, 2)`.
+@dataclass(frozen=True, slots=True, eq=False)
+class PolylineSegments:
+    """A polyline made ready for projections, its segments without direction left out.
+
+    `start (M + 1, 2)` of the segments, with a point beyond the last one; `unit (M, 2)`, `length (M,)`,
+    `station (M + 1,)`, and `row (M,)` which segment of the line each is.
+    """
+
+    start: Floats
+    unit: Floats
+    length: Floats
+    station: Floats
+    row: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, line: ArrayLike) -> PolylineSegments:
+        """Raises InputError for a line without length."""
+        q = np.asarray(line, dtype=np.float64)[:, :2]
+        seg = np.diff(q, axis=0)
+        ds = np.hypot(seg[:, 0], seg[:, 1])
+        real = np.flatnonzero(ds > 1e-12)  # a repeated vertex makes a segment without direction
+        if len(real) == 0:
+            raise InputError(f"a polyline of {len(q)} points has no length to project on")
+        ds = ds[real]
+        station = np.concatenate(([0.0], np.cumsum(ds)))
+        return cls(np.concatenate((q[real], q[real[-1:] + 1])), seg[real] / ds[:, None], ds, station, real)
+
+
+def project_to_polyline(
+    points: ArrayLike, line: ArrayLike | PolylineSegments
+) -> tuple[Floats, Floats, NDArray[np.intp]]:
+    """Project `points (N, 2)` on a polyline `(P, 2)`, or on the segments of one made ready before.
 
     Returns the arc length `s (N,)`, the signed lateral offset `d (N,)` (left positive) and the index
     of the nearest segment `(N,)`, the first one of several. Points beyond an end project on the end's
@@ -164,15 +195,8 @@ def project_to_polyline(points: ArrayLike, line: ArrayLike) -> tuple[Floats, Flo
     Raises InputError for a line without length.
     """
     p = np.atleast_2d(np.asarray(points, dtype=np.float64))
-    q = np.asarray(line, dtype=np.float64)[:, :2]
-    seg = np.diff(q, axis=0)
-    ds = np.hypot(seg[:, 0], seg[:, 1])
-    real = np.flatnonzero(ds > 1e-12)  # a repeated vertex makes a segment without direction
-    if len(real) == 0:
-        raise InputError(f"a polyline of {len(q)} points has no length to project on")
-    ds = ds[real]
-    unit = seg[real] / ds[:, None]
-    q = np.concatenate((q[real], q[real[-1:] + 1]))
+    ready = line if isinstance(line, PolylineSegments) else PolylineSegments.of(line)
+    q, unit, ds = ready.start, ready.unit, ready.length
     nearest = np.empty(len(p), dtype=np.intp)
     block = max(_PROJECTION_BLOCK // len(ds), 1)
     for i in range(0, len(p), block):
@@ -194,4 +218,4 @@ def project_to_polyline(points: ArrayLike, line: ArrayLike) -> tuple[Floats, Flo
     side = mean[:, 0] * gap_y - mean[:, 1] * gap_x
     d = np.where(before | after, np.copysign(np.hypot(gap_x, gap_y), side), d)
     s = np.where(before, 0.0, np.where(after, ds[nearest], along))
-    return np.concatenate(([0.0], np.cumsum(ds)))[nearest] + s, d, real[nearest]
+    return ready.station[nearest] + s, d, ready.row[nearest]

@@ -23,15 +23,26 @@ FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 def checked(array: Any, name: str, dtype: Any, shape: tuple[int | None, ...]) -> None:
     """Raise InputError unless `array` is of this dtype and shape (None: any length) and in C order."""
     wanted = np.dtype(dtype)
+    if (
+        type(array) is np.ndarray
+        and array.dtype == wanted
+        and array.flags.c_contiguous
+        and (array.shape == shape or _fits(array.shape, shape))
+    ):
+        return
     if not isinstance(array, np.ndarray):
         raise InputError(f"{name} must be a NumPy array, got {type(array).__name__}")
-    if array.ndim != len(shape) or any(n not in (None, m) for n, m in zip(shape, array.shape, strict=True)):
+    if not _fits(array.shape, shape):
         want = ", ".join("any" if n is None else str(n) for n in shape)
         raise InputError(f"{name} must have the shape ({want}), got {array.shape}")
     if array.dtype != wanted:
         raise InputError(f"{name} must be {wanted}, got {array.dtype}; {name}.astype('{wanted}') makes it so")
     if not array.flags.c_contiguous:
         raise InputError(f"{name} must be contiguous in memory; np.ascontiguousarray({name}) makes it so")
+
+
+def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
+    return len(shape) == len(wanted) and all(n is None or n == m for n, m in zip(wanted, shape, strict=True))
 
 
 def flattened(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive.geometry import project_to_polyline, wrap_angle
+from drive.geometry import PolylineSegments, project_to_polyline, wrap_angle
 from drive.planner import Observation, ObservationBatch
 from drive.vehicle import HEADING, SPEED, STATE_SIZE, X, Y
 
@@ -47,12 +47,14 @@ class Observer:
     kind: NDArray[np.uint8]
     ids: NDArray[np.int64]
     covariance: Floats
+    route: PolylineSegments | None
 
     @classmethod
     def of(cls, scenario: Scenario, task: Task, sight: Sight, spec: PlannerSpec) -> Observer:
         """A view with the seconds of the past that the planner reads (at least the present sample)."""
         tracks = scenario.tracks
         others = np.delete(np.arange(tracks.num_agents), sight.row)
+        line = task.route.line
         return cls(
             scenario,
             task,
@@ -65,6 +67,7 @@ class Observer:
             tracks.kind[others],
             others.astype(np.int64),
             np.zeros((len(others), 3, 3)),
+            None if len(line) < 2 or bool((line == line[0]).all()) else PolylineSegments.of(line),
         )
 
     def look(self, sample: int, record: Record) -> None:
@@ -111,10 +114,9 @@ class Observer:
         )
 
     def _progress(self, ego: Floats) -> Floats:
-        line = self.task.route.line
-        if len(line) < 2 or bool((line == line[0]).all()):
+        if self.route is None:
             return np.array([np.nan, np.nan])
-        s, d, _ = project_to_polyline(ego[None, :2], line)
+        s, d, _ = project_to_polyline(ego[None, :2], self.route)
         return np.array([s[0], d[0]])
 
 

@@ -14,7 +14,7 @@ from drive.planners.pdm.route import Way, find_way
 from drive.roadmap.drivable import DrivableArea
 from drive.scenario import SignalState
 from drive.sim.candidates import Rules, Scores, ScoreScene, Work, pdm_score, rollout, score
-from drive.sim.kernels.pdm_plan import Paths, Policy, corridors, finish, locate, observe, propose
+from drive.sim.kernels.pdm_plan import Paths, Policy, Seen, corridors, finish, locate, observe, propose
 from drive.sim.kernels.scalar import F
 from drive.sim.kernels.score import COLLISION_TIME, SCORE_NAMES, Agents, ego_box
 from drive.sim.kernels.score_area import frame_area, lane_grid
@@ -158,15 +158,15 @@ class PDMSession:
         self._corridors(0, c.proposal_steps // c.leader_every)
         self.speed[0, 0] = max(float(ego[3]), 0.0)
         propose(
-            self.begins, self.target, self.count, self.paths, self.red, self.policy, self.velocity, self.near,
-            self.centre, self.shift, self.station, self.speed, self.lead, self.poses,
+            self.begins, self.target, self.paths, self.red, self.policy, self.seen, self.shift, self.station,
+            self.speed, self.lead, self.poses,
         )  # fmt: skip
 
     def _corridors(self, first: int, last: int) -> None:
         track, extent, _, skip = self.agents
         corridors(
             track, extent, skip, self.count, self.paths, self.shift, self.window, self.policy.half_width,
-            self.config.leader_every, first, last, self.near, self.centre,
+            self.config.leader_every, first, last, self.seen,
         )  # fmt: skip
 
     def _rollout(self, ego: Floats) -> None:
@@ -193,8 +193,8 @@ class PDMSession:
             self._corridors(c.proposal_steps // c.leader_every, self.refreshes - 1)
         states = np.empty((c.horizon_steps + 1, 7))
         finish(
-            best, c.proposal_steps, self.target, self.count, self.paths, self.red, self.policy, self.velocity,
-            self.near, self.centre, self.station, self.speed, self.lead, states,
+            best, c.proposal_steps, self.target, self.paths, self.red, self.policy, self.seen, self.station,
+            self.speed, self.lead, states,
         )  # fmt: skip
         states[:, :2] += way.origin
         states[0, 3:6] = ego[3:6]
@@ -264,9 +264,14 @@ class PDMSession:
                 np.empty(slots, dtype=np.float32),
                 np.empty(slots, dtype=np.uint8),
             )
-            self.velocity = np.empty((2, slots), dtype=np.float32)
-            self.near = np.empty((len(self.config.offsets), self.refreshes, slots))
-            self.centre = np.empty_like(self.near)
+            shape = (len(self.config.offsets), self.refreshes)
+            self.seen = Seen(
+                np.empty((2, slots), dtype=np.float32),
+                np.empty((*shape, slots)),
+                np.empty((*shape, slots)),
+                np.empty((*shape, slots), dtype=np.int32),
+                np.empty(shape, dtype=np.int32),
+            )
             self.work = Work.make(self.config.proposal_steps + 1, slots)
         track, extent, penalty, skip = self.agents
         self.count = observe(
@@ -282,7 +287,7 @@ class PDMSession:
             np.empty(total),
             track,
             extent,
-            self.velocity,
+            self.seen.velocity,
             penalty,
             skip,
         )

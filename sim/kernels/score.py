@@ -272,11 +272,29 @@ def pdm_score(
     NC * DAC * DDC * (5 EP + 5 TTC + 2 C) / 12; the progress, times the multipliers, is divided by the
     best of the B of a scene if that exceeds `threshold` metres, else it is 1 for all who break no rule.
     """
-    o = out.astype(np.float64)
-    product = o[..., NO_COLLISION] * o[..., DRIVABLE] * o[..., DIRECTION]
-    raw = o[..., PROGRESS] * product
-    best = raw.max(axis=-1, keepdims=True)
-    far = best > threshold
-    progress = np.where(far, raw / np.where(far, best, 1.0), product > 0.0)
-    total = weights[0] * progress + weights[1] * o[..., TTC] + weights[2] * o[..., COMFORT]
-    return product * total / sum(weights), progress
+    shape = out.shape[:-1]
+    flat = np.ascontiguousarray(out, dtype=np.float32).reshape(-1, *out.shape[-2:])
+    total, progress = np.empty(flat.shape[:2]), np.empty(flat.shape[:2])
+    _pdm_score(flat, threshold, *weights, total, progress)
+    return total.reshape(shape), progress.reshape(shape)
+
+
+@kernel
+def _pdm_score(values, threshold, for_progress, for_ttc, for_comfort, total, progress):
+    for s in range(values.shape[0]):
+        best = 0.0
+        for b in range(values.shape[1]):
+            kept = float(values[s, b, NO_COLLISION]) * values[s, b, DRIVABLE] * values[s, b, DIRECTION]
+            total[s, b] = kept
+            progress[s, b] = kept * values[s, b, PROGRESS]
+            best = max(best, progress[s, b])
+        for b in range(values.shape[1]):
+            kept = total[s, b]
+            if best > threshold:
+                progress[s, b] = progress[s, b] / best
+            else:
+                progress[s, b] = 1.0 if kept > 0.0 else 0.0
+            rest = for_ttc * values[s, b, TTC] + for_comfort * values[s, b, COMFORT]
+            total[s, b] = (
+                kept * (for_progress * progress[s, b] + rest) / (for_progress + for_ttc + for_comfort)
+            )
