@@ -76,7 +76,10 @@ def loop_rows() -> list[Row]:
 def start_rows(cold: bool = False) -> list[Row]:
     """Fresh processes; with `cold` also the first calls with an empty cache of compiled kernels."""
     rows = [
-        Row("start/import", "start", lambda: lambda: start_times(["-c", "import drive"]), about="import drive"),
+        Row(
+            "start/import", "start", lambda: lambda: start_times(["-c", "import drive"]),
+            about="import drive",
+        ),
         Row(
             "start/help", "start", lambda: lambda: start_times(["-m", "drive", "--help"]),
             about="drive --help",

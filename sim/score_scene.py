@@ -106,4 +106,4 @@ class ScoreScene:
         checked(penalty, f"agents.penalty of scene {number}", np.float32, (count,))
         checked(skip, f"agents.skip of scene {number}", np.uint8, (count,))
         finite(track, "agents.track", f"scene {number}, row", np.inf)
-        return count
+        return int(count)
