@@ -54,7 +54,7 @@ class Work(NamedTuple):
     def make(cls, samples: int, agents: int = WORD, threads: int = 1, dtype: Any = np.float32) -> Work:
         """For candidates of `samples` states, up to `agents` others, and so many threads."""
         speed, curvature = (
-            np.empty((threads, max(samples - 1, 1) * n), dtype=np.dtype(dtype)) for n in (2, 1)
+            np.empty((threads, max(samples - 1, 1) * n), dtype=np.dtype(dtype)) for n in (4, 1)
         )
         return cls(speed, curvature, tuple(Scratch.make(samples, agents) for _ in range(threads)))
 
@@ -133,7 +133,7 @@ def rollout(
         buffers = _buffers(work, samples, 0, threads, flat.dtype)
 
         def run(worker: int, low: int, high: int) -> None:
-            speed, curvature = buffers.speed[worker, : 2 * n], buffers.curvature[worker, :n]
+            speed, curvature = buffers.speed[worker, : 4 * n], buffers.curvature[worker, :n]
             kernels.rollout(flat, begin, rows, low, high, factor, settings, speed, curvature, states)
 
     share(len(flat), _count(threads), run)

@@ -31,6 +31,7 @@ def roll_candidate(poses, b, start, row, factor, settings, speed, curvature, sta
     v, a, d = start[row, 3], start[row, 4], start[row, 5]
     for c in range(7):
         states[b, 0, c] = start[row, c]
+    tangent = math.tan(d)
     pi, two_pi = settings[15], settings[16]
     for k in range(count):
         target = speed[min(k + HORIZON, count - 1)]
@@ -38,10 +39,10 @@ def roll_candidate(poses, b, start, row, factor, settings, speed, curvature, sta
         rate = settings[0] - settings[0]
         if v > settings[12] or target > settings[12]:
             rx, ry, rh = poses[b, k, 0], poses[b, k, 1], poses[b, k, 2]
-            lateral = (y - ry) * math.cos(rh) - (x - rx) * math.sin(rh)
+            lateral = (y - ry) * speed[2 * count + k] - (x - rx) * speed[3 * count + k]
             heading = wrap_to(h - rh, pi, two_pi)
             rate = steering_command(lateral, heading, d, v, command, curvature, k, settings)
-        x, y, h, v, a, d, w = lagged_step(x, y, h, v, a, d, command, rate, settings)
+        x, y, h, v, a, d, w, tangent = lagged_step(x, y, h, v, a, d, tangent, command, rate, settings)
         states[b, k + 1, 0], states[b, k + 1, 1], states[b, k + 1, 2] = x, y, h
         states[b, k + 1, 3], states[b, k + 1, 4], states[b, k + 1, 5] = v, a, d
         states[b, k + 1, 6] = w
@@ -53,7 +54,7 @@ def rollout(poses, start, scene, low, high, factor, settings, speed, curvature, 
 
     `poses (N, T, >= 3)` references sampled every dt, near the origin (float32 has 7 digits);
     `start (S, 7)` and `scene (N,)` the row of it from which each begins; `factor (T - 1, 3)` of
-    `speed_factor`; `settings` of `lqr_settings`; scratch `speed (2 (T - 1),)` and `curvature (T - 1,)`;
+    `speed_factor`; `settings` of `lqr_settings`; scratch `speed (4 (T - 1),)` and `curvature (T - 1,)`;
     result `states (N, T, 7)`. All of one precision.
     """
     for b in range(low, high):

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from drive.sim.kernels.compile import scalar
-from drive.sim.kernels.scalar import ONE, ZERO, F, boxes_apart
+from drive.sim.kernels.scalar import ONE, ZERO, F, apart_along
 from drive.sim.kernels.score_area import INTERSECTION, box_in_area, in_multiple_lanes, lane_with
 
 WORD = 32
@@ -122,10 +122,12 @@ def overlap(track, extent, k, j, x, y, cos, sin, half_length, half_width, radius
     reach = extent[2, j] + radius
     if dx * dx + dy * dy > reach * reach:
         return False
-    apart = boxes_apart(
-        dx, dy, cos, sin, half_length, half_width, track[2, k, j], track[3, k, j], extent[0, j], extent[1, j]
-    )
-    return apart <= ZERO
+    cos_b, sin_b, length, width = track[2, k, j], track[3, k, j], extent[0, j], extent[1, j]
+    c, s = abs(cos * cos_b + sin * sin_b), abs(cos * sin_b - sin * cos_b)
+    # Who drives beside the ego is told apart along its own axes already.
+    if apart_along(dx, dy, cos, sin, half_length, half_width, c, s, length, width) > ZERO:
+        return False
+    return apart_along(dx, dy, cos_b, sin_b, length, width, c, s, half_length, half_width) <= ZERO
 
 
 @scalar

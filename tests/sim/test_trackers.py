@@ -31,7 +31,7 @@ def winding(samples=81, still=False, seed=0):
 
 def fitted(poses, compat, dtype=np.float64):
     count = len(poses) - 1
-    speed, curvature = np.empty(2 * count, dtype), np.empty(count, dtype)
+    speed, curvature = np.empty(4 * count, dtype), np.empty(count, dtype)
     factor = speed_factor(count, 0.1, compat, np.dtype(dtype).char)
     fit_profiles(poses[None].astype(dtype), 0, factor, lqr_settings(VEHICLE, 0.1, dtype), speed, curvature)
     return speed[:count], curvature
