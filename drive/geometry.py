@@ -159,7 +159,7 @@ def polygon_area(polygon: ArrayLike) -> float:
 class PolylineSegments:
     """A polyline made ready for projections, its segments without direction left out.
 
-    `start (M + 1, 2)` of the segments, with a point beyond the last one; `unit (M, 2)`, `length (M,)`,
+    `start (M + 1, 2)` of the segments, and the last one's end; `unit (M, 2)`, `length (M,)`,
     `station (M + 1,)`, and `row (M,)` which segment of the line each is.
     """
 
@@ -181,6 +181,23 @@ class PolylineSegments:
         ds = ds[real]
         station = np.concatenate(([0.0], np.cumsum(ds)))
         return cls(np.concatenate((q[real], q[real[-1:] + 1])), seg[real] / ds[:, None], ds, station, real)
+
+    def feet(self, points: Floats, nearest: NDArray[np.intp]) -> tuple[Floats, Floats, NDArray[np.intp]]:
+        """What `project_to_polyline` returns, once the nearest segment `(N,)` of each point is known."""
+        q, unit, ds, p = self.start, self.unit, self.length, points
+        u, rel = unit[nearest], p - q[nearest]
+        along = u[:, 0] * rel[:, 0] + u[:, 1] * rel[:, 1]
+        d = u[:, 0] * rel[:, 1] - u[:, 1] * rel[:, 0]
+        before = (along < 0.0) & (nearest > 0)
+        after = (along > ds[nearest]) & (nearest < len(ds) - 1)
+        vertex = nearest + after
+        gap_x, gap_y = p[:, 0] - q[vertex, 0], p[:, 1] - q[vertex, 1]
+        # The side is told by the mean direction at the vertex: one segment alone errs at sharp corners.
+        mean = unit[np.maximum(vertex - 1, 0)] + unit[np.minimum(vertex, len(ds) - 1)]
+        side = mean[:, 0] * gap_y - mean[:, 1] * gap_x
+        d = np.where(before | after, np.copysign(np.hypot(gap_x, gap_y), side), d)
+        s = np.where(before, 0.0, np.where(after, ds[nearest], along))
+        return self.station[nearest] + s, d, self.row[nearest]
 
 
 def project_to_polyline(
@@ -205,17 +222,4 @@ def project_to_polyline(
         foot = np.clip(rel_x * unit[:, 0] + rel_y * unit[:, 1], 0.0, ds)
         gap = (rel_x - foot * unit[:, 0]) ** 2 + (rel_y - foot * unit[:, 1]) ** 2
         nearest[i : i + block] = np.argmin(gap, axis=1)
-
-    u, rel = unit[nearest], p - q[nearest]
-    along = u[:, 0] * rel[:, 0] + u[:, 1] * rel[:, 1]
-    d = u[:, 0] * rel[:, 1] - u[:, 1] * rel[:, 0]
-    before = (along < 0.0) & (nearest > 0)
-    after = (along > ds[nearest]) & (nearest < len(ds) - 1)
-    vertex = nearest + after
-    gap_x, gap_y = p[:, 0] - q[vertex, 0], p[:, 1] - q[vertex, 1]
-    # The side is told by the mean direction at the vertex: one segment alone errs at sharp corners.
-    mean = unit[np.maximum(vertex - 1, 0)] + unit[np.minimum(vertex, len(ds) - 1)]
-    side = mean[:, 0] * gap_y - mean[:, 1] * gap_x
-    d = np.where(before | after, np.copysign(np.hypot(gap_x, gap_y), side), d)
-    s = np.where(before, 0.0, np.where(after, ds[nearest], along))
-    return ready.station[nearest] + s, d, ready.row[nearest]
+    return ready.feet(p, nearest)

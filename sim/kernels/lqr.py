@@ -34,7 +34,9 @@ Q_LATERAL, R_LATERAL = (1.0, 10.0, 0.0), 1.0
 JERK_PENALTY, CURVATURE_RATE_PENALTY, INITIAL_CURVATURE_PENALTY = 1e-4, 1e-2, 1e-10
 STOP_GAIN, STOP_SPEED = 0.5, 0.2
 ACCELERATION_LAG, STEERING_LAG = 0.2, 0.05
+"""Time constants in s of the drive's and brake's and of the steering's response."""
 SETTINGS = 18
+BEYOND = np.float32(1e30)
 
 
 def lqr_settings(vehicle: VehicleParams, dt: float = 0.1, dtype: Any = np.float32) -> NDArray[Any]:
@@ -170,6 +172,8 @@ def wrap_to(angle, pi, two_pi):
     """Angle wrapped to (-pi, pi] in the precision of its arguments."""
     a = angle
     if not abs(a) < two_pi * two_pi:
+        if not abs(a) < BEYOND:
+            return a - a  # not finite in Python either, where floor() would raise
         a = a - two_pi * math.floor(a / two_pi)
         if not abs(a) < two_pi * two_pi:
             return a - a  # beyond any angle

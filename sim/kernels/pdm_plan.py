@@ -74,6 +74,13 @@ def locate(paths, x, y, low, high, begins):
 
 
 @kernel
+def nearest_segments(line, station, points, nearest):
+    """The segment of the polyline `line (P, 2)` nearest to each of `points (N, 2)`: `nearest (N,)`."""
+    for i in range(points.shape[0]):
+        nearest[i], _, _ = project(line, station, points[i, 0], points[i, 1], 0, line.shape[0] - 1)
+
+
+@kernel
 def observe(
     agents, size, group, valid, pose, box, reach, caps, dt, distance, track, extent, velocity, penalty, skip
 ):
