@@ -43,6 +43,10 @@ def planner_rows(name: str) -> list[Row]:
             )
             for part in parts
         ),
+        Row(
+            f"{name}/loop_call", "call", lambda: lambda: _latencies(name),
+            about="in the closed loop itself, wall clock",
+        ),
         Row(f"{name}/drive", "scenario", lambda: lambda: simulate(busy_road(0), _planner(name)), about=about),
         Row(f"{name}/metrics", "scenario", lambda: _metrics(name), about=f"nuplan_cls of {about}"),
         Row(f"{name}/total", "scenario", lambda: _total(name), about=f"drive and metrics, {about}"),
@@ -84,25 +88,37 @@ def start_rows(cold: bool = False) -> list[Row]:
             "start/help", "start", lambda: lambda: start_times(["-m", "drive", "--help"]),
             about="drive --help",
         ),
-        Row(
-            "start/warm", "start", lambda: lambda: start_times(["-c", _FIRST_CALLS]),
-            about="first roll-out, score and step, kernels in the cache",
+        *(
+            Row(
+                f"start/{name}", "start", lambda code=code: lambda: start_times(["-c", code]),  # type: ignore[misc]
+                about=f"{about}, kernels in the cache",
+            )
+            for name, about, code in _FIRST_CALLS
         ),
     ]  # fmt: skip
     if cold:
-        rows.append(
+        rows += [
             Row(
-                "start/cold",
-                "start",
-                lambda: lambda: start_times(["-c", _FIRST_CALLS], 1, empty=True),
-                about="the same with an empty cache: all is compiled",
+                f"start/{name}_cold", "start",
+                lambda code=code: lambda: start_times(["-c", code], 1, empty=True),  # type: ignore[misc]
+                about=f"{about}, all compiled",
             )
-        )
+            for name, about, code in _FIRST_CALLS
+        ]  # fmt: skip
     return rows
 
 
 _FIRST_CALLS = (
-    "from drive.eval.perf_rows import advance, judge, roll; roll(8)(); judge(8, 8)(); advance(1, 1, 'IDM')"
+    (
+        "candidates",
+        "first scene, roll-out and score",
+        "from drive.eval.perf_rows import judge, roll; roll(8)(); judge(8, 8)()",
+    ),
+    (
+        "worlds",
+        "first world of traffic and its step",
+        "from drive.eval.perf_rows import advance; advance(1, 1, 'IDM', repeats=0)",
+    ),
 )
 
 
@@ -184,6 +200,12 @@ def _recorded(name: str) -> Recorder:
     if log.header["failure"] is not None:
         raise SimulationError(f"{name} cannot be timed: {log.header['failure']['reason']}")
     return recorder
+
+
+def _latencies(name: str) -> Times:
+    logs = [simulate(busy_road(0), _planner(name)) for _ in range(REPEATS)]
+    spent = [float(value) for log in logs for value in log.plan_latency]
+    return Times(spent, spent)
 
 
 def _metrics(name: str) -> Callable[[], Any]:
