@@ -121,7 +121,7 @@ def _panel(one: dict[str, Any], left: float, low: int, high: int) -> str:
             f'<circle cx="{x_of(v):.1f}" cy="{y_of(m):.1f}" r="3" fill="{colour}"/>'
             for v, m in zip(one["x"], ms, strict=True)
         ]
-        end = y_of(ms[-1]) + (22 if name == "rollout" else -8)
+        end = y_of(ms[-1]) + (36 if name == "rollout" else -8)
         out.append(f'<text x="{right}" y="{end:.1f}" text-anchor="end" fill="{colour}">{name}</text>\n')
     return "".join(out)
 
