@@ -6,7 +6,6 @@ angles in radians, counter-clockwise, wrapped to (-pi, pi].
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -155,36 +154,43 @@ def polygon_area(polygon: ArrayLike) -> float:
     return float(0.5 * np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class PolylineSegments:
-    """A polyline made ready for projections, its segments without direction left out.
+class Projector:
+    """A polyline `(P, 2)` made ready for many projections; raises InputError for a line without length.
 
-    `start (M + 1, 2)` of the segments, and the last one's end; `unit (M, 2)`, `length (M,)`,
-    `station (M + 1,)`, and `row (M,)` which segment of the line each is.
+    `vertices (M + 1, 2)` and `station (M + 1,)` are the line's without the segments that have no direction.
     """
 
-    start: Floats
-    unit: Floats
-    length: Floats
-    station: Floats
-    row: NDArray[np.intp]
-
-    @classmethod
-    def of(cls, line: ArrayLike) -> PolylineSegments:
-        """Raises InputError for a line without length."""
+    def __init__(self, line: ArrayLike) -> None:
         q = np.asarray(line, dtype=np.float64)[:, :2]
         seg = np.diff(q, axis=0)
         ds = np.hypot(seg[:, 0], seg[:, 1])
         real = np.flatnonzero(ds > 1e-12)  # a repeated vertex makes a segment without direction
         if len(real) == 0:
             raise InputError(f"a polyline of {len(q)} points has no length to project on")
-        ds = ds[real]
-        station = np.concatenate(([0.0], np.cumsum(ds)))
-        return cls(np.concatenate((q[real], q[real[-1:] + 1])), seg[real] / ds[:, None], ds, station, real)
+        self._real, self._ds = real, ds[real]
+        self._unit = seg[real] / self._ds[:, None]
+        self.vertices = np.concatenate((q[real], q[real[-1:] + 1]))
+        self.station = np.concatenate(([0.0], np.cumsum(self._ds)))
+        # Each coordinate in one piece: the search below is bound by memory.
+        self._x, self._y = (np.ascontiguousarray(self.vertices[:-1, i]) for i in range(2))
+        self._ux, self._uy = (np.ascontiguousarray(self._unit[:, i]) for i in range(2))
+
+    def __call__(self, points: ArrayLike) -> tuple[Floats, Floats, NDArray[np.intp]]:
+        """As `project_to_polyline`."""
+        p = np.atleast_2d(np.asarray(points, dtype=np.float64))
+        nearest = np.empty(len(p), dtype=np.intp)
+        block = max(_PROJECTION_BLOCK // len(self._ds), 1)
+        for i in range(0, len(p), block):
+            rel_x = p[i : i + block, 0, None] - self._x
+            rel_y = p[i : i + block, 1, None] - self._y
+            foot = np.clip(rel_x * self._ux + rel_y * self._uy, 0.0, self._ds)
+            gap = (rel_x - foot * self._ux) ** 2 + (rel_y - foot * self._uy) ** 2
+            nearest[i : i + block] = np.argmin(gap, axis=1)
+        return self.feet(p, nearest)
 
     def feet(self, points: Floats, nearest: NDArray[np.intp]) -> tuple[Floats, Floats, NDArray[np.intp]]:
-        """What `project_to_polyline` returns, once the nearest segment `(N,)` of each point is known."""
-        q, unit, ds, p = self.start, self.unit, self.length, points
+        """The same for `points (N, 2)` whose nearest segments `(N,)` between `vertices` are known."""
+        p, q, unit, ds = points, self.vertices, self._unit, self._ds
         u, rel = unit[nearest], p - q[nearest]
         along = u[:, 0] * rel[:, 0] + u[:, 1] * rel[:, 1]
         d = u[:, 0] * rel[:, 1] - u[:, 1] * rel[:, 0]
@@ -197,13 +203,11 @@ class PolylineSegments:
         side = mean[:, 0] * gap_y - mean[:, 1] * gap_x
         d = np.where(before | after, np.copysign(np.hypot(gap_x, gap_y), side), d)
         s = np.where(before, 0.0, np.where(after, ds[nearest], along))
-        return self.station[nearest] + s, d, self.row[nearest]
+        return self.station[nearest] + s, d, self._real[nearest]
 
 
-def project_to_polyline(
-    points: ArrayLike, line: ArrayLike | PolylineSegments
-) -> tuple[Floats, Floats, NDArray[np.intp]]:
-    """Project `points (N, 2)` on a polyline `(P, 2)`, or on the segments of one made ready before.
+def project_to_polyline(points: ArrayLike, line: ArrayLike) -> tuple[Floats, Floats, NDArray[np.intp]]:
+    """Project `points (N, 2)` on a polyline `(P, 2)`.
 
     Returns the arc length `s (N,)`, the signed lateral offset `d (N,)` (left positive) and the index
     of the nearest segment `(N,)`, the first one of several. Points beyond an end project on the end's
@@ -211,15 +215,4 @@ def project_to_polyline(
     vertex, where no segment has a foot, projects on the vertex, `d` being its distance.
     Raises InputError for a line without length.
     """
-    p = np.atleast_2d(np.asarray(points, dtype=np.float64))
-    ready = line if isinstance(line, PolylineSegments) else PolylineSegments.of(line)
-    q, unit, ds = ready.start, ready.unit, ready.length
-    nearest = np.empty(len(p), dtype=np.intp)
-    block = max(_PROJECTION_BLOCK // len(ds), 1)
-    for i in range(0, len(p), block):
-        rel_x = p[i : i + block, 0, None] - q[:-1, 0]
-        rel_y = p[i : i + block, 1, None] - q[:-1, 1]
-        foot = np.clip(rel_x * unit[:, 0] + rel_y * unit[:, 1], 0.0, ds)
-        gap = (rel_x - foot * unit[:, 0]) ** 2 + (rel_y - foot * unit[:, 1]) ** 2
-        nearest[i : i + block] = np.argmin(gap, axis=1)
-    return ready.feet(p, nearest)
+    return Projector(line)(points)

@@ -113,6 +113,10 @@ class RunLog:
         """States `(T, 7)` of the plan made at planner call `call`."""
         return self.plan_states[self.plan_start[call] : self.plan_start[call + 1]]
 
+    def __repr__(self) -> str:
+        about = f"{self.header['planner']['name']} in {self.header['scenario']['id']}"
+        return f"RunLog({about}, {len(self.times)} samples)"
+
     def _repr_html_(self) -> str:
         """The replay, where a notebook shows this run."""
         from drive.api import replay_frame

@@ -47,7 +47,7 @@ COLOURS = {
     AgentKind.MOTORCYCLE: "#56b4e9",
     AgentKind.BICYCLE: "#cc79a7",
     AgentKind.PEDESTRIAN: "#e69f00",
-    AgentKind.STATIC: "#8d8478",
+    AgentKind.STATIC: "#f3e9d8",
 }
 LIGHTS = {SignalState.RED: "#c8321a", SignalState.YELLOW: "#e0a800", SignalState.GREEN: "#00936b"}
 
@@ -221,7 +221,13 @@ def _lights(scenario: Scenario, frame: Frame, moment: int) -> Iterable[str]:
         state = SignalState(int(scenario.signals[signal, moment])) if signal >= 0 else None
         colour = PAINT if state is None else LIGHTS.get(state, "#7a848f")
         if frame.shows(line):
-            yield _shape(frame(line), stroke=colour, stroke_width=round(max(0.6 * frame.scale, 2.0), 1))
+            # A line without a signal asks to give way: it is broken, as its paint is.
+            broken = (
+                {"stroke_dasharray": f"{0.6 * frame.scale:.1f} {0.4 * frame.scale:.1f}"} if signal < 0 else {}
+            )
+            yield _shape(
+                frame(line), stroke=colour, stroke_width=round(max(0.6 * frame.scale, 2.0), 1), **broken
+            )
 
 
 def _people(scenario: Scenario, frame: Frame, moment: int) -> Iterable[str]:

@@ -7,12 +7,13 @@ Parameters of nuPlan's IDM planner: target 10 m/s where the lane has no limit, m
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from drive.errors import InputError
 from drive.planner import Plan, PlannerSpec
+from drive.sim.kernels import survey
 from drive.sim.kernels.idm_plan import idm_plan_kernel
 from drive.sim.traffic.paths import PathBook, match_lanes, recorded_line
 from drive.trajectory import Trajectory
@@ -86,8 +87,8 @@ class _IDMSession:
         signals = np.zeros((1, max(len(observation.signals), 1), 1), dtype=np.uint8)
         signals[0, : len(observation.signals), 0] = observation.signals
         idm_plan_kernel(
-            path.points, path.step[0], path.stop, path.next_stop, signals, self.driver, np.float32(dt),
-            np.float32(c.reach), c.anticipate, *_boxes(observation, self.task.vehicle), out, figures,
+            path.rows, path.step[0], path.stop, path.next_stop, signals, self.driver, np.float32(dt),
+            np.float32(c.reach), c.anticipate, *_crowd(observation, self.task.vehicle), out, figures,
         )  # fmt: skip
         rows = out.astype(np.float64)
         states = np.zeros((len(rows), STATE_SIZE))
@@ -119,17 +120,22 @@ class _IDMSession:
         return book.compile()
 
 
-def _boxes(observation: Observation, vehicle: VehicleParams) -> tuple[NDArray[np.generic], ...]:
-    """The ego and all agents as the rows that the path kernels take; positions of agents are centres."""
-    agents, ego = observation.agents, observation.ego
+def _crowd(observation: Observation, vehicle: VehicleParams) -> tuple[Any, Any, int]:
+    """The ego (x, y, heading, speed, rear to centre), and everybody as `survey` has them, the ego first."""
+    agents, ego, size = observation.agents, observation.ego, observation.agent_size
     n = len(agents) + 1
-    x, y, heading, speed = (np.zeros((1, n), dtype=np.float32) for _ in range(4))
-    length, width, rear = (np.ones((1, n), dtype=np.float32) for _ in range(3))
-    presence = np.ones((1, n), dtype=np.uint8)
-    x[0, 0], y[0, 0], heading[0, 0], speed[0, 0] = ego[:4]
-    length[0, 0], width[0, 0], rear[0, 0] = vehicle.length, vehicle.width, vehicle.rear_axle_to_center
-    x[0, 1:], y[0, 1:], heading[0, 1:] = agents[:, 0], agents[:, 1], agents[:, 2]
-    speed[0, 1:] = agents[:, 3] * np.cos(agents[:, 2]) + agents[:, 4] * np.sin(agents[:, 2])
-    length[0, 1:], width[0, 1:], rear[0, 1:] = observation.agent_size[:, 0], observation.agent_size[:, 1], 0.0
-    presence[0, 1:] = observation.agent_valid
-    return x, y, heading, speed, presence, length, width, rear, np.zeros((1, n, 4), dtype=np.float32)
+    crowd = np.zeros((survey.CROWD_ROWS, n), dtype=np.float32)
+    heading = np.concatenate((ego[2:3], agents[:, 2]))
+    crowd[survey.COS], crowd[survey.SIN] = np.cos(heading), np.sin(heading)
+    rear = vehicle.rear_axle_to_center
+    crowd[[survey.CX, survey.CY], 0] = (
+        ego[0] + rear * crowd[survey.COS, 0],
+        ego[1] + rear * crowd[survey.SIN, 0],
+    )
+    crowd[survey.CX, 1:] = np.where(observation.agent_valid, agents[:, 0], survey.NOWHERE)
+    crowd[survey.CY, 1:] = np.where(observation.agent_valid, agents[:, 1], survey.NOWHERE)
+    crowd[survey.SPEED, 0] = ego[3]
+    crowd[survey.SPEED, 1:] = agents[:, 3] * np.cos(agents[:, 2]) + agents[:, 4] * np.sin(agents[:, 2])
+    crowd[[survey.HALF_LENGTH, survey.HALF_WIDTH], 0] = 0.5 * vehicle.length, 0.5 * vehicle.width
+    crowd[survey.HALF_LENGTH, 1:], crowd[survey.HALF_WIDTH, 1:] = 0.5 * size[:, 0], 0.5 * size[:, 1]
+    return np.array([*ego[:4], rear], dtype=np.float32), crowd, n

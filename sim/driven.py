@@ -282,7 +282,12 @@ def guarded(call: Callable[[], Any], limit: float | None) -> Any:
         raise PlannerFailure("planner_timeout", str(error)) from error
     except SystemExit as error:
         raise PlannerFailure("planner_error", f"the planner called exit({error.code})") from error
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        # asyncio.CancelledError and its like are no Exception; one of ours ends the drive from inside.
+        if not isinstance(error, Exception) and type(error).__module__.startswith("drive."):
+            raise
         text = str(error).strip().splitlines()
         reason = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
         raise PlannerFailure("planner_error", reason[:300]) from error

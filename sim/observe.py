@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive.geometry import PolylineSegments, project_to_polyline, wrap_angle
+from drive.geometry import Projector, wrap_angle
 from drive.planner import Observation, ObservationBatch
 from drive.vehicle import HEADING, SPEED, STATE_SIZE, X, Y
 
@@ -47,7 +47,7 @@ class Observer:
     kind: NDArray[np.uint8]
     ids: NDArray[np.int64]
     covariance: Floats
-    route: PolylineSegments | None
+    route: Projector | None
 
     @classmethod
     def of(cls, scenario: Scenario, task: Task, sight: Sight, spec: PlannerSpec) -> Observer:
@@ -67,7 +67,7 @@ class Observer:
             tracks.kind[others],
             others.astype(np.int64),
             np.zeros((len(others), 3, 3)),
-            None if len(line) < 2 or bool((line == line[0]).all()) else PolylineSegments.of(line),
+            None if len(line) < 2 or bool((line == line[0]).all()) else Projector(line),
         )
 
     def look(self, sample: int, record: Record) -> None:
@@ -116,7 +116,7 @@ class Observer:
     def _progress(self, ego: Floats) -> Floats:
         if self.route is None:
             return np.array([np.nan, np.nan])
-        s, d, _ = project_to_polyline(ego[None, :2], self.route)
+        s, d, _ = self.route(ego[None, :2])
         return np.array([s[0], d[0]])
 
 

@@ -20,6 +20,7 @@ from drive.sim.kernels.layout import (
     empty_motion,
 )
 from drive.sim.kernels.step import step_kernel
+from drive.sim.kernels.survey import CROWD_ROWS, PAD
 from drive.sim.traffic.paths import concatenate_paths
 
 if TYPE_CHECKING:
@@ -141,26 +142,30 @@ def step(
     )
     ctl = _checked(control, (*shape, 2), "control")
     target = _checked(pose, (*shape, 5), "pose")
-    scratch, boxes = (np.empty((*shape, n), dtype=np.float32) for n in (2, 4))
-    arguments = (
-        motion,
-        world.agents,
-        world.paths,
-        ctl,
-        target,
-        scratch,
-        boxes,
-        np.float32(world.dt),
-        steps,
-        world.anticipate,
-    )
+    fixed = (np.float32(world.dt), steps, world.anticipate)
+
+    def visit(first: int, last: int) -> None:
+        step_kernel(motion, world.agents, world.paths, ctl, target, *scratch(shape[1]), *fixed, first, last)
+
     if threads <= 1 or shape[0] < 2 * threads:
-        step_kernel(*arguments, 0, shape[0])
+        visit(0, shape[0])
     else:
         bounds = np.linspace(0, shape[0], threads + 1).astype(int)
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda k: step_kernel(*arguments, bounds[k], bounds[k + 1]), range(threads)))
+            list(pool.map(visit, bounds[:-1], bounds[1:]))
     return replace(world, motion=motion)
+
+
+def scratch(count: int) -> tuple[NDArray[Any], ...]:
+    """What one thread needs for worlds of `count` agents, as `step_kernel` names it."""
+    padded = PAD * -(-count // PAD)
+    flags = np.zeros(padded, dtype=np.uint8)
+    return (
+        np.zeros((count, 2), dtype=np.float32),
+        np.zeros((CROWD_ROWS, padded), dtype=np.float32),
+        flags,
+        flags.view(np.uint64),
+    )
 
 
 def _checked(values: Floats | None, shape: tuple[int, ...], name: str) -> NDArray[np.float32]:

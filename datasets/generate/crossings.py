@@ -17,7 +17,7 @@ from drive.datasets.generate.drivers import (
 from drive.datasets.generate.junctions import PAVEMENT, Junction, Movement, conflict, give_way
 from drive.datasets.generate.kernels.base import WALKER
 from drive.datasets.generate.roads import Profile, section_id
-from drive.datasets.generate.traffic import Actor, Gate, Order, Traffic, TrafficLane, Zone
+from drive.datasets.generate.traffic import Actor, Gate, Order, Slow, Traffic, TrafficLane, Zone
 from drive.errors import ScenarioError
 from drive.vehicle import AgentKind
 
@@ -40,6 +40,8 @@ MERGE = 2.0
 """Metres of a common way after which who has joined in from a side road has become somebody to follow."""
 PANIC = 3.8
 """m/s^2 that nobody brakes with, or the scene shows no good drivers."""
+NOSE = 3.5
+"""Metres from a rear axle to the front of a car."""
 SPAWN = 8.0
 """Metres from an arm's far end at which nobody starts nearer."""
 
@@ -92,9 +94,14 @@ class Scene(Generic[W]):
         if m not in self.lanes:
             curve, stop, leave = self.place.path(m)
             frame = self.traffic.add_frame(curve)
-            self.lanes[m] = self.traffic.add_lane(TrafficLane(frame, Profile.of(0.0), self.place.limit(m)))
+            limit = max(self.place.limit(m), self.limit_behind(m))
+            self.lanes[m] = self.traffic.add_lane(TrafficLane(frame, Profile.of(0.0), limit))
             self.stops[m] = (stop, leave)
         return self.lanes[m]
+
+    def limit_behind(self, m: W) -> float:
+        """Limit in m/s of the road that a way leads to."""
+        return self.place.arms[m.exit].road.lane(f"f{m.exit_lane}").limit
 
     def frame(self, m: W) -> int:
         return self.traffic.lanes[self.lanes[m]].frame
@@ -110,6 +117,23 @@ class Scene(Generic[W]):
         if ahead < 2.0 or station < SPAWN:
             return -1
         return self.traffic.add(Actor(name, body, lane, station, speed, driver, **given))
+
+    def keep_limits(self) -> None:
+        """Who turns into a road with another limit drives by that one there, and not before."""
+        ways = {lane: m for m, lane in self.lanes.items()}
+        for i, actor in enumerate(self.traffic.actors):
+            m = ways.get(actor.lane)
+            if m is None:
+                continue
+            before, behind, leave = self.place.limit(m), self.limit_behind(m), self.stops[m][1]
+            share = actor.driver.factor
+            if before < behind:
+                slow = Slow(0.0, leave, share * before)
+            elif behind < before:
+                slow = Slow(leave - NOSE, self.traffic.frames[self.frame(m)].length, share * behind)
+            else:
+                continue
+            self.traffic.edit(i, slows=(*actor.slows, slow))
 
     def visible(self) -> dict[int, tuple[float, float]]:
         return {f: (0.0, c.length) for f, c in enumerate(self.traffic.frames)}

@@ -64,9 +64,8 @@ def generate_with_tries(
     if difficulty is not None and not 0.0 <= difficulty <= 1.0:
         raise InputError(f"the difficulty of a generated scenario lies between 0 and 1, not at {difficulty}")
     # Compiled code and SciPy are loaded only by who generates.
-    import numpy as np
-
     from drive.datasets.generate.check import check
+    from drive.datasets.generate.draws import Draws
     from drive.datasets.generate.scene import to_scenario
 
     draw: Any = importlib.import_module(f"drive.datasets.generate.families.{family}").draw
@@ -77,8 +76,7 @@ def generate_with_tries(
         key = f"{VERSION}|{family}|{seed}|{attempt}".encode()
         number = int.from_bytes(hashlib.blake2b(key, digest_size=16).digest(), "little")
         try:
-            rng = np.random.Generator(np.random.PCG64(number))
-            scenario = to_scenario(draw(rng, level), name, family, VERSION, seed, level)
+            scenario = to_scenario(draw(Draws.of(number), level), name, family, VERSION, seed, level)
             check(scenario)
         except ScenarioError as error:
             refused.append(str(error))

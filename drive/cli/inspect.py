@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,8 +40,10 @@ def command(
     Examples:
       drive inspect gen/cut_in/17
       drive inspect gen/cut_in/17 -o cut_in.svg
-      drive inspect out/bench/runs/pdm/gen_cut_in_17.drive.npz --json
+      drive inspect out/bench/runs/pdm/gen_cut_in_1.drive.npz --json
     """
+    if at is not None and output is None:
+        raise InputError("--at is the moment of a picture: give it a name by -o x.svg")
     if output is not None:
         typer.echo(str(draw(ref, ego, at, output)))
         return
@@ -58,12 +61,20 @@ def draw(ref: str, ego: str, at: float | None, output: Path) -> Path:
     """Draw the one scenario that `ref` stands for, as SVG."""
     if output.suffix.lower() != ".svg":
         raise InputError(f"{output.name}: pictures are SVG; give a name that ends in .svg")
+    if Path(ref).suffix == RUN_SUFFIX:
+        raise InputError(f"{Path(ref).name} is a run log: drive replay shows it; scenarios are drawn")
     refs = load("drive.datasets.source:expand_all")([ref], ego).refs
     if len(refs) != 1:
         raise InputError(f"'{ref}' stands for {len(refs)} scenarios; name the one to draw")
     scenario = load("drive.datasets.source:load")(refs[0])
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(load("drive.eval.picture:scene_picture")(scenario, at), encoding="utf-8", newline="\n")
+    picture = load("drive.eval.picture:scene_picture")(scenario, at)
+    part = output.with_name(f".{output.name}.{os.getpid()}.part")
+    try:
+        part.write_text(picture, encoding="utf-8", newline="\n")
+        part.replace(output)
+    finally:
+        part.unlink(missing_ok=True)
     return output
 
 
@@ -158,11 +169,11 @@ def _results(path: Path) -> dict[str, Any]:
         "ref": path.name,
         "schema": data["schema"],
         "suite": data["suite"],
-        "traffic": data["traffic"],
-        "seed": data["seed"],
+        "traffic": data.get("traffic"),
+        "seed": data.get("seed"),
         "planners": {name: results.planner(name)["scores"] for name in results.planners},
-        "dropped": len(data["dropped"]),
-        "versions": data["versions"],
+        "dropped": len(data.get("dropped", [])),
+        "versions": data.get("versions"),
     }
 
 

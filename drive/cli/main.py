@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -36,6 +38,7 @@ Example:
   drive bench --suite mini --planner idm --planner pdm --out out/bench
 """
 
+THREADS_MAY_TAKE = 5.0
 FAILED, MISUSED, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 
 
@@ -75,7 +78,25 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # The reader (`| head`) has gone; the interpreter's own flush at exit must not complain about it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return PIPE_CLOSED
+    finally:
+        if arguments is None:
+            _leave_threads(status)
     return status
+
+
+def _leave_threads(status: int) -> None:
+    """Let no thread that a planner began keep the process alive for ever once the command is done."""
+    left = [t.name for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]
+    if not left:
+        return
+
+    def leave() -> None:
+        time.sleep(THREADS_MAY_TAKE)
+        _say(f"left behind after {THREADS_MAY_TAKE:g} s: {len(left)} threads that do not end", status)
+        sys.stdout.flush()
+        os._exit(status)
+
+    threading.Thread(target=leave, daemon=True).start()
 
 
 def _run(arguments: Sequence[str] | None) -> int:

@@ -38,12 +38,12 @@ def command(
     """Turn runs into one page that replays them, or into a film.
 
     Runs of one scenario are shown over each other or side by side. A file that cannot be read is named and
-    left out; the exit status then is 1.
+    left out; the exit status then is 1. Where none can be read the page says so.
 
     \b
     Examples:
-      drive replay out/bench/runs/pdm/17.drive.npz
-      drive replay out/bench --filter cut_in/17 -o cut_in.html
+      drive replay out/bench/runs/pdm/gen_cut_in_1.drive.npz
+      drive replay out/bench --filter cut_in/1 -o cut_in.html
       drive replay out/run/pdm-gen_cut_in_17.drive.npz -o cut_in.mp4
     """
     target = output or page_beside(runs[0])
@@ -55,6 +55,8 @@ def command(
         raise InputError(f"--size {size}: give width and height in pixels, as 1280x720")
     found = [path for place in runs for path in load("drive.eval.replay:find_runs")(place, containing)]
     logs, problems = load("drive.eval.replay:load_runs")(list(dict.fromkeys(found)))
+    if not logs:
+        _refuse(problems, target, output is not None)
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
     if ending in FILMS:
@@ -74,6 +76,14 @@ def command(
     typer.echo(str(made))
     if problems:
         raise RunLogError(f"{len(problems)} of {len(problems) + len(logs)} runs could not be read")
+
+
+def _refuse(problems: list[str], target: Path, asked: bool) -> None:
+    """Tell why no run can be shown, on a page as well; an old page is replaced only if it was asked for."""
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    if target.suffix.lower() in PAGES and (asked or not target.exists()):
+        typer.echo(str(load("drive.eval.replay:write_problems")(problems, target)))
+    raise RunLogError(problems[0] + more)
 
 
 @contextmanager

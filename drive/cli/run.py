@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -92,17 +94,19 @@ def command(
         if name != planner:
             raise UnknownNameError("planner in --set", name, [planner])
     # From one folder of results to the next the same names lead to the same files.
-    log = load("drive.api:run")(
-        planner,
-        scenario,
-        traffic=traffic or "idm",
-        seed=seed or 0,
-        settings=changes.get(planner),
-        scores=score or ["nuplan_cls"],
-        visibility=visibility or "line_of_sight",
-        start=start,
-        debug=debug,
-    )
+    # What a planner prints must not stand between the lines of JSON.
+    with redirect_stdout(sys.stderr) if as_json and not debug else nullcontext():
+        log = load("drive.api:run")(
+            planner,
+            scenario,
+            traffic=traffic or "idm",
+            seed=seed or 0,
+            settings=changes.get(planner),
+            scores=score or ["nuplan_cls"],
+            visibility=visibility or "line_of_sight",
+            start=start,
+            debug=debug,
+        )
     check_left(log)
     name = f"{log.header['planner']['name']}-{log.header['scenario']['id']}"
     name += "" if start is None else f"-from-{start:g}"

@@ -71,10 +71,10 @@ def read(out: Path, config: Mapping[str, Any]) -> dict[Key, Record]:
     differing = [key for key in config if head["config"].get(key) != config[key]]
     if differing:
         key = differing[0]
-        was, now = _short(head["config"].get(key)), _short(config[key])
+        place, was, now = _parted(key, head["config"].get(key), config[key])
         raise InputError(
             f"'{out}' was made with different {' and '.join(differing)} "
-            f"({key}: {was}, now {now}); give another --out or drop --resume"
+            f"({place}: {_short(was)}, now {_short(now)}); give another --out or drop --resume"
         )
     records = {(line["scenario"], line["planner"]): line for line in lines[1:]}
     return {
@@ -157,6 +157,24 @@ def _parse(path: Path) -> tuple[list[Record], int]:
         lines.append(value)
         good = start
     return lines, good
+
+
+def _parted(place: str, was: Any, now: Any) -> tuple[str, Any, Any]:
+    """Where two values differ first, and what each has there; of lists of named things the names."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        key = next(key for key in [*was, *now] if was.get(key) != now.get(key))
+        return _parted(f"{place}.{key}", was.get(key), now.get(key))
+    if not (isinstance(was, list) and isinstance(now, list)):
+        return place, was, now
+    names = [
+        [item["name"] for item in side if isinstance(item, dict) and "name" in item] for side in (was, now)
+    ]
+    if not (names[0] and names[1]):
+        return place, was, now
+    if names[0] != names[1]:
+        return place, ", ".join(names[0]), ", ".join(names[1])
+    row = next((k for k in range(min(len(was), len(now))) if was[k] != now[k]), 0)
+    return _parted(names[0][row], was[row], now[row])
 
 
 def _short(value: object) -> str:

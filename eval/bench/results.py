@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from drive.runlog import RunLog
 
 SCHEMA = "drive-bench/1"
+PARTS = ("suite", "scores", "planners")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,20 @@ class Results:
         except FileNotFoundError:
             hint = "; it is unfinished, go on with --resume" if (path / NAME).exists() else ""
             raise InputError(f"'{folder}' holds no {RESULTS}{hint}") from None
+        except NotADirectoryError:
+            raise InputError(f"'{folder}' is a file; give a folder that drive bench wrote") from None
         except (OSError, ValueError) as error:
             raise InputError(f"'{file}' cannot be read: {' '.join(str(error).split())}") from None
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             version = data.get("schema") if isinstance(data, dict) else None
             raise InputError(f"'{file}' has version '{version}', this toolkit reads '{SCHEMA}'")
+        if missing := [name for name in PARTS if name not in data]:
+            raise InputError(f"'{file}' is incomplete: it lacks {', '.join(missing)}")
         return cls(data, file.parent)
+
+    def __repr__(self) -> str:
+        about = f"{', '.join(self.planners)} in {self.data['suite']['scenarios']} scenarios"
+        return f"Results({about}, '{self.path}')"
 
     @property
     def planners(self) -> tuple[str, ...]:

@@ -116,12 +116,12 @@ def notes(results: Results) -> list[str]:
             f"Progress is measured against: {counts}. Where no driver was recorded it is an IDM drive "
             "to the goal: read goals and at-fault collisions beside the score."
         )
-    if data["traffic"] not in ("log", "idm_compat"):
+    if data.get("traffic", "log") not in ("log", "idm_compat"):
         lines.append(
             f"Traffic '{data['traffic']}': road users that nuPlan's reactive mode removes "
             "(parked, off the lanes, appearing later) stay in the scene."
         )
-    dropped = data["dropped"]
+    dropped = data.get("dropped", [])
     if dropped:
         first = dropped[0]
         lines.append(

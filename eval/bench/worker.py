@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -88,6 +89,11 @@ class Worker:
             record |= self._judge(record, run)
         except SystemExit as error:
             return failed(record, scores, "planner_error", f"the planner called exit({error.code})")
+        except KeyboardInterrupt:
+            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+                raise
+            # No Ctrl-C is heard in a process of the pool: it is the planner's own.
+            return failed(record, scores, "planner_error", "the planner raised KeyboardInterrupt")
         except PlanError as error:
             return failed(record, scores, "planner_error", str(error))
         except InputError as error:

@@ -37,6 +37,8 @@ where it is far too slow in any case."""
 FAR_OVER = 2.0
 """A planner whose median call takes more than this many times its budget fails; above one it is warned."""
 BESIDE = "a blocked road"
+SLIPS = ("TypeError", "AttributeError", "NameError", "UnboundLocalError", "RecursionError", "ImportError")
+"""Errors that say of themselves what to mend."""
 BATCHED = (BESIDE, "a crowd", "no agents at all")
 STEPS = 5 + len(TRIALS)
 
@@ -264,4 +266,8 @@ def _advice(seen: Drive) -> str:
         return "what a planner is given is not its own: copy what you change"
     if seen.timeout:
         return "a planner must come back: bound its iterations"
+    if "instead of a Plan" in text:
+        return "return a Plan at every call; Plan.from_poses makes one"
+    if any(f" {slip}:" in text for slip in SLIPS):
+        return ""
     return "where there is nothing better, return a plan that brakes, with its status and a reason"

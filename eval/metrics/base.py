@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -120,14 +120,36 @@ def judge(name: str, run: RunLog) -> Evaluation:
     """The score's evaluation of a run; SimulationError names a score that fails or leaves [0, 1]."""
     label, score = load_score(name)
     try:
-        found = score.evaluate(run)
-    except Exception as error:
+        found = score.evaluate(_apart(run))
+    except (Exception, SystemExit) as error:
         raise SimulationError(f"score '{label}' failed: {one_line(error)}") from error
     if not isinstance(found, Evaluation):
         raise SimulationError(f"score '{label}' returned {type(found).__name__} instead of an Evaluation")
+    if not _is_number(found.score):
+        raise SimulationError(f"score '{label}' is {type(found.score).__name__}, not a number")
+    for metric, result in found.metrics.items():
+        if not isinstance(result, MetricResult):
+            raise SimulationError(
+                f"score '{label}': its metric '{metric}' is {type(result).__name__}, not a MetricResult"
+            )
+        if result.score is not None and not _is_number(result.score):
+            kind = type(result.score).__name__
+            raise SimulationError(f"score '{label}': its metric '{metric}' is {kind}, not a number")
     if not 0.0 <= found.score <= 1.0:
         raise SimulationError(f"score '{label}' is {found.score}, outside of [0, 1]")
     return found
+
+
+def _apart(run: RunLog) -> RunLog:
+    """The run with arrays of its own: the log is saved after a score has worked with it."""
+    arrays: dict[str, Any] = {
+        f.name: value.copy() for f in fields(run) if isinstance(value := getattr(run, f.name), np.ndarray)
+    }
+    return replace(run, **arrays)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float, np.number))
 
 
 def finite(value: float | np.floating[Any]) -> float | None:

@@ -130,7 +130,9 @@ function drawAgents(P, S) {
     const p = agentAt(run, a, at);
     if (!p) continue;
     const about = run.agents[a], chosen = P.focus && (a === S.chosen || a === S.hover), colour = agentColour(S, about, p.speed);
-    if (about.kind === "pedestrian") { ctx.beginPath(); ctx.arc(p.x, p.y, Math.max(0.5 * Math.max(p.length, p.width), 3 * px), 0, 7); }
+    // Cones are small: drawn no smaller than can be seen.
+    if (about.kind === "static") boxPath(ctx, { ...p, length: Math.max(p.length, 5 * px), width: Math.max(p.width, 5 * px) });
+    else if (about.kind === "pedestrian") { ctx.beginPath(); ctx.arc(p.x, p.y, Math.max(0.5 * Math.max(p.length, p.width), 3 * px), 0, 7); }
     else boxPath(ctx, p);
     if (p.hidden) {
       // The ego cannot see it: hollow and dashed.
@@ -142,7 +144,7 @@ function drawAgents(P, S) {
     } else {
       ctx.fillStyle = colour;
       ctx.strokeStyle = chosen ? C.text : C.outline;
-      ctx.lineWidth = (chosen ? 2.5 : 0.9) * px;
+      ctx.lineWidth = (chosen ? 2.5 : about.kind === "static" ? 1.3 : 0.9) * px;
       ctx.fill();
       ctx.stroke();
     }

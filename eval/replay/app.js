@@ -139,8 +139,6 @@ function setSplit(on) {
   refresh();
 }
 
-function setZoom(factor) { S.zoomed = true; zoom(factor); }
-
 function fit() {
   let x0 = Infinity, x1 = -Infinity, y0 = Infinity, y1 = -Infinity;
   for (const { ego: { xy, length, known } } of sameScene(S)) {
@@ -169,7 +167,7 @@ function bindControls() {
   const toggleTheme = () => setTheme(S.theme === "dark" ? "light" : "dark"), toggleLegend = () => { $("legend").open = !$("legend").open; };
   for (const [id, action] of [
     ["play", () => setPlaying(!S.playing)], ["back", () => stepBy(-1)], ["ahead", () => stepBy(1)], ["before", () => nextEvent(-1)], ["after", () => nextEvent(1)],
-    ["zoom-in", () => setZoom(1.3)], ["zoom-out", () => setZoom(1 / 1.3)], ["fit", fit], ["follow", () => setFollow(!S.follow)], ["turn", () => setHeadingUp(!S.headingUp)],
+    ["zoom-in", () => zoom(1.3)], ["zoom-out", () => zoom(1 / 1.3)], ["fit", fit], ["follow", () => setFollow(!S.follow)], ["turn", () => setHeadingUp(!S.headingUp)],
     ["split", () => setSplit(!isSplit(S))], ["link", copyLink], ["save", () => savePicture(S)], ["theme", toggleTheme], ["keys", showHelp],
     ["help-close", closeHelp], ["notes-close", () => { S.notesClosed = true; $("notes").hidden = true; }],
   ]) click(id, action);
@@ -187,7 +185,7 @@ function bindControls() {
   $("run").addEventListener("change", () => setRun(Number($("run").value)));
   const keys = {
     " ": () => setPlaying(!S.playing), Home: () => seek(0), End: () => seek(S.end), n: () => nextEvent(1), p: () => nextEvent(-1),
-    "[": () => setRun(S.run.index - 1), "]": () => setRun(S.run.index + 1), "+": () => setZoom(1.3), "=": () => setZoom(1.3), "-": () => setZoom(1 / 1.3),
+    "[": () => setRun(S.run.index - 1), "]": () => setRun(S.run.index + 1), "+": () => zoom(1.3), "=": () => zoom(1.3), "-": () => zoom(1 / 1.3),
     0: fit, f: () => setFollow(!S.follow), h: () => setHeadingUp(!S.headingUp), d: toggleTheme, s: () => setSplit(!isSplit(S)), l: toggleLegend,
     c: copyLink, e: () => savePicture(S), "?": showHelp,
   };

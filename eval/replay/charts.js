@@ -59,7 +59,7 @@ function rangeOf(chart) {
   if (chart.robust) {
     // The first call may compile, or load weights; it would flatten all others.
     const sorted = all.flatMap((line) => [...line.y]).filter(Number.isFinite).sort((a, b) => a - b);
-    const usual = 3 * sorted[Math.floor(0.95 * (sorted.length - 1))];
+    const usual = 3 * sorted[Math.floor(0.99 * (sorted.length - 1))];
     if (usual > 0 && high > usual) { chart.peak = high; high = usual; }
   }
   if (chart.cap !== undefined) high = Math.min(Math.max(high, 1), chart.cap);
@@ -126,7 +126,7 @@ function paintChart(S, chart) {
   const across = (y) => { ctx.beginPath(); ctx.moveTo(INSET.left, y); ctx.lineTo(chart.width - INSET.right, y); ctx.stroke(); };
   for (let v = Math.ceil(chart.range[0] / step) * step; v <= chart.range[1] + 1e-9; v += step) {
     const y = at.y(v);
-    if (y > 4 && y < bottom + 1) ctx.fillText(String(Number(v.toPrecision(6))).replace("-", "\u2212"), INSET.left - 5, y);
+    if (y > 5 && y < bottom + 1) ctx.fillText(String(Number(v.toPrecision(6))).replace("-", "\u2212"), INSET.left - 5, y);
     across(Math.round(y) + 0.5);
   }
   if (chart.guide !== undefined) {
@@ -199,7 +199,7 @@ function drawChart(S, chart, at) {
     return words;
   });
   const known = chart.lines.some((line) => Number.isFinite(valueAt(line, time)));
-  chart.value.replaceChildren(...texts.flatMap((node, k) => (k ? ["  ", node] : [node])), chart.unit && known ? ` ${chart.unit}` : "", chart.peak ? `, peak ${figure(chart.peak, chart.peak < 100 ? 1 : 0)}` : "");
+  chart.value.replaceChildren(...texts.flatMap((node, k) => (k ? ["  ", node] : [node])), chart.unit && known ? ` ${chart.unit}` : "", chart.peak ? `, peak ${figure(chart.peak, chart.peak < 100 ? 1 : 0)} ${chart.unit}` : "");
   if (!chart.range) return;
   const to = chartScale(S, chart), bottom = chart.height - insetBelow(chart);
   if (chart.live) drawLive(S, ctx, chart, to, at, C);

@@ -9,9 +9,9 @@ const PALETTES = {
     scale: [[226, 178, 76], [112, 176, 122], [30, 120, 160], [20, 40, 110]],
   },
   dark: {
-    ground: "#12171b", road: "#2d353d", path: "#2b352f", walk: "#22282d", parking: "#353e47", edge: "#58636e", paint: "#b4bec8", arrow: "#46515b",
+    ground: "#1a2127", road: "#333c45", path: "#323e37", walk: "#282f34", parking: "#3b454e", edge: "#58636e", paint: "#b4bec8", arrow: "#46515b",
     occluder: "#4a4036", wall: "#7b6a56", shade: "rgba(0,0,0,.45)", text: "#e4e8ed", muted: "#98a3af", ghost: "#c9d2da", second: "#6cb8ea",
-    route: "#c9a92c", grid: "#1b2228", outline: "#05070a", glass: "rgba(8,12,16,.65)", panel: "#161b21", line: "#2b333c", unseen: "rgba(0,0,0,.42)",
+    route: "#c9a92c", grid: "#262e35", outline: "#05070a", glass: "rgba(8,12,16,.65)", panel: "#161b21", line: "#2b333c", unseen: "rgba(0,0,0,.5)",
     red: "#ff6a4d", yellow: "#f0c93a", green: "#2fc796", unknown: "#98a3af", brake: "#ff4d5e", casing: "rgba(8,12,16,.7)",
     scale: [[52, 74, 140], [44, 140, 160], [120, 200, 140], [250, 240, 150]],
   },
@@ -23,7 +23,7 @@ const RUN_COLOURS = {
 const CONTROLLER_COLOURS = { log: "#7d8793", IDM: "#3c8fc9", MOBIL: "#56b4e9", control: "#cc79a7", trajectory: "#b59b00" };
 const KIND_COLOURS = {
   vehicle: "#3c8fc9", truck: "#2f6fa8", bus: "#5f6fc0", motorcycle: "#56b4e9", bicycle: "#cc79a7", pedestrian: "#e69f00",
-  static: "#8d8478", unknown: "#7d8793",
+  static: "#f3e9d8", unknown: "#7d8793",
 };
 const VULNERABLE = new Set(["pedestrian", "bicycle"]);
 const SPEEDS = [[68, 1, 84], [49, 104, 142], [53, 183, 121], [253, 231, 37]];

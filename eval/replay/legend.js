@@ -32,9 +32,9 @@ function roleEntries(S) {
   }
   return [...seen].sort().map(([name, { about, count }]) => ({
     text: `${name} (${count})`,
-    paint: (ctx) => {
+    paint: (ctx, C) => {
       ctx.fillStyle = agentColour(S, about, 0);
-      if (about.kind === "pedestrian") { ctx.beginPath(); ctx.arc(12, 6, 4.5, 0, 7); ctx.fill(); } else if (about.kind === "bicycle") ctx.fillRect(3, 4, 18, 4); else ctx.fillRect(3, 1, 18, 10);
+      if (about.kind === "pedestrian") { ctx.beginPath(); ctx.arc(12, 6, 4.5, 0, 7); ctx.fill(); } else if (about.kind === "bicycle") ctx.fillRect(3, 4, 18, 4); else if (about.kind === "static") { ctx.strokeStyle = C.text; ctx.fillRect(9, 3, 6, 6); ctx.strokeRect(9, 3, 6, 6); } else ctx.fillRect(3, 1, 18, 10);
     },
   }));
 }

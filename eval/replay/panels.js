@@ -21,7 +21,7 @@ function scoreOf(entry) { return entry && typeof entry === "object" ? entry.scor
 
 function nameOfRun(S, run) {
   const several = new Set(S.runs.map((r) => r.scene)).size > 1, twins = S.runs.filter((r) => r.label === run.label && r.scene === run.scene);
-  return `${several ? `${run.scenario.id} \u2013 ` : ""}${run.label}${twins.length > 1 ? ` #${twins.indexOf(run) + 1}` : ""}`;
+  return `${several ? `${run.scenario.id ?? "run"} \u2013 ` : ""}${run.label}${twins.length > 1 ? ` #${twins.indexOf(run) + 1}` : ""}`;
 }
 
 function fillTop(S) {
@@ -75,6 +75,8 @@ function fillScores(S) {
     const head = runs.length > 1 ? [el("thead", {}, el("tr", {}, el("th", {}), ...runs.map((r) => el("th", { class: "number", title: nameOfRun(S, r) }, swatchOf(S, r), nameOfRun(S, r).split(" \u2013 ").pop()))))] : [];
     const parts = [el("table", { class: "plain" }, ...head, el("tbody", {}, total, ...told.map((m) => row(m, true))))];
     if (rest.length) parts.push(el("h3", {}, "Figures, not scored"), el("table", { class: "plain" }, el("tbody", {}, ...rest.map((m) => row(m, false)))));
+    // Columns as wide in both tables; more of them than fit are scrolled to, their names stay.
+    for (const part of parts) if (part.tagName === "TABLE") part.style.minWidth = `${116 + 58 * runs.length}px`;
     return el("div", { class: "scroll" }, ...parts);
   });
   $("scores").replaceChildren(el("h2", {}, "Metrics"), ...(tables.length ? tables : [el("p", { class: "muted" }, "This run has not been evaluated.")]));
@@ -99,7 +101,8 @@ function fillAbout(S) {
   const rows = [
     ["scenario", scenario.id], ["family", scenario.family], ["content hash", scenario.hash],
     ["samples", `${run.n}, every ${scenario.dt ?? "?"} s`], ["road users", run.agents.length],
-    ["expert", scenario.expert_source], ["planner", run.label], ["traffic", run.traffic], ["seed", run.seed],
+    ["expert", scenario.expert_source], ["planner", run.label], ["traffic", run.traffic],
+    ["planners see", run.visibility], ["seed", run.seed],
   ];
   const shown = rows.filter(([, v]) => v !== undefined && v !== null && v !== "").map(([k, v]) => el("tr", {}, el("th", {}, k), el("td", {}, typeof v === "object" ? JSON.stringify(v) : v)));
   const blocks = [["configuration", run.planner.config], ["provenance", scenario.provenance], ["vehicle", run.vehicle], ["versions", run.versions]]

@@ -9,6 +9,7 @@ function zoom(factor, px, py) {
   const P = px === undefined ? null : paneUnder(px, py), before = P && toWorld(P, px, py);
   const scale = Math.min(Math.max(S.view.scale * factor, 0.05), 200);
   S.view.scale = scale;
+  S.zoomed = true;
   if (P && !S.follow) {
     const after = toWorld({ ...P, view: { ...P.view, scale } }, px, py);
     S.view.x += before[0] - after[0];

@@ -41,6 +41,7 @@ function drawRoads(P) {
   fill(map.bars, C.paint);
   ctx.globalAlpha = 1;
   for (const stop of map.stops) {
+    if (stop.signal < 0) { drawGiveWay(P, stop, px); continue; }
     const state = signalState(P.run, stop.signal, P.at.i);
     ctx.strokeStyle = state < 0 ? C.paint : C[SIGNALS[state]];
     ctx.lineWidth = state < 0 ? Math.max(0.4, 2 * px) : Math.max(0.6, 3 * px);
@@ -50,6 +51,25 @@ function drawRoads(P) {
     ctx.stroke();
   }
   if (areas[6]) drawBuildings(P, areas[6], px);
+}
+
+// Teeth that point at who has to wait; from afar a broken line.
+function drawGiveWay({ ctx, C }, { ax, ay, bx, by }, px) {
+  const length = Math.hypot(bx - ax, by - ay), near = px < 0.2, count = Math.max(Math.round(length / (near ? 0.75 : 1.1)), 2);
+  const ux = (bx - ax) / count, uy = (by - ay) / count, deep = near ? 0.75 : Math.max(0.5, 2 * px), share = near ? 0.8 : 0.6;
+  // The segment runs from the lane's left to its right: the traffic comes from this side of it.
+  const vx = (deep * (by - ay)) / (length || 1), vy = (deep * (ax - bx)) / (length || 1);
+  ctx.fillStyle = C.paint;
+  ctx.beginPath();
+  for (let k = 0; k < count; k++) {
+    const x = ax + (k + (1 - share) / 2) * ux, y = ay + (k + (1 - share) / 2) * uy, ex = share * ux, ey = share * uy;
+    ctx.moveTo(x, y);
+    ctx.lineTo(x + ex, y + ey);
+    if (near) ctx.lineTo(x + ex / 2 + vx, y + ey / 2 + vy);
+    else { ctx.lineTo(x + ex + vx, y + ey + vy); ctx.lineTo(x + vx, y + vy); }
+    ctx.closePath();
+  }
+  ctx.fill();
 }
 
 function drawBuildings(P, path, px) {

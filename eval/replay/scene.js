@@ -37,6 +37,8 @@ function openRun(page, entry, index) {
     values: new Map(entry.series.map((s) => [s.name, get("series." + s.name)])),
     clocks: new Map(entry.series.map((s) => [s.name, s.clock])),
   };
+  for (const { known, speed } of [run.ego, run.expert, run.logged]) leaveGaps(speed, known);
+  leaveGaps(run.lateral, run.ego.known);
   run.size = {
     length: entry.vehicle.length || 4.8, width: entry.vehicle.width || 1.9,
     ahead: entry.vehicle.rear_axle_to_center ?? 1.3, wheelbase: entry.vehicle.wheelbase || 2.8,
@@ -49,6 +51,11 @@ function openRun(page, entry, index) {
   run.callTimes = Float64Array.from(run.plan.step, (s) => times[Math.min(Math.max(s, 0), n - 1)] ?? 0);
   run.label = String(entry.planner.name ?? "planner");
   return run;
+}
+
+// The page's data holds values through gaps, which packs well; what is not known is not shown.
+function leaveGaps(values, known) {
+  if (values) for (let i = 0; i < values.length; i++) if (!known[i]) values[i] = NaN;
 }
 
 function rangeOfValues(values) {

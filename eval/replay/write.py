@@ -68,6 +68,15 @@ def page_text(logs: Sequence[RunLog], compress: bool = True, notes: Sequence[str
     )
 
 
+def write_problems(problems: Sequence[str], output: str | Path) -> Path:
+    """Write a page of what cannot be shown, and why, for runs of which none can be read; returns its path."""
+    rows = "".join(f"<li>{html.escape(line)}</li>" for line in problems)
+    advice = "The other files beside a run (results.json, report.html) do not depend on its log."
+    body = f"<h1>No run to replay</h1>\n<ul>{rows}</ul>\n<p>{advice}</p>"
+    style = "body{font:16px/1.5 system-ui,sans-serif;max-width:46em;margin:3em auto;padding:0 1em}"
+    return write_whole(Path(output), build_page("No run to replay", body, style, ""))
+
+
 def notebook_frame(run: RunLog, height: int = 680) -> str:
     """The page inside a frame: notebooks remove scripts from HTML, and leave a frame its own document.
 
@@ -81,10 +90,7 @@ def notebook_frame(run: RunLog, height: int = 680) -> str:
 
 
 def load_runs(paths: Sequence[Path]) -> tuple[list[RunLog], list[str]]:
-    """The runs that can be read, and one line about each file that cannot.
-
-    Raises RunLogError where none can.
-    """
+    """The runs that can be read, and one line about each file that cannot."""
     logs: list[RunLog] = []
     problems: list[str] = []
     for path in paths:
@@ -92,9 +98,6 @@ def load_runs(paths: Sequence[Path]) -> tuple[list[RunLog], list[str]]:
             logs.append(RunLog.load(path))
         except RunLogError as error:
             problems.append(str(error))
-    if not logs and problems:
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        raise RunLogError(problems[0] + more)
     return logs, problems
 
 
@@ -123,7 +126,9 @@ def page_data(logs: Sequence[RunLog], compress: bool = True) -> dict[str, Any]:
 
 
 def find_runs(place: str | Path, containing: str = "") -> list[Path]:
-    """Run logs in a file or, at any depth, in a folder, sorted by name; `containing` is a part of the name.
+    """Run logs in a file or, at any depth, in a folder, sorted by name.
+
+    `containing` is a part of the name, or of a scenario's id, of which names hold `_` for `/`.
 
     Raises InputError where there is none.
     """
@@ -131,7 +136,9 @@ def find_runs(place: str | Path, containing: str = "") -> list[Path]:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     found = [path] if path.is_file() else sorted(path.rglob(f"*{SUFFIX}"))
-    found = [p for p in found if containing in (p.name if p == path else p.relative_to(path).as_posix())]
+    names = {p: p.name if p == path else p.relative_to(path).as_posix() for p in found}
+    as_name = containing.replace("/", "_")
+    found = [p for p, name in names.items() if containing in name or as_name in name]
     if not found:
         about = f" with '{containing}' in its name" if containing else ""
         raise InputError(f"{path} holds no run log (*{SUFFIX}){about}")

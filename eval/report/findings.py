@@ -173,7 +173,7 @@ def _worst_item(report: Report, row: Row, link: str | None) -> str:
     else:
         lost = [(n, v) for n, v in row.values.items() if n in report.scored and v is not None and v < 1.0]
         lost.sort(key=lambda item: item[1])
-        why = ", ".join(f"{words(n)} {fmt(v, 2)}" for n, v in lost[:3]) or group_name(row.family)
+        why = ", ".join(f"{words(n)} {_below_one(v)}" for n, v in lost[:3]) or group_name(row.family)
     value = row.values[report.main]
     return (
         f'<li><span class="chip {shade(value)}">{fmt(value)}</span>'
@@ -181,9 +181,14 @@ def _worst_item(report: Report, row: Row, link: str | None) -> str:
     )
 
 
+def _below_one(value: float) -> str:
+    # Rounded to the nearest, what cost a point would read as whole.
+    return fmt(value, 2) if value < 0.995 else fmt(math.floor(1000.0 * value) / 1000.0)
+
+
 def _scene_link(scene: str, link: str | None) -> str:
-    # Long names may break behind their slashes.
-    name = esc(scene).replace("/", "/<wbr>")
+    # Long names may break behind their slashes and underscores.
+    name = esc(scene).replace("/", "/<wbr>").replace("_", "_<wbr>")
     return f'<a href="{esc(link)}">{name}</a>' if link else name
 
 

@@ -26,9 +26,10 @@ def reproduce(report: Report) -> str:
         "suite hash": suite.get("hash"),
         "scenarios": suite.get("scenarios"),
     }
-    facts |= {name: data.get(name) for name in ("mode", "ego", "traffic", "seed")}
+    facts |= {name: data.get(name) for name in ("mode", "ego", "traffic", "visibility", "seed")}
+    facts |= {"real time": "yes"} if data.get("realtime") else {}
     facts |= {f"score {k}": v for k, v in scores.items()} if isinstance(scores, Mapping) else {}
-    command = shlex.join(command_of(report))
+    command = " ".join(map(quoted, command_of(report)))
     return (
         f'<div class="command"><pre id="command">{esc(command)}</pre>'
         '<button type="button" id="copy" data-copy="command">copy</button></div>'
@@ -78,7 +79,17 @@ def command_of(report: Report) -> Sequence[str]:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
             out += ["--set", f"{p.name}.{key}={text}"]
     out += ["--traffic", str(data["traffic"])] if data.get("traffic") else []
+    for name, usual in (("visibility", "line_of_sight"), ("ego", "planned")):
+        out += [f"--{name}", str(data[name])] if data.get(name) not in (None, usual) else []
+    out += ["--realtime"] if data.get("realtime") else []
     return [*out, "--seed", str(data["seed"])] if data.get("seed") is not None else out
+
+
+def quoted(word: str) -> str:
+    """The word as a shell takes it; in double quotes where those alone leave it readable."""
+    if "'" in word and not set(word) & set('"$`\\!'):
+        return f'"{word}"'
+    return shlex.quote(word)
 
 
 def _without_place(command: Sequence[str]) -> list[str]:

@@ -39,9 +39,9 @@ function pageOf(s, ...planners) {
   return `${page}#run=${runs[0] ?? 0}${runs.length > 1 ? `&view=split&runs=${runs.join(",")}` : ""}`;
 }
 
-// A scenario's name, which lines may break behind its slashes.
+// A scenario's name, which lines may break behind its slashes and underscores.
 function named(id) {
-  const parts = id.split("/").flatMap((part, k, all) => (k + 1 < all.length ? [`${part}/`, el("wbr")] : [part]));
+  const parts = id.split(/(?<=[/_])/).flatMap((part, k) => (k ? [el("wbr"), part] : [part]));
   return el("span", {}, ...parts);
 }
 

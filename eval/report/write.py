@@ -175,6 +175,8 @@ def _header(report: Report) -> str:
         f"traffic {data.get('traffic', '?')}",
         f"seed {data.get('seed', '?')}",
         str(data.get("mode") or "closed") + " loop",
+        *([f"visibility {seen}"] if (seen := data.get("visibility")) not in (None, "line_of_sight") else []),
+        *(["real time"] if data.get("realtime") else []),
     ]
     return (
         f"<header><div><h1>Benchmark <b>{esc(suite.get('id', ''))}</b></h1>"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.geometry import (
-    PolylineSegments,
+    Projector,
     arc_length,
     points_in_polygon,
     polyline_heading,
@@ -278,10 +278,10 @@ def _per_vertex(
 
 def _project(points: Floats, line: Floats) -> tuple[Floats, Floats, NDArray[np.intp]]:
     """`project_to_polyline` for hundreds of points, in a time that does not grow with their product."""
-    segments = PolylineSegments.of(line)
+    projector = Projector(line)
     nearest = np.empty(len(points), dtype=np.intp)
-    nearest_segments(segments.start, segments.station, points, nearest)
-    return segments.feet(points, nearest)
+    nearest_segments(projector.vertices, projector.station, points, nearest)
+    return projector.feet(points, nearest)
 
 
 def _stop_lines(

@@ -68,6 +68,15 @@ def kernel(function: Callable[..., Any]) -> Any:
 
 
 def scalar(function: F) -> F:
-    """Mark a function of scalars as usable inside kernels and from plain Python alike."""
+    """Mark a function of scalars as usable inside kernels and from plain Python alike.
+
+    It is copied into its callers: a call would pass every array by value, some hundred words.
+    """
+    marked: F = register_jitable(forceinline=True)(function)
+    return marked
+
+
+def routine(function: F) -> F:
+    """Like `scalar`, for what is rare and large: it is called, so that the loops around it stay small."""
     marked: F = register_jitable(function)
     return marked

@@ -5,18 +5,31 @@ from __future__ import annotations
 import math
 
 from drive.sim.kernels.compile import scalar
-from drive.sim.kernels.layout import FREE_ROAD, PRESENT
-from drive.sim.kernels.scalar import HALF, ONE, TWO, ZERO, F, wrap
+from drive.sim.kernels.layout import FREE_ROAD
+from drive.sim.kernels.scalar import HALF, ONE, TWO, ZERO, F, small_arctan
+from drive.sim.kernels.survey import (
+    ANTICIPATION,
+    CORRIDOR_MARGIN,
+    COS,
+    CX,
+    CY,
+    HALF_LENGTH,
+    HALF_WIDTH,
+    LATER_X,
+    LATER_Y,
+    SAME_WAY,
+    SIN,
+    SPEED,
+    YIELD_BEHIND,
+    YIELD_REACH,
+)
 
 RED, YELLOW = 3, 2
-ANTICIPATION = F(1.0)  # s: who will be in my way so soon is already followed
 MAX_SIDE = F(40.0)  # m beside the path from which on nobody can reach into it within the anticipation
-YIELD_REACH = F(45.0)  # m within which others are let go first
 LET_BY = F(1.5)  # m/s^2 that changing lanes may ask of who comes up from behind
-CORRIDOR_MARGIN = F(0.15)  # m beside the car on either side
-MAX_LATERAL_ACCELERATION = F(2.0)  # m/s^2 that a driver accepts in a bend
 OFFSET_RATE = F(0.9)  # m/s at which a lateral offset is worked off
 MAX_STEERING = F(0.6)
+TAN_MAX_STEERING = F(math.tan(0.6))
 MAX_STEERING_RATE = F(0.8)
 YELLOW_BRAKING = F(3.0)  # a driver who could stop with less stops at yellow
 STOP_LINE_GAP = F(1.0)  # m kept before a stop line
@@ -65,166 +78,155 @@ def row_at(station, first, last, step):
 
 
 @scalar
-def place_boxes(w, x, y, heading, rear, presence, boxes, count):
-    """Write `boxes (W, A, 4)`: cosine and sine of the heading, and the box centre, of who is present."""
-    for j in range(count):
-        if presence[w, j] == PRESENT:
-            c, s = math.cos(heading[w, j]), math.sin(heading[w, j])
-            boxes[w, j, 0], boxes[w, j, 1] = c, s
-            boxes[w, j, 2], boxes[w, j, 3] = x[w, j] + rear[w, j] * c, y[w, j] + rear[w, j] * s
+def later_on_path(station, speed, rear, t, first, last, step, rows):
+    """Box centre and heading (x, y, cos, sin) in `t` s of who keeps its speed on a path."""
+    k = row_at(station + speed * t, first, last, step)
+    c, s = rows[k, 2], rows[k, 3]
+    return rows[k, 0] + rear * c, rows[k, 1] + rear * s, c, s
 
 
 @scalar
-def find_leader(
-    w, i, station, first, last, step, points, reach, anticipate,
-    x, y, heading, speed, presence, length, width, rear, boxes, count,
-):  # fmt: skip
-    """Nearest road user ahead in the corridor that agent `i` would sweep along a path.
+def gap_to(i, j, station, rear, xi, yi, reach, best, first, last, step, rows, anticipate, crowd):
+    """Gap in m to the box of `j` in the corridor that agent `i` sweeps along a path, and its speed along it.
 
-    Returns (agent or -1, bumper-to-bumper gap in m, its speed along the path). Everyone whose box
-    reaches into the corridor counts, also one who will by `ANTICIPATION` s from now where `anticipate`
-    says so. Boxes are projected on the path at their centres, from `boxes` of `place_boxes`.
+    A free road where `j` is not in it: it counts if its box reaches into the corridor, or will by
+    `ANTICIPATION` s from now where `anticipate` says so. Boxes are projected on the path at their
+    centres. (`xi`, `yi`) is the rear axle of `i`; who is farther than `reach` m or than the gap `best`
+    is not looked at.
     """
-    ahead_of_axle = rear[w, i] + HALF * length[w, i]
-    front = station + ahead_of_axle
-    half = HALF * width[w, i] + CORRIDOR_MARGIN
-    cos_i, sin_i = boxes[w, i, 0], boxes[w, i, 1]
-    xi, yi, behind = x[w, i], y[w, i], -length[w, i]
+    cx, cy = crowd[CX, j], crowd[CY, j]
+    dx, dy = cx - xi, cy - yi
+    hl, hw, v = crowd[HALF_LENGTH, j], crowd[HALF_WIDTH, j], crowd[SPEED, j]
+    square = dx * dx + dy * dy
+    # The straight way to it is at most the way along the path, and the one beside: no more than brings
+    # it into the corridor in time.
+    beside = crowd[HALF_WIDTH, i] + CORRIDOR_MARGIN + hl + hw + abs(v) * ANTICIPATION
+    limit = min(reach + hl, best + rear + crowd[HALF_LENGTH, i] + hw + hl + beside)
+    if square > limit * limit or dx * crowd[COS, i] + dy * crowd[SIN, i] < -TWO * crowd[HALF_LENGTH, i]:
+        return FREE_ROAD, ZERO
+    s, d, k = project(rows, first, last, step, cx, cy, row_at(station + math.sqrt(square), first, last, step))
+    # Who is beside or behind me is not my leader, even if our corridors touch.
+    if s <= station + rear or abs(d) > MAX_SIDE:
+        return FREE_ROAD, ZERO
+    ct = crowd[COS, j] * rows[k, 2] + crowd[SIN, j] * rows[k, 3]
+    st = crowd[SIN, j] * rows[k, 2] - crowd[COS, j] * rows[k, 3]
+    c, n = abs(ct), abs(st)
+    along = hl * c + hw * n
+    half = crowd[HALF_WIDTH, i] + CORRIDOR_MARGIN + hl * n + hw * c
+    front = station + rear + crowd[HALF_LENGTH, i]
+    near = abs(d) < half
+    if not near and anticipate and abs(v) > HALF:
+        near = abs(d + v * st * ANTICIPATION) < half and s > front - ONE
+    if not near:
+        return FREE_ROAD, ZERO
+    return s - along - front, v * ct
+
+
+@scalar
+def find_leader(i, station, rear, xi, yi, reach, first, last, step, rows, anticipate, crowd, count):
+    """Nearest road user ahead in the corridor of agent `i`: (agent or -1, gap in m, speed along the path)."""
     best, best_gap, best_speed = -1, FREE_ROAD, ZERO
     for j in range(count):
-        if j == i or presence[w, j] != PRESENT:
-            continue
-        cx, cy = boxes[w, j, 2], boxes[w, j, 3]
-        dx, dy = cx - xi, cy - yi
-        # No way along a path is shorter than the straight one: who is farther than the best is not asked.
-        far = min(reach, best_gap + ahead_of_axle + HALF * width[w, j]) + HALF * length[w, j]
-        square = dx * dx + dy * dy
-        if square > far * far or dx * cos_i + dy * sin_i < behind:
-            continue
-        guess = row_at(station + math.sqrt(square), first, last, step)
-        s, d, k = project(points, first, last, step, cx, cy, guess)
-        # Who is beside or behind me is not my leader, even if our corridors touch.
-        if s <= station + rear[w, i] or abs(d) > MAX_SIDE:
-            continue
-        turn = wrap(heading[w, j] - points[k, 2])
-        ct, st = math.cos(turn), math.sin(turn)
-        c, n = abs(ct), abs(st)
-        along = HALF * (length[w, j] * c + width[w, j] * n)
-        across = HALF * (length[w, j] * n + width[w, j] * c)
-        near = abs(d) < half + across
-        if not near and anticipate and abs(speed[w, j]) > HALF:
-            later = d + speed[w, j] * st * ANTICIPATION
-            near = abs(later) < half + across and s > front - ONE
-        if not near:
-            continue
-        gap = s - along - front
-        if gap < best_gap:
-            best, best_gap, best_speed = j, gap, speed[w, j] * ct
+        if j != i:
+            gap, v = gap_to(
+                i, j, station, rear, xi, yi, reach, best_gap, first, last, step, rows, anticipate, crowd
+            )
+            if gap < best_gap:
+                best, best_gap, best_speed = j, gap, v
     return best, best_gap, best_speed
 
 
 @scalar
-def find_follower(
-    w, i, station, first, last, step, points, reach,
-    x, y, heading, speed, presence, length, width, rear, boxes, count,
-):  # fmt: skip
-    """Nearest road user behind agent `i` on a path that it does not drive on yet.
-
-    Returns (agent or -1, gap in m between its front and the rear of `i`, its speed).
-    """
-    back = station + rear[w, i] - HALF * length[w, i]
-    half = HALF * width[w, i] + CORRIDOR_MARGIN
-    best, best_gap, best_speed = -1, FREE_ROAD, ZERO
-    for j in range(count):
-        if j == i or presence[w, j] != PRESENT:
-            continue
-        cx, cy = boxes[w, j, 2], boxes[w, j, 3]
-        dx, dy = cx - x[w, i], cy - y[w, i]
-        if dx * dx + dy * dy > reach * reach:
-            continue
-        s, d, k = project(points, first, last, step, cx, cy, row_at(station, first, last, step))
-        if s > station + rear[w, i] or abs(d) > half + HALF * width[w, j]:
-            continue
-        if math.cos(heading[w, j] - points[k, 2]) < ZERO:
-            continue
-        gap = back - (s + HALF * length[w, j])
-        if gap < best_gap:
-            best, best_gap, best_speed = j, gap, speed[w, j]
-    return best, best_gap, best_speed
+def follower_gap(w, i, j, station, back, wide, first, last, step, rows, reach, m, crowd):
+    """Gap in m between the rear of agent `i` and the front of `j` behind it on a path, or a free road."""
+    cx, cy = crowd[CX, j], crowd[CY, j]
+    dx, dy = cx - m.x[w, i], cy - m.y[w, i]
+    if dx * dx + dy * dy > reach * reach:
+        return FREE_ROAD
+    s, d, k = project(rows, first, last, step, cx, cy, row_at(station, first, last, step))
+    if s > back + crowd[HALF_LENGTH, i] or abs(d) > wide + crowd[HALF_WIDTH, j]:
+        return FREE_ROAD
+    if crowd[COS, j] * rows[k, 2] + crowd[SIN, j] * rows[k, 3] < ZERO:
+        return FREE_ROAD
+    return back - (s + crowd[HALF_LENGTH, j])
 
 
 @scalar
-def yield_gap(w, i, path, station, m, g, p, boxes, count):
-    """Whom agent `i` has to let go first where its path meets theirs within the next 3 s.
+def gap_to_let_in(w, i, j, path, station, m, g, p, crowd):
+    """Gap in m to `j` if agent `i` has to let it go first, or a free road.
 
-    Returns (gap, speed) of the road user to fall in behind, or a free road. It goes by where the two
-    are now, so that slowing down changes nobody's turn: who changes lanes (`Paths.merging`) waits for
-    whoever is beside or ahead, and for who comes up so fast from behind that it would have to brake by
-    more than `LET_BY` at once, until half over; who keeps the lane lets in whoever is ahead by half a
-    car; otherwise who is behind waits. Others are expected on their paths, or straight on.
+    It has to where its path meets theirs within the next 3 s. It goes by where the two are now, so that
+    slowing down changes nobody's turn: who changes lanes (`Paths.merging`) waits for whoever is beside or
+    ahead, and for who comes up so fast from behind that it would have to brake by more than `LET_BY` at
+    once, until half over; who keeps the lane lets in whoever is ahead by half a car; otherwise who is
+    behind waits. Others are expected on their paths, or straight on. Asked only of whom `survey` flags.
     """
     first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
     v, mine = m.speed[w, i], g.rear_to_center[w, i]
-    hw, hl = HALF * g.width[w, i], HALF * g.length[w, i]
-    best_gap, best_speed = FREE_ROAD, ZERO
-    if v < HALF:
-        return best_gap, best_speed
-    cos_i, sin_i = boxes[w, i, 0], boxes[w, i, 1]
+    cos_i, sin_i = crowd[COS, i], crowd[SIN, i]
+    dx, dy = crowd[CX, j] - crowd[CX, i], crowd[CY, j] - crowd[CY, i]
+    forward = dx * cos_i + dy * sin_i
+    if dx * dx + dy * dy > YIELD_REACH * YIELD_REACH or forward < YIELD_BEHIND:
+        return FREE_ROAD
+    if cos_i * crowd[COS, j] + sin_i * crowd[SIN, j] < SAME_WAY:
+        return FREE_ROAD
+    guess = row_at(station + mine + forward, first, last, step)
+    s, d, _ = project(p.rows, first, last, step, crowd[CX, j], crowd[CY, j], guess)
+    wide = crowd[HALF_WIDTH, i] + crowd[HALF_WIDTH, j] + CORRIDOR_MARGIN
+    # Who is in my way already is followed; who is right behind me follows.
+    if abs(d) < wide:
+        return FREE_ROAD
+    both = crowd[HALF_LENGTH, i] + crowd[HALF_LENGTH, j] + ONE
+    # Braking in the middle of a lane change is worse than finishing it.
+    committed = abs(dy * crowd[COS, j] - dx * crowd[SIN, j]) < wide + HALF
+    theirs = m.path[w, j]
+    for n in range(4, 0, -1):
+        t = F(0.75) * F(n)
+        k = row_at(station + v * t, first, last, step)
+        c, sn = p.rows[k, 2], p.rows[k, 3]
+        x, y = p.rows[k, 0] + mine * c, p.rows[k, 1] + mine * sn
+        other = False
+        if theirs >= 0:
+            there = m.station[w, j] + m.speed[w, j] * t
+            q = row_at(there, p.start[theirs], p.start[theirs + 1] - 1, p.step[theirs])
+            r = g.rear_to_center[w, j]
+            ox, oy = p.rows[q, 0] + r * p.rows[q, 2], p.rows[q, 1] + r * p.rows[q, 3]
+            other = p.merging[q] == 1
+        else:
+            ox, oy = crowd[CX, j] + m.vx[w, j] * t, crowd[CY, j] + m.vy[w, j] * t
+        along = (ox - x) * c + (oy - y) * sn
+        across = (oy - y) * c - (ox - x) * sn
+        if abs(across) > wide or along > both + v:
+            continue
+        changing = p.merging[k] == 1
+        if changing and not other:
+            closing, room = max(m.speed[w, j] - v, ZERO), max(-forward - both + ONE, ZERO)
+            fast = closing * closing > TWO * LET_BY * room
+            waits = not committed and (forward > HALF - both or fast)
+        elif other and not changing:
+            waits = forward > HALF * both
+        else:
+            waits = forward > ZERO
+        if waits:
+            return max(s - crowd[HALF_LENGTH, j] - (station + mine + crowd[HALF_LENGTH, i]), ZERO)
+    return FREE_ROAD
+
+
+@scalar
+def place_later(w, count, t, m, g, p, crowd):
+    """Fill `LATER_X` and `LATER_Y`: where everybody's box centre is in `t` s, on its path or straight on."""
     for j in range(count):
-        if j == i or m.presence[w, j] != PRESENT or m.speed[w, j] < HALF:
-            continue
-        dx, dy = boxes[w, j, 2] - boxes[w, i, 2], boxes[w, j, 3] - boxes[w, i, 3]
-        forward = dx * cos_i + dy * sin_i
-        if dx * dx + dy * dy > YIELD_REACH * YIELD_REACH or forward < -F(20.0):
-            continue
-        if cos_i * boxes[w, j, 0] + sin_i * boxes[w, j, 1] < HALF:
-            continue
-        guess = row_at(station + mine + forward, first, last, step)
-        s, d, _ = project(p.points, first, last, step, boxes[w, j, 2], boxes[w, j, 3], guess)
-        wide = hw + HALF * g.width[w, j] + CORRIDOR_MARGIN
-        # Who is in my way already is followed; who is right behind me follows.
-        if abs(d) < wide:
-            continue
-        both = hl + HALF * g.length[w, j] + ONE
-        # Braking in the middle of a lane change is worse than finishing it.
-        committed = abs(dy * boxes[w, j, 0] - dx * boxes[w, j, 1]) < wide + HALF
-        theirs = m.path[w, j]
-        for n in range(4, 0, -1):
-            t = F(0.75) * F(n)
-            k = row_at(station + v * t, first, last, step)
-            c, sn = math.cos(p.points[k, 2]), math.sin(p.points[k, 2])
-            x, y = p.points[k, 0] + mine * c, p.points[k, 1] + mine * sn
-            other = False
-            if theirs >= 0:
-                there = m.station[w, j] + m.speed[w, j] * t
-                q = row_at(there, p.start[theirs], p.start[theirs + 1] - 1, p.step[theirs])
-                r = g.rear_to_center[w, j]
-                ox = p.points[q, 0] + r * math.cos(p.points[q, 2])
-                oy = p.points[q, 1] + r * math.sin(p.points[q, 2])
-                other = p.merging[q] == 1
-            else:
-                ox, oy = boxes[w, j, 2] + m.vx[w, j] * t, boxes[w, j, 3] + m.vy[w, j] * t
-            along = (ox - x) * c + (oy - y) * sn
-            across = (oy - y) * c - (ox - x) * sn
-            if n == 4 and abs(across) > wide + ONE:
-                break  # ways that are apart in 3 s are taken not to meet before
-            if abs(across) > wide or along > both + v:
-                continue
-            changing = p.merging[k] == 1
-            if changing and not other:
-                closing, room = max(m.speed[w, j] - v, ZERO), max(-forward - both + ONE, ZERO)
-                fast = closing * closing > TWO * LET_BY * room
-                waits = not committed and (forward > HALF - both or fast)
-            elif other and not changing:
-                waits = forward > HALF * both
-            else:
-                waits = forward > ZERO
-            if waits:
-                gap = max(s - HALF * g.length[w, j] - (station + mine + hl), ZERO)
-                if gap < best_gap:
-                    best_gap, best_speed = gap, m.speed[w, j]
-                break
-    return best_gap, best_speed
+        path = m.path[w, j]
+        if path >= 0:
+            x, y, _, _ = later_on_path(
+                m.station[w, j], m.speed[w, j], g.rear_to_center[w, j], t,
+                p.start[path], p.start[path + 1] - 1, p.step[path], p.rows,
+            )  # fmt: skip
+        else:
+            x, y = crowd[CX, j] + m.vx[w, j] * t, crowd[CY, j] + m.vy[w, j] * t
+        crowd[LATER_X, j], crowd[LATER_Y, j] = x, y
+    for j in range(count, crowd.shape[1]):
+        crowd[LATER_X, j], crowd[LATER_Y, j] = ZERO, ZERO
 
 
 @scalar
@@ -250,28 +252,13 @@ def red_light_gap(w, sample, station, front, speed, first, last, step, stop, nex
 
 
 @scalar
-def steer(curvature, offset_error, heading_error, speed, steering, wheelbase, dt):
+def steer(curvature, offset_error, sine_of_error, speed, steering, wheelbase, dt):
     """Steering rate in rad/s that brings a bicycle to a path of the given curvature.
 
     The commanded curvature is that of the path less k1 e + k2 sin(psi), k1 = 1 / l^2, k2 = 2 / l: a
     critically damped lateral error over the look-ahead distance l.
     """
     ahead = max(F(5.0), F(0.9) * abs(speed))
-    command = curvature - offset_error / (ahead * ahead) - TWO * math.sin(heading_error) / ahead
-    wanted = min(max(math.atan(wheelbase * command), -MAX_STEERING), MAX_STEERING)
-    return min(max((wanted - steering) / dt, -MAX_STEERING_RATE), MAX_STEERING_RATE)
-
-
-@scalar
-def bend_speed(points, row, last, step, speed):
-    """Speed in m/s that the limit and the bends within the next 3 s of driving allow now.
-
-    A bend ahead allows what can be shed before it with 1.5 m/s^2.
-    """
-    best = points[row, 4]
-    ahead = min(int(F(3.0) * max(speed, F(3.0)) / step) + 1, last - row)
-    for n in range(0, ahead + 1, 2):
-        kappa = max(abs(points[row + n, 3]), F(1e-4))
-        bend = MAX_LATERAL_ACCELERATION / kappa
-        best = min(best, math.sqrt(bend + F(3.0) * F(n) * step))
-    return best
+    command = curvature - offset_error / (ahead * ahead) - TWO * sine_of_error / ahead
+    tangent = min(max(wheelbase * command, -TAN_MAX_STEERING), TAN_MAX_STEERING)
+    return min(max((small_arctan(tangent) - steering) / dt, -MAX_STEERING_RATE), MAX_STEERING_RATE)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
-from drive.sim.kernels.compile import scalar
-from drive.sim.kernels.follow import CORRIDOR_MARGIN, row_at
+from drive.sim.kernels.compile import routine, scalar
+from drive.sim.kernels.follow import row_at
 from drive.sim.kernels.layout import FREE_ROAD, PRESENT
 from drive.sim.kernels.scalar import HALF, ONE, TWO, ZERO, F
+from drive.sim.kernels.survey import CORRIDOR_MARGIN, CX, CY
 
 LINE_REACH = F(30.0)  # m before its line from which on a driver minds who goes first
 LOOK_ON = F(30.0)  # m beyond the line on which ways may meet
@@ -32,8 +33,8 @@ def passing_time(distance, speed):
     return (top - speed) / START + (distance - run) / top
 
 
-@scalar
-def give_way_gap(w, i, path, station, m, g, p, boxes, count):
+@routine
+def give_way_gap(w, i, path, station, m, g, p, crowd, count):
     """Distance from the front bumper of agent `i` to a give-way line at which it has to wait, or a free road.
 
     It waits for whoever is on a path without such a line ahead, and would be at a place of its way beyond the
@@ -52,7 +53,7 @@ def give_way_gap(w, i, path, station, m, g, p, boxes, count):
         theirs = m.path[w, j]
         if j == i or m.presence[w, j] != PRESENT or theirs < 0:
             continue
-        dx, dy = boxes[w, j, 2] - p.points[line, 0], boxes[w, j, 3] - p.points[line, 1]
+        dx, dy = crowd[CX, j] - p.rows[line, 0], crowd[CY, j] - p.rows[line, 1]
         if dx * dx + dy * dy > NEAR_LINE * NEAR_LINE:
             continue
         f2, l2, st2 = p.start[theirs], p.start[theirs + 1] - 1, p.step[theirs]
@@ -69,7 +70,7 @@ def give_way_gap(w, i, path, station, m, g, p, boxes, count):
             if q == l2:
                 break
             for k in range(line, end + 1, 2):
-                dx, dy = p.points[q, 0] - p.points[k, 0], p.points[q, 1] - p.points[k, 1]
+                dx, dy = p.rows[q, 0] - p.rows[k, 0], p.rows[q, 1] - p.rows[k, 1]
                 if dx * dx + dy * dy > wide * wide:
                     continue
                 way = F(k - first) * step - front

@@ -18,9 +18,14 @@ if TYPE_CHECKING:
 
 LOG_COLUMNS = ("x", "y", "heading", "speed", "vx", "vy")
 PATH_COLUMNS = ("x", "y", "heading", "curvature", "limit")
+ROW_COLUMNS = ("x", "y", "cos", "sin", "curvature", "allowed", "stray", "twist")
+"""`allowed`: m/s that the limit here and all bends ahead permit. `stray` and `twist`: metres and radians by
+which the path leaves its parabola here, y = curvature x^2 / 2, between `SURVEYED` metres behind and ahead."""
+SURVEYED = (24.0, 60.0)
 DRIVER_COLUMNS = ("target", "min_gap", "headway", "acceleration", "deceleration", "exponent", "politeness")
 
 ABSENT, PRESENT, GONE = 0, 1, 2
+SIGNALS, GIVE_WAY, ENDS = 1, 2, 4
 FREE_ROAD = np.float32(1e6)
 
 
@@ -80,9 +85,12 @@ class Paths(NamedTuple):
     `give_way (N,)` is the path's row of the next give-way line at or after the sample, -1 none.
     `merging (N,)` is 1 where a path runs between lanes: who drives there has to let others go first.
     `left` and `right (N, 2)`: path and sample beside this one where a lane change is permitted, -1 none.
+    `holds (P,)` says in bits what may hold its drivers: SIGNALS, GIVE_WAY lines, an end beside others (ENDS).
+    `rows (N, 8)` is what every step reads, in `ROW_COLUMNS`, one sample in half a cache line.
     """
 
     points: Array  # (N, 5) float32
+    rows: Array  # (N, 8) float32
     start: Array  # (P + 1,) int32
     step: Array  # (P,) float32
     stop: Array  # (N,) int32
@@ -91,6 +99,7 @@ class Paths(NamedTuple):
     merging: Array  # (N,) uint8
     left: Array  # (N, 2) int32
     right: Array  # (N, 2) int32
+    holds: Array  # (P,) uint8
 
 
 def empty_motion(worlds: int, agents: int) -> Motion:

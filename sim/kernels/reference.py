@@ -140,16 +140,14 @@ def idm_step(world: World, w: int) -> Floats:
     return bicycle(state, accel, rate, g.wheelbase[w].astype(float), dt)
 
 
-def bend_speed(line: Floats, row: int, step: float, speed: float) -> float:
-    """Speed that the limit and the bends of the next 3 s allow: 2 m/s^2 across, shed with 1.5 m/s^2."""
-    ahead = min(int(3.0 * max(speed, 3.0) / step) + 1, len(line) - 1 - row)
-    n = np.arange(0, ahead + 1, 2)
-    bend = 2.0 / np.maximum(np.abs(line[row + n, 3]), 1e-4)
-    return float(min(line[row, 4], np.sqrt(bend + 3.0 * n * step).min()))
+def allowed_speed(line: Floats, row: int, step: float) -> float:
+    """Speed that the limit and the bends from a row on allow: 2 m/s^2 across, shed with 1.5 m/s^2."""
+    bend = 2.0 / np.maximum(np.abs(line[row:, 3]), 1e-4)
+    return float(min(line[row, 4], np.sqrt(bend + 3.0 * step * np.arange(len(bend))).min()))
 
 
 def yielding(world: World, w: int, agent: int, path: int, station: float) -> tuple[float, float]:
-    """(gap, speed) of the road user to let go first, by the rule that `follow.yield_gap` states."""
+    """(gap, speed) of the road user to let go first, by the rule that `follow.gap_to_let_in` states."""
     m, g, p = world.motion, world.agents, world.paths
     line, step = path_of(world, path), float(p.step[path])
     merging = p.merging[p.start[path] : p.start[path + 1]]
@@ -271,7 +269,7 @@ def drive(world: World, w: int, agent: int, path: int, station: float) -> float:
     """Acceleration of a driver on an unlit path that does not end beside another: IDM, bends, letting go."""
     line, row = path_of(world, path), world.agents.driver[w, agent].astype(float)
     step, v = float(world.paths.step[path]), float(world.motion.speed[w, agent])
-    target = min(bend_speed(line, min(int(station / step), len(line) - 1), step, v), row[0])
+    target = min(allowed_speed(line, min(int(station / step), len(line) - 1), step), row[0])
     _, gap, lead = leader(world, w, agent, path, station, 100.0)
     a = float(np.clip(idm(v, lead, gap, max(target, 0.1), *row[1:6]), -8.0, row[3]))
     room, ahead = yielding(world, w, agent, path, station) if world.anticipate else (FREE, 0.0)

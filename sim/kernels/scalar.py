@@ -17,7 +17,9 @@ from drive.sim.kernels.compile import scalar
 F = np.float32
 ZERO, HALF, ONE, TWO = F(0.0), F(0.5), F(1.0), F(2.0)
 PI, TWO_PI = F(math.pi), F(2.0 * math.pi)
-HALF_PI, TWO_OVER_PI = F(0.5 * math.pi), F(2.0 / math.pi)
+QUARTER_PI, TWO_OVER_PI = F(0.25 * math.pi), F(2.0 / math.pi)
+HALF_PI_HIGH = F(1.5703125)
+HALF_PI_LOW = F(0.5 * math.pi - 1.5703125)
 # Without it, rounding leaves cracks between triangles, through which a point in the area falls out of it.
 EDGE_SLACK = F(1e-4)
 
@@ -38,24 +40,42 @@ def wrap(angle):
 
 
 @scalar
-def sincos(angle):
-    """Sine and cosine of a float32 angle; absolute error below 2e-7, plus the rounding of a large angle.
+def sin_cos(angle):
+    """Sine and cosine in float32, to 1e-7 within some turns; unlike the library's they vectorise.
 
-    Without branches or calls, so that loops over it become vector instructions. Polynomials on
-    [-pi/4, pi/4] after Cephes (sinf.c).
+    Two-part reduction to an eighth of a turn (Cody and Waite), minimax polynomials there (Cephes sinf, cosf).
     """
-    turns = angle * TWO_OVER_PI
-    k = np.int32(turns + math.copysign(HALF, turns))
-    # One constant is enough: its rounding moves the angle by less than the angle's own.
-    r = angle - F(k) * HALF_PI
-    q = r * r
-    s = r + r * q * (F(-1.6666654611e-1) + q * (F(8.3321608736e-3) - q * F(1.9515295891e-4)))
-    c = ONE - HALF * q + q * q * (F(4.166664568e-2) + q * (F(-1.388731625e-3) + q * F(2.443315712e-5)))
-    odd = (k & np.int32(1)) != 0
-    sine, cosine = (c, s) if odd else (s, c)
-    sine = -sine if (k & np.int32(2)) != 0 else sine
-    cosine = -cosine if ((k + np.int32(1)) & np.int32(2)) != 0 else cosine
-    return sine, cosine
+    n = np.int32(angle * TWO_OVER_PI + (HALF if angle >= ZERO else -HALF))
+    quarter = F(n)
+    r = (angle - quarter * HALF_PI_HIGH) - quarter * HALF_PI_LOW
+    z = r * r
+    sine = r + r * z * (F(-1.6666654611e-1) + z * (F(8.3321608736e-3) - z * F(1.9515295891e-4)))
+    cosine = (
+        ONE
+        - HALF * z
+        + z * z * (F(4.166664568298827e-2) + z * (F(-1.388731625493765e-3) + z * F(2.443315711809948e-5)))
+    )
+    odd = n & np.int32(1)
+    s = cosine if odd != 0 else sine
+    c = sine if odd != 0 else cosine
+    s = -s if (n & np.int32(2)) != 0 else s
+    c = -c if ((n + np.int32(1)) & np.int32(2)) != 0 else c
+    return s, c
+
+
+@scalar
+def small_arctan(x):
+    """Arc tangent in float32 of values within (-0.7, 0.7), to 2e-7 (Cephes atanf, two ranges)."""
+    far = abs(x) > F(0.4142135623730950)
+    a = abs(x)
+    t = (a - ONE) / (a + ONE) if far else a
+    z = t * t
+    p = t + t * z * (
+        F(-3.33329491539e-1)
+        + z * (F(1.99777106478e-1) + z * (F(-1.38776856032e-1) + z * F(8.05374449538e-2)))
+    )
+    p = p + QUARTER_PI if far else p
+    return p if x >= ZERO else -p
 
 
 @scalar
@@ -78,18 +98,33 @@ def idm_acceleration(speed, lead_speed, gap, target, min_gap, headway, accel, de
 
 
 @scalar
+def bicycle_move(
+    x, y, heading, speed, steering, cosine, sine, tangent, acceleration, steering_rate, wheelbase,
+    max_steering, dt,
+):  # fmt: skip
+    """`bicycle_step` for who knows cosine and sine of the heading and the tangent of the steering angle.
+
+    Returns (x, y, heading, speed, steering).
+    """
+    nx = x + speed * cosine * dt
+    ny = y + speed * sine * dt
+    nh = heading + speed * tangent / wheelbase * dt
+    nv = speed + acceleration * dt
+    ns = min(max(steering + steering_rate * dt, -max_steering), max_steering)
+    return nx, ny, nh, nv, ns
+
+
+@scalar
 def bicycle_step(x, y, heading, speed, steering, acceleration, steering_rate, wheelbase, max_steering, dt):
     """One Euler step of the rear-axle kinematic bicycle: (x, y, heading, speed, steering, yaw rate).
 
     As in the nuPlan devkit: position and heading move with the speed and steering before the step,
     speed and steering are then advanced, the steering clipped.
     """
-    yaw_rate = speed * math.tan(steering) / wheelbase
-    nx = x + speed * math.cos(heading) * dt
-    ny = y + speed * math.sin(heading) * dt
-    nh = heading + yaw_rate * dt
-    nv = speed + acceleration * dt
-    ns = min(max(steering + steering_rate * dt, -max_steering), max_steering)
+    nx, ny, nh, nv, ns = bicycle_move(
+        x, y, heading, speed, steering, math.cos(heading), math.sin(heading), math.tan(steering),
+        acceleration, steering_rate, wheelbase, max_steering, dt,
+    )  # fmt: skip
     return nx, ny, nh, nv, ns, nv * math.tan(ns) / wheelbase
 
 

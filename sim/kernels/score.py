@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from drive.sim.kernels.compile import kernel, scalar
-from drive.sim.kernels.scalar import HALF, ONE, ZERO, F, sincos
+from drive.sim.kernels.scalar import HALF, ONE, ZERO, F, sin_cos
 from drive.sim.kernels.score_area import INTERSECTION, ON_ROUTE, box_in_area, lane_with, project
 from drive.sim.kernels.score_comfort import candidate_comfort
 from drive.sim.kernels.score_contacts import WORD, collisions, mark_near, time_to_collision
@@ -139,7 +139,7 @@ def fill_places(states, b, ego, places):
     """Fill `places (4, T)`: cosine and sine of the heading, and the box's centre."""
     for t in range(places.shape[1]):
         k = np.uintp(t)
-        sin, cos = sincos(states[b, k, 2])
+        sin, cos = sin_cos(states[b, k, 2])
         places[0, k], places[1, k] = cos, sin
         places[2, k], places[3, k] = states[b, k, 0] + ego[2] * cos, states[b, k, 1] + ego[2] * sin
 

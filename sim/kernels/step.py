@@ -4,28 +4,55 @@ from __future__ import annotations
 
 import math
 
-from drive.sim.kernels.compile import kernel, scalar
+import numpy as np
+
+from drive.sim.kernels.compile import kernel, routine, scalar
 from drive.sim.kernels.follow import (
     MAX_STEERING,
     OFFSET_RATE,
     STOP_LINE_GAP,
-    bend_speed,
-    find_follower,
-    find_leader,
-    place_boxes,
+    follower_gap,
+    gap_to,
+    gap_to_let_in,
+    later_on_path,
+    place_later,
     project,
     red_light_gap,
     row_at,
     steer,
-    yield_gap,
 )
 from drive.sim.kernels.giveway import give_way_gap
-from drive.sim.kernels.layout import ABSENT, FREE_ROAD, GONE, PRESENT
-from drive.sim.kernels.scalar import HALF, ONE, ZERO, F, bicycle_step, boxes_apart, idm_acceleration, wrap
+from drive.sim.kernels.layout import ABSENT, ENDS, FREE_ROAD, GIVE_WAY, GONE, PRESENT, SIGNALS
+from drive.sim.kernels.scalar import (
+    HALF,
+    ONE,
+    ZERO,
+    F,
+    bicycle_move,
+    boxes_apart,
+    idm_acceleration,
+    sin_cos,
+    wrap,
+)
+from drive.sim.kernels.survey import (
+    CORRIDOR_MARGIN,
+    COS,
+    CX,
+    CY,
+    HALF_LENGTH,
+    HALF_WIDTH,
+    LATER,
+    LEADS,
+    MEETS,
+    REACH,
+    SIN,
+    place_crowd,
+    survey,
+)
 
 LOG, IDM, MOBIL, CONTROL, TRAJECTORY = 0, 1, 2, 3, 4
+WIDEST = F(2.0)  # m, half the width of any road user
 MAX_BRAKING = F(8.0)  # what tyres give; IDM may ask for more
-REACH = F(100.0)
 COOLDOWN = F(4.0)  # s between two lane changes of one driver
 CHANGE_THRESHOLD = F(0.2)  # m/s^2 of advantage that a lane change must bring (MOBIL)
 MERGE_DISTANCE = F(200.0)  # m before the end of a lane from which on its drivers want to leave it
@@ -45,34 +72,71 @@ def driver_acceleration(w, i, speed, lead_speed, gap, target, driver):
 
 
 @scalar
-def drive_on_path(w, i, path, station, m, g, p, boxes, dt, count, anticipate):
+def look_around(w, i, path, station, m, g, p, crowd, flags, words, count, anticipate):
+    """Leader on a path (-1 none), its gap and speed, and the gap and speed of who has to go first."""
+    first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
+    rear, xi, yi = g.rear_to_center[w, i], m.x[w, i], m.y[w, i]
+    lead, gap, speed = -1, FREE_ROAD, ZERO
+    room, room_speed = FREE_ROAD, ZERO
+    # Whom it followed before is likely to be the nearest still, and then few others are looked at.
+    before = m.leader[w, i]
+    if 0 <= before < count:
+        gap, speed = gap_to(
+            i, before, station, rear, xi, yi, REACH, gap, first, last, step, p.rows, anticipate, crowd
+        )
+        if gap < FREE_ROAD:
+            lead = before
+    row = row_at(station, first, last, step)
+    # The sample lies beside or before the rear axle, no farther than this.
+    slack = abs(xi - p.rows[row, 0]) + abs(yi - p.rows[row, 1])
+    far = min(REACH, gap + rear + crowd[HALF_LENGTH, i] + WIDEST) + slack
+    lx, ly, lc, ls = later_on_path(station, m.speed[w, i], rear, LATER, first, last, step, p.rows)
+    survey(i, np.int32(lead), row, p.rows, far, lx, ly, lc, ls, anticipate, crowd, flags)
+    for word in range(words.shape[0]):
+        if words[word] == 0:
+            continue
+        for j in range(8 * word, 8 * word + 8):
+            if (flags[j] & LEADS) != 0:
+                near, v = gap_to(
+                    i, j, station, rear, xi, yi, REACH, gap, first, last, step, p.rows, anticipate, crowd
+                )
+                if near < gap:
+                    lead, gap, speed = j, near, v
+            if (flags[j] & MEETS) != 0:
+                near = gap_to_let_in(w, i, j, path, station, m, g, p, crowd)
+                if near < room:
+                    room, room_speed = near, m.speed[w, j]
+    return lead, gap, speed, room, room_speed
+
+
+@scalar
+def drive_on_path(w, i, path, station, m, g, p, crowd, flags, words, dt, count, anticipate):
     """Acceleration of a driver on a path, and whom it follows (-1 nobody, -2 a stop)."""
     first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
     speed = m.speed[w, i]
     row = row_at(station, first, last, step)
-    target = min(bend_speed(p.points, row, last, step, speed), g.driver[w, i, 0])
-    lead, gap, lead_speed = find_leader(
-        w, i, station, first, last, step, p.points, REACH, anticipate, m.x, m.y, m.heading, m.speed,
-        m.presence, g.length, g.width, g.rear_to_center, boxes, count,
-    )  # fmt: skip
+    target = min(p.rows[row, 5], g.driver[w, i, 0])
+    lead, gap, lead_speed, room, room_speed = look_around(
+        w, i, path, station, m, g, p, crowd, flags, words, count, anticipate
+    )
     accel = driver_acceleration(w, i, speed, lead_speed, gap, target, g.driver)
-    if anticipate:
-        room, v = yield_gap(w, i, path, station, m, g, p, boxes, count)
-        if room < FREE_ROAD:
-            held = driver_acceleration(w, i, speed, v, room, target, g.driver)
-            accel = min(accel, max(held, -YIELD_BRAKING))
+    if room < FREE_ROAD:
+        held = driver_acceleration(w, i, speed, room_speed, room, target, g.driver)
+        accel = min(accel, max(held, -YIELD_BRAKING))
     front = station + g.rear_to_center[w, i] + HALF * g.length[w, i]
     sample = m.sample[w]
-    stop_gap = red_light_gap(
-        w, sample, station, front, speed, first, last, step, p.stop, p.next_stop, g.signals, REACH
-    )
-    if anticipate:
-        stop_gap = min(stop_gap, give_way_gap(w, i, path, station, m, g, p, boxes, count))
+    stop_gap, holds = FREE_ROAD, p.holds[path]
+    if holds & SIGNALS:
+        stop_gap = red_light_gap(
+            w, sample, station, front, speed, first, last, step, p.stop, p.next_stop, g.signals, REACH
+        )
+    if anticipate and holds & GIVE_WAY:
+        stop_gap = min(stop_gap, give_way_gap(w, i, path, station, m, g, p, crowd, count))
     meant = g.stop_station[w, i]
     if not math.isnan(meant) and F(sample) * dt < g.stop_until[w, i] and meant > station - ONE:
         # The driver means to stop with its rear axle there, its usual gap already deducted.
         stop_gap = min(stop_gap, meant - station + g.driver[w, i, 1] + STOP_LINE_GAP)
-    if p.left[last, 0] >= 0 or p.right[last, 0] >= 0:
+    if holds & ENDS:
         # A lane that ends beside another one: merge before its end, or wait there.
         stop_gap = min(stop_gap, F(last - first) * step - front)
     if stop_gap < FREE_ROAD:
@@ -83,7 +147,7 @@ def drive_on_path(w, i, path, station, m, g, p, boxes, dt, count, anticipate):
 
 
 @scalar
-def consider_change(w, i, side, accel, m, g, p, boxes, dt, count, anticipate):
+def consider_change(w, i, side, accel, m, g, p, crowd, flags, words, dt, count, anticipate):
     """MOBIL: the advantage in m/s^2 of changing to a neighbouring path and its (path, station).
 
     Advantage a' - a + politeness (a'_n - a_n); -inf where there is no lane or the change is not safe.
@@ -96,12 +160,16 @@ def consider_change(w, i, side, accel, m, g, p, boxes, dt, count, anticipate):
     if beside < 0:
         return none, -1, ZERO
     f2, l2, st2 = p.start[beside], p.start[beside + 1] - 1, p.step[beside]
-    station, _, _ = project(p.points, f2, l2, st2, m.x[w, i], m.y[w, i], sample)
-    own, _ = drive_on_path(w, i, beside, station, m, g, p, boxes, dt, count, anticipate)
-    behind, gap, v = find_follower(
-        w, i, station, f2, l2, st2, p.points, REACH, m.x, m.y, m.heading, m.speed, m.presence,
-        g.length, g.width, g.rear_to_center, boxes, count,
-    )  # fmt: skip
+    station, _, _ = project(p.rows, f2, l2, st2, m.x[w, i], m.y[w, i], sample)
+    own, _ = drive_on_path(w, i, beside, station, m, g, p, crowd, flags, words, dt, count, anticipate)
+    back = station + g.rear_to_center[w, i] - crowd[HALF_LENGTH, i]
+    wide = crowd[HALF_WIDTH, i] + CORRIDOR_MARGIN
+    behind, gap, v = -1, FREE_ROAD, ZERO
+    for j in range(count):
+        if j != i:
+            room = follower_gap(w, i, j, station, back, wide, f2, l2, st2, p.rows, REACH, m, crowd)
+            if room < gap:
+                behind, gap, v = j, room, m.speed[w, j]
     cost = ZERO
     if behind >= 0:
         if gap < g.driver[w, i, 1]:
@@ -114,12 +182,12 @@ def consider_change(w, i, side, accel, m, g, p, boxes, dt, count, anticipate):
     if own < -SAFE_BRAKING:
         return none, -1, ZERO
     gain = own - accel + g.driver[w, i, 6] * cost
-    if (p.left[last, 0] >= 0 or p.right[last, 0] >= 0) and F(last - row) * step < MERGE_DISTANCE:
+    if p.holds[path] & ENDS and F(last - row) * step < MERGE_DISTANCE:
         gain += MERGE_GAIN
     return gain, beside, station
 
 
-@scalar
+@routine
 def overlaps_any(w, i, x, y, heading, m, g, count):
     """Whether a box of agent `i` at a rear-axle pose overlaps a road user who is there."""
     c, s = math.cos(heading), math.sin(heading)
@@ -140,32 +208,32 @@ def overlaps_any(w, i, x, y, heading, m, g, count):
     return False
 
 
-@scalar
-def change_lane(w, i, accel, m, g, p, boxes, dt, count, anticipate):
+@routine
+def change_lane(w, i, accel, m, g, p, crowd, flags, words, dt, count, anticipate):
     """Let a MOBIL driver take the better neighbouring path, if one is worth it."""
     gain, beside, station = consider_change(
-        w, i, p.left, accel, m, g, p, boxes, dt, count, anticipate
+        w, i, p.left, accel, m, g, p, crowd, flags, words, dt, count, anticipate
     )  # fmt: skip
     right, path, at = consider_change(
-        w, i, p.right, accel, m, g, p, boxes, dt, count, anticipate
+        w, i, p.right, accel, m, g, p, crowd, flags, words, dt, count, anticipate
     )  # fmt: skip
     if right > gain:
         gain, beside, station = right, path, at
     if beside < 0 or gain <= CHANGE_THRESHOLD:
         return
     first, last, step = p.start[beside], p.start[beside + 1] - 1, p.step[beside]
-    s, d, _ = project(p.points, first, last, step, m.x[w, i], m.y[w, i], row_at(station, first, last, step))
+    s, d, _ = project(p.rows, first, last, step, m.x[w, i], m.y[w, i], row_at(station, first, last, step))
     m.path[w, i], m.station[w, i], m.offset[w, i] = beside, s, d
     m.cooldown[w, i] = COOLDOWN
 
 
 @scalar
-def follow_path(w, i, m, g, p, dt):
+def follow_path(w, i, m, g, p, crowd, dt):
     """Steering rate along the agent's path; its lateral offset is worked off at a bounded rate."""
     path = m.path[w, i]
     first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
     guess = row_at(m.station[w, i], first, last, step)
-    s, d, k = project(p.points, first, last, step, m.x[w, i], m.y[w, i], guess)
+    s, d, k = project(p.rows, first, last, step, m.x[w, i], m.y[w, i], guess)
     m.station[w, i] = s
     v, offset, slope = m.speed[w, i], m.offset[w, i], ZERO
     if offset != ZERO and v > F(0.1):
@@ -177,8 +245,12 @@ def follow_path(w, i, m, g, p, dt):
         else:
             offset = ZERO
         m.offset[w, i] = offset
-    error = wrap(m.heading[w, i] - p.points[k, 2] - math.atan(slope))
-    return steer(p.points[k, 3], d - offset, error, v, m.steering[w, i], g.wheelbase[w, i], dt)
+    c, sn = crowd[COS, i], crowd[SIN, i]
+    error = sn * p.rows[k, 2] - c * p.rows[k, 3]
+    if slope != ZERO:
+        # The sine of the error less the angle of the slope.
+        error = (error - (c * p.rows[k, 2] + sn * p.rows[k, 3]) * slope) / math.sqrt(ONE + slope * slope)
+    return steer(p.rows[k, 4], d - offset, error, v, m.steering[w, i], g.wheelbase[w, i], dt)
 
 
 @scalar
@@ -213,21 +285,26 @@ def obey(w, i, pose, m, p, dt):
     if path >= 0:
         first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
         guess = row_at(m.station[w, i], first, last, step)
-        m.station[w, i], _, _ = project(p.points, first, last, step, m.x[w, i], m.y[w, i], guess)
+        m.station[w, i], _, _ = project(p.rows, first, last, step, m.x[w, i], m.y[w, i], guess)
 
 
 @scalar
-def move(w, i, acceleration, steering_rate, on_path, m, g, p, dt):
+def move(w, i, acceleration, steering_rate, on_path, m, g, p, crowd, dt):
     """Drive a bicycle for one step; traffic never rolls backwards and is gone at its path's end."""
     v = m.speed[w, i]
     a = max(acceleration, -v / dt) if on_path else acceleration
-    x, y, h, nv, steering, yaw_rate = bicycle_step(
-        m.x[w, i], m.y[w, i], m.heading[w, i], v, m.steering[w, i], a, steering_rate,
-        g.wheelbase[w, i], MAX_STEERING, dt,
+    sine, cosine = sin_cos(m.steering[w, i])
+    x, y, h, nv, steering = bicycle_move(
+        m.x[w, i], m.y[w, i], m.heading[w, i], v, m.steering[w, i], crowd[COS, i], crowd[SIN, i],
+        sine / cosine, a, steering_rate, g.wheelbase[w, i], MAX_STEERING, dt,
     )  # fmt: skip
-    m.x[w, i], m.y[w, i], m.heading[w, i] = x, y, wrap(h)
-    m.speed[w, i], m.steering[w, i], m.yaw_rate[w, i], m.acceleration[w, i] = nv, steering, yaw_rate, a
-    m.vx[w, i], m.vy[w, i] = nv * math.cos(h), nv * math.sin(h)
+    h = wrap(h)
+    m.x[w, i], m.y[w, i], m.heading[w, i] = x, y, h
+    sine, cosine = sin_cos(steering)
+    m.yaw_rate[w, i] = nv * sine / (cosine * g.wheelbase[w, i])
+    m.speed[w, i], m.steering[w, i], m.acceleration[w, i] = nv, steering, a
+    sine, cosine = sin_cos(h)
+    m.vx[w, i], m.vy[w, i] = nv * cosine, nv * sine
     m.cooldown[w, i] = max(m.cooldown[w, i] - dt, ZERO)
     path = m.path[w, i]
     if on_path and path >= 0:
@@ -236,7 +313,7 @@ def move(w, i, acceleration, steering_rate, on_path, m, g, p, dt):
             m.presence[w, i] = GONE
 
 
-@scalar
+@routine
 def appear(w, i, row, m, p):
     """Enter the scene where the log does, and find one's place on the path."""
     place(w, i, row, m)
@@ -246,81 +323,103 @@ def appear(w, i, row, m, p):
     first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
     near, best = first, FREE_ROAD * FREE_ROAD
     for k in range(first, last + 1):
-        dx, dy = row[0] - p.points[k, 0], row[1] - p.points[k, 1]
+        dx, dy = row[0] - p.rows[k, 0], row[1] - p.rows[k, 1]
         if dx * dx + dy * dy < best:
             best, near = dx * dx + dy * dy, k
-    s, d, _ = project(p.points, first, last, step, row[0], row[1], near)
+    s, d, _ = project(p.rows, first, last, step, row[0], row[1], near)
     m.station[w, i], m.offset[w, i] = s, d
 
 
 @kernel
-def step_kernel(m, g, p, control, pose, scratch, boxes, dt, steps, anticipate, w0, w1):
+def step_kernel(m, g, p, control, pose, decided, crowd, flags, words, dt, steps, anticipate, w0, w1):
     """Advance the worlds `w0..w1` in place by `steps` steps of `dt` seconds.
 
     `control (W, A, 2)` acceleration and steering rate; `pose (W, A, 5)` rear-axle x, y, heading,
-    speed, yaw rate after the step; `scratch (W, A, 2)` and `boxes (W, A, 4)` are overwritten.
+    speed, yaw rate after the step. Scratch: `decided (A, 2)`, `crowd (CROWD_ROWS, P)`, `flags (P,)` and
+    the same bytes as `words (P / 8,)`.
     """
     count, samples = m.x.shape[1], g.log.shape[2]
     for w in range(w0, w1):
         for _ in range(steps):
-            place_boxes(w, m.x, m.y, m.heading, g.rear_to_center, m.presence, boxes, count)
+            place_crowd(w, m, g, crowd, count)
+            place_later(w, count, LATER, m, g, p, crowd)
             # Everyone decides before anyone moves: positions and speeds are those before the step (of
             # lane changes decided in this step those of lower rows are known already).
             for i in range(count):
                 who = g.controller[w, i]
-                scratch[w, i, 0], scratch[w, i, 1] = ZERO, ZERO
+                decided[i, 0], decided[i, 1] = ZERO, ZERO
                 if m.presence[w, i] != PRESENT:
                     continue
                 if who == CONTROL:
-                    scratch[w, i, 0], scratch[w, i, 1] = control[w, i, 0], control[w, i, 1]
+                    decided[i, 0], decided[i, 1] = control[w, i, 0], control[w, i, 1]
                 elif who in (IDM, MOBIL) and m.path[w, i] >= 0:
                     accel, lead = drive_on_path(
-                        w, i, m.path[w, i], m.station[w, i], m, g, p, boxes, dt, count, anticipate
-                    )  # fmt: skip
+                        w,
+                        i,
+                        m.path[w, i],
+                        m.station[w, i],
+                        m,
+                        g,
+                        p,
+                        crowd,
+                        flags,
+                        words,
+                        dt,
+                        count,
+                        anticipate,
+                    )
                     m.leader[w, i] = lead
                     if who == MOBIL and m.cooldown[w, i] <= ZERO and m.speed[w, i] > F(2.0):
-                        change_lane(w, i, accel, m, g, p, boxes, dt, count, anticipate)
-                    scratch[w, i, 0] = accel
-                    scratch[w, i, 1] = follow_path(w, i, m, g, p, dt)
+                        change_lane(w, i, accel, m, g, p, crowd, flags, words, dt, count, anticipate)
+                    decided[i, 0] = accel
+                    decided[i, 1] = follow_path(w, i, m, g, p, crowd, dt)
             sample = m.sample[w] + 1
             row = min(sample, samples - 1)
             for i in range(count):
                 who = g.controller[w, i]
-                here = sample < samples and g.log_valid[w, i, row] == 1
                 if who == LOG:
+                    here = sample < samples and g.log_valid[w, i, row] == 1
                     replay(w, i, here, g.log[w, i, row], m, dt)
                 elif m.presence[w, i] == PRESENT:
                     if who == TRAJECTORY:
                         obey(w, i, pose, m, p, dt)
                     else:
-                        move(w, i, scratch[w, i, 0], scratch[w, i, 1], who != CONTROL, m, g, p, dt)
-                elif m.presence[w, i] == ABSENT and who != TRAJECTORY and here:
+                        move(w, i, decided[i, 0], decided[i, 1], who != CONTROL, m, g, p, crowd, dt)
+                elif m.presence[w, i] == ABSENT and who != TRAJECTORY and sample < samples:
                     spot = g.log[w, i, row]
-                    if not overlaps_any(w, i, spot[0], spot[1], spot[2], m, g, count):
+                    if g.log_valid[w, i, row] == 1 and not overlaps_any(
+                        w, i, spot[0], spot[1], spot[2], m, g, count
+                    ):
                         appear(w, i, spot, m, p)
             m.sample[w] = sample
-        place_boxes(w, m.x, m.y, m.heading, g.rear_to_center, m.presence, boxes, count)
-        collide(w, m, g, boxes, count)
+        place_crowd(w, m, g, crowd, count)
+        collide(w, m, crowd, flags, words, count)
 
 
 @scalar
-def collide(w, m, g, boxes, count):
+def collide(w, m, crowd, flags, words, count):
     """Mark everyone whose box overlaps another's."""
     for i in range(count):
         m.collided[w, i] = 0
-    for i in range(count):
+    for i in range(count - 1):
+        x, y = crowd[CX, i], crowd[CY, i]
         if m.presence[w, i] != PRESENT:
             continue
-        hl, hw = HALF * g.length[w, i], HALF * g.width[w, i]
-        for j in range(i + 1, count):
-            dx, dy = boxes[w, j, 2] - boxes[w, i, 2], boxes[w, j, 3] - boxes[w, i, 3]
-            reach = hl + hw + HALF * (g.length[w, j] + g.width[w, j])
-            if m.presence[w, j] != PRESENT or dx * dx + dy * dy > reach * reach:
+        hl, hw = crowd[HALF_LENGTH, i], crowd[HALF_WIDTH, i]
+        for j in range(crowd.shape[1]):
+            dx, dy = crowd[CX, j] - x, crowd[CY, j] - y
+            reach = hl + hw + crowd[HALF_LENGTH, j] + crowd[HALF_WIDTH, j]
+            flags[j] = np.uint8(dx * dx + dy * dy <= reach * reach)
+        for word in range((i + 1) // 8, words.shape[0]):
+            if words[word] == 0:
                 continue
-            apart = boxes_apart(
-                dx, dy, boxes[w, i, 0], boxes[w, i, 1], hl, hw,
-                boxes[w, j, 0], boxes[w, j, 1], HALF * g.length[w, j], HALF * g.width[w, j],
-            )  # fmt: skip
-            if apart <= ZERO:
-                m.collided[w, i] = 1
-                m.collided[w, j] = 1
+            for j in range(max(8 * word, i + 1), 8 * word + 8):
+                if flags[j] != 0 and (
+                    boxes_apart(
+                        crowd[CX, j] - x, crowd[CY, j] - y, crowd[COS, i], crowd[SIN, i], hl, hw,
+                        crowd[COS, j], crowd[SIN, j], crowd[HALF_LENGTH, j], crowd[HALF_WIDTH, j],
+                    )
+                    <= ZERO
+                ):  # fmt: skip
+                    m.collided[w, i] = 1
+                    m.collided[w, j] = 1

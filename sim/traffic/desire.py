@@ -5,6 +5,8 @@ Reactive drivers aim at the limit; a tractor, a loaded truck or the first car of
 
 from __future__ import annotations
 
+import math
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,12 +57,16 @@ def desired_speeds(
         top = float(speed[i, here].max())
         if not 0.5 < top < SLOW * limit[i]:
             continue
-        free = [k for k in here[::STRIDE] if _unhurried(poses[i], speed[i], here, k, limit[i], dt)]
-        free = [
-            k for k in free if _alone(int(i), int(k), poses[i, here[here >= k]], speed[i, k], valid, centers)
-        ]
-        fast = [k for k in free if speed[i, k] > SAME * top]
-        if len(fast) * STRIDE * dt >= LASTS:
+        fast = (
+            k
+            for k in here[::STRIDE]
+            if speed[i, k] > SAME * top
+            and _unhurried(poses[i], speed[i], here, k, limit[i], dt)
+            and _alone(int(i), int(k), poses[i, here[here >= k]], speed[i, k], valid, centers)
+        )
+        # The closest look is the dearest: no more of them are taken than it needs.
+        enough = math.ceil(LASTS / (STRIDE * dt) - 1e-9)
+        if len(list(islice(fast, enough))) == enough:
             out[i] = top
     return out
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from drive.geometry import arc_length, polyline_heading, remove_duplicates, resample_polyline, wrap_angle
 from drive.roadmap import straightest_successor
-from drive.sim.kernels.layout import Paths
+from drive.sim.kernels.layout import ENDS, GIVE_WAY, SIGNALS, Paths
+from drive.sim.traffic.rows import path_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,8 +78,14 @@ class PathBook:
         for side in (*self.left, *self.right):
             linked = side[:, 0] >= 0
             side[linked, 1] += start[side[linked, 0]]
+        ends = [bool((a[-1, 0] >= 0) | (b[-1, 0] >= 0)) for a, b in zip(self.left, self.right, strict=True)]
+        holds = [
+            SIGNALS * bool((stop >= 0).any()) | GIVE_WAY * bool((line >= 0).any()) | ENDS * end
+            for stop, line, end in zip(self.stops, self.lines, ends, strict=True)
+        ]
         return Paths(
             np.ascontiguousarray(np.concatenate(self.points), dtype=np.float32),
+            np.concatenate([path_rows(x, step) for x, step in zip(self.points, self.steps, strict=True)]),
             start,
             np.asarray(self.steps, dtype=np.float32),
             np.concatenate(self.stops).astype(np.int32),
@@ -89,6 +96,7 @@ class PathBook:
             np.concatenate(self.merging),
             np.concatenate(self.left).astype(np.int32),
             np.concatenate(self.right).astype(np.int32),
+            np.asarray(holds, dtype=np.uint8),
         )
 
 
@@ -117,6 +125,7 @@ def concatenate_paths(parts: list[Paths]) -> Paths:
 
     return Paths(
         np.concatenate([p.points for p in parts]),
+        np.concatenate([p.rows for p in parts]),
         np.concatenate([[0]] + [p.start[1:] + r for p, r in zip(parts, rows, strict=False)]).astype(np.int32),
         np.concatenate([p.step for p in parts]),
         np.concatenate([p.stop for p in parts]),
@@ -125,6 +134,7 @@ def concatenate_paths(parts: list[Paths]) -> Paths:
         np.concatenate([p.merging for p in parts]),
         shifted("left"),
         shifted("right"),
+        np.concatenate([p.holds for p in parts]),
     )
 
 

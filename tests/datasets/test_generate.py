@@ -9,6 +9,8 @@ import pytest
 
 from drive.datasets.generate import FAMILIES, SOURCE, generate
 from drive.datasets.generate.check import check
+from drive.datasets.generate.curves import chain
+from drive.datasets.generate.draws import Draws
 from drive.errors import InputError, ScenarioError, UnknownNameError
 from drive.geometry import box_corners, boxes_overlap, project_to_polyline
 from drive.roadmap import DrivableArea, LaneKind
@@ -193,6 +195,56 @@ def test_each_family_shows_what_it_is_named_after(scenes: dict[tuple[str, int], 
         elif family == "signalised_intersection":
             assert len(m.signal_ids) >= 4
             assert (m.kind == LaneKind.CONNECTOR).sum() >= 12
+
+
+@pytest.mark.parametrize("seed", [2005, 2012, 2015])
+def test_nobody_stops_on_an_open_motorway_for_want_of_a_gap(seed: int) -> None:
+    t = generate("dense_highway", seed).tracks
+    assert t.speed[t.valid].min() > 10.0
+    moving = t.valid[:, 1:] & t.valid[:, :-1]
+    assert (np.diff(t.speed, axis=1) / 0.1)[moving].min() > -4.0
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [("signalised_intersection", 2019), ("signalised_intersection", 2025), ("unprotected_left", 2018),
+     ("t_junction_yield", 2011), ("construction_narrowing", 2020)],
+)  # fmt: skip
+def test_vehicles_keep_to_the_limit_of_the_road_that_they_have_come_to(ref: tuple[str, int]) -> None:
+    s = generate(*ref)
+    m, t = s.roadmap, s.tracks
+    motor = [i for i, kind in enumerate(t.kind) if AgentKind(int(kind)).is_motor_vehicle]
+    for lane in np.flatnonzero(~m.intersection & np.isfinite(m.speed_limit)):
+        at = m.rows(int(lane))
+        line = m.points[at]
+        for i in motor:
+            station, offset, segment = project_to_polyline(t.states[i, :, :2], line)
+            along = np.cos(t.states[i, :, 2] - m.heading[at][segment]) > 0.98
+            on = t.valid[i] & along & (np.abs(offset) < 1.5) & (station > 5.0)
+            on &= station < m.station[at][-1] - 5.0
+            # The spread of the drivers' wishes goes up to 1.1 times the limit.
+            assert t.speed[i, on].max(initial=0.0) < 1.15 * m.speed_limit[lane], (t.ids[i], m.lane_ids[lane])
+
+
+@pytest.mark.parametrize(
+    "ref", [("occluded_pedestrian", 2033), ("signalised_intersection", 2025), ("unprotected_left", 2010)]
+)
+def test_nobody_on_foot_vanishes(ref: tuple[str, int]) -> None:
+    t = generate(*ref).tracks
+    walkers = t.kind == AgentKind.PEDESTRIAN
+    assert walkers.any()
+    assert t.valid[walkers].all()
+
+
+def test_draws_are_exact_sums_and_products() -> None:
+    ours, plain = Draws.of(5), np.random.Generator(np.random.PCG64(5))
+    for low, high in ((0.3, 0.7), (-np.pi, np.pi), (1e3, 1e-3)):
+        assert ours.uniform(low, high) == low + (high - low) * plain.random()
+
+
+def test_a_straight_road_is_straight_to_the_last_bit() -> None:
+    road = chain([(400.0, 0.0, 0.0)])
+    assert np.array_equal(road.points, np.stack((np.arange(401.0), np.zeros(401)), axis=-1))
 
 
 def test_check_refuses_a_log_with_a_collision(scenes: dict[tuple[str, int], Scenario]) -> None:

@@ -155,3 +155,22 @@ def test_a_summary_is_read_without_importing(tmp_path: Path, monkeypatch: pytest
     assert listing.summary_of("not_to_be_imported:OTHER") == "Of the module."
     assert "missing" in listing.summary_of("there_is_no_such_package.inside:Mine")
     assert "not_to_be_imported" not in sys.modules
+
+
+def test_what_a_planner_prints_is_not_among_the_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loud = tmp_path / "loud.py"
+    loud.write_text(
+        "import numpy as np\n"
+        "from drive.planner import Plan, planner\n"
+        "@planner(horizon=1.0)\n"
+        "def loud(observation, task):\n"
+        "    print('thinking')\n"
+        "    return Plan.from_poses(observation, np.tile(observation.ego[:3], (10, 1)))\n"
+    )
+    command = ["run", "gen/stop_for_lead/3", "--planner", f"{loud}:loud", "--out", str(tmp_path), "--json"]
+    assert main.run(command) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["planner"]["name"] == "loud"
+    assert "thinking" in said.err

@@ -148,6 +148,10 @@ def _exits(observation: Observation, task: Task) -> Plan:
     raise SystemExit(3)
 
 
+def _interrupts(observation: Observation, task: Task) -> Plan:
+    raise KeyboardInterrupt
+
+
 def _prints(observation: Observation, task: Task) -> Plan:
     print("noise on the standard output")
     return _keep(observation, task)
@@ -169,6 +173,7 @@ hangs_in_c = named("hangs_in_c", _hangs_in_c)
 dies = named("dies", _dies)
 dies_once = named("dies_once", _dies_once)
 exits = named("exits", _exits)
+interrupts = named("interrupts", _interrupts)
 prints = named("prints", _prints)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import multiprocessing
 import os
+import threading
 import time
 from dataclasses import dataclass, replace
 from typing import Any
@@ -47,6 +49,29 @@ def not_finite(observation: Observation, task: Task) -> Plan:
 @planner(horizon=4.0)
 def returns_none(observation: Observation, task: Task) -> Any:
     return None
+
+
+@planner(horizon=4.0)
+def slips(observation: Observation, task: Task) -> Plan:
+    return task.vehicle.front_overhang  # type: ignore[attr-defined,no-any-return]
+
+
+@planner(horizon=4.0)
+def is_cancelled(observation: Observation, task: Task) -> Plan:
+    raise asyncio.CancelledError
+
+
+@planner(horizon=4.0)
+def chatters(observation: Observation, task: Task) -> Plan:
+    print("x" * 1000)
+    return ahead(observation)
+
+
+@planner(horizon=4.0)
+def leaves_a_thread(observation: Observation, task: Task) -> Plan:
+    if observation.step == 0:
+        threading.Thread(target=time.sleep, args=(300.0,)).start()
+    return ahead(observation)
 
 
 @planner(horizon=4.0)

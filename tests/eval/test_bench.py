@@ -149,7 +149,7 @@ def test_a_run_of_its_own_and_the_benchmarks_are_the_same_scenario(tmp_path: Pat
 
 
 def test_bad_planners_cost_only_their_own_scores(tmp_path: Path) -> None:
-    errors = ["not_finite", "wrong_shape", "none", "raises", "exits", "dies"]
+    errors = ["not_finite", "wrong_shape", "none", "raises", "exits", "interrupts", "dies"]
     timeouts = ["sleeps", "hangs_in_c"]
     notes: list[str] = []
     options = Options(
@@ -179,6 +179,7 @@ def test_bad_planners_cost_only_their_own_scores(tmp_path: Path) -> None:
     assert "not finite" in reasons["not_finite"]
     assert "SIGKILL" in reasons["dies"]
     assert "exit(3)" in reasons["exits"]
+    assert reasons["interrupts"] == "the planner raised KeyboardInterrupt"
     assert "1 s" in reasons["hangs_in_c"]
     # What was driven before the failure can be looked at.
     assert len(results.run_log("raises", "tiny/straight/0").plan_step) == 5
@@ -356,7 +357,7 @@ def test_resuming_does_only_what_is_missing(tmp_path: Path, monkeypatch: pytest.
         ({"seed": 1}, "seed: 0, now 1"),
         ({"traffic": "log"}, 'traffic: "idm", now "log"'),
         ({"scenarios": scenes(3)}, "suite hash"),
-        ({"planners": [local("keep", keep)]}, "planners"),
+        ({"planners": [local("other", keep)]}, r"\(planners: .*keep.*, now .*other"),
         ({"realtime": True}, "realtime"),
         ({"visibility": "line_of_sight:90"}, 'visibility: "line_of_sight", now "line_of_sight:90"'),
     ],
@@ -478,6 +479,19 @@ def test_an_output_folder_that_cannot_be_made(tmp_path: Path) -> None:
         bench(tmp_path / "file" / "out")
 
 
+def test_results_are_named_in_one_line(finished: Results) -> None:
+    assert repr(finished) == f"Results(keep, noisy in 3 scenarios, '{finished.path}')"
+    run = finished.run_log("keep", next(iter(finished.values("keep"))))
+    assert repr(run).startswith("RunLog(keep in tiny/")
+
+
+def test_where_settings_differ_is_told() -> None:
+    was = [{"name": "a", "config": {"x": 1}}, {"name": "b", "config": {"x": 1, "y": 2}}]
+    now = [was[0], {"name": "b", "config": {"x": 1, "y": 3}}]
+    assert journal_module._parted("planners", was, now) == ("b.config.y", 2, 3)
+    assert journal_module._parted("planners", was, now[:1]) == ("planners", "a, b", "a")
+
+
 def test_results_become_a_table(finished: Results) -> None:
     frame = finished.to_pandas()
     assert list(frame["planner"]) == ["keep"] * 3 + ["noisy"] * 3
@@ -525,4 +539,10 @@ def test_damaged_results_are_told(tmp_path: Path) -> None:
         (tmp_path / "results.json").write_text(text)
         with pytest.raises(InputError, match=r"results\.json"):
             Results.load(tmp_path)
+    (tmp_path / "results.json").write_text('{"schema": "drive-bench/1", "suite": {}}')
+    with pytest.raises(InputError, match="is incomplete: it lacks scores, planners"):
+        Results.load(tmp_path)
+    (tmp_path / "a.npz").write_text("")
+    with pytest.raises(InputError, match="is a file; give a folder"):
+        Results.load(tmp_path / "a.npz")
     assert journal_module.RESULTS == "results.json"

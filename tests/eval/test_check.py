@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -38,7 +40,11 @@ def test_our_planners_pass_without_a_warning(name: str) -> None:
 
 BROKEN = {
     "not_finite": ("plans", "a bend, 0.3 s: the plan's trajectory is not finite"),
-    "returns_none": ("plans", "a bend, 0.0 s: the planner returned NoneType instead of a Plan"),
+    "returns_none": (
+        "plans",
+        "a bend, 0.0 s: the planner returned NoneType instead of a Plan; return a Plan at",
+    ),
+    "is_cancelled": ("plans", "a bend, 0.0 s: CancelledError; where there is nothing better"),
     "odd_status": ("plans", "a bend, 0.0 s: the plan's status 'splendid' is none of ok, degraded"),
     "late": ("plans", "a bend, 0.0 s: the plan starts at 0.100 s instead of 0.000 s"),
     "in_its_own_frame": ("starts at the ego", "a bend, first call: the plan begins"),
@@ -89,6 +95,31 @@ def test_the_line_of_the_planners_own_code_is_named() -> None:
     assert set(found) == {f"survives {name}" for name in alone}
     for sentence in found.values():
         assert f"check_planners.py:{line}: ValueError: attempt to get argmin of an empty sequence" in sentence
+
+
+def test_a_slip_is_not_told_to_brake() -> None:
+    sentence = failures(check("slips"))["plans"]
+    assert sentence.endswith("object has no attribute 'front_overhang'")
+
+
+def test_what_is_printed_in_another_process_is_swallowed(capfd: pytest.CaptureFixture[str]) -> None:
+    report = check("chatters", fresh_process=True)
+    assert report.ok
+    assert [f.check for f in report.findings if f.status is Status.WARN] == ["quiet"]
+    assert "xxx" not in "".join(capfd.readouterr())
+
+
+def test_a_thread_does_not_keep_the_command_alive(tmp_path: Path) -> None:
+    code = (
+        "import sys; from drive.cli import main; main.THREADS_MAY_TAKE = 0.2\n"
+        f"sys.argv[1:] = ['run', 'gen/lane_follow_curved/0', '--planner', {f'{FILE}:leaves_a_thread'!r}]\n"
+        "sys.exit(main.run())"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120.0, cwd=tmp_path
+    )
+    assert process.returncode == 0
+    assert "left behind after 0.2 s: 1 threads that do not end" in process.stderr
 
 
 def test_state_that_is_kept_is_told_from_chance() -> None:

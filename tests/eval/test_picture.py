@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from drive._imports import import_target
+from drive.cli.main import run
 from drive.datasets.source import load
 from drive.errors import InputError
 from drive.eval.picture import EGO, LIGHTS, scene_picture
@@ -77,6 +78,8 @@ def test_a_recorded_city_is_drawn() -> None:
         (("gen/cut_in", "-o", "x.svg"), "stands for 10 scenarios"),
         (("gen/cut_in/1", "-o", "x.png"), "ends in .svg"),
         (("gen/cut_in/1", "-o", "x.svg", "--at", "15.5"), "no part of it"),
+        (("gen/cut_in/1", "--at", "3"), "give it a name by -o x.svg"),
+        (("some.drive.npz", "-o", "x.svg"), "is a run log: drive replay shows it"),
     ],
 )
 def test_mistakes_are_told(arguments: tuple[str, ...], words: str, tmp_path: Path) -> None:
@@ -85,6 +88,22 @@ def test_mistakes_are_told(arguments: tuple[str, ...], words: str, tmp_path: Pat
     assert told.returncode == 1
     assert words in told.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_picture_that_cannot_be_written_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = tmp_path / "x.svg"
+    picture.write_text("old")
+
+    def full(self: Path, text: str, **how: str) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert run(["inspect", "gen/cut_in/1", "-o", str(picture)]) == 1
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.iterdir()] == ["x.svg"]
+    assert picture.read_text() == "old"
 
 
 def test_a_moment_outside_the_scenario_is_refused() -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from drive.cli.main import run as drive_command
-from drive.errors import InputError, RunLogError
+from drive.errors import InputError
 from drive.eval.replay import find_runs, load_runs, write_replay
 from drive.eval.replay.events import along_route, events_of, moments_of
 from drive.eval.replay.mapdata import pack_map
@@ -183,6 +183,8 @@ def test_command_writes_pages_of_files_and_folders(
     assert [r["planner"]["name"] for r in both["runs"]] == ["idm", "pdm"]
     assert len(both["maps"]) == 1  # one scenario, one map
     assert [p.name for p in find_runs(tmp_path, "idm")] == ["idm.drive.npz"]
+    run.save(tmp_path / "runs" / "gen_cut_in_3.drive.npz")
+    assert [p.name for p in find_runs(tmp_path, "gen/cut_in/3")] == ["gen_cut_in_3.drive.npz"]
     capsys.readouterr()
     for arguments, word in (
         ([str(tmp_path), "--filter", "nothing"], "holds no run log"),
@@ -307,10 +309,32 @@ def test_unreadable_runs_are_named_and_left_out(tmp_path: Path, capsys: pytest.C
         re.search(r'id="data">(.*?)</script>', (tmp_path / "x.html").read_text(), re.S).group(1)
     )
     assert [note for note in data["runs"][0]["notes"] if "cut.drive.npz" in note]
-    with pytest.raises(RunLogError, match="and 1 more"):
-        load_runs([tmp_path / "cut.drive.npz", old])
-    assert drive_command(["replay", str(old), "-o", str(tmp_path / "y.html")]) == 1
-    assert not (tmp_path / "y.html").exists()
+    logs, problems = load_runs([tmp_path / "cut.drive.npz", old])
+    assert not logs
+    assert len(problems) == 2
+
+
+def test_a_page_opens_even_where_no_run_can_be_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = tmp_path / "<b>bad.drive.npz"
+    bad.write_bytes(b"PK")
+    page = tmp_path / "y.html"
+    assert drive_command(["replay", str(bad), "-o", str(page)]) == 1
+    said = capsys.readouterr()
+    assert said.out.strip() == str(page)
+    assert "bad.drive.npz" in said.err
+    text = page.read_text()
+    assert "No run to replay" in text
+    assert "&lt;b&gt;bad.drive.npz" in text
+    # A page of better times beside the run is not written over unasked.
+    beside = tmp_path / "<b>bad.html"
+    beside.write_text("mine")
+    assert drive_command(["replay", str(bad)]) == 1
+    assert beside.read_text() == "mine"
+    # A film of nothing is none.
+    assert drive_command(["replay", str(bad), "-o", str(tmp_path / "z.gif")]) == 1
+    assert not (tmp_path / "z.gif").exists()
 
 
 def test_a_run_of_thirty_two_agents_with_candidates_stays_small(tmp_path: Path) -> None:

@@ -136,6 +136,57 @@ def test_a_link_leads_back_to_what_was_shown(browser: Browser, two: Path) -> Non
         assert got["run"] in (0, 1)
 
 
+def test_a_view_zoomed_by_the_wheel_stays_and_is_linked_to(browser: Browser, two: Path) -> None:
+    before = show(browser, two, "t=5")["view"]["scale"]
+    browser.mouse("mouseWheel", 400, 400, deltaX=0, deltaY=-400)
+    scale = settled(browser)["view"]["scale"]
+    assert scale > 1.2 * before
+    for key in ("d", "]"):
+        browser.press(key)
+        assert settled(browser)["view"]["scale"] == scale
+    assert f"scale={scale:.3f}".rstrip("0") in browser.evaluate("window.drive.link()")
+
+
+def test_four_runs_fit_in_the_table_of_metrics(browser: Browser, run: RunLog, tmp_path: Path) -> None:
+    scores = {
+        "nuplan_cls": {
+            "score": 0.0,
+            "metrics": {"ego_progress_along_expert_route": 0.123},
+            "moments": {"ego_progress_along_expert_route": 12.3},
+        }
+    }
+    runs = [make_run(name=name).with_header(scores=scores) for name in ("log", "pdm", "idm", "constant")]
+    show(browser, write_replay(runs, tmp_path / "four.html"))
+    wide = browser.evaluate(
+        "(({scrollWidth, clientWidth}) => [scrollWidth, clientWidth])"
+        "(document.querySelector('#scores .scroll'))"
+    )
+    assert wide[0] <= wide[1]
+    assert browser.evaluate("document.querySelectorAll('#scores .jump').length") == 4
+
+
+def test_who_must_give_way_meets_teeth(browser: Browser, run: RunLog, tmp_path: Path) -> None:
+    assert run.roadmap is not None
+    lane = int(np.argmax(run.roadmap.stop_station > 0.0))
+    signal = run.roadmap.signal.copy()
+    signal[lane] = -1
+    told = replace(run, roadmap=replace(run.roadmap, signal=signal))
+    own = run.roadmap.rows(lane)
+    at, station = float(run.roadmap.stop_station[lane]), run.roadmap.station[own]
+    left, right = (
+        np.array([np.interp(at, station, side[own][:, k]) for k in (0, 1)])
+        for side in (run.roadmap.left, run.roadmap.right)
+    )
+    x, y = 0.5 * (left + right)
+    show(browser, write_replay(told, tmp_path / "teeth.html"), f"t=15&scale=40&at={x},{y}")
+    across = (left - right) / np.hypot(*(left - right))
+    width, height = stage_size(browser)
+    along = np.linspace(-1.5, 1.5, 60)
+    spots = [(width / 2 + 40 * s * across[0], height / 2 - 40 * s * across[1]) for s in along]
+    white = [sum(colour_at(browser, *spot)) > 740 for spot in spots]
+    assert np.count_nonzero(np.diff(white)) >= 4  # a stop line would be one bar
+
+
 def test_keys(browser: Browser, two: Path) -> None:
     show(browser, two, "t=5")
     told = []

@@ -164,6 +164,8 @@ def test_ten_thousand_agents_and_gaps(browser: Browser, run: RunLog, tmp_path: P
     assert got["ego"] is None
     assert any("9999 road users" in note for note in got["notes"])
     assert any("not known at 10 of 31" in note for note in got["notes"])
+    tiles = browser.evaluate("[...document.querySelectorAll('.tile b')].map((b) => b.innerText)")
+    assert tiles[:2] == ["\u2013 m/s", "\u2013 m/s²"]
     browser.evaluate("window.drive.seek(2.5)")
     assert settled(browser)["ego"]["x"] == pytest.approx(ego[25, 0], abs=2e-3)
 

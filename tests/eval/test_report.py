@@ -7,6 +7,7 @@ import hashlib
 import html
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from drive.errors import InputError
 from drive.eval.report import write_report
 from drive.eval.report.charts import latency_axis
-from drive.eval.report.origin import changes, command_of
+from drive.eval.report.origin import changes, command_of, quoted
 from drive.eval.report.read import number, read, run_below
 from drive.eval.report.scenes import Scenes, different_scenes, page_names, wanted_scenes, worst_rows
 from drive.eval.report.write import body_of
@@ -155,7 +156,7 @@ def test_report_shows_the_results_figures_and_links_to_replays(folder: Path) -> 
         "<b>0.625</b>", "[0.375, 0.875]", "<b>0.375</b>", "[0.000, 0.750]", "planner error 1", "1.25",
         "privileged", "an expert: idm (2 scenarios)",
         "Dropped for every planner: gen/dense_merge/2 (simulator error).", "&quot;gain&quot;: 2.5", "abacus",
-        "drive bench --filter &#x27;family == &#x27;&quot;&#x27;&quot;&#x27;cut_in",
+        "drive bench --filter &quot;family == &#x27;cut_in&#x27;&quot;",
         # The only one that does not see the log.
         '<p class="headline"><b>idm</b> scores <b>0.375</b> <span class="ci">[0.000, 0.750]</span> over 3',
     ):  # fmt: skip
@@ -276,11 +277,21 @@ def test_settings_are_told_as_what_differs_from_the_defaults() -> None:
         "drive", "bench", "--suite", "val", "--planner", "p", "--set", "p.gain=2.5", "--set",
         "p.cost.speed=3.0", "--set", "p.name=x y", "--traffic", "idm", "--seed", "4",
     ]  # fmt: skip
+    told = command_of(read(results([entry], visibility="all", ego="recorded", realtime=True)))
+    assert told[-7:] == ["--visibility", "all", "--ego", "recorded", "--realtime", "--seed", "4"]
     report = read(results([entry | {"defaults": None}]))
     assert changes(report.planners[0]) is None
     told = ["drive", "bench", "--suite", "val", "--out", "/home/me/x", "--jobs=4", "--resume", "--seed", "4"]
     report = read(results([entry], command=told))
     assert command_of(report) == ["drive", "bench", "--suite", "val", "--seed", "4"]
+
+
+@pytest.mark.parametrize(
+    "word", ["a", "x y", "family == 'cut_in'", "it's $HOME", "a \"b\" 'c'", "a!'", "\\'"]
+)
+def test_the_command_is_one_that_a_shell_takes_back(word: str) -> None:
+    assert shlex.split(quoted(word)) == [word]
+    assert quoted("family == 'cut_in'") == "\"family == 'cut_in'\""
 
 
 def test_latency_axis_holds_every_call() -> None:

@@ -47,6 +47,32 @@ class Bare(Speed):
     def evaluate(self, run):
         return 0.5
 
+class Exits(Speed):
+    name = "exits"
+    def evaluate(self, run):
+        raise SystemExit(4)
+
+class Text(Speed):
+    name = "text"
+    def evaluate(self, run):
+        return Evaluation("high", {})
+
+class Figure(Speed):
+    name = "figure"
+    def evaluate(self, run):
+        return Evaluation(1.0, {"part": 0.5})
+
+class TextFigure(Speed):
+    name = "text_figure"
+    def evaluate(self, run):
+        return Evaluation(1.0, {"part": MetricResult("high")})
+
+class Scribbles(Speed):
+    name = "scribbles"
+    def evaluate(self, run):
+        run.ego[:] = 0.0
+        return Evaluation(1.0, {})
+
 OBJECT = Speed()
 ANYTHING = 3
 class Half:
@@ -120,6 +146,10 @@ def test_an_edited_score_is_noticed_on_resume(file: Path, tmp_path: Path) -> Non
         ("Raises", "score 'raises' failed: ZeroDivisionError: float division by zero"),
         ("TooHigh", "score 'too_high' is 7.0, outside of [0, 1]"),
         ("Bare", "score 'bare' returned float instead of an Evaluation"),
+        ("Exits", "score 'exits' failed: SystemExit: 4"),
+        ("Text", "score 'text' is str, not a number"),
+        ("Figure", "score 'figure': its metric 'part' is float, not a MetricResult"),
+        ("TextFigure", "score 'text_figure': its metric 'part' is str, not a number"),
     ],
 )
 def test_a_broken_score_is_named(file: Path, tmp_path: Path, name: str, reason: str) -> None:
@@ -132,6 +162,13 @@ def test_a_broken_score_is_named(file: Path, tmp_path: Path, name: str, reason: 
     )
     (row,) = results.planner("keep")["scenarios"]
     assert (row["failure"], row["valid"], row["reason"]) == ("simulator_error", False, reason)
+
+
+def test_a_score_cannot_change_the_run(file: Path) -> None:
+    run = drive.run(KEEP, straight("tiny/a"), scores=())
+    before = run.ego.copy()
+    judge(f"{file}:Scribbles", run)
+    assert (run.ego == before).all()
 
 
 def test_the_command_prints_it(file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from runpy import run_path
 
 import numpy as np
 import pytest
 
 from drive.geometry import box_corners, project_to_polyline
 from drive.scenario import SignalState
-from drive.sim.kernels.follow import (
-    MAX_LATERAL_ACCELERATION,
-    bend_speed,
-    find_leader,
-    place_boxes,
-    project,
-    red_light_gap,
-    steer,
-)
+from drive.sim.kernels.follow import find_leader, project, red_light_gap, steer
 from drive.sim.kernels.layout import FREE_ROAD
-from drive.sim.kernels.scalar import bicycle_step
+from drive.sim.kernels.scalar import bicycle_step, sin_cos, small_arctan
+from drive.sim.traffic.rows import allowed_speed, path_rows
+
+CROWDS = run_path(str(Path(__file__).with_name("crowds.py")))
+crowd_of = CROWDS["crowd_of"]
 
 F = np.float32
 
@@ -73,10 +71,9 @@ def test_the_leader_is_the_nearest_box_that_reaches_into_the_corridor(seed: int)
     batch = [v[None].astype(np.float32) for v in (x, y, heading, speed, length, width, rear)]
     presence = (rng.random((1, n)) > 0.2).astype(np.uint8)
     presence[0, 0] = 1
-    boxes = np.zeros((1, n, 4), dtype=np.float32)
-    place_boxes(0, batch[0], batch[1], batch[2], batch[6], presence, boxes, n)
     got, gap, along = find_leader(
-        0, 0, F(20.0), 0, 150, F(1.0), points, F(100.0), False, *batch[:4], presence, *batch[4:], boxes, n
+        0, F(20.0), F(1.4), F(20.0), F(0.0), F(100.0), 0, 150, F(1.0), path_rows(points, 1.0), False,
+        crowd_of(*batch[:4], presence, *batch[4:]), n,
     )  # fmt: skip
     front, half = 20.0 + 1.4 + 2.4, 0.95 + 0.15
     best, want = -1, math.inf
@@ -98,12 +95,11 @@ def test_who_crosses_within_a_second_is_followed_only_by_those_who_anticipate() 
     # A pedestrian 25 m ahead and 3 m beside at 2 m/s towards the path: in the corridor within a second.
     values = [(0.0, 25.0), (0.0, -3.0), (0.0, np.pi / 2), (8.0, 2.0), (4.8, 0.6), (1.9, 0.6), (0.0, 0.0)]
     batch = [np.array([v], dtype=np.float32) for v in values]
-    presence, boxes = np.ones((1, 2), dtype=np.uint8), np.zeros((1, 2, 4), dtype=np.float32)
-    place_boxes(0, batch[0], batch[1], batch[2], batch[6], presence, boxes, 2)
+    crowd = crowd_of(*batch[:4], np.ones((1, 2), dtype=np.uint8), *batch[4:])
     for anticipate, who in ((True, 1), (False, -1)):
         found = find_leader(
-            0, 0, F(0.0), 0, 100, F(1.0), points, F(100.0), anticipate, *batch[:4], presence, *batch[4:],
-            boxes, 2,
+            0, F(0.0), F(0.0), F(0.0), F(0.0), F(100.0), 0, 100, F(1.0), path_rows(points, 1.0), anticipate,
+            crowd, 2,
         )  # fmt: skip
         assert found[0] == who
 
@@ -136,15 +132,23 @@ def test_which_light_holds(first: int, second: int, front: float, speed: float, 
     assert float(got) == (float(FREE_ROAD) if gap is None else pytest.approx(gap, abs=1e-4))
 
 
-def test_bend_speed_by_hand() -> None:
-    points = np.zeros((101, 5), dtype=np.float32)
+def test_allowed_speed_by_hand() -> None:
+    points = np.zeros((101, 5))
     points[:, 4] = 14.0
-    assert float(bend_speed(points, 0, 100, F(1.0), F(10.0))) == 14.0
+    assert (allowed_speed(points, 1.0) == 14.0).all()
     points[20:, 3] = -0.02
     # In the bend sqrt(2 / 0.02) = 10; twenty metres before it sqrt(100 + 2 * 1.5 * 20) = 12.649.
-    assert float(bend_speed(points, 20, 100, F(1.0), F(10.0))) == pytest.approx(10.0)
-    assert float(bend_speed(points, 0, 100, F(1.0), F(10.0))) == pytest.approx(12.6491, abs=1e-4)
-    assert float(MAX_LATERAL_ACCELERATION) == 2.0
+    allowed = allowed_speed(points, 1.0)
+    assert allowed[20] == pytest.approx(10.0)
+    assert allowed[0] == pytest.approx(12.6491, abs=1e-4)
+
+
+def test_sines_and_small_arc_tangents_are_those_of_the_library() -> None:
+    angles, ratios = np.linspace(-12.0, 12.0, 2001), np.linspace(-0.69, 0.69, 501)
+    got = np.array([[float(v) for v in sin_cos(F(a))] for a in angles])
+    np.testing.assert_allclose(got, np.column_stack((np.sin(F(angles)), np.cos(F(angles)))), atol=1e-6)
+    arcs = [float(small_arctan(F(r))) for r in ratios]
+    np.testing.assert_allclose(arcs, np.arctan(F(ratios)), atol=2e-7)
 
 
 @pytest.mark.parametrize("speed", [2.0, 8.0, 25.0])

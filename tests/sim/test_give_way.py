@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import numpy as np
@@ -12,11 +14,13 @@ from drive.roadmap import LaneKind, LaneSpec, RoadMap, RoadMapBuilder
 from drive.scenario import Scenario
 from drive.sim import Controller, World, compile_world, step
 from drive.sim.kernels import reference
-from drive.sim.kernels.follow import place_boxes
 from drive.sim.kernels.giveway import give_way_gap, passing_time
 from drive.sim.traffic import IDM, IDM_COMPAT, cast
 from drive.sim.traffic.model import TrafficModel
 from drive.sim.traffic.paths import give_way_lines, path_samples
+
+CROWDS = run_path(str(Path(__file__).with_name("crowds.py")))
+placed = CROWDS["placed"]
 
 WIDTH = 3.5
 LINE = 40.0
@@ -78,10 +82,9 @@ def run(s: Scenario, traffic: TrafficModel = IDM) -> tuple[World, list[np.ndarra
 
 def wait(world: World, agent: int) -> float:
     m, g = world.motion, world.agents
-    boxes = np.zeros((1, world.num_agents, 4), dtype=np.float32)
-    place_boxes(0, m.x, m.y, m.heading, g.rear_to_center, m.presence, boxes, world.num_agents)
+    crowd, _, _ = placed(world, 0)
     path, station = int(m.path[0, agent]), m.station[0, agent]
-    return float(give_way_gap(0, agent, path, station, m, g, world.paths, boxes, world.num_agents))
+    return float(give_way_gap(0, agent, path, station, m, g, world.paths, crowd, world.num_agents))
 
 
 def test_how_long_a_start_takes_by_hand() -> None:
@@ -163,14 +166,12 @@ def test_giving_way_equals_its_reference() -> None:
         for k in range(100):
             m, g = world.motion, world.agents
             if k % 4 == 0:
-                boxes = np.zeros((2, world.num_agents, 4), dtype=np.float32)
-                for w in range(2):
-                    place_boxes(w, m.x, m.y, m.heading, g.rear_to_center, m.presence, boxes, world.num_agents)
+                crowd, _, _ = placed(world, 1)
                 for i in np.flatnonzero(world.present[1] & (g.controller[1] == Controller.IDM)):
                     path, station = int(m.path[1, i]), m.station[1, i]
                     if world.paths.give_way[world.paths.start[path]] < 0:
                         continue
-                    got = give_way_gap(1, i, path, station, m, g, world.paths, boxes, world.num_agents)
+                    got = give_way_gap(1, i, path, station, m, g, world.paths, crowd, world.num_agents)
                     expected = reference.giving_way(world, 1, int(i), path, float(station))
                     asked += 1
                     held += expected < 1e6

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,14 @@ from drive.datasets.source import load
 from drive.errors import SimulationError
 from drive.sim import Controller, compile_world, step
 from drive.sim.kernels import reference
-from drive.sim.kernels.follow import place_boxes, yield_gap
+from drive.sim.kernels.follow import find_leader
 from drive.sim.kernels.scalar import idm_acceleration
+from drive.sim.kernels.survey import REACH
 from drive.sim.traffic import IDM, IDM_COMPAT, LOG, MOBIL, cast
 from drive.vehicle import AgentKind
+
+CROWDS = run_path(str(Path(__file__).with_name("crowds.py")))
+looked, placed = CROWDS["looked"], CROWDS["placed"]
 
 CARS = [(60.0, 0.3, 8.0), (45.0, 3.5, 12.0), (90.0, 3.3, 6.0), (130.0, 0.0, 0.0), (10.0, 3.5, 14.0)]
 
@@ -232,11 +238,10 @@ def test_letting_others_go_first_equals_its_reference() -> None:
         for k in range(120):
             if k % 5 == 0:
                 m, g = world.motion, world.agents
-                boxes = np.zeros((1, world.num_agents, 4), dtype=np.float32)
-                place_boxes(0, m.x, m.y, m.heading, g.rear_to_center, m.presence, boxes, world.num_agents)
+                around = placed(world, 0)
                 for i in np.flatnonzero(world.present[0] & (g.controller[0] == Controller.IDM)):
                     path, station = int(m.path[0, i]), m.station[0, i]
-                    got = yield_gap(0, i, path, station, m, g, world.paths, boxes, world.num_agents)
+                    got = looked(world, 0, int(i), around)[3:]
                     expected = reference.yielding(world, 0, int(i), path, float(station))
                     met += expected[0] < 1e6
                     # Where the path bends, a foot may fall on either of two segments: 0.03 rad x 4 m.
@@ -252,3 +257,34 @@ def test_letting_others_go_first_equals_its_reference() -> None:
             ]
             world = step(world, pose=pose)
     assert met >= 10
+
+
+@pytest.mark.parametrize(
+    "ref",
+    ["gen/roundabout/2", "gen/t_junction_yield/4", "gen/dense_highway/1", "gen/lane_follow_curved/4",
+     "gen/construction_narrowing/3", "gen/signalised_intersection/5"],
+)  # fmt: skip
+def test_nobody_is_passed_over_whom_a_close_look_would_find(ref: str) -> None:
+    """The leaders after a survey are those of a look at everybody, without one."""
+    scenario = load(ref)
+    world = compile_world([cast(scenario, IDM, {scenario.ego: Controller.IDM})], scenario.dt)
+    m, g, p = world.motion, world.agents, world.paths
+    led = 0
+    for _ in range(12):
+        m = world.motion
+        around = placed(world, 0)
+        for i in np.flatnonzero(world.present[0] & (g.controller[0] == Controller.IDM)):
+            path = int(m.path[0, i])
+            first, last = int(p.start[path]), int(p.start[path + 1]) - 1
+            want = find_leader(
+                int(i), m.station[0, i], g.rear_to_center[0, i], m.x[0, i], m.y[0, i], REACH, first, last,
+                p.step[path], p.rows, world.anticipate, around[0], world.num_agents,
+            )  # fmt: skip
+            got = looked(world, 0, int(i), around)
+            assert got[0] == want[0]
+            np.testing.assert_allclose(
+                [float(v) for v in got[1:3]], [float(v) for v in want[1:]], rtol=1e-5, atol=1e-4
+            )
+            led += want[0] >= 0
+        world = step(world, steps=10)
+    assert led > 20

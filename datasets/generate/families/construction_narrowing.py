@@ -188,7 +188,7 @@ def _narrowed(rng: np.random.Generator, difficulty: float) -> Draw:
         between(rng, difficulty, (4.0, 5.0), (1.6, 2.0)),
         between(rng, difficulty, (9.0, 12.0), (3.5, 5.0)),
     )
-    there = (length - squeeze.span[1] - 20.0, length - at + 15.0)
+    there = (curve.length - squeeze.span[1] - 20.0, curve.length - at + 15.0)
     meet = 0.8 * limit
     far = oncoming_stations(stage, speed, meet)
     for i in fill_lane(rng, stage.traffic, stage.lanes["b1"], far, meet, gaps, "o", body=_light):

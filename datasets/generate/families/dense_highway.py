@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from drive.datasets.generate.crossings import refuse_panic
 from drive.datasets.generate.drivers import EGO_BODY, draw_body, draw_ego_driver, draw_wander
 from drive.datasets.generate.families.stage import (
     KMH,
@@ -62,6 +63,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
             _temper(rng, stage, i, paces[n - 1], limit, keeps, n)
     _trouble(rng, difficulty, stage, lane, ego, pace)
     drive = stage.traffic.run(-WARM_UP, DURATION)
+    refuse_panic(drive)
     window = stage.window(drive, ego, limit)
     s0 = float(drive.log[ego, 0, 0])
     near = abs(drive.log[:, 0, 0] - s0) < 250.0
@@ -132,8 +134,8 @@ def _trouble(
     if found and rng.random() < 0.4 + 0.6 * difficulty:
         who = found[int(rng.integers(len(found)))]
         gap = pace * between(rng, difficulty, (0.8, 1.1), (0.4, 0.6))
-        hurry = actors[who].station + actors[who].speed * (WARM_UP + ready) + 60.0
-        task = Task(mine, behind=ego, gap=gap, after=ready, by=hurry)
+        # Without a station by which it must: who finds no gap drives on, and does not stop for one.
+        task = Task(mine, behind=ego, gap=gap, after=ready)
         driver = replace(
             actors[who].driver, mobil=False, change_time=between(rng, difficulty, (3.6, 4.6), (2.6, 3.2))
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from drive.datasets.generate.crossings import refuse_panic
 from drive.datasets.generate.drivers import EGO_BODY, Body, draw_body, draw_ego_driver, draw_wander
 from drive.datasets.generate.families.stage import (
     KMH,
@@ -78,6 +79,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
         there = oncoming_stations(stage, speed, speed)
         fill_lane(rng, stage.traffic, stage.lanes[f"b{n}"], there, speed, (2.0 * count, 6.0 * count), f"o{n}")
     drive = stage.traffic.run(-WARM_UP, DURATION)
+    refuse_panic(drive)
     passed = drive.log[ego, :, 0] > last
     waited = bool(drive.log[ego, :, 1].min() < 0.5)
     if drive.log[ego, 0, 0] > first - 25.0 or not (passed.any() or waited):

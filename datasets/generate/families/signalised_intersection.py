@@ -100,6 +100,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
             add_walkers(rng, scene, junction, k, greens, int(rng.integers(1, 3 + round(2.0 * difficulty))))
     ids = list(dict.fromkeys(lights.signal(m) for m in junction.movements))
     groups = {lights.signal(m): lights.group(m) for m in junction.movements}
+    scene.keep_limits()
     tables = scene.traffic.projections()
     add_light_gates(scene, tables, lambda m: ids.index(lights.signal(m)), lights.is_protected)
 

@@ -68,6 +68,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
         ego = _from_side(rng, scene, junction, own, limits, difficulty)
     else:
         ego = _on_main(rng, scene, junction, own, limits, difficulty)
+    scene.keep_limits()
     tables = scene.traffic.projections()
     add_priority_gates(scene, tables, (SIDE,))
     drive = scene.traffic.run(-WARM_UP, DURATION + SPARE, None, tables)

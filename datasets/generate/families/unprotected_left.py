@@ -75,6 +75,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     if rng.random() < 0.3 + 0.5 * difficulty:
         times = [(max(a, arrival - 6.0), b) for a, b in walks if b > arrival]
         add_walkers(rng, scene, junction, LEFT, times, int(rng.integers(1, 3 + round(2.0 * difficulty))))
+    scene.keep_limits()
     tables = scene.traffic.projections()
     ids = [f"arm{k}" for k in range(4)]
     signals = None

@@ -54,6 +54,9 @@ from drive.datasets.generate.kernels.base import (
 )
 from drive.datasets.generate.kernels.sight import neighbours, zone_busy
 
+WALKERS_END = 0.3
+"""Metres before the end of its way at which a walker stops."""
+
 
 @exact
 def at_light(sig, n, back, signals, decided, v, dist, dt):  # type: ignore[no-untyped-def]
@@ -226,7 +229,10 @@ def drive_all(  # type: ignore[no-untyped-def]
                 if orders[i, k, O_BEGIN] <= t < orders[i, k, O_END]:
                     command = min(command, max(orders[i, k, O_SPEED] - v, -orders[i, k, O_BRAKE]))
             if mode[i] == WALKER:
-                a = max(min(min(command, 2.0 * (v0 - v)), p[ACCEL]), -p[BRAKE])
+                a = min(min(command, 2.0 * (v0 - v)), p[ACCEL])
+                # It stands where its way ends: nobody vanishes before the eyes of the others.
+                left = max((fsize[f] - 1) * fstep[f] - front - WALKERS_END, 0.0)
+                a = max(min(a, 4.0 * (np.sqrt(p[BRAKE] * left) - v)), -p[BRAKE])
                 new = max(v + a * dt, 0.0)
                 # Stations of the reference curve pass faster on the inside of a bend.
                 one = (
