@@ -155,7 +155,10 @@ def polygon_area(polygon: ArrayLike) -> float:
 
 
 class Projector:
-    """A polyline `(P, 2)` made ready for many projections; raises InputError for a line without length."""
+    """A polyline `(P, 2)` made ready for many projections; raises InputError for a line without length.
+
+    `vertices (M + 1, 2)` and `station (M + 1,)` are the line's without the segments that have no direction.
+    """
 
     def __init__(self, line: ArrayLike) -> None:
         q = np.asarray(line, dtype=np.float64)[:, :2]
@@ -166,25 +169,28 @@ class Projector:
             raise InputError(f"a polyline of {len(q)} points has no length to project on")
         self._real, self._ds = real, ds[real]
         self._unit = seg[real] / self._ds[:, None]
-        self._q = np.concatenate((q[real], q[real[-1:] + 1]))
-        self._s = np.concatenate(([0.0], np.cumsum(self._ds)))
+        self.vertices = np.concatenate((q[real], q[real[-1:] + 1]))
+        self.station = np.concatenate(([0.0], np.cumsum(self._ds)))
         # Each coordinate in one piece: the search below is bound by memory.
-        self._x, self._y = (np.ascontiguousarray(self._q[:-1, i]) for i in range(2))
+        self._x, self._y = (np.ascontiguousarray(self.vertices[:-1, i]) for i in range(2))
         self._ux, self._uy = (np.ascontiguousarray(self._unit[:, i]) for i in range(2))
 
     def __call__(self, points: ArrayLike) -> tuple[Floats, Floats, NDArray[np.intp]]:
         """As `project_to_polyline`."""
         p = np.atleast_2d(np.asarray(points, dtype=np.float64))
-        q, unit, ds = self._q, self._unit, self._ds
         nearest = np.empty(len(p), dtype=np.intp)
-        block = max(_PROJECTION_BLOCK // len(ds), 1)
+        block = max(_PROJECTION_BLOCK // len(self._ds), 1)
         for i in range(0, len(p), block):
             rel_x = p[i : i + block, 0, None] - self._x
             rel_y = p[i : i + block, 1, None] - self._y
-            foot = np.clip(rel_x * self._ux + rel_y * self._uy, 0.0, ds)
+            foot = np.clip(rel_x * self._ux + rel_y * self._uy, 0.0, self._ds)
             gap = (rel_x - foot * self._ux) ** 2 + (rel_y - foot * self._uy) ** 2
             nearest[i : i + block] = np.argmin(gap, axis=1)
+        return self.feet(p, nearest)
 
+    def feet(self, points: Floats, nearest: NDArray[np.intp]) -> tuple[Floats, Floats, NDArray[np.intp]]:
+        """The same for `points (N, 2)` whose nearest segments `(N,)` between `vertices` are known."""
+        p, q, unit, ds = points, self.vertices, self._unit, self._ds
         u, rel = unit[nearest], p - q[nearest]
         along = u[:, 0] * rel[:, 0] + u[:, 1] * rel[:, 1]
         d = u[:, 0] * rel[:, 1] - u[:, 1] * rel[:, 0]
@@ -197,7 +203,7 @@ class Projector:
         side = mean[:, 0] * gap_y - mean[:, 1] * gap_x
         d = np.where(before | after, np.copysign(np.hypot(gap_x, gap_y), side), d)
         s = np.where(before, 0.0, np.where(after, ds[nearest], along))
-        return self._s[nearest] + s, d, self._real[nearest]
+        return self.station[nearest] + s, d, self._real[nearest]
 
 
 def project_to_polyline(points: ArrayLike, line: ArrayLike) -> tuple[Floats, Floats, NDArray[np.intp]]:

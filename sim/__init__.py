@@ -1,13 +1,17 @@
-"""The simulator: kernels, vehicle models, trackers, traffic and the closed loop."""
+"""The simulator: the closed loop, batches of worlds and of candidate motions, vehicles, trackers, traffic."""
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from drive.sim.candidates import Scores, ScoreScene, Work, pdm_score, rollout, score
     from drive.sim.kernels.layout import Controller
     from drive.sim.loop import simulate
     from drive.sim.world import World, compile_world, step
 
 _HOME = {
+    **dict.fromkeys(
+        ("ScoreScene", "Scores", "Work", "pdm_score", "rollout", "score"), "drive.sim.candidates"
+    ),
     "Controller": "drive.sim.kernels.layout",
     "World": "drive.sim.world",
     "compile_world": "drive.sim.world",
@@ -25,4 +29,16 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module 'drive.sim' has no attribute '{name}'")
 
 
-__all__ = ["Controller", "World", "compile_world", "simulate", "step"]
+__all__ = [
+    "Controller",
+    "ScoreScene",
+    "Scores",
+    "Work",
+    "World",
+    "compile_world",
+    "pdm_score",
+    "rollout",
+    "score",
+    "simulate",
+    "step",
+]

@@ -221,10 +221,10 @@ class Driven:
                 total = np.nan_to_num(total, nan=0.0, posinf=0.0, neginf=0.0)
                 at = c.times[0] + CANDIDATE_DT * np.arange(CANDIDATE_STEPS)
                 rows = np.minimum(np.searchsorted(c.times, at - 1e-6), len(c.times) - 1)
-                for k in np.argsort(-total, kind="stable")[:keep]:
-                    poses.append(_single(c.states[k][rows, :3]))
-                    scores.append(float(total[k]))
-                    probability.append(float(likely[k]))
+                best = np.argsort(-total, kind="stable")[:keep]
+                poses.extend(_single(c.states[best[:, None], rows, :3]))
+                scores.extend(total[best].tolist())
+                probability.extend(likely[best].tolist())
                 last = min(max(int(c.shared_steps), 1), len(c.times)) - 1
                 shared[call] = float(c.times[last] - c.times[0])
             start.append(len(poses))

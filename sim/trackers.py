@@ -46,7 +46,7 @@ class LQRTracker:
         if len(times) < 2:
             return -float(state[3]) / self.dt, 0.0
         count = max(int((times[-1] - times[0]) / self.dt + 1e-6), 2)
-        scratch = np.empty(6 * count + 3 + HORIZON + 2)
+        scratch = np.empty(8 * count + 3 + HORIZON + 2)
         out = scratch[-2:]
         track_once(
             times,
@@ -56,9 +56,9 @@ class LQRTracker:
             speed_factor(count, self.dt, self.compat, "d"),
             lqr_settings(vehicle, self.dt, np.float64),
             scratch[: 3 * count + 3].reshape(1, -1, 3),
-            scratch[3 * count + 3 : 5 * count + 3],
-            scratch[5 * count + 3 : 6 * count + 3],
-            scratch[6 * count + 3 : -2],
+            scratch[3 * count + 3 : 7 * count + 3],
+            scratch[7 * count + 3 : 8 * count + 3],
+            scratch[8 * count + 3 : -2],
             out,
         )
         return float(out[0]), float(out[1])

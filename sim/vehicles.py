@@ -13,17 +13,13 @@ import numpy as np
 
 from drive.errors import PlanError
 from drive.planner import ControlKind
+from drive.sim.kernels.lqr import STEERING_LAG, lagged_step, lqr_settings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drive.planner import Control
     from drive.vehicle import VehicleParams
-
-ACCELERATION_LAG = 0.2
-"""Time constant in s of the drive's and brake's response."""
-STEERING_LAG = 0.05
-"""Time constant in s of the steering's response."""
 
 
 def bicycle_step(
@@ -39,25 +35,12 @@ def bicycle_step(
     steering angle is. The yaw acceleration is the change of the state's yaw rate over the step.
     """
     x, y, heading, speed, acceleration, steering, yaw_rate = state.tolist()[:7]
-    pushed = acceleration + dt / (dt + ACCELERATION_LAG) * (acceleration_command - acceleration)
-    turned = steering + dt / (dt + STEERING_LAG) * (steering_rate_command * dt)
-    new_heading = heading + speed * math.tan(steering) / vehicle.wheelbase * dt
-    new_heading = math.pi - (math.pi - new_heading) % (2.0 * math.pi)
-    new_speed = speed + pushed * dt
-    new_steering = min(max(turned, -vehicle.max_steering), vehicle.max_steering)
-    new_yaw_rate = new_speed * math.tan(new_steering) / vehicle.wheelbase
-    new = np.array(
-        [
-            x + speed * math.cos(heading) * dt,
-            y + speed * math.sin(heading) * dt,
-            new_heading,
-            new_speed,
-            pushed,
-            new_steering,
-            new_yaw_rate,
-        ]
-    )
-    return new, (new_yaw_rate - yaw_rate) / dt
+    settings = lqr_settings(vehicle, dt, np.float64).tolist()
+    new = lagged_step(  # type: ignore[no-untyped-call]
+        x, y, heading, speed, acceleration, steering, math.tan(steering),
+        acceleration_command, steering_rate_command, settings,
+    )[:7]  # fmt: skip
+    return np.array(new), (new[6] - yaw_rate) / dt
 
 
 def control_commands(

@@ -13,25 +13,12 @@ from drive.planners.pdm.config import PDMConfig
 from drive.planners.pdm.route import Way, find_way
 from drive.roadmap.drivable import DrivableArea
 from drive.scenario import SignalState
-from drive.sim.kernels.lqr import lqr_settings, speed_factor
-from drive.sim.kernels.pdm_plan import Paths, Policy, corridors, finish, locate, observe, propose
-from drive.sim.kernels.rollout import rollout
+from drive.sim.candidates import Rules, Scores, ScoreScene, Work, pdm_score, rollout, score
+from drive.sim.kernels.pdm_plan import Paths, Policy, Seen, corridors, finish, locate, observe, propose
 from drive.sim.kernels.scalar import F
-from drive.sim.kernels.score import (
-    COLLISION_TIME,
-    FORECAST_EXTRA,
-    SCORE_NAMES,
-    SCORE_SIZE,
-    WORD,
-    Agents,
-    Rules,
-    Scratch,
-    ego_box,
-    pdm_score,
-    score,
-)
+from drive.sim.kernels.score import COLLISION_TIME, SCORE_NAMES, Agents, ego_box
 from drive.sim.kernels.score_area import frame_area, lane_grid
-from drive.sim.kernels.score_comfort import comfort_filters
+from drive.sim.kernels.score_contacts import FORECAST_EXTRA, WORD
 from drive.trajectory import Trajectory
 from drive.vehicle import AgentKind
 
@@ -75,7 +62,13 @@ class PDM:
 
 
 class PDMSession:
-    """One ego in one scenario. The way is found at the first call, when the ego's pose is known."""
+    """One ego in one scenario. The way is found at the first call, when the ego's pose is known.
+
+    `parts` names the methods that make up a call, for `drive perf`; each leaves its results in the
+    session's buffers.
+    """
+
+    parts = ("_follow", "_observe", "_propose", "_rollout", "_score", "_candidates", "_finish")
 
     def __init__(self, config: PDMConfig, task: Task) -> None:
         self.config, self.task = config, task
@@ -99,23 +92,20 @@ class PDMSession:
         self.caps = np.array(
             [c.max_vehicles, c.max_pedestrians, c.max_bicycles, c.max_static], dtype=np.int64
         )
-        self.settings = lqr_settings(vehicle, c.dt)
-        self.factor = speed_factor(c.proposal_steps, c.dt, c.lqr_compat)
-        self.filters = comfort_filters(c.proposal_steps + 1, c.dt)
         self.rules = Rules(ttc_last=c.proposal_steps, lateral=F(c.lateral_comfort), dt=F(c.dt))
         count = len(c.offsets) * len(c.speed_fractions)
         samples, horizon = c.proposal_steps + 1, c.horizon_steps + 1
         self.poses = np.empty((count, samples, 3), dtype=np.float32)
         self.states = np.empty((count, samples, 7), dtype=np.float32)
-        self.comfort = np.empty((count, 6), dtype=np.uint8)
-        self.out = np.empty((count, SCORE_SIZE), dtype=np.float32)
-        self.fit = np.empty(3 * c.proposal_steps, dtype=np.float32)
+        self.scores = Scores.empty(count)
+        self.begin = np.zeros(7, dtype=np.float32)
         self.station = np.empty((count, horizon))
         self.speed = np.empty((count, horizon))
         self.lead = np.empty((count, 2))
         self.refreshes = c.horizon_steps // c.leader_every + 1
         # The forecast covers the last refresh of the long plan and the scorer's look ahead.
         self.samples = max(self.refreshes * c.leader_every, samples + FORECAST_EXTRA) + 1
+        self.window = np.zeros(2, dtype=np.int32)
         self.slots = 0
         self.way: Way | None = None
         self.hint = 0
@@ -124,67 +114,22 @@ class PDMSession:
         self.share = np.repeat(1.0 + c.prefer_centre * centred, len(c.speed_fractions))
 
     def plan(self, observation: Observation) -> Plan:
-        ego = observation.ego
+        ego, c = observation.ego, self.config
         if not self._follow(ego, observation.time):
             return self._brake(observation, "no lane to follow")
-        way, c = self.way, self.config
-        assert way is not None
-        shift = ego[:2] - way.origin
-        begins, vertex = self.begins, self.hint
-        target = np.maximum(self.fractions * way.limit[vertex], 0.1)
-        red = self._red_lines(observation.signals, begins[0])
-        agents, velocity, count = self._agents(observation)
-        reach = self._reach(float(ego[3]))
-        low = max(vertex - 10, 0)
-        ahead = 2.0 * reach + 8.0 * float(way.limit[vertex])
-        high = min(vertex + int(ahead / c.path_step) + 10, len(way.line) - 1)
-        window = np.array([low, high], dtype=np.int32)
-        every, half = c.leader_every, self.policy.half_width
-        middle = c.proposal_steps // every
-        corridors(
-            agents.track, agents.extent, agents.skip, count, self.paths, shift, window, half, every,
-            0, middle, self.near, self.centre,
-        )  # fmt: skip
-        self.speed[0, 0] = max(float(ego[3]), 0.0)
-        propose(
-            begins, target, count, self.paths, red, self.policy, velocity, self.near, self.centre, shift,
-            self.station, self.speed, self.lead, self.poses,
-        )  # fmt: skip
-        start = ego.astype(np.float32)[None]
-        start[0, :2] = 0.0
-        rollout(
-            self.poses,
-            start,
-            self.factor,
-            self.settings,
-            self.fit[: 2 * c.proposal_steps],
-            self.fit[2 * c.proposal_steps :],
-            self.states,
-        )
-        area, lanes = frame_area(self.area, self.lanes, self.lane_corner, ego)
-        score(
-            self.states, self.box, agents, area, lanes, way.line, way.line_station, shift, window,
-            self.filters, self.rules, self.scratch, self.comfort, self.out,
-        )  # fmt: skip
+        self._observe(observation)
+        self._propose(ego)
+        self._rollout(ego)
+        self._score(ego)
         total, progress = pdm_score(
-            self.out, c.progress_threshold, (c.weight_progress, c.weight_ttc, c.weight_comfort)
+            self.scores.values, c.progress_threshold, (c.weight_progress, c.weight_ttc, c.weight_comfort)
         )
-        best = int(np.argmax(total * self.share))
+        best = int((total * self.share).argmax())
         candidates = self._candidates(observation, total, progress, best)
-        if self.out[best, COLLISION_TIME] <= c.emergency_time + 1e-4 and abs(ego[3]) <= c.emergency_speed:
+        hit = float(self.scores.values[best, COLLISION_TIME])
+        if hit <= c.emergency_time + 1e-4 and abs(ego[3]) <= c.emergency_speed:
             return self._brake(observation, "emergency brake", candidates)
-        if c.horizon_steps > c.proposal_steps:
-            corridors(
-                agents.track, agents.extent, agents.skip, count, self.paths, shift, window, half, every,
-                middle, self.refreshes - 1, self.near, self.centre,
-            )  # fmt: skip
-        states = np.empty((c.horizon_steps + 1, 7))
-        finish(
-            best, c.proposal_steps, target, count, self.paths, red, self.policy, velocity, self.near,
-            self.centre, self.station, self.speed, self.lead, states,
-        )  # fmt: skip
-        states[:, :2] += way.origin
-        states[0, 3:6] = ego[3:6]
+        states = self._finish(ego, best)
         lateral, longitudinal = divmod(best, len(c.speed_fractions))
         good = bool(total[best] > 0.0)
         return Plan(
@@ -195,11 +140,69 @@ class PDMSession:
             figures={
                 "offset": c.offsets[lateral],
                 "speed_fraction": c.speed_fractions[longitudinal],
-                "target_speed": float(target[longitudinal]),
+                "target_speed": float(self.target[longitudinal]),
                 "score": float(total[best]),
                 "progress": float(progress[best]),
             },
         )
+
+    def _propose(self, ego: Floats) -> None:
+        """Find the leaders on the paths and unroll IDM: `poses`, relative to the ego's position."""
+        way, c = self._way(), self.config
+        limit = float(way.limit[self.hint])
+        self.shift = ego[:2] - way.origin
+        self.target = np.maximum(self.fractions * limit, 0.1)
+        ahead = 2.0 * self._reach(float(ego[3])) + 8.0 * limit
+        self.window[0] = max(self.hint - 10, 0)
+        self.window[1] = min(self.hint + int(ahead / c.path_step) + 10, len(way.line) - 1)
+        self._corridors(0, c.proposal_steps // c.leader_every)
+        self.speed[0, 0] = max(float(ego[3]), 0.0)
+        propose(
+            self.begins, self.target, self.paths, self.red, self.policy, self.seen, self.shift, self.station,
+            self.speed, self.lead, self.poses,
+        )  # fmt: skip
+
+    def _corridors(self, first: int, last: int) -> None:
+        track, extent, _, skip = self.agents
+        corridors(
+            track, extent, skip, self.count, self.paths, self.shift, self.window, self.policy.half_width,
+            self.config.leader_every, first, last, self.seen,
+        )  # fmt: skip
+
+    def _rollout(self, ego: Floats) -> None:
+        """Drive the proposals: `states`, relative to the ego's position."""
+        self.begin[2:] = ego[2:7]
+        rollout(
+            self.task.vehicle, self.begin, self.poses, dt=self.config.dt, compat=self.config.lqr_compat,
+            out=self.states, work=self.work,
+        )  # fmt: skip
+
+    def _score(self, ego: Floats) -> None:
+        """Judge the driven proposals: `scores`."""
+        way = self._way()
+        area, lanes = frame_area(self.area, self.lanes, self.lane_corner, ego)
+        scene = ScoreScene(
+            self.box, self.agents, area, lanes, way.line, way.line_station, self.shift, self.window
+        )
+        score(self.states, scene, rules=self.rules, out=self.scores, work=self.work)
+
+    def _finish(self, ego: Floats, best: int) -> Floats:
+        """The best proposal, unrolled to the plan's whole horizon: states in scenario coordinates."""
+        way, c = self._way(), self.config
+        if c.horizon_steps > c.proposal_steps:
+            self._corridors(c.proposal_steps // c.leader_every, self.refreshes - 1)
+        states = np.empty((c.horizon_steps + 1, 7))
+        finish(
+            best, c.proposal_steps, self.target, self.paths, self.red, self.policy, self.seen, self.station,
+            self.speed, self.lead, states,
+        )  # fmt: skip
+        states[:, :2] += way.origin
+        states[0, 3:6] = ego[3:6]
+        return states
+
+    def _way(self) -> Way:
+        assert self.way is not None
+        return self.way
 
     def _follow(self, ego: Floats, time: float) -> bool:
         """Keep the way, or search a new one when the ego has left it; False where there is none."""
@@ -238,8 +241,7 @@ class PDMSession:
 
     def _red_lines(self, signals: NDArray[np.uint8], station: float) -> NDArray[np.uint8]:
         """Which stop lines hold the ego: red, and not passed by the bumper yet."""
-        way = self.way
-        assert way is not None
+        way = self._way()
         if not len(way.signals) or not len(signals):
             return np.zeros(len(way.signals), dtype=np.uint8)
         ahead = way.stops[0] > station + self.policy.front - self.config.stop_line_tolerance
@@ -249,21 +251,30 @@ class PDMSession:
     def _reach(self, speed: float) -> float:
         return max(self.config.radius, self.config.radius_time * speed)
 
-    def _agents(self, observation: Observation) -> tuple[Agents, NDArray[np.float32], int]:
-        """The nearest agents, forecast at constant velocity, in the buffers of the session."""
+    def _observe(self, observation: Observation) -> None:
+        """The red lights, and the nearest agents, forecast at constant velocity, in the session's buffers."""
+        self.red = self._red_lines(observation.signals, float(self.begins[0]))
         total = len(observation.agents)
         slots = max(-(-min(total, int(self.caps.sum())) // WORD) * WORD, WORD)
         if slots != self.slots:
             self.slots = slots
-            self.track = np.empty((5, self.samples, slots), dtype=np.float32)
-            self.extent = np.empty((3, slots), dtype=np.float32)
-            self.velocity = np.empty((2, slots), dtype=np.float32)
-            self.penalty = np.empty(slots, dtype=np.float32)
-            self.skip = np.empty(slots, dtype=np.uint8)
-            self.near = np.empty((len(self.config.offsets), self.refreshes, slots))
-            self.centre = np.empty_like(self.near)
-            self.scratch = Scratch.make(self.config.proposal_steps + 1, slots)
-        count = observe(
+            self.agents = Agents(
+                np.empty((5, self.samples, slots), dtype=np.float32),
+                np.empty((3, slots), dtype=np.float32),
+                np.empty(slots, dtype=np.float32),
+                np.empty(slots, dtype=np.uint8),
+            )
+            shape = (len(self.config.offsets), self.refreshes)
+            self.seen = Seen(
+                np.empty((2, slots), dtype=np.float32),
+                np.empty((*shape, slots)),
+                np.empty((*shape, slots)),
+                np.empty((*shape, slots), dtype=np.int32),
+                np.empty(shape, dtype=np.int32),
+            )
+            self.work = Work.make(self.config.proposal_steps + 1, slots)
+        track, extent, penalty, skip = self.agents
+        self.count = observe(
             np.ascontiguousarray(observation.agents, dtype=np.float64),
             np.ascontiguousarray(observation.agent_size, dtype=np.float64),
             _GROUP[observation.agent_kind],
@@ -274,18 +285,17 @@ class PDMSession:
             self.caps,
             self.config.dt,
             np.empty(total),
-            self.track,
-            self.extent,
-            self.velocity,
-            self.penalty,
-            self.skip,
+            track,
+            extent,
+            self.seen.velocity,
+            penalty,
+            skip,
         )
-        return Agents(self.track, self.extent, self.penalty, self.skip), self.velocity, count
 
     def _candidates(self, observation: Observation, total: Floats, progress: Floats, best: int) -> Candidates:
         states = self.states.astype(np.float64)
         states[..., :2] += observation.ego[:2]
-        columns = self.out.T.astype(np.float64)
+        columns = self.scores.values.T.astype(np.float64)
         scores = dict(zip(SCORE_NAMES, columns, strict=True))
         scores["progress"] = progress
         scores["score"] = total

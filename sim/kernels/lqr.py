@@ -34,7 +34,9 @@ Q_LATERAL, R_LATERAL = (1.0, 10.0, 0.0), 1.0
 JERK_PENALTY, CURVATURE_RATE_PENALTY, INITIAL_CURVATURE_PENALTY = 1e-4, 1e-2, 1e-10
 STOP_GAIN, STOP_SPEED = 0.5, 0.2
 ACCELERATION_LAG, STEERING_LAG = 0.2, 0.05
+"""Time constants in s of the drive's and brake's and of the steering's response."""
 SETTINGS = 18
+BEYOND = np.float32(1e30)
 
 
 def lqr_settings(vehicle: VehicleParams, dt: float = 0.1, dtype: Any = np.float32) -> NDArray[Any]:
@@ -101,7 +103,11 @@ def speed_factor(count: int, dt: float, compat: str = "fixed", dtype: str = "f")
 
 @scalar
 def fit_profiles(poses, b, factor, settings, speed, curvature):
-    """Speed and curvature `(M,)` of the poses `poses[b] (M + 1, >= 3)`, written into the last two."""
+    """Speed and curvature of the poses `poses[b] (M + 1, >= 3)`.
+
+    Written into the first M of `speed (4 M,)`, whose last 2 M become the cosines and sines of the poses'
+    headings, and into `curvature (M,)`.
+    """
     dt, rate_weight, start_weight = settings[0], settings[13], settings[14]
     pi, two_pi = settings[15], settings[16]
     count = factor.shape[0]
@@ -111,7 +117,9 @@ def fit_profiles(poses, b, factor, settings, speed, curvature):
         heading = poses[b, k, 2]
         dx = poses[b, k + 1, 0] - poses[b, k, 0]
         dy = poses[b, k + 1, 1] - poses[b, k, 1]
-        measured = (dx * math.cos(heading) + dy * math.sin(heading)) / dt
+        cos, sin = math.cos(heading), math.sin(heading)
+        speed[2 * count + k], speed[3 * count + k] = cos, sin
+        measured = (dx * cos + dy * sin) / dt
         value = measured - factor[k, 1] * last - factor[k, 2] * before
         before = last
         last = value
@@ -164,6 +172,8 @@ def wrap_to(angle, pi, two_pi):
     """Angle wrapped to (-pi, pi] in the precision of its arguments."""
     a = angle
     if not abs(a) < two_pi * two_pi:
+        if not abs(a) < BEYOND:
+            return a - a  # not finite in Python either, where floor() would raise
         a = a - two_pi * math.floor(a / two_pi)
         if not abs(a) < two_pi * two_pi:
             return a - a  # beyond any angle
@@ -203,17 +213,21 @@ def steering_command(lateral, heading, steering, speed, acceleration, curvature,
 
 
 @scalar
-def lagged_step(x, y, heading, speed, acceleration, steering, command, rate, settings):
-    """One Euler step of the bicycle behind its lags: the seven columns of the next state."""
+def lagged_step(x, y, heading, speed, acceleration, steering, tangent, command, rate, settings):
+    """One Euler step of the bicycle behind its lags: the seven columns of the next state.
+
+    `tangent` is the steering angle's; the next one's comes last, since it costs as much as the rest.
+    """
     dt, wheelbase, limit = settings[0], settings[1], settings[2]
     pushed = acceleration + settings[3] * (command - acceleration)
     turned = steering + settings[4] * (rate * dt)
     nx = x + speed * math.cos(heading) * dt
     ny = y + speed * math.sin(heading) * dt
-    nh = wrap_to(heading + speed * math.tan(steering) / wheelbase * dt, settings[15], settings[16])
+    nh = wrap_to(heading + speed * tangent / wheelbase * dt, settings[15], settings[16])
     nv = speed + pushed * dt
     ns = min(max(turned, -limit), limit)
-    return nx, ny, nh, nv, pushed, ns, nv * math.tan(ns) / wheelbase
+    next_tangent = math.tan(ns)
+    return nx, ny, nh, nv, pushed, ns, nv * next_tangent / wheelbase, next_tangent
 
 
 @scalar
@@ -247,7 +261,7 @@ def track_once(times, states, time, state, factor, settings, poses, speed, curva
     """Commands for one vehicle in float64: `out (2,)` acceleration, steering rate.
 
     The plan `times (T,)`, `states (T, >= 3)` is sampled every dt from its start on into `poses
-    (1, M + 1, 3)`; `speed (2 M,)`, `curvature (M,)` and `window (HORIZON,)` are scratch.
+    (1, M + 1, 3)`; `speed (4 M,)`, `curvature (M,)` and `window (HORIZON,)` are scratch.
     """
     dt, count = settings[0], factor.shape[0]
     hint = 0

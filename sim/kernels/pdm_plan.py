@@ -38,6 +38,16 @@ class Paths(NamedTuple):
     stops: NDArray[np.float64]
 
 
+class Seen(NamedTuple):
+    """Who may lead: `velocity (2, P)` of the agents, and what `corridors` finds of them; see there."""
+
+    velocity: NDArray[np.float32]
+    near: NDArray[np.float64]
+    centre: NDArray[np.float64]
+    members: NDArray[np.int32]
+    held: NDArray[np.int32]
+
+
 class Policy(NamedTuple):
     """IDM's constants; `front` is the distance from the rear axle to the bumper."""
 
@@ -61,6 +71,13 @@ def locate(paths, x, y, low, high, begins):
         k, u, _ = project(paths.lines[j], paths.station[j], x, y, low, high)
         begins[j] = paths.station[j, k] + u * (paths.station[j, k + 1] - paths.station[j, k])
     return segment, offset
+
+
+@kernel
+def nearest_segments(line, station, points, nearest):
+    """The segment of the polyline `line (P, 2)` nearest to each of `points (N, 2)`: `nearest (N,)`."""
+    for i in range(points.shape[0]):
+        nearest[i], _, _ = project(line, station, points[i, 0], points[i, 1], 0, line.shape[0] - 1)
 
 
 @kernel
@@ -166,12 +183,16 @@ def _leave(centre, r, a):
 
 
 @kernel
-def corridors(track, extent, skip, count, paths, shift, window, half_width, every, first, last, near, centre):
+def corridors(
+    track, extent, skip, count, paths, shift, window, half_width, every, first, last, seen
+):  # fmt: skip
     """Where the agents stand in the paths' corridors at the refreshes `first .. last`, `every` steps apart.
 
-    Results per path, refresh and agent, `(J, R, P)`: `centre` station of the foot of the box's centre
-    (-FREE where the agent is not in the corridor), `near` station of the box's near end.
+    Results in `seen` per path, refresh and agent, `(J, R, P)`: `centre` station of the foot of the box's
+    centre (-FREE where the agent is not in the corridor), `near` station of the box's near end; `members
+    (J, R, P)` begins with the `held (J, R)` agents that are in it, in their order.
     """
+    near, centre, members, held = seen.near, seen.centre, seen.members, seen.held
     widest = 0.0
     for j in range(paths.offsets.shape[0]):
         widest = max(widest, abs(paths.offsets[j]))
@@ -219,6 +240,14 @@ def corridors(track, extent, skip, count, paths, shift, window, half_width, ever
                     near[j, r, a] = at - along
                 else:
                     centre[j, r, a] = -FREE
+    for j in range(paths.offsets.shape[0]):
+        for r in range(first, last + 1):
+            n = 0
+            for a in range(count):
+                if centre[j, r, a] > -FREE:
+                    members[j, r, n] = a
+                    n += 1
+            held[j, r] = n
 
 
 @scalar
@@ -239,30 +268,29 @@ def _pose_on(paths, j, s, hint):
 
 
 @scalar
-def _leader(j, s, heading, r, count, paths, red, policy, velocity, near, centre):
+def _leader(j, s, heading, r, paths, red, policy, seen):
     """Station and speed of what is nearest ahead on path j: an agent, a red light or the path's end."""
     front = s + policy.front
     gap = paths.station[j, paths.station.shape[1] - 1] - front
-    speed = 0.0
-    c, sn = math.cos(heading), math.sin(heading)
-    for a in range(count):
-        if centre[j, r, a] > s:
-            between = max(near[j, r, a] - front, 0.0)
+    leader, speed = -1, 0.0
+    for i in range(seen.held[j, r]):
+        a = seen.members[j, r, i]
+        if seen.centre[j, r, a] > s:
+            between = max(seen.near[j, r, a] - front, 0.0)
             if between < gap:
-                gap = between
-                speed = velocity[0, a] * c + velocity[1, a] * sn
+                gap, leader = between, a
     for q in range(red.shape[0]):
         if red[q] != 0:
             between = max(paths.stops[j, q] - front, 0.0)
             if between < gap:
-                gap, speed = between, 0.0
+                gap, leader = between, -1
+    if leader >= 0:
+        speed = seen.velocity[0, leader] * math.cos(heading) + seen.velocity[1, leader] * math.sin(heading)
     return s + max(gap, 0.0), speed
 
 
 @scalar
-def _unroll(
-    p, j, begin, end, target, count, paths, red, policy, velocity, near, centre, station, speed, lead
-):
+def _unroll(p, j, begin, end, target, paths, red, policy, seen, station, speed, lead):
     """IDM on path j from step `begin` to `end`; extends `station[p]`, `speed[p]`, keeps `lead[p]`."""
     s, v = station[p, begin], speed[p, begin]
     hint = 0
@@ -271,7 +299,7 @@ def _unroll(
         if t % policy.leader_every == 0 or (t == 1 and policy.leader_at_start):
             _, _, h, hint = _pose_on(paths, j, s, hint)
             r = t // policy.leader_every
-            lead[p, 0], lead[p, 1] = _leader(j, s, h, r, count, paths, red, policy, velocity, near, centre)
+            lead[p, 0], lead[p, 1] = _leader(j, s, h, r, paths, red, policy, seen)
         gap = max(lead[p, 0] - s, policy.min_gap)
         wanted = policy.min_gap + v * policy.headway + v * (v - lead[p, 1]) / root
         ratio = v / target
@@ -289,9 +317,7 @@ def _unroll(
 
 
 @kernel
-def propose(
-    begins, target, count, paths, red, policy, velocity, near, centre, shift, station, speed, lead, poses
-):
+def propose(begins, target, paths, red, policy, seen, shift, station, speed, lead, poses):
     """Unroll all proposals over the samples of `poses (N, T, 3)`, path by path, target by target.
 
     `begins (J,)` the ego's stations on the paths; `target (I,)` speeds; `red (Q,)` which stop lines
@@ -305,8 +331,7 @@ def propose(
         station[p, 0], speed[p, 0] = begins[j], now
         lead[p, 0], lead[p, 1] = 0.0, 0.0
         _unroll(
-            p, j, 0, samples - 1, target[p % targets], count, paths, red, policy, velocity, near, centre,
-            station, speed, lead,
+            p, j, 0, samples - 1, target[p % targets], paths, red, policy, seen, station, speed, lead
         )  # fmt: skip
         hint = 0
         for t in range(samples):
@@ -315,7 +340,7 @@ def propose(
 
 
 @kernel
-def finish(p, begin, target, count, paths, red, policy, velocity, near, centre, station, speed, lead, states):
+def finish(p, begin, target, paths, red, policy, seen, station, speed, lead, states):
     """Unroll proposal p on from step `begin` to the end of `states (H, 7)` and fill those.
 
     Positions come out relative to the paths' origin. Acceleration and yaw rate are differences.
@@ -323,8 +348,7 @@ def finish(p, begin, target, count, paths, red, policy, velocity, near, centre, 
     samples = states.shape[0]
     j = p // target.shape[0]
     _unroll(
-        p, j, begin, samples - 1, target[p % target.shape[0]], count, paths, red, policy, velocity, near,
-        centre, station, speed, lead,
+        p, j, begin, samples - 1, target[p % target.shape[0]], paths, red, policy, seen, station, speed, lead
     )  # fmt: skip
     hint = 0
     for t in range(samples):

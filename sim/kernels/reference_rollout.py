@@ -108,3 +108,30 @@ def rollout_reference(
             u = commands(out[b, k], poses[b, k], float(target), curvature[ahead], vehicle, dt)
             out[b, k + 1] = step(out[b, k], *u, vehicle, dt)
     return out
+
+
+def controls_reference(controls: Floats, start: Floats, vehicle: VehicleParams, dt: float = 0.1) -> Floats:
+    """States `(B, T, 7)` of `controls (B, T - 1, 2)` through the rear-axle bicycle without lags.
+
+    Explicit Euler, as in the nuPlan devkit's kinematic_bicycle.py: the pose moves with the speed and the
+    steering angle before the step.
+    """
+    batch, steps = controls.shape[:2]
+    acceleration, rate = controls[..., 0], controls[..., 1]
+    speed = start[3] + dt * np.concatenate((np.zeros((batch, 1)), np.cumsum(acceleration, axis=1)), axis=1)
+    steering = np.full((batch, steps + 1), start[5])
+    for k in range(steps):
+        turned = steering[:, k] + dt * rate[:, k]
+        steering[:, k + 1] = np.clip(turned, -vehicle.max_steering, vehicle.max_steering)
+    yaw_rate = speed * np.tan(steering) / vehicle.wheelbase
+    out = np.empty((batch, steps + 1, 7))
+    out[:, 0] = start
+    heading = np.full((batch, steps + 1), start[2])
+    heading[:, 1:] += dt * np.cumsum(yaw_rate[:, :-1], axis=1)
+    moved = speed[:, :-1] * dt
+    out[:, 1:, 0] = start[0] + np.cumsum(moved * np.cos(heading[:, :-1]), axis=1)
+    out[:, 1:, 1] = start[1] + np.cumsum(moved * np.sin(heading[:, :-1]), axis=1)
+    out[:, 1:, 2] = wrap_angle(heading[:, 1:])
+    out[:, 1:, 3], out[:, 1:, 4] = speed[:, 1:], acceleration
+    out[:, 1:, 5], out[:, 1:, 6] = steering[:, 1:], yaw_rate[:, 1:]
+    return out

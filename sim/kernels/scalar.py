@@ -129,6 +129,14 @@ def bicycle_step(x, y, heading, speed, steering, acceleration, steering_rate, wh
 
 
 @scalar
+def apart_along(dx, dy, cos, sin, hl, hw, c, s, hl_b, hw_b):
+    """How far another box is from one along the better of this one's axes; c, s of the angle between them."""
+    along = abs(dx * cos + dy * sin) - (hl + hl_b * c + hw_b * s)
+    across = abs(dy * cos - dx * sin) - (hw + hl_b * s + hw_b * c)
+    return max(along, across)
+
+
+@scalar
 def boxes_apart(dx, dy, cos_a, sin_a, hl_a, hw_a, cos_b, sin_b, hl_b, hw_b):
     """How far two oriented boxes are separated along the best of the four axes; <= 0: they overlap.
 
@@ -136,11 +144,10 @@ def boxes_apart(dx, dy, cos_a, sin_a, hl_a, hw_a, cos_b, sin_b, hl_b, hw_b):
     """
     c = abs(cos_a * cos_b + sin_a * sin_b)
     s = abs(cos_a * sin_b - sin_a * cos_b)
-    ax = abs(dx * cos_a + dy * sin_a) - (hl_a + hl_b * c + hw_b * s)
-    ay = abs(dy * cos_a - dx * sin_a) - (hw_a + hl_b * s + hw_b * c)
-    bx = abs(dx * cos_b + dy * sin_b) - (hl_b + hl_a * c + hw_a * s)
-    by = abs(dy * cos_b - dx * sin_b) - (hw_b + hl_a * s + hw_a * c)
-    return max(max(ax, ay), max(bx, by))
+    return max(
+        apart_along(dx, dy, cos_a, sin_a, hl_a, hw_a, c, s, hl_b, hw_b),
+        apart_along(dx, dy, cos_b, sin_b, hl_b, hw_b, c, s, hl_a, hw_a),
+    )
 
 
 @scalar

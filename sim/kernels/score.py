@@ -3,7 +3,8 @@ collision, comfort.
 
 Rules after nuPlan's closed-loop metrics as PDM-Closed and NAVSIM compute them on candidates. Sources:
 tuplan_garage, scoring/pdm_scorer.py and pdm_scorer_utils.py; nuPlan devkit, observation/idm/utils.py.
-Candidates are independent of each other; progress is normalised afterwards (`pdm_score`).
+Candidates are independent of each other; progress is normalised afterwards (`pdm_score`). The public
+face, which checks its input, is `drive.sim.candidates`.
 """
 
 from __future__ import annotations
@@ -14,16 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from drive.sim.kernels.compile import kernel, scalar
-from drive.sim.kernels.scalar import HALF, ONE, ZERO, F, boxes_apart
-from drive.sim.kernels.score_area import (
-    INTERSECTION,
-    ON_ROUTE,
-    box_in_area,
-    in_multiple_lanes,
-    lane_with,
-    project,
-)
+from drive.sim.kernels.scalar import HALF, ONE, ZERO, F, sin_cos
+from drive.sim.kernels.score_area import INTERSECTION, ON_ROUTE, box_in_area, lane_with, project
 from drive.sim.kernels.score_comfort import candidate_comfort
+from drive.sim.kernels.score_contacts import WORD, collisions, mark_near, time_to_collision
 from drive.vehicle import AgentKind
 
 if TYPE_CHECKING:
@@ -44,16 +39,13 @@ SCORE_NAMES = (
 )
 """Columns of a score: five in [0, 1], the progress in m, two times in s that are infinite without a fault."""
 SCORE_SIZE = len(SCORE_NAMES)
-WORD = 32
-"""Agents are padded to a multiple of this many."""
+TERMS = {"area": 1, "collision": 2, "progress": 4, "time_to_collision": 8, "comfort": 16}
+"""Bits of the terms that can be asked for; "area" stands for the drivable area and the direction."""
+ALL_TERMS = sum(TERMS.values())
+_AREA, _COLLISION, _PROGRESS, _TTC, _COMFORT = TERMS.values()
 FAR = 1e6
-TTC_STEPS, TTC_STRIDE = 4, 3
-"""A candidate's box is projected to 0, 3, 6 and 9 steps ahead."""
-FORECAST_EXTRA = TTC_STRIDE * (TTC_STEPS - 1)
-STOPPED_SPEED, TTC_STOPPED_SPEED = F(0.05), F(0.005)
-COS_AHEAD, COS_BEHIND = F(math.cos(math.pi / 6.0)), F(math.cos(5.0 * math.pi / 6.0))
 DIRECTION_GOOD, DIRECTION_FAIR = F(2.0), F(6.0)
-INFINITE = F(np.inf)
+NAN = F(np.nan)
 
 
 class Agents(NamedTuple):
@@ -94,18 +86,19 @@ class Scratch(NamedTuple):
 
     rows: NDArray[np.float32]
     places: NDArray[np.float32]
-    off_road: NDArray[np.uint8]
     astray: NDArray[np.float32]
+    near: NDArray[np.uint32]
     ignored: NDArray[np.uint32]
 
     @classmethod
     def make(cls, samples: int, agents: int) -> Scratch:
+        words = max(-(-agents // WORD), 1)
         return cls(
             np.empty((4, samples), dtype=np.float32),
             np.empty((4, samples), dtype=np.float32),
-            np.empty(samples, dtype=np.uint8),
             np.empty(samples, dtype=np.float32),
-            np.empty((2, max(agents // WORD, 1)), dtype=np.uint32),
+            np.empty((words, samples), dtype=np.uint32),
+            np.empty(words, dtype=np.uint32),
         )
 
 
@@ -141,58 +134,33 @@ def ego_box(vehicle: VehicleParams) -> NDArray[np.float32]:
     return np.array([length, width, vehicle.rear_axle_to_center, math.hypot(length, width)], dtype=np.float32)
 
 
-_POWERS = np.exp2(np.arange(16)).astype(np.float32)
+@scalar
+def fill_places(states, b, ego, places):
+    """Fill `places (4, T)`: cosine and sine of the heading, and the box's centre."""
+    for t in range(places.shape[1]):
+        k = np.uintp(t)
+        sin, cos = sin_cos(states[b, k, 2])
+        places[0, k], places[1, k] = cos, sin
+        places[2, k], places[3, k] = states[b, k, 0] + ego[2] * cos, states[b, k, 1] + ego[2] * sin
 
 
 @scalar
-def near_word(track, extent, k, word, x, y, radius):
-    """Bits of the 32 agents of a word whose circles meet a circle at (x, y) at step k.
-
-    Sixteen powers of two add up exactly in float32, and such a sum, unlike shifted integers, is
-    compiled to vector instructions; so are unsigned indices, which need no test for a negative one.
-    """
-    first, at = np.uintp(word) * np.uintp(WORD), np.uintp(k)
-    low, high = ZERO, ZERO
-    for i in range(16):
-        bit = np.uintp(i)
-        j = first + bit
-        dx, dy = track[0, at, j] - x, track[1, at, j] - y
-        reach = extent[2, j] + radius
-        low += _POWERS[bit] if dx * dx + dy * dy <= reach * reach else ZERO
-        j = j + np.uintp(16)
-        dx, dy = track[0, at, j] - x, track[1, at, j] - y
-        reach = extent[2, j] + radius
-        high += _POWERS[bit] if dx * dx + dy * dy <= reach * reach else ZERO
-    return np.uint32(np.uint32(low) | (np.uint32(high) << np.uint32(16)))
+def on_road(ego, area, places):
+    """1 where all corners stay in the drivable area at all steps, else 0."""
+    for t in range(places.shape[1]):
+        if not box_in_area(places[2, t], places[3, t], places[0, t], places[1, t], ego[0], ego[1], area):
+            return ZERO
+    return ONE
 
 
 @scalar
-def bearing_cosine(dx, dy, cos, sin):
-    """Cosine of the angle between the heading and a direction; straight ahead where there is none."""
-    length = math.sqrt(dx * dx + dy * dy)
-    if length == ZERO:
-        return ONE
-    return (dx * cos + dy * sin) / length
-
-
-@scalar
-def score_places(states, b, ego, area, lanes, rules, places, off_road, astray, out):
-    """Drivable area and driving direction of one candidate; marks the steps that are off the road.
-
-    Also fills `places (4, T)`: cosine and sine of the heading and the box's centre.
-    """
-    samples = states.shape[1]
-    drivable, hint = True, -1
+def direction(lanes, rules, places, astray):
+    """1, 0.5 or 0 by the distance that the centre drives off the route's lanes."""
+    hint = -1
     lx, ly = ZERO, ZERO
     worst, run = ZERO, ZERO
-    for t in range(samples):
-        heading = states[b, t, 2]
-        cos, sin = math.cos(heading), math.sin(heading)
-        x, y = states[b, t, 0] + ego[2] * cos, states[b, t, 1] + ego[2] * sin
-        places[0, t], places[1, t], places[2, t], places[3, t] = cos, sin, x, y
-        inside = box_in_area(x, y, cos, sin, ego[0], ego[1], area)
-        off_road[t] = not inside
-        drivable = drivable and inside
+    for t in range(places.shape[1]):
+        x, y = places[2, t], places[3, t]
         hint = lane_with(x, y, lanes, rules.allowed, hint)
         driven = ZERO
         if hint < 0 and t > 0:
@@ -206,165 +174,92 @@ def score_places(states, b, ego, area, lanes, rules, places, off_road, astray, o
         elif t >= rules.direction_window:
             run = run - astray[t - rules.direction_window]
         worst = max(worst, run)
-    out[b, DRIVABLE] = ONE if drivable else ZERO
-    out[b, DIRECTION] = ONE if worst < DIRECTION_GOOD else (HALF if worst < DIRECTION_FAIR else ZERO)
+    return ONE if worst < DIRECTION_GOOD else (HALF if worst < DIRECTION_FAIR else ZERO)
 
 
 @scalar
-def overlap(track, extent, k, j, x, y, cos, sin, half_length, half_width):
-    """Whether a box meets agent j at step k."""
-    dx, dy = track[0, k, j] - x, track[1, k, j] - y
-    apart = boxes_apart(
-        dx, dy, cos, sin, half_length, half_width, track[2, k, j], track[3, k, j], extent[0, j], extent[1, j]
-    )
-    return apart <= ZERO
+def station_of(x, y, line, station, shift, window):
+    """Station of the foot of a point on the centreline."""
+    segment, fraction, _ = project(line, station, x + shift[0], y + shift[1], window[0], window[1])
+    return station[segment] + fraction * (station[segment + 1] - station[segment])
 
 
 @scalar
-def score_collisions(states, b, ego, agents, lanes, rules, places, off_road, ignored, out):
-    """Collisions at fault of one candidate, and the time of the first."""
-    track, extent = agents.track, agents.extent
-    score, when = ONE, INFINITE
-    words = extent.shape[1] // WORD
-    for t in range(states.shape[1]):
-        speed = abs(states[b, t, 3])
-        rx, ry = states[b, t, 0], states[b, t, 1]
-        cos, sin, x, y = places[0, t], places[1, t], places[2, t], places[3, t]
-        for word in range(words):
-            bits = near_word(track, extent, t, word, x, y, ego[3]) & ~ignored[0, word]
-            i = 0
-            while bits != 0:
-                if bits & 1:
-                    j = word * WORD + i
-                    if overlap(track, extent, t, j, x, y, cos, sin, ego[0], ego[1]):
-                        fault = False
-                        if speed > STOPPED_SPEED:
-                            gx, gy = track[0, t, j] - rx, track[1, t, j] - ry
-                            if track[4, t, j] <= STOPPED_SPEED:
-                                fault = True
-                            elif bearing_cosine(gx, gy, cos, sin) < COS_BEHIND:
-                                fault = False
-                            elif overlap(
-                                track,
-                                extent,
-                                t,
-                                j,
-                                x + ego[0] * cos,
-                                y + ego[0] * sin,
-                                cos,
-                                sin,
-                                ZERO,
-                                ego[1],
-                            ):
-                                fault = True
-                            else:
-                                fault = off_road[t] != 0 or in_multiple_lanes(
-                                    x, y, cos, sin, ego[0], ego[1], lanes
-                                )
-                        if fault:
-                            score = min(score, agents.penalty[j])
-                            when = min(when, F(t) * rules.dt)
-                        # Later contacts with the same agent change neither the score nor the first time.
-                        ignored[0, word] = ignored[0, word] | (np.uint32(1) << np.uint32(i))
-                bits = bits >> 1
-                i += 1
-        if score == ZERO:
-            break
-    out[b, NO_COLLISION] = score
-    out[b, COLLISION_TIME] = when
-
-
-@scalar
-def score_ttc(states, b, ego, agents, lanes, rules, places, off_road, ignored, out):
-    """Time to collision of one candidate: 0 at the first infraction, and its time."""
-    track, extent = agents.track, agents.extent
-    words = extent.shape[1] // WORD
-    out[b, TTC] = ONE
-    out[b, TTC_TIME] = INFINITE
-    last = min(rules.ttc_last, states.shape[1] - 1)
-    for t in range(last + 1):
-        speed = abs(states[b, t, 3])
-        if speed < TTC_STOPPED_SPEED:
-            continue
-        rx, ry = states[b, t, 0], states[b, t, 1]
-        cos, sin, x, y = places[0, t], places[1, t], places[2, t], places[3, t]
-        beside = -1
-        for n in range(TTC_STEPS):
-            k = t + n * TTC_STRIDE
-            ahead = speed * rules.dt * F(n * TTC_STRIDE)
-            px, py = x + ahead * cos, y + ahead * sin
-            for word in range(words):
-                bits = near_word(track, extent, k, word, px, py, ego[3]) & ~ignored[1, word]
-                i = 0
-                while bits != 0:
-                    if bits & 1:
-                        j = word * WORD + i
-                        if overlap(track, extent, k, j, px, py, cos, sin, ego[0], ego[1]):
-                            bearing = bearing_cosine(track[0, k, j] - rx, track[1, k, j] - ry, cos, sin)
-                            hit = bearing > COS_AHEAD
-                            if not hit and bearing >= COS_BEHIND:
-                                if beside < 0:
-                                    beside = 0
-                                    if (
-                                        off_road[t] != 0
-                                        or lane_with(rx, ry, lanes, INTERSECTION, -1) >= 0
-                                        or in_multiple_lanes(x, y, cos, sin, ego[0], ego[1], lanes)
-                                    ):
-                                        beside = 1
-                                hit = beside == 1
-                            if hit:
-                                out[b, TTC] = ZERO
-                                out[b, TTC_TIME] = F(t) * rules.dt
-                                return
-                            ignored[1, word] = ignored[1, word] | (np.uint32(1) << np.uint32(i))
-                    bits = bits >> 1
-                    i += 1
-
-
-@scalar
-def score_progress(places, b, line, station, shift, window, out):
-    """Progress in m of the centre along a polyline between the first and the last step, never negative."""
-    last = places.shape[1] - 1
-    begin = line[0, 0] - line[0, 0]
-    end = begin
-    for part in range(2):
-        t = 0 if part == 0 else last
-        x, y = places[2, t] + shift[0], places[3, t] + shift[1]
-        segment, fraction, _ = project(line, station, x, y, window[0], window[1])
-        along = station[segment] + fraction * (station[segment + 1] - station[segment])
-        if part == 0:
-            begin = along
-        else:
-            end = along
-    out[b, PROGRESS] = max(end - begin, begin - begin)
+def leave_out(skip, ignored):
+    """Set the bits of the agents to leave out."""
+    for word in range(ignored.shape[0]):
+        bits = np.uint32(0)
+        for i in range(WORD):
+            bits |= np.uint32(skip[word * WORD + i] != 0) << np.uint32(i)
+        ignored[word] = bits
 
 
 @kernel
 def score(
-    states, ego, agents, area, lanes, line, station, shift, window, filters, rules, scratch, comfort, out
+    states,
+    which,
+    ego,
+    agents,
+    area,
+    lanes,
+    line,
+    station,
+    shift,
+    window,
+    filters,
+    rules,
+    terms,
+    scratch,
+    comfort,
+    out,
 ):
-    """Score `states (B, T, 7)` (float32, rear axle, near the origin).
+    """Score the candidates `which (n,)` of `states (B, T, 7)` (float32, rear axle, near the origin).
 
     `ego (4,)` of `ego_box`; `agents` Agents; `area` Area and `lanes` LaneGrid for the states' frame;
     `line (P, 2)`, `station (P,)` of the centreline, whose frame is the states' frame moved by `shift
-    (2,)`, searched between the vertices `window (2,)`; `filters` ComfortFilters; `rules` Rules;
-    `scratch` Scratch. Results: `comfort (B, 6)` uint8 and `out (B, SCORE_SIZE)`.
+    (2,)`, searched between the vertices `window (2,)`; `filters` ComfortFilters; `rules` Rules; `terms`
+    the bits of TERMS that are wanted, columns of others become NaN; `scratch` Scratch. Results:
+    `comfort (B, 6)` uint8 and `out (B, SCORE_SIZE)`.
     """
+    places = scratch.places
     words = agents.extent.shape[1] // WORD
-    for b in range(states.shape[0]):
-        for word in range(words):
-            bits = np.uint32(0)
-            for i in range(WORD):
-                bits |= np.uint32(agents.skip[word * WORD + i] != 0) << np.uint32(i)
-            scratch.ignored[0, word] = bits
-            scratch.ignored[1, word] = bits
-        places, off_road = scratch.places, scratch.off_road
-        score_places(states, b, ego, area, lanes, rules, places, off_road, scratch.astray, out)
-        score_collisions(states, b, ego, agents, lanes, rules, places, off_road, scratch.ignored, out)
-        score_ttc(states, b, ego, agents, lanes, rules, places, off_road, scratch.ignored, out)
-        score_progress(places, b, line, station, shift, window, out)
-        good = candidate_comfort(states, b, rules.lateral, filters, scratch.rows, comfort)
-        out[b, COMFORT] = ONE if good else ZERO
+    near, ignored = scratch.near[:words], scratch.ignored[:words]
+    begin_x, begin_y = NAN, NAN
+    begin = line[0, 0] - line[0, 0]
+    for i in range(which.shape[0]):
+        b = which[i]
+        for c in range(out.shape[1]):
+            out[b, c] = NAN
+        fill_places(states, b, ego, places)
+        if terms & _AREA:
+            out[b, DRIVABLE] = on_road(ego, area, places)
+            out[b, DIRECTION] = direction(lanes, rules, places, scratch.astray)
+        if terms & (_COLLISION | _TTC):
+            mark_near(states, b, ego, agents, rules, terms & _TTC, places, near)
+        if terms & _COLLISION:
+            leave_out(agents.skip, ignored)
+            out[b, NO_COLLISION], out[b, COLLISION_TIME] = collisions(
+                states, b, ego, agents, area, lanes, rules, places, near, ignored
+            )
+        if terms & _TTC:
+            leave_out(agents.skip, ignored)
+            out[b, TTC], out[b, TTC_TIME] = time_to_collision(
+                states, b, ego, agents, area, lanes, rules, places, near, ignored
+            )
+        if terms & _PROGRESS:
+            if places[2, 0] != begin_x or places[3, 0] != begin_y:
+                # Candidates of one scene mostly begin at one place.
+                begin_x, begin_y = places[2, 0], places[3, 0]
+                begin = station_of(begin_x, begin_y, line, station, shift, window)
+            last = places.shape[1] - 1
+            end = station_of(places[2, last], places[3, last], line, station, shift, window)
+            out[b, PROGRESS] = max(end - begin, begin - begin)
+        if terms & _COMFORT:
+            good = candidate_comfort(states, b, rules.lateral, filters, scratch.rows, comfort)
+            out[b, COMFORT] = ONE if good else ZERO
+        else:
+            for c in range(comfort.shape[1]):
+                comfort[b, c] = 0
 
 
 def pdm_score(
@@ -372,15 +267,34 @@ def pdm_score(
     threshold: float = 0.1,
     weights: tuple[float, float, float] = (5.0, 5.0, 2.0),
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The PDM score `(B,)` in [0, 1] of the columns `out (B, SCORE_SIZE)`, and the normalised progress.
+    """The PDM score `(..., B)` in [0, 1] of columns `(..., B, SCORE_SIZE)`, and the normalised progress.
 
     NC * DAC * DDC * (5 EP + 5 TTC + 2 C) / 12; the progress, times the multipliers, is divided by the
-    batch's best if that exceeds `threshold` metres, else it is 1 for all who break no rule.
+    best of the B of a scene if that exceeds `threshold` metres, else it is 1 for all who break no rule.
     """
-    o = out.astype(np.float64)
-    product = o[:, NO_COLLISION] * o[:, DRIVABLE] * o[:, DIRECTION]
-    raw = o[:, PROGRESS] * product
-    best = raw.max()
-    progress = raw / best if best > threshold else (product > 0.0).astype(np.float64)
-    total = weights[0] * progress + weights[1] * o[:, TTC] + weights[2] * o[:, COMFORT]
-    return product * total / sum(weights), progress
+    shape = out.shape[:-1]
+    flat = np.ascontiguousarray(out, dtype=np.float32).reshape(-1, *out.shape[-2:])
+    total, progress = np.empty(flat.shape[:2]), np.empty(flat.shape[:2])
+    _pdm_score(flat, threshold, *weights, total, progress)
+    return total.reshape(shape), progress.reshape(shape)
+
+
+@kernel
+def _pdm_score(values, threshold, for_progress, for_ttc, for_comfort, total, progress):
+    for s in range(values.shape[0]):
+        best = 0.0
+        for b in range(values.shape[1]):
+            kept = float(values[s, b, NO_COLLISION]) * values[s, b, DRIVABLE] * values[s, b, DIRECTION]
+            total[s, b] = kept
+            progress[s, b] = kept * values[s, b, PROGRESS]
+            best = max(best, progress[s, b])
+        for b in range(values.shape[1]):
+            kept = total[s, b]
+            if best > threshold:
+                progress[s, b] = progress[s, b] / best
+            else:
+                progress[s, b] = 1.0 if kept > 0.0 else 0.0
+            rest = for_ttc * values[s, b, TTC] + for_comfort * values[s, b, COMFORT]
+            total[s, b] = (
+                kept * (for_progress * progress[s, b] + rest) / (for_progress + for_ttc + for_comfort)
+            )

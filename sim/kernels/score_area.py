@@ -136,11 +136,16 @@ def lane_cell(px, py, lanes):
 def lane_with(x, y, lanes, wanted, hint):
     """Row of a piece of lane that holds the point and has any of the `wanted` bits, or -1.
 
-    `hint` is tried first: the last answer for a neighbouring point.
+    `hint` is tried first, and the piece after it: the last answer for a point just before.
     """
     px, py = x - lanes.x0, y - lanes.y0
-    if hint >= 0 and in_quad(px, py, lanes.left, lanes.right, hint):
-        return hint
+    if hint >= 0:
+        if in_quad(px, py, lanes.left, lanes.right, hint):
+            return hint
+        after = hint + 1
+        same = after + 1 < lanes.lane.shape[0] and lanes.lane[after + 1] == lanes.lane[hint]
+        if same and in_quad(px, py, lanes.left, lanes.right, after):
+            return after
     cell = lane_cell(px, py, lanes)
     if cell < 0:
         return -1

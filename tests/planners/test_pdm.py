@@ -263,7 +263,7 @@ def test_crowd_is_capped_to_the_nearest_and_finite():
     plan = session.plan(see(0.0, at(20.0), agents))
     assert np.isfinite(plan.trajectory.states).all()
     assert np.isfinite(plan.candidates.states).all()
-    assert int((session.skip == 0).sum() + (session.extent[0][session.skip == 1] > 0).sum()) == 50
+    assert int((session.agents.extent[0] > 0.0).sum()) == session.count == 50
     few = session.plan(see(0.1, at(20.5), agents[:1], kind=AgentKind.PEDESTRIAN))
     assert np.isfinite(few.trajectory.states).all()
 

@@ -2,135 +2,35 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from runpy import run_path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from scipy.signal import savgol_filter
 
-from drive.roadmap import DrivableArea, LaneKind, LaneSpec, RoadMapBuilder
+from drive.sim.candidates import PDM_RULES, Rules, pdm_score
 from drive.sim.kernels.reference_score import score_reference
-from drive.sim.kernels.rollout import rollout_candidates
 from drive.sim.kernels.score import (
     COLLISION_TIME,
     COMFORT,
     DIRECTION,
     DRIVABLE,
-    FORECAST_EXTRA,
     NAVSIM_RULES,
     NO_COLLISION,
-    PDM_RULES,
     PROGRESS,
     SCORE_SIZE,
     TTC,
     TTC_TIME,
-    Rules,
-    Scratch,
-    ego_box,
-    pack_agents,
-    pdm_score,
-    score,
 )
-from drive.sim.kernels.score_area import frame_area, lane_grid, project
-from drive.sim.kernels.score_comfort import (
-    PDM_WINDOWS,
-    ComfortWindows,
-    comfort_filters,
-    savgol_matrix,
-)
-from drive.vehicle import AgentKind, VehicleParams
+from drive.sim.kernels.score_area import project
+from drive.sim.kernels.score_comfort import ComfortWindows, savgol_matrix
+from drive.vehicle import AgentKind
 
-VEHICLE = VehicleParams()
-STEPS = 41
-
-
-def crossroads():
-    """Three lanes eastward, the middle part of them a junction, and one lane that crosses there."""
-    builder = RoadMapBuilder()
-    for part, (x0, x1) in enumerate(((-60.0, 40.0), (40.0, 70.0), (70.0, 200.0))):
-        x = np.arange(x0, x1 + 0.1, 5.0)
-        for i in range(3):
-            builder.add(
-                LaneSpec(
-                    f"{part}{i}",
-                    np.stack((x, np.full_like(x, 3.5 * i + 1.75)), -1),
-                    np.stack((x, np.full_like(x, 3.5 * i - 1.75)), -1),
-                    kind=LaneKind.CONNECTOR if part == 1 else LaneKind.LANE,
-                    intersection=part == 1,
-                    successors=(f"{part + 1}{i}",),
-                    left_lane=f"{part}{i + 1}",
-                    right_lane=f"{part}{i - 1}",
-                    speed_limit=13.9,
-                )
-            )
-    y = np.arange(-40.0, 40.1, 5.0)
-    builder.add(
-        LaneSpec(
-            "cross",
-            np.stack((np.full_like(y, 53.0), y), -1),
-            np.stack((np.full_like(y, 57.0), y), -1),
-            kind=LaneKind.CONNECTOR,
-            intersection=True,
-        )
-    )
-    return builder.build()
-
-
-MAP = crossroads()
-ROUTE = tuple(MAP.lane_index(i) for i in ("00", "01", "10", "11", "20", "21"))
-LINE = np.stack((np.arange(-60.0, 200.1, 1.0), np.full(261, 3.5)), -1)
-
-
-def run(
-    states,
-    tracks=(),
-    valid=None,
-    size=(),
-    kind=(),
-    *,
-    rules=PDM_RULES,
-    windows=PDM_WINDOWS,
-    origin=(0.0, 0.0),
-):
-    """Score `states (B, T, 7)` in map coordinates with the kernel, in a frame moved to `origin`."""
-    samples = states.shape[1] + FORECAST_EXTRA
-    tracks = np.asarray(tracks, dtype=np.float64).reshape(-1, samples, 5)
-    valid = np.ones(tracks.shape[:2], dtype=bool) if valid is None else valid
-    agents = pack_agents(tracks, valid, np.reshape(size, (-1, 3)), kind, origin)
-    grid, corner = lane_grid(MAP, ROUTE)
-    area, lanes = frame_area(DrivableArea.of(MAP), grid, corner, origin)
-    local = states.copy()
-    local[..., :2] -= origin
-    out, comfort = np.empty((len(states), SCORE_SIZE), np.float32), np.empty((len(states), 6), np.uint8)
-    station = np.arange(261.0)
-    score(
-        np.ascontiguousarray(local, dtype=np.float32), ego_box(VEHICLE), agents, area, lanes, LINE, station,
-        np.asarray(origin, dtype=np.float64), np.array([0, 260], np.int32),
-        comfort_filters(states.shape[1], 0.1, windows), rules,
-        Scratch.make(states.shape[1], agents.extent.shape[1]), comfort, out,
-    )  # fmt: skip
-    return out, comfort
-
-
-def drive(x, y, speed, heading=0.0, yaw_rate=0.0):
-    """A vehicle at constant speed and yaw rate, its rear axle at (x, y): `(1, T, 7)`."""
-    t = 0.1 * np.arange(STEPS)
-    h = heading + yaw_rate * t
-    states = np.zeros((1, STEPS, 7))
-    states[0, :, 0] = x + np.concatenate(([0.0], np.cumsum(speed * np.cos(h[:-1]) * 0.1)))
-    states[0, :, 1] = y + np.concatenate(([0.0], np.cumsum(speed * np.sin(h[:-1]) * 0.1)))
-    states[0, :, 2], states[0, :, 3], states[0, :, 6] = h, speed, yaw_rate
-    return states
-
-
-def track(x, y, heading=0.0, speed=0.0):
-    """A box centre at constant velocity: `(1, K, 5)`."""
-    t = 0.1 * np.arange(STEPS + FORECAST_EXTRA)
-    row = np.empty((1, len(t), 5))
-    row[0, :, 0], row[0, :, 1] = x + speed * np.cos(heading) * t, y + speed * np.sin(heading) * t
-    row[0, :, 2:] = heading, speed * np.cos(heading), speed * np.sin(heading)
-    return row
-
-
-CAR = (4.5, 1.9, 1.6)
+SCENES = SimpleNamespace(**run_path(str(Path(__file__).with_name("crossroads.py"))))
+CAR, LINE, MAP, ROUTE, VEHICLE = SCENES.CAR, SCENES.LINE, SCENES.MAP, SCENES.ROUTE, SCENES.VEHICLE
+drive, random_scene, run, track = SCENES.drive, SCENES.random_scene, SCENES.run, SCENES.track
 
 
 def test_free_drive_is_perfect():
@@ -235,33 +135,6 @@ def test_comfort_bounds_are_strict_and_separate():
     assert run(drive(-20.0, 3.5, 10.0, yaw_rate=0.5), rules=physical)[1][0, 1] == 0
 
 
-def random_scene(seed, candidates=12, agents=34):
-    rng = np.random.default_rng(seed)
-    t = 0.1 * np.arange(STEPS)
-    v = np.clip(
-        rng.uniform(0.0, 15.0, (candidates, 1)) + rng.uniform(-4.0, 2.0, (candidates, 1)) * t, 0.0, None
-    )
-    k = rng.uniform(-0.03, 0.03, (candidates, 1)) * np.sin(t * rng.uniform(0.5, 2.0, (candidates, 1)))
-    h = np.cumsum(v * k, 1) * 0.1
-    poses = np.stack(
-        (10.0 + np.cumsum(v * np.cos(h), 1) * 0.1, 3.2 + np.cumsum(v * np.sin(h), 1) * 0.1, h), -1
-    )
-    states = rollout_candidates(poses, [10.0, 3.3, 0.03, 7.0, 0.0, 0.0, 0.0], VEHICLE)
-    lane, speed = rng.integers(0, 3, agents), rng.uniform(0.0, 14.0, agents) * (rng.random(agents) > 0.25)
-    rows = [track(rng.uniform(-30.0, 110.0), 3.5 * lane[a] + rng.normal(0, 0.4), rng.normal(0, 0.1), speed[a])
-            for a in range(agents - 5)]  # fmt: skip
-    rows += [
-        track(55.0, rng.uniform(-30, 30), rng.choice([-1, 1]) * np.pi / 2, rng.uniform(2, 12))
-        for _ in range(5)
-    ]
-    tracks = np.concatenate(rows)
-    size = np.stack((rng.uniform(1, 9, agents), rng.uniform(0.6, 2.4, agents), np.full(agents, 1.5)), -1)
-    kind = rng.choice([0, 1, 2, 3], agents).astype(np.uint8)
-    valid = rng.random((agents, tracks.shape[1])) > 0.02
-    valid[: agents // 2] = rng.random((agents // 2, 1)) > 0.7
-    return states, tracks, valid, size, kind
-
-
 @pytest.mark.parametrize("seed", range(6))
 def test_kernel_equals_reference(seed):
     states, tracks, valid, size, kind = random_scene(seed)
@@ -292,23 +165,6 @@ def test_random_scenes_exercise_every_outcome():
         (COMFORT, {0.0, 1.0}),
     ):
         assert set(outs[:, column].tolist()) == values
-
-
-def test_one_candidate_alone_equals_the_batch_bit_for_bit():
-    states, tracks, valid, size, kind = random_scene(2)
-    whole, _ = run(states, tracks, valid, size, kind)
-    for b in (0, 7, 11):
-        alone, _ = run(states[b : b + 1], tracks, valid, size, kind)
-        assert alone.tobytes() == whole[b : b + 1].tobytes()
-
-
-def test_score_does_not_depend_on_the_frame():
-    states, tracks, valid, size, kind = random_scene(4)
-    here, _ = run(states, tracks, valid, size, kind)
-    there, _ = run(states, tracks, valid, size, kind, origin=(37.0, 12.0))
-    keep = [NO_COLLISION, DRIVABLE, DIRECTION, TTC, COMFORT]
-    np.testing.assert_array_equal(here[:, keep], there[:, keep])
-    np.testing.assert_allclose(here[:, PROGRESS], there[:, PROGRESS], atol=1e-4)
 
 
 def test_projection_finds_the_nearest_point_of_a_winding_line():

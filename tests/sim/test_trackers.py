@@ -31,7 +31,7 @@ def winding(samples=81, still=False, seed=0):
 
 def fitted(poses, compat, dtype=np.float64):
     count = len(poses) - 1
-    speed, curvature = np.empty(2 * count, dtype), np.empty(count, dtype)
+    speed, curvature = np.empty(4 * count, dtype), np.empty(count, dtype)
     factor = speed_factor(count, 0.1, compat, np.dtype(dtype).char)
     fit_profiles(poses[None].astype(dtype), 0, factor, lqr_settings(VEHICLE, 0.1, dtype), speed, curvature)
     return speed[:count], curvature
@@ -193,3 +193,9 @@ def test_direct_control_reaches_its_angle_within_limits():
     pedals = Control(ControlKind.PEDALS, np.zeros((1, 3)), 0.1)
     with pytest.raises(PlanError, match="pedals"):
         apply_control(state, pedals, 0.0, VEHICLE, 0.1)
+
+
+@pytest.mark.parametrize("state", [[0, 0, 0, 1e308, 0, 1.0, 0], [0, 0, np.nan, 5, 0, 0.1, 0]])
+def test_a_step_beyond_all_numbers_is_told_by_its_state_and_does_not_raise(state):
+    new, _ = bicycle_step(np.array(state, dtype=float), 0.0, 0.0, VEHICLE, 10.0)
+    assert not np.isfinite(new.sum())
