@@ -6,12 +6,12 @@ Both are calls of their own beside `drive.sim.step`, and write into arrays of th
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from drive.errors import SimulationError
+from drive.errors import InputError
+from drive.sim._batch import checked, finite, share
 from drive.sim.kernels.features import (
     EGO,
     FIRST_NEIGHBOUR,
@@ -27,8 +27,6 @@ from drive.sim.kernels.sort import LANES
 from drive.sim.kernels.survey import CROWD_ROWS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from drive.sim.ground import Ground
@@ -38,6 +36,8 @@ if TYPE_CHECKING:
 
 MAX_AGENTS = 4096
 """Agents of a world that can be told apart while they are sorted."""
+FARTHEST = 1e6
+"""m from a scenario's origin beyond which float32 says nothing of a car."""
 
 
 class Features(NamedTuple):
@@ -75,16 +75,17 @@ def features(
     They are written into `out` where it is given, and only those of `worlds (n,)` where these are given.
     Whoever is absent gets zeros; road points need a path, which log replay has not.
 
-    Raises SimulationError on arrays of the wrong shape or kind.
+    Raises InputError on arrays of the wrong shape, kind or memory order, and on states that are not finite.
     """
+    _checked_motion(world)
     rows, chosen = _rows(world, rows), _chosen(world, worlds)
     count, k = world.num_agents, rows.shape[1]
     if count > MAX_AGENTS:
-        raise SimulationError(f"features can be made of worlds with up to {MAX_AGENTS} agents, got {count}")
+        raise InputError(f"features can be made of worlds with up to {MAX_AGENTS} agents, got {count}")
     out = _buffer(out, (world.num_worlds, k, ROW), "out")
     padded, lanes = _sixteens(count), min(_sixteens(k), LANES)
 
-    def part(n0: int, n1: int) -> None:
+    def part(worker: int, n0: int, n1: int) -> None:
         square = np.empty((padded + 2) * LANES, dtype=np.float32)
         features_kernel(
             world.motion, world.agents, world.paths, ground.table, rows, chosen,
@@ -92,7 +93,7 @@ def features(
             np.empty((k, 2), dtype=np.int32), out, padded, lanes, n0, n1,
         )  # fmt: skip
 
-    _in_chunks(part, len(chosen), threads)
+    share(len(chosen), threads, part)
     return out
 
 
@@ -110,12 +111,13 @@ def series(
     `memory (W, K, KEPT)` begins as NaN (`new_memory`) and is written over; so a row's progress, jerk and yaw
     acceleration are those between two calls. See `features` for the rest.
     """
+    _checked_motion(world)
     rows, chosen = _rows(world, rows), _chosen(world, worlds)
     k, padded = rows.shape[1], _sixteens(world.num_agents)
     out = _buffer(out, (world.num_worlds, k, WIDTH), "out")
     memory = _buffer(memory, (world.num_worlds, k, KEPT), "memory")
 
-    def part(n0: int, n1: int) -> None:
+    def part(worker: int, n0: int, n1: int) -> None:
         times = np.empty(padded, dtype=np.float32)
         series_kernel(
             world.motion, world.agents, world.paths, ground.table, ground.areas, rows, chosen,
@@ -124,7 +126,7 @@ def series(
             np.float32(world.dt), n0, n1,
         )  # fmt: skip
 
-    _in_chunks(part, len(chosen), threads)
+    share(len(chosen), threads, part)
     return out
 
 
@@ -137,39 +139,33 @@ def _sixteens(n: int) -> int:
     return max((n + 15) // 16, 1) * 16
 
 
-def _in_chunks(part: Callable[[int, int], None], count: int, threads: int) -> None:
-    if threads <= 1 or count < 2 * threads:
-        part(0, count)
-        return
-    bounds = np.linspace(0, count, threads + 1).astype(int).tolist()
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(part, bounds[:-1], bounds[1:]))
+def _checked_motion(world: World) -> None:
+    m = world.motion
+    for name in ("x", "y", "heading", "speed", "vx", "vy"):
+        finite(getattr(m, name), name, "world", FARTHEST)
 
 
 def _rows(world: World, rows: NDArray[np.int32] | None) -> NDArray[np.int32]:
     w, a = world.num_worlds, world.num_agents
     if rows is None:
         return np.ascontiguousarray(np.broadcast_to(np.arange(a, dtype=np.int32), (w, a)))
-    rows = np.ascontiguousarray(rows, dtype=np.int32)
-    if rows.ndim != 2 or len(rows) != w:
-        raise SimulationError(f"rows must have the shape ({w}, K), got {rows.shape}")
+    checked(rows, "rows", np.int32, (w, None))
     if rows.size and not -1 <= rows.min() <= rows.max() < a:
-        raise SimulationError(f"rows must lie in -1 .. {a - 1}, got {rows.min()} .. {rows.max()}")
+        raise InputError(f"rows must lie in -1 .. {a - 1}, got {rows.min()} .. {rows.max()}")
     return rows
 
 
 def _chosen(world: World, worlds: NDArray[np.int32] | None) -> NDArray[np.int32]:
     if worlds is None:
         return np.arange(world.num_worlds, dtype=np.int32)
-    chosen = np.ascontiguousarray(worlds, dtype=np.int32)
-    if chosen.ndim != 1 or (chosen.size and not 0 <= chosen.min() <= chosen.max() < world.num_worlds):
-        raise SimulationError(f"worlds must be numbers from 0 to {world.num_worlds - 1}")
-    return chosen
+    checked(worlds, "worlds", np.int32, (None,))
+    if worlds.size and not 0 <= worlds.min() <= worlds.max() < world.num_worlds:
+        raise InputError(f"worlds must be numbers from 0 to {world.num_worlds - 1}")
+    return worlds
 
 
 def _buffer(out: Array | None, shape: tuple[int, ...], name: str) -> Array:
     if out is None:
         return np.zeros(shape, dtype=np.float32)
-    if out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
-        raise SimulationError(f"{name} must be a contiguous float32 array of the shape {shape}, got {out.shape}")
+    checked(out, name, np.float32, shape)
     return out

@@ -108,7 +108,7 @@ def _along(paths: Paths, roadmap: RoadMap, stride: int) -> tuple[Any, ...]:
 
 
 def _beside(roadmap: RoadMap, poses: Floats, neighbours: int = 48) -> Floats:
-    """Middles `(N, 2, 4)` (x, y, cos, sin) of the lanes left and right of poses `(N, 3)`; zeros where none is.
+    """Middles `(N, 2, 4)` (x, y, cos, sin) of the lanes left and right of poses `(N, 3)`; zeros for none.
 
     Lanes of the other direction count; those that cross do not.
     """
@@ -139,4 +139,3 @@ def _beside(roadmap: RoadMap, poses: Floats, neighbours: int = 48) -> Floats:
         lane = np.concatenate((poses[:, :1] - s * y, poses[:, 1:2] + c * y, np.cos(h), np.sin(h)), axis=1)
         out[found, side] = lane[found]
     return out
-

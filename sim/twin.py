@@ -1,14 +1,12 @@
-"""The vehicle roll-out as a torch function that can be differentiated: the twin of the Numba kernel.
+"""The vehicle roll-out as a torch function: the differentiable twin of `drive.sim.rollout(controls=...)`.
 
-torch is the extra `learn`; this module alone imports it.
+torch is the extra `learn`; this module alone of the simulator imports it.
 """
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from drive.errors import InputError, MissingExtraError
 
@@ -17,89 +15,46 @@ try:
 except ModuleNotFoundError:
     raise MissingExtraError("torch", "learn") from None
 
-from drive.sim.kernels import controls as kernels
 from drive.vehicle import STATE_SIZE
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from drive.vehicle import VehicleParams
 
     Tensor = Any
 
 
-def roll_controls(
-    start: Tensor,
-    controls: Tensor,
-    vehicle: VehicleParams,
-    dt: float = 0.1,
-    max_steering: float | None = None,
-    stops: bool = True,
-) -> Tensor:
-    """States `(..., T + 1, 7)` from `start (..., 7)` under `controls (..., T, 2)`, in their precision.
+def roll_controls(vehicle: VehicleParams, start: Tensor, controls: Tensor, dt: float = 0.1) -> Tensor:
+    """Rear-axle states `(..., T, 7)` from `start (..., 7)` under `controls (..., T - 1, 2)`.
 
-    Columns as in `drive.vehicle`, at the rear axle; controls are acceleration in m/s^2 and steering rate in
-    rad/s. The kinematic bicycle of `drive.sim.kernels.scalar.bicycle_step`: an Euler step, the steering cut at
-    `max_steering` (the vehicle's). With `stops` braking ends at standstill. The states' acceleration is the
-    one driven.
+    Columns as in `drive.vehicle`; controls are acceleration in m/s^2 and steering rate in rad/s. The bicycle
+    is that of `drive.sim.kernels.scalar.bicycle_step`; only the steering angle is clipped, and where it is,
+    nothing flows back to the steering rates before. Speeds may become negative: who must not roll backwards
+    says so in the loss or bounds the controls. Differentiable twice; works on any device.
 
-    Where something is cut the gradient is that of the cut function: none for what has no effect. At the very
-    edge it is the free side's, so that a car that stands, or steers fully, can still learn to do less of it.
+    Raises InputError on tensors of the wrong shape or kind; what is not finite passes through, since asking
+    would halt the device.
     """
     _check(start, controls)
-    limit = vehicle.max_steering if max_steering is None else max_steering
-    v, steering = start[..., 3], start[..., 5]
-    speeds, angles, driven = [v], [steering], [start[..., 4]]
-    # Only speed and steering have to be followed step by step; the rest are sums over time.
-    for k in range(controls.shape[-2]):
-        a = controls[..., k, 0]
-        faster = v + a * dt
-        if stops:
-            # Exactly zero, or rounding would decide whether a standing car may be told to go.
-            free = faster >= 0.0
-            a, faster = torch.where(free, a, -v / dt), torch.where(free, faster, torch.zeros_like(v))
-        v = faster
-        s = steering + controls[..., k, 1] * dt
-        steering = torch.where(s.abs() <= limit, s, limit * torch.sign(s.detach()))
-        speeds.append(v)
-        angles.append(steering)
-        driven.append(a)
-    speed, angle = torch.stack(speeds, -1), torch.stack(angles, -1)
+    if not (math.isfinite(dt) and dt > 0.0):
+        raise InputError(f"a roll-out's dt must be positive, got {dt}")
+    limit = vehicle.max_steering
+    speed = _summed(start[..., 3], controls[..., 0] * dt)
+    # Where nothing is clipped, all the rest are sums over time too.
+    angle = _summed(start[..., 5], controls[..., 1] * dt)
+    if bool((angle[..., 1:].detach().abs() > limit).any()):
+        angles = [start[..., 5]]
+        for k in range(controls.shape[-2]):
+            angles.append(torch.clamp(angles[-1] + controls[..., k, 1] * dt, -limit, limit))
+        angle = torch.stack(angles, -1)
     yaw = speed * torch.tan(angle) / vehicle.wheelbase
     heading = _summed(start[..., 2], yaw[..., :-1] * dt)
     x = _summed(start[..., 0], speed[..., :-1] * torch.cos(heading[..., :-1]) * dt)
     y = _summed(start[..., 1], speed[..., :-1] * torch.sin(heading[..., :-1]) * dt)
-    turns = torch.ceil((heading.detach() - math.pi) / (2.0 * math.pi))
+    turns = torch.ceil((heading[..., 1:].detach() - math.pi) / (2.0 * math.pi))
+    heading = torch.cat((heading[..., :1], heading[..., 1:] - 2.0 * math.pi * turns), -1)
+    driven = torch.cat((start[..., 4:5], controls[..., 0]), -1)
     yaw = torch.cat((start[..., 6:7], yaw[..., 1:]), -1)
-    heading = heading - 2.0 * math.pi * turns
-    return torch.stack((x, y, heading, speed, torch.stack(driven, -1), angle, yaw), -1)
-
-
-def roll_controls_numpy(
-    start: NDArray[Any],
-    controls: NDArray[Any],
-    vehicle: VehicleParams,
-    dt: float = 0.1,
-    max_steering: float | None = None,
-    stops: bool = True,
-) -> NDArray[Any]:
-    """The same by the Numba kernel; see `roll_controls`."""
-    _check(start, controls)
-    kind = np.dtype(controls.dtype)
-    lead = controls.shape[:-2]
-    u = np.ascontiguousarray(controls).reshape(-1, *controls.shape[-2:])
-    limit = vehicle.max_steering if max_steering is None else max_steering
-    states = np.empty((len(u), u.shape[1] + 1, STATE_SIZE), dtype=kind)
-    kernels.roll_controls(
-        np.ascontiguousarray(start, dtype=kind).reshape(-1, STATE_SIZE),
-        u,
-        np.full(len(u), vehicle.wheelbase, dtype=kind),
-        kind.type(limit),
-        kind.type(dt),
-        stops,
-        states,
-    )
-    return states.reshape(*lead, *states.shape[1:])
+    return torch.stack((x, y, heading, speed, driven, angle, yaw), -1)
 
 
 def _summed(first: Tensor, change: Tensor) -> Tensor:
@@ -107,8 +62,16 @@ def _summed(first: Tensor, change: Tensor) -> Tensor:
 
 
 def _check(start: Any, controls: Any) -> None:
+    for name, tensor in (("start", start), ("controls", controls)):
+        if not isinstance(tensor, torch.Tensor):
+            raise InputError(f"{name} must be a torch tensor, got {type(tensor).__name__}")
+        if not tensor.dtype.is_floating_point:
+            raise InputError(f"{name} must be of a floating kind, got {tensor.dtype}")
     a, b = tuple(start.shape), tuple(controls.shape)
     if len(b) < 2 or b[-1] != 2 or b[-2] < 1 or a != (*b[:-2], STATE_SIZE):
-        raise InputError(f"a roll-out needs start (..., 7) and controls (..., T, 2), got {a} and {b}")
+        raise InputError(f"a roll-out needs start (..., 7) and controls (..., T - 1, 2), got {a} and {b}")
     if start.dtype != controls.dtype:
-        raise InputError(f"start and controls must be of one precision, got {start.dtype} and {controls.dtype}")
+        raise InputError(f"start and controls must be of one kind, got {start.dtype} and {controls.dtype}")
+
+
+__all__ = ["roll_controls"]

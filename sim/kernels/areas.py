@@ -70,9 +70,9 @@ def area_at(n, areas):
 
 @kernel
 def measure_room(points, area, most, out):
-    """Fill `out (R, 2)`: how far it is from `points (R, 4)` (x, y, cos, sin) to the edge left and right, <= most.
+    """Fill `out (R, 2)`: how far it is from `points (R, 4)` (x, y, cos, sin) to the edge left and right.
 
-    Zero where the point itself is outside.
+    At most `most`, and zero where the point itself is outside.
     """
     for r in range(points.shape[0]):
         for side in range(2):

@@ -53,7 +53,7 @@ class RoadTable(NamedTuple):
 
 @scalar
 def sort_others(w, rows, col, m, crowd, square, keys, count, padded, lanes, low):
-    """The sixteen nearest others of each agent `rows[w, col : col + LANES]`, in order, in the last 16 key rows.
+    """The sixteen nearest of each agent `rows[w, col : col + LANES]`, in order, in the last 16 key rows.
 
     Key k of lane l is `keys[k * LANES + l]`: the square of the distance. `keys` is `square` seen as int32, in
     whose order positive floats stay; its bits `low` give way to the other's row, so that no two are equal.
@@ -116,17 +116,16 @@ def write_points(points, first, x, y, c, s, row):
 
 @scalar
 def place_on_path(w, i, path, x, y, m, p):
-    """Station, offset, cosine and sine of a path's direction at the foot of a point, and its row there.
-
-    Between two rows the path turns as its curvature says.
-    """
+    """Station, offset, cosine and sine of a path's direction at a point's foot, and the row before it."""
     first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
     guess = row_at(m.station[w, i], first, last, step)
-    station, offset, k = project(p.rows, first, last, step, x, y, guess)
-    turn = p.rows[k, 4] * min(max(station - F(k - first) * step, -step), step)
-    pc, ps = p.rows[k, 2] - turn * p.rows[k, 3], p.rows[k, 3] + turn * p.rows[k, 2]
+    station, offset, _ = project(p.rows, first, last, step, x, y, guess)
+    k = row_at(station, first, last, step)
+    after, share = min(k + 1, last), min(max(station / step - F(k - first), ZERO), ONE)
+    pc = p.rows[k, 2] + share * (p.rows[after, 2] - p.rows[k, 2])
+    ps = p.rows[k, 3] + share * (p.rows[after, 3] - p.rows[k, 3])
     norm = ONE / math.sqrt(pc * pc + ps * ps)
-    return station, offset, pc * norm, ps * norm, row_at(station, first, last, step)
+    return station, offset, pc * norm, ps * norm, k
 
 
 @scalar
@@ -139,7 +138,7 @@ def stop_gap(w, station, front, first, last, step, m, p, signals):
             break
         if gap > -ONE:
             state = signals[w, p.stop[k], min(m.sample[w], np.int32(signals.shape[2] - 1))]
-            if state == RED or state == YELLOW:
+            if state in (RED, YELLOW):
                 return gap
         k = p.next_stop[k]
     return REACH

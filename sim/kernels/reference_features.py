@@ -57,9 +57,9 @@ def route(world: World, area: DrivableArea, w: int, agent: int) -> Floats:
     front = s + g.rear_to_center[w, agent] + 0.5 * g.length[w, agent]
     gaps = [float(REACH)]
     signals = g.signals[w, :, min(int(m.sample[w]), g.signals.shape[2] - 1)]
-    for row in np.flatnonzero(p.stop[p.start[k] : p.start[k + 1]] >= 0):
-        if signals[p.stop[p.start[k] + row]] >= 2 and row * step - front > -1.0:
-            gaps.append(row * step - front)
+    lines = np.flatnonzero(p.stop[p.start[k] : p.start[k + 1]] >= 0)
+    held = [row * step - front for row in lines if signals[p.stop[p.start[k] + row]] >= 2]
+    gaps += [gap for gap in held if gap > -1.0]
     foot = pose[:2] - d * np.array([-np.sin(heading), np.cos(heading)])
     rooms = []
     for sign in (1.0, -1.0):
@@ -95,7 +95,9 @@ def time_to_collision(world: World, w: int, agent: int, step: float = 0.01) -> f
         boxes: list[Any] = []
         for i in (agent, j):
             at = c[i, :2] + times[:, None] * c[i, 3:5]
-            boxes.append(box_corners(at, np.full(len(times), c[i, 2]), float(g.length[w, i]), float(g.width[w, i])))
+            boxes.append(
+                box_corners(at, np.full(len(times), c[i, 2]), float(g.length[w, i]), float(g.width[w, i]))
+            )
         hit = boxes_overlap(*boxes)
         if hit.any():
             best = min(best, float(times[np.argmax(hit)]))

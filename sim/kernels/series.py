@@ -45,7 +45,14 @@ def meet(i, crowd, us, vs, times, bits):
     who has its centre before mine. `us`, `vs (A,)` are velocities; `bits` is `times (padded,)` seen as int32,
     whose minimum vectorises.
     """
-    xs, ys, cs, ss, ls, ws = crowd[CX], crowd[CY], crowd[COS], crowd[SIN], crowd[HALF_LENGTH], crowd[HALF_WIDTH]
+    xs, ys, cs, ss, ls, ws = (
+        crowd[CX],
+        crowd[CY],
+        crowd[COS],
+        crowd[SIN],
+        crowd[HALF_LENGTH],
+        crowd[HALF_WIDTH],
+    )
     x, y, c, s, u, v, hl, hw = xs[i], ys[i], cs[i], ss[i], us[i], vs[i], ls[i], ws[i]
     for j in range(us.shape[0]):
         dx, dy, du, dv = xs[j] - x, ys[j] - y, us[j] - u, vs[j] - v
@@ -129,7 +136,11 @@ def series_kernel(m, g, p, table, areas, rows, chosen, crowd, times, bits, spots
             row[8], row[9], row[11] = a, v * yaw, yaw
             row[10] = (a - kept[1]) / gap if known else ZERO
             row[12] = (yaw - kept[2]) / gap if known else ZERO
-            fits = a >= MIN_LON_ACCELERATION and a <= MAX_LON_ACCELERATION and abs(row[9]) <= MAX_LAT_ACCELERATION
+            fits = (
+                a >= MIN_LON_ACCELERATION
+                and a <= MAX_LON_ACCELERATION
+                and abs(row[9]) <= MAX_LAT_ACCELERATION
+            )
             fits = fits and abs(row[10]) <= MAX_LON_JERK
             fits = fits and abs(yaw) <= MAX_YAW_RATE and abs(row[12]) <= MAX_YAW_ACCELERATION
             row[13] = ONE if fits else ZERO
@@ -145,6 +156,8 @@ def series_kernel(m, g, p, table, areas, rows, chosen, crowd, times, bits, spots
                     row[4] = station - kept[0]
                     if p.holds[path] & SIGNALS:
                         reach = g.rear_to_center[w, i] + hl
-                        if passed_red(w, kept[0] + reach, station + reach, first, last, step, m, p, g.signals):
+                        if passed_red(
+                            w, kept[0] + reach, station + reach, first, last, step, m, p, g.signals
+                        ):
                             row[3] = ONE
             kept[0], kept[1], kept[2], kept[3] = station, a, yaw, now

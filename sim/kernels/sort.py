@@ -22,7 +22,12 @@ def sort_sixteen(keys, lanes):
         a, b, c, d = keys[at], keys[at + 1 * LANES], keys[at + 2 * LANES], keys[at + 3 * LANES]
         e, f, g, h = keys[at + 4 * LANES], keys[at + 5 * LANES], keys[at + 6 * LANES], keys[at + 7 * LANES]
         i, j, k, q = keys[at + 8 * LANES], keys[at + 9 * LANES], keys[at + 10 * LANES], keys[at + 11 * LANES]
-        m, n, o, p = keys[at + 12 * LANES], keys[at + 13 * LANES], keys[at + 14 * LANES], keys[at + 15 * LANES]
+        m, n, o, p = (
+            keys[at + 12 * LANES],
+            keys[at + 13 * LANES],
+            keys[at + 14 * LANES],
+            keys[at + 15 * LANES],
+        )
         a, n = min(a, n), max(a, n)
         b, m = min(b, m), max(b, m)
         c, p = min(c, p), max(c, p)
@@ -86,7 +91,12 @@ def sort_sixteen(keys, lanes):
         keys[at], keys[at + 1 * LANES], keys[at + 2 * LANES], keys[at + 3 * LANES] = a, b, c, d
         keys[at + 4 * LANES], keys[at + 5 * LANES], keys[at + 6 * LANES], keys[at + 7 * LANES] = e, f, g, h
         keys[at + 8 * LANES], keys[at + 9 * LANES], keys[at + 10 * LANES], keys[at + 11 * LANES] = i, j, k, q
-        keys[at + 12 * LANES], keys[at + 13 * LANES], keys[at + 14 * LANES], keys[at + 15 * LANES] = m, n, o, p
+        keys[at + 12 * LANES], keys[at + 13 * LANES], keys[at + 14 * LANES], keys[at + 15 * LANES] = (
+            m,
+            n,
+            o,
+            p,
+        )
 
 
 @scalar
@@ -145,7 +155,27 @@ def merge_sixteen(keys, lanes):
         k, q = min(k, q), max(k, q)
         m, n = min(m, n), max(m, n)
         o, p = min(o, p), max(o, p)
-        keys[at + 16 * LANES], keys[at + 17 * LANES], keys[at + 18 * LANES], keys[at + 19 * LANES] = a, b, c, d
-        keys[at + 20 * LANES], keys[at + 21 * LANES], keys[at + 22 * LANES], keys[at + 23 * LANES] = e, f, g, h
-        keys[at + 24 * LANES], keys[at + 25 * LANES], keys[at + 26 * LANES], keys[at + 27 * LANES] = i, j, k, q
-        keys[at + 28 * LANES], keys[at + 29 * LANES], keys[at + 30 * LANES], keys[at + 31 * LANES] = m, n, o, p
+        keys[at + 16 * LANES], keys[at + 17 * LANES], keys[at + 18 * LANES], keys[at + 19 * LANES] = (
+            a,
+            b,
+            c,
+            d,
+        )
+        keys[at + 20 * LANES], keys[at + 21 * LANES], keys[at + 22 * LANES], keys[at + 23 * LANES] = (
+            e,
+            f,
+            g,
+            h,
+        )
+        keys[at + 24 * LANES], keys[at + 25 * LANES], keys[at + 26 * LANES], keys[at + 27 * LANES] = (
+            i,
+            j,
+            k,
+            q,
+        )
+        keys[at + 28 * LANES], keys[at + 29 * LANES], keys[at + 30 * LANES], keys[at + 31 * LANES] = (
+            m,
+            n,
+            o,
+            p,
+        )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from drive.datasets.source import load
-from drive.errors import InputError, SimulationError
+from drive.errors import InputError
 from drive.roadmap.drivable import DrivableArea
 from drive.scenario import Scenario
 from drive.sim import Controller, compile_world, step
@@ -18,7 +18,7 @@ from drive.sim.features import features, new_memory, series, split
 from drive.sim.ground import compile_ground
 from drive.sim.kernels import reference_features as reference
 from drive.sim.kernels.compile import kernel
-from drive.sim.kernels.features import NEIGHBOURS, ROW, cos_sin
+from drive.sim.kernels.features import NEIGHBOURS, ROW
 from drive.sim.kernels.series import SERIES_COLUMNS
 from drive.sim.kernels.sort import LANES, merge_sixteen, sort_sixteen
 from drive.sim.traffic import IDM, cast
@@ -60,7 +60,16 @@ def test_features_equal_their_reference(driven: list[Any]) -> None:
         for w, i in zip(*np.nonzero(world.present), strict=True):
             np.testing.assert_allclose(seen.neighbours[w, i], reference.neighbours(world, w, i), atol=2e-4)
             m, g = world.motion, world.agents
-            own = [m.speed, m.acceleration, m.steering, m.yaw_rate, g.length, g.width, g.wheelbase, m.collided]
+            own = [
+                m.speed,
+                m.acceleration,
+                m.steering,
+                m.yaw_rate,
+                g.length,
+                g.width,
+                g.wheelbase,
+                m.collided,
+            ]
             np.testing.assert_allclose(seen.ego[w, i], [a[w, i] for a in own])
             if m.path[w, i] < 0:
                 assert not seen.route[w, i].any()
@@ -68,9 +77,9 @@ def test_features_equal_their_reference(driven: list[Any]) -> None:
                 continue
             expected = reference.route(world, areas[w], w, i)
             got = seen.route[w, i]
-            np.testing.assert_allclose(got[:3], expected[:3], atol=0.03)
-            assert got[4] == pytest.approx(expected[4], abs=0.05)
-            assert got[7] == pytest.approx(expected[7], abs=0.05)
+            np.testing.assert_allclose(got[:3], expected[:3], atol=2e-3)
+            assert got[4] == pytest.approx(expected[4], abs=2e-3)
+            assert got[7] == pytest.approx(expected[7], abs=2e-3)
             stops += expected[7] < 100.0
             points = reference.own_points(world, ground.table, w, i)
             near = seen.points[w, i, :, :2].reshape(-1, 4)
@@ -118,11 +127,15 @@ def moved(s: Scenario, angle: float, by: tuple[float, float]) -> Any:
     x, y = turned(m.x.astype(float), m.y.astype(float))
     m = m._replace(x=x, y=y, heading=(m.heading + np.float32(angle)))
     planes = ground.table.points.astype(float)
-    there = (planes[2:] != 0.0).any(0)
+    known = (planes[2:] != 0.0).any(0)
     px, py = turned(planes[0], planes[1])
     pc, ps = (c * planes[2] - sn * planes[3]), (sn * planes[2] + c * planes[3])
-    points = np.where(there, np.stack((px, py, pc, ps)), 0.0).astype(np.float32)
-    return features(replace(world, motion=m), replace(ground, table=ground.table._replace(points=points)))
+    points = np.where(known, np.stack((px, py, pc, ps)), 0.0).astype(np.float32)
+    rows = world.paths.rows.copy()
+    rows[:, 0], rows[:, 1] = turned(rows[:, 0].astype(float), rows[:, 1].astype(float))
+    rows[:, 2], rows[:, 3] = c * rows[:, 2] - sn * rows[:, 3], sn * rows[:, 2] + c * rows[:, 3]
+    there = replace(world, motion=m, paths=world.paths._replace(rows=rows))
+    return features(there, replace(ground, table=ground.table._replace(points=points)))
 
 
 def test_features_do_not_change_with_the_frame() -> None:
@@ -138,7 +151,10 @@ def test_permuting_the_agents_permutes_the_rows_alone() -> None:
     order = np.random.default_rng(1).permutation(world.num_agents)
     m = type(world.motion)(*(a[:, order] if a.ndim == 2 else a for a in world.motion))
     g = type(world.agents)(
-        *(a[:, order] if n != "signals" else a for n, a in zip(world.agents._fields, world.agents, strict=True))
+        *(
+            a[:, order] if n != "signals" else a
+            for n, a in zip(world.agents._fields, world.agents, strict=True)
+        )
     )
     other = replace(
         world,
@@ -181,7 +197,10 @@ def test_absent_agents_and_other_worlds_change_nothing() -> None:
 
 def test_a_crowd_is_sorted_too(straight: Any, scenario: Any) -> None:
     rng = np.random.default_rng(0)
-    cars = [(float(x), float(y), 3.0) for x, y in zip(rng.uniform(0, 300, 90), rng.uniform(-9, 9, 90), strict=True)]
+    cars = [
+        (float(x), float(y), 3.0)
+        for x, y in zip(rng.uniform(0, 300, 90), rng.uniform(-9, 9, 90), strict=True)
+    ]
     world, ground, _ = batch([scenario(straight(), cars)])
     seen = split(features(world, ground)).neighbours[0]
     for i in range(world.num_agents):
@@ -207,20 +226,13 @@ def test_sixteen_smallest_of_all_zeros_and_ones() -> None:
     assert (np.diff(keys.reshape(-1, 16, LANES), axis=1) >= 0).all()
     pairs = np.array(list(itertools.product(range(17), range(17))))
     both = [[0] * (16 - a) + [1] * a + [0] * (16 - b) + [1] * b for a, b in pairs] + [[0] * 32] * 31
-    keys = np.ascontiguousarray(
-        np.array(both, dtype=np.int32).reshape(-1, LANES, 32).swapaxes(1, 2)
-    ).reshape(-1, 32 * LANES)
+    keys = np.ascontiguousarray(np.array(both, dtype=np.int32).reshape(-1, LANES, 32).swapaxes(1, 2)).reshape(
+        -1, 32 * LANES
+    )
     merge(keys, LANES)
     least = keys.reshape(-1, 32, LANES)[:, 16:].swapaxes(1, 2).reshape(-1, 16)[: len(pairs)]
     zeros = np.minimum(32 - pairs.sum(1), 16)
     np.testing.assert_array_equal(least, np.arange(16)[None] >= zeros[:, None])
-
-
-def test_cosine_and_sine() -> None:
-    angle = np.linspace(-20.0, 20.0, 4001).astype(np.float32)
-    got = np.array([cos_sin(a) for a in angle])
-    exact = np.column_stack((np.cos(angle.astype(float)), np.sin(angle.astype(float))))
-    np.testing.assert_allclose(got, exact, atol=1e-6)
 
 
 def column(told: Any, name: str) -> Any:
@@ -284,13 +296,13 @@ def test_progress_jerk_and_red_lights_by_hand(straight: Any, scenario: Any) -> N
 def test_bad_arrays_are_refused(straight: Any, scenario: Any) -> None:
     s = scenario(straight())
     world, ground, _ = batch([s])
-    with pytest.raises(SimulationError, match="float32"):
+    with pytest.raises(InputError, match="float32"):
         features(world, ground, out=np.zeros((1, 1, ROW)))  # type: ignore[arg-type]
-    with pytest.raises(SimulationError, match="rows must lie"):
+    with pytest.raises(InputError, match="rows must lie"):
         features(world, ground, np.array([[1]], dtype=np.int32))
-    with pytest.raises(SimulationError, match="worlds must be"):
+    with pytest.raises(InputError, match="worlds must be"):
         features(world, ground, worlds=np.array([1], dtype=np.int32))
-    with pytest.raises(SimulationError, match="memory"):
+    with pytest.raises(InputError, match="memory"):
         series(world, ground, new_memory(2, 1))
     with pytest.raises(InputError, match="power of two"):
         compile_ground([cast(s, IDM)], [s.roadmap], 3)
