@@ -202,8 +202,8 @@ class VectorWorld:
         `actions (N, 2)`: acceleration in m/s^2 and steering rate in rad/s, cut to the largest limits of the
         vehicles, or `(N,)` numbers of trajectories of the vocabulary, which the LQR tracker follows. Braking
         ends at standstill. Collisions (whoever's fault), leaving the road and arriving terminate, the end of
-        the recording truncates. Told are `scenario (N,)`, `outcome (N,)`, `episode_return (N,)`, and with "same_step" in
-        the rows `_final_obs (N,)` the last `final_obs (N, ROW)`.
+        the recording truncates. Told are `scenario (N,)`, `outcome (N,)`, `episode_return (N,)`, and with
+        "same_step" in the rows `_final_obs (N,)` the last `final_obs (N, ROW)`.
         """
         acts = self._checked(actions)
         waiting = self.outcome != RUNNING
@@ -255,7 +255,7 @@ class VectorWorld:
             if a.shape != (n, 2) or a.dtype.kind not in "fiu":
                 raise InputError(f"controls must be numbers of the shape ({n}, 2), got {a.dtype} {a.shape}")
             finite(np.ascontiguousarray(a, dtype=np.float64), "controls", "environment", np.inf)
-            return np.clip(a, self.low, self.high).astype(np.float32)
+            return np.asarray(np.clip(a, self.low, self.high), dtype=np.float32)
         if a.shape != (n,) or a.dtype.kind not in "iu":
             raise InputError(f"trajectories are chosen by integers ({n},), got {a.dtype} {a.shape}")
         if a.min() < 0 or a.max() >= len(self.vocabulary):

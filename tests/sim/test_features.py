@@ -11,6 +11,8 @@ import pytest
 
 from drive.datasets.source import load
 from drive.errors import InputError
+from drive.eval.check.scenes import straight_scene
+from drive.roadmap import LaneSpec, RoadMapBuilder
 from drive.roadmap.drivable import DrivableArea
 from drive.scenario import Scenario
 from drive.sim import Controller, compile_world, step
@@ -18,7 +20,14 @@ from drive.sim.features import features, new_memory, series, split
 from drive.sim.ground import compile_ground
 from drive.sim.kernels import reference_features as reference
 from drive.sim.kernels.compile import kernel
-from drive.sim.kernels.features import NEIGHBOURS, ROW
+from drive.sim.kernels.features import (
+    EGO_COLUMNS,
+    NEIGHBOUR_COLUMNS,
+    NEIGHBOURS,
+    POINT_COLUMNS,
+    ROUTE_COLUMNS,
+    ROW,
+)
 from drive.sim.kernels.series import SERIES_COLUMNS
 from drive.sim.kernels.sort import LANES, merge_sixteen, sort_sixteen
 from drive.sim.traffic import IDM, cast
@@ -143,6 +152,53 @@ def test_features_do_not_change_with_the_frame() -> None:
     here = moved(s, 0.0, (0.0, 0.0))
     for angle, by in ((0.0, (300.0, -200.0)), (1.2, (0.0, 0.0)), (-2.9, (50.0, 80.0))):
         np.testing.assert_allclose(moved(s, angle, by), here, atol=5e-3)
+
+
+def curved(sign: float) -> Scenario:
+    """Two lanes on a wave, the ego on the outer one, cars about it; with sign -1 all of it mirrored."""
+    x = np.linspace(-20.0, 500.0, 521)
+    builder = RoadMapBuilder()
+
+    def line(side: float) -> Any:
+        return np.column_stack((x, sign * (side + 6.0 * (1.0 - np.cos(x / 60.0)))))
+
+    for name, low in (("a", -1.75), ("b", 1.75)):
+        near, far = line(low), line(low + 3.5)
+        left, right = (far, near) if sign > 0 else (near, far)
+        beside = {"left_lane" if (name == "a") == (sign > 0) else "right_lane": "b" if name == "a" else "a"}
+        builder.add(LaneSpec(name, left, right, speed_limit=14.0, **beside))  # type: ignore[arg-type]
+    cars = [(45.0, 1.6, 7.0), (60.0, 6.0, 9.0), (22.0, 3.9, 8.0), (8.0, 0.3, 9.5), (140.0, 13.0, 5.0)]
+    return straight_scene(builder.build(), [(x, sign * y, v) for x, y, v in cars])
+
+
+def test_a_mirrored_world_gives_mirrored_features_and_series() -> None:
+    told = []
+    for sign in (1.0, -1.0):
+        world, ground, _ = batch([curved(sign)])
+        memory = new_memory(1, world.num_agents)
+        for _ in range(3):
+            world = step(world, steps=8)
+            m, lean = world.motion, (sign * 0.03 * np.arange(world.num_agents)).astype(np.float32)
+            world = replace(world, motion=m._replace(steering=m.steering + lean, heading=m.heading + lean))
+            rows, happened = features(world, ground), series(world, ground, memory)
+        told.append((split(rows), happened))
+    (here, a), (there, b) = told
+    flips = {"y", "sin", "offset", "steering", "yaw_rate", "lat_acceleration", "yaw_acceleration"}
+
+    def flipped(values: Any, names: tuple[str, ...]) -> Any:
+        return values * np.array([-1.0 if n in flips else 1.0 for n in names])
+
+    np.testing.assert_allclose(flipped(there.ego, EGO_COLUMNS), here.ego, atol=5e-3)
+    np.testing.assert_allclose(flipped(there.neighbours, NEIGHBOUR_COLUMNS), here.neighbours, atol=5e-3)
+    order = [0, 1, 2, 3, 4, 6, 5, 7]  # the rooms left and right change places
+    np.testing.assert_allclose(flipped(there.route, ROUTE_COLUMNS)[..., order], here.route, atol=5e-3)
+    points = flipped(there.points, POINT_COLUMNS)[..., [0, 1, 3, 2], :]
+    np.testing.assert_allclose(points, here.points, atol=5e-3)
+    np.testing.assert_allclose(flipped(b, SERIES_COLUMNS), a, atol=2e-2)
+    # It is no trifle that is compared: there are lanes beside, bends, and people who steer.
+    assert (here.points[0, :, :, 2, 1] > 3.0).any()
+    assert np.abs(here.ego[..., 2:4]).max(1).min() > 0.02
+    assert np.abs(here.route[..., 2]).max() > 0.1
 
 
 def test_permuting_the_agents_permutes_the_rows_alone() -> None:
@@ -302,8 +358,20 @@ def test_bad_arrays_are_refused(straight: Any, scenario: Any) -> None:
         features(world, ground, np.array([[1]], dtype=np.int32))
     with pytest.raises(InputError, match="worlds must be"):
         features(world, ground, worlds=np.array([1], dtype=np.int32))
+    with pytest.raises(InputError, match="rows must be int32"):
+        features(world, ground, np.array([[0]]))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="out must be contiguous"):
+        features(world, ground, out=np.zeros((1, 1, 2 * ROW), dtype=np.float32)[..., ::2])
+    with pytest.raises(InputError, match=r"out must have the shape \(1, 1, 256\), got \(1, 2, 256\)"):
+        features(world, ground, out=np.zeros((1, 2, ROW), dtype=np.float32))
     with pytest.raises(InputError, match="memory"):
         series(world, ground, new_memory(2, 1))
+    for name in ("heading", "vx"):
+        bad = world.motion._replace(**{name: np.full((1, 1), np.nan, dtype=np.float32)})
+        with pytest.raises(InputError, match=f"{name} of world 0: column 0 is nan"):
+            features(replace(world, motion=bad), ground)
+        with pytest.raises(InputError, match=f"{name} of world 0: column 0 is nan"):
+            series(replace(world, motion=bad), ground, new_memory(1, 1))
     with pytest.raises(InputError, match="power of two"):
         compile_ground([cast(s, IDM)], [s.roadmap], 3)
     with pytest.raises(InputError, match="road maps"):
