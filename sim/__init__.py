@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from drive.sim.candidates import Scores, ScoreScene, Work, pdm_score, rollout, score
     from drive.sim.kernels.layout import Controller
     from drive.sim.loop import simulate
+    from drive.sim.vector import VectorWorld
     from drive.sim.world import World, compile_world, step
 
 _HOME = {
@@ -13,6 +14,7 @@ _HOME = {
         ("ScoreScene", "Scores", "Work", "pdm_score", "rollout", "score"), "drive.sim.candidates"
     ),
     "Controller": "drive.sim.kernels.layout",
+    "VectorWorld": "drive.sim.vector",
     "World": "drive.sim.world",
     "compile_world": "drive.sim.world",
     "simulate": "drive.sim.loop",
@@ -33,6 +35,7 @@ __all__ = [
     "Controller",
     "ScoreScene",
     "Scores",
+    "VectorWorld",
     "Work",
     "World",
     "compile_world",

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 RUNNING, COLLISION, OFF_ROAD, GOAL, TIME = range(5)
 OUTCOMES = ("running", "collision", "off_road", "goal", "time")
 GOAL_REACH = 3.0
-"""m before the end of its route at which the ego has arrived."""
+"""m before the end of its route at which the front of the ego has arrived."""
 AUTORESETS = ("next_step", "same_step", "off")
 _STATION = MEMORY_COLUMNS.index("station")
 
@@ -97,6 +97,7 @@ class VectorWorld:
         self.outcome = np.zeros(n, dtype=np.uint8)
         self._ego = np.array([s.ego for s in many], dtype=np.int32)
         self._last = np.array([s.num_steps for s in many])
+        self._front = np.array([s.vehicle.rear_axle_to_center + 0.5 * s.vehicle.length for s in many])
         vehicles = list(dict.fromkeys(s.vehicle for s in many))
         self._vehicles: list[VehicleParams] = vehicles
         self._vehicle = np.array([vehicles.index(s.vehicle) for s in many])
@@ -308,7 +309,8 @@ class VectorWorld:
 
     def _judge(self, alive: Bools) -> None:
         """Tell of those still `alive` who has ended, and how, and add the rewards of one sample."""
-        arrived = (self.column("remaining") < GOAL_REACH) & (self.column("present") > 0.0)
+        front = self._front[self.scenario]
+        arrived = (self.column("remaining") - front < GOAL_REACH) & (self.column("present") > 0.0)
         late = self.world.motion.sample >= self._last[self.scenario]
         how = (self.column("collided") > 0.0, self.column("off_road") > 0.0, arrived, late)
         outcome = np.select(how, [COLLISION, OFF_ROAD, GOAL, TIME], RUNNING)
