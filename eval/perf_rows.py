@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from drive.eval.perf import Row, Times, cores
+from drive.eval.perf_learn import learn_rows
 from drive.eval.perf_scenes import AGENTS, CANDIDATE_STEPS, batch_world, candidate_batch
 from drive.sim.candidates import TERMS, Scores, Work, rollout, score
 from drive.sim.world import step
@@ -15,13 +16,14 @@ WORLDS, CANDIDATES, OTHERS = 1024, 8192, 30
 
 
 def kernel_rows(worlds: int = WORLDS, candidates: int = CANDIDATES) -> list[Row]:
-    """The batch step, the roll-out and the score, with their parts, on one thread and on all cores."""
+    """The step, what learners read of it, the roll-out and the score, by parts, on one thread and on all."""
     many = cores()
     around = f"{candidates} candidates x {CANDIDATE_STEPS} steps"
     judged = f"{around}, {OTHERS} agents"
     steps = float(candidates * CANDIDATE_STEPS)
     rows = [
         *step_rows(worlds, many),
+        *learn_rows(worlds),
         Row("rollout", "candidate-step", lambda: roll(candidates), steps, f"{around}, LQR and bicycle"),
         Row(
             "rollout/controls", "candidate-step", lambda: roll(candidates, controls=True), steps,

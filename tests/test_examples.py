@@ -103,6 +103,17 @@ def test_compare_two_planners(
     assert (folder / "out/compare/both.html").is_file()
 
 
+def test_learn_to_drive(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    shown = play("06_learn_to_drive.py", monkeypatch, folder, capfd).splitlines()
+    means = [float(m.group(1)) for line in shown if (m := re.match(r"generation .*mean +(\S+),", line))]
+    assert len(means) == 20
+    assert means[-1] > means[0] + 10.0
+    returns = [float(m.group(1)) for line in shown if (m := re.search(r"other scenes: (\S+),", line))]
+    assert returns[1] > returns[0] + 5.0
+
+
 def test_a_data_source_becomes_known_by_its_entry_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
