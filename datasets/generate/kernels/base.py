@@ -49,7 +49,7 @@ def part(function: Callable[..., Any]) -> Any:
     return _compiled(function, forceinline=True)
 
 
-def _compiled(function: Callable[..., Any], **options: bool) -> Any:
+def _compiled(function: Callable[..., Any], **options: Any) -> Any:
     folder = cache_folder() / f"generate-{source_digest(Path(__file__).parent)}"
     folder.mkdir(parents=True, exist_ok=True)
     settings: Any = config
