@@ -288,3 +288,15 @@ def test_nobody_is_passed_over_whom_a_close_look_would_find(ref: str) -> None:
             led += want[0] >= 0
         world = step(world, steps=10)
     assert led > 20
+
+
+def test_worlds_of_one_cast_share_its_paths(scenario: Any, straight: Any) -> None:
+    first = cast(scenario(straight(), [(60.0, 0.0, 4.0)]), IDM)
+    other = cast(scenario(straight(stop_at=90.0), [(40.0, 3.5, 8.0)], speed=6.0), IDM)
+    batch = compile_world([other, first, other, first], 0.1)
+    assert len(batch.paths.step) == len(first.paths.step) + len(other.paths.step)
+    driven = step(batch, steps=50).motion
+    for k, c in enumerate((other, first, other, first)):
+        alone = step(compile_world([c], 0.1), steps=50).motion
+        np.testing.assert_array_equal(driven.x[k], alone.x[0])
+        np.testing.assert_array_equal(driven.speed[k], alone.speed[0])
