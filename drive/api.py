@@ -1,4 +1,4 @@
-"""The toolkit from Python: `drive.run`, `drive.bench`, `drive.check`, `drive.load_scenario` and its plural."""
+"""The toolkit from Python: `drive.run`, `drive.bench`, `drive.check` and `drive.load_scenario(s)`."""
 
 from __future__ import annotations
 

@@ -114,6 +114,14 @@ def test_learn_to_drive(
     assert returns[1] > returns[0] + 5.0
 
 
+def test_the_docs_of_learning_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "learning.md").read_text()
+    code = blocks(text, "python")
+    assert len(code) == 5
+    (tmp_path / "learning.py").write_text("\n".join(code))
+    runpy.run_path(str(tmp_path / "learning.py"))
+
+
 def test_a_data_source_becomes_known_by_its_entry_point(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,5 +17,6 @@ Rules, each of which was paid for by a measurement:
 `layout` names the arrays of a batch of worlds; `step` advances it; `follow` holds paths and leaders;
 `idm_plan` serves the IDM planner; `sight` tells who sees whom (in float64; its reference in the tests is
 shapely); `lqr`, `rollout` and `score*` roll candidates out and score them (their public face, which checks
-its input, is `drive.sim.candidates`); `reference*` are the plain versions.
+its input, is `drive.sim.candidates`); `features` with `sort`, `series` and `areas` are what learners read
+(`drive.sim.features`); `reference*` are the plain versions.
 """
