@@ -61,7 +61,7 @@ class Rewards:
         return np.asarray(out + self.off_road * (vector.outcome == OFF_ROAD))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class VectorWorld:
     """`num_envs` worlds in step, each driving one ego; made by `VectorWorld.of`.
 
@@ -211,10 +211,9 @@ class VectorWorld:
         alive = ~waiting
         self.reward[:] = 0.0
         if alive.any():
-            # Those that wait are driven along, which harms nobody: they are placed anew.
             driven = None if self.vocabulary is None else self._tracked(acts)
             for k in range(self.repeat):
-                self._advance(acts, None if driven is None else driven[:, k + 1])
+                self._advance(acts, None if driven is None else driven[:, k + 1], waiting)
                 self._judge(alive)
                 alive &= self.outcome == RUNNING
                 if not alive.any():
@@ -289,16 +288,19 @@ class VectorWorld:
         out[..., 3] = np.maximum(out[..., 3], 0.0)
         return out
 
-    def _advance(self, acts: NDArray[Any], state: Array | None) -> None:
+    def _advance(self, acts: NDArray[Any], state: Array | None, waiting: Bools) -> None:
+        """One sample of all worlds; the egos of those that are `waiting` for a reset stand still."""
         w = self.world
         every, row = np.arange(self.num_envs), self.rows[:, 0]
         if state is None:
             self._control[:] = 0.0
             stop = -w.motion.speed[every, row] / np.float32(w.dt)
-            self._control[every, row, 0] = np.maximum(acts[:, 0], stop)
-            self._control[every, row, 1] = acts[:, 1]
+            self._control[every, row, 0] = np.where(waiting, stop, np.maximum(acts[:, 0], stop))
+            self._control[every, row, 1] = np.where(waiting, 0.0, acts[:, 1])
             step(w, control=self._control, out=w, threads=self.threads)
         else:
+            if waiting.any():
+                state = np.where(waiting[:, None], self.ego_states() * (1, 1, 1, 0, 0, 1, 0), state)
             self._pose[every, row] = state[:, (0, 1, 2, 3, 6)]
             step(w, pose=self._pose, out=w, threads=self.threads)
             w.motion.acceleration[every, row], w.motion.steering[every, row] = state[:, 4], state[:, 5]

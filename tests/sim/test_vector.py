@@ -99,6 +99,9 @@ def test_how_episodes_end(
         assert k == 149
     # Whoever has ended gets nothing more until it is reset.
     assert vector.step(control)[1][0] == 0.0
+    there = vector.ego_states()
+    assert vector.step(np.array([[3.0, 0.5]]))[2][0] == terminated[0]
+    np.testing.assert_array_equal(vector.ego_states()[:, :3], there[:, :3])
     vector.reset(envs=np.array([True]))
     assert vector.outcome[0] == RUNNING
     assert vector.ego_states()[0, 0] == pytest.approx(20.0)
