@@ -50,11 +50,11 @@ class Ground:
 def compile_ground(casts: Sequence[Cast], roadmaps: Sequence[RoadMap], spacing: int = 4) -> Ground:
     """The ground of `compile_world(casts, ...)`; `roadmaps` are those of the casts' scenarios.
 
-    `spacing` in m (a power of two) lies between two points of the own path, of which a learner is told 16.
+    `spacing` in path samples (about 1 m) lies between two points of the own path, of which a learner is told 16.
     Casts and maps that come several times are compiled once.
     """
-    if spacing < 1 or spacing & (spacing - 1):
-        raise InputError(f"the spacing of road points must be a power of two, in m, got {spacing}")
+    if spacing < 1:
+        raise InputError(f"the spacing of road points must be at least 1 m, got {spacing}")
     if len(casts) != len(roadmaps):
         raise InputError(f"{len(casts)} casts need as many road maps, got {len(roadmaps)}")
     different = list({id(m): m for m in roadmaps}.values())

@@ -372,8 +372,8 @@ def test_bad_arrays_are_refused(straight: Any, scenario: Any) -> None:
             features(replace(world, motion=bad), ground)
         with pytest.raises(InputError, match=f"{name} of world 0: column 0 is nan"):
             series(replace(world, motion=bad), ground, new_memory(1, 1))
-    with pytest.raises(InputError, match="power of two"):
-        compile_ground([cast(s, IDM)], [s.roadmap], 3)
+    with pytest.raises(InputError, match="at least 1 m"):
+        compile_ground([cast(s, IDM)], [s.roadmap], 0)
     with pytest.raises(InputError, match="road maps"):
         compile_ground([cast(s, IDM)], [])
     assert NEIGHBOURS == 16
