@@ -50,7 +50,7 @@ class Ground:
 def compile_ground(casts: Sequence[Cast], roadmaps: Sequence[RoadMap], spacing: int = 4) -> Ground:
     """The ground of `compile_world(casts, ...)`; `roadmaps` are those of the casts' scenarios.
 
-    `spacing` in path samples (about 1 m) lies between two points of the own path, of which a learner is told 16.
+    `spacing` in path samples (about 1 m) lies between two of the 16 points of the own path that are told.
     Casts and maps that come several times are compiled once.
     """
     if spacing < 1:
