@@ -227,7 +227,9 @@ def test_bad_settings_and_actions_are_refused(scenes: list[Any], straight: Any, 
 class TestGymnasium:
     """The adapters, by Gymnasium's own checks and wrappers."""
 
-    gymnasium = pytest.importorskip("gymnasium")
+    @pytest.fixture(autouse=True)
+    def _gymnasium(self) -> None:
+        pytest.importorskip("gymnasium")
 
     @pytest.mark.filterwarnings("ignore:.*For Box action spaces, we recommend using a symmetric")
     @pytest.mark.filterwarnings("ignore:.*A Box observation space m[a-z]+ value is -?infinity")
