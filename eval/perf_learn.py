@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive.eval.perf import Row, Times
-from drive.eval.perf_scenes import AGENTS, DT, busy_road
+from drive.eval.perf_scenes import CROWD, DT, busy_roads
 from drive.sim.features import features, new_memory, series
 from drive.sim.ground import compile_ground
 from drive.sim.kernels.features import ROW
@@ -25,13 +25,12 @@ if TYPE_CHECKING:
     from drive.sim.ground import Ground
     from drive.sim.world import World
 
-ROADS = 16
 REPEATS, VISITS = 7, 20
 
 
 def learn_rows(worlds: int) -> list[Row]:
     """One step a visit, then what a learner reads of every agent; beside it the reading alone."""
-    about = f"{worlds} worlds x {AGENTS + 1} agents"
+    about = f"{worlds} worlds x {CROWD} agents"
     rows = [
         ("step_observe", True, ("features",), "IDM, one step a visit, then the features of all agents"),
         ("step_observe/features", False, ("features",), "the features of all agents, alone"),
@@ -39,7 +38,7 @@ def learn_rows(worlds: int) -> list[Row]:
         ("step_score/series", False, ("series",), "the series of all agents, alone"),
     ]
     return [
-        Row(name, "agent-step", _work(worlds, moves, reads), worlds * (AGENTS + 1.0), f"{about}, {what}")
+        Row(name, "agent-step", _work(worlds, moves, reads), float(worlds * CROWD), f"{about}, {what}")
         for name, moves, reads, what in rows
     ] + [
         Row(
@@ -56,7 +55,7 @@ def _work(worlds: int, moves: bool, reads: tuple[str, ...]) -> Callable[[], Call
 @lru_cache(maxsize=1)
 def batch_ground(worlds: int) -> tuple[World, Ground]:
     """Busy roads side by side, all agents under IDM, and what lies along their paths."""
-    roads = [busy_road(seed) for seed in range(min(worlds, ROADS))]
+    roads = busy_roads(worlds)
     idm = load_traffic("idm")
     casts = [cast(s, idm, {s.ego: Controller.IDM}) for s in roads]
     which = np.arange(worlds) % len(roads)
@@ -91,7 +90,7 @@ def read_all(worlds: int, moves: bool, reads: tuple[str, ...]) -> Times:
 
 def drive_vector(worlds: int) -> Times:
     """Times of one environment's step in a vector world of busy roads, under gentle random controls."""
-    vector = VectorWorld.of([busy_road(seed) for seed in range(min(worlds, ROADS))], worlds)
+    vector = VectorWorld.of(busy_roads(worlds), worlds)
     generator = np.random.default_rng(0)
     controls: Any = generator.normal(0.0, (1.0, 0.02), (VISITS, worlds, 2))
     cpu, wall = [], []
