@@ -27,7 +27,7 @@ $(PY):
 	@touch $@
 
 .venv/installed-dev: pyproject.toml setup.py | $(PY)
-	$(PIP) -e ".[dev]"
+	$(PIP) -e ".[dev,learn]"
 	@touch .venv/installed-core $@
 
 bench: .venv/installed-core
