@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from drive.roadmap import RoadMap
+
     Floats = NDArray[np.float64]
 
 CROSSWALK_WIDTH = 3.0
@@ -128,11 +130,10 @@ class Junction:
         y = p[1] - CROSSWALK_PLACE * np.sin(p[2])
         return chain([(length, 0.0, 0.0)]).moved((x, y, p[2] - 0.5 * np.pi))
 
-    def add_to(
-        self, atlas: Atlas, signal_of: Callable[[Movement], str | None], minor: tuple[int, ...] = ()
-    ) -> None:
+    def build_map(self, signal_of: Callable[[Movement], str | None], minor: tuple[int, ...] = ()) -> RoadMap:
         """Arms, connectors, the junction's area and its crosswalks; who comes in by a `minor` arm has a
         give-way line: a stop line without a signal."""
+        atlas = Atlas()
         for k, arm in enumerate(self.arms):
             ends = {
                 f"b{i}": LaneEnd(tuple(m.id for m in self.movements if m.arm == k and m.lane == i))
@@ -153,6 +154,7 @@ class Junction:
                 r = CROSSWALK_PLACE + near * half
                 ring.append((p[0] - r * np.cos(p[2]), p[1] - r * np.sin(p[2])))
             atlas.builder.add_area(np.asarray(ring), AreaKind.CROSSWALK)
+        return atlas.build()
 
     def _add_connector(self, atlas: Atlas, m: Movement, signal: str | None, line: bool) -> None:
         curve = self.connector(m, 1.0 if m.turn == "straight" else 0.6)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drive.datasets.generate.junctions import Arm
+    from drive.roadmap import RoadMap
 
     Floats = NDArray[np.float64]
 
@@ -119,8 +120,9 @@ class Roundabout:
             self._lane(m.exit, m.exit_lane, "f"),
         ]
 
-    def add_to(self, atlas: Atlas) -> None:
+    def build_map(self) -> RoadMap:
         """Arms, entries with their give-way lines, exits, the ring's sections and its area."""
+        atlas = Atlas()
         for k, arm in enumerate(self.arms):
             ends = {f"b{i}": LaneEnd((f"in{k}.{i}",)) for i in range(1, arm.lanes_in + 1)}
             add_road(atlas, arm.road, 0.0, arm.road.curve.length, ends)
@@ -138,6 +140,7 @@ class Roundabout:
             own, then = self.angles[k], self.angles[after] + (0.0 if after else 2.0 * np.pi)
             self._add_sector(atlas, "by", k, own - self.spread, own + self.spread, k)
             self._add_sector(atlas, "ring", k, own + self.spread, then - self.spread, after)
+        return atlas.build()
 
     def _add_sector(self, atlas: Atlas, name: str, number: int, begin: float, end: float, after: int) -> None:
         """The ring's lanes beside an arm ("by") or between two arms ("ring"), and their ground."""

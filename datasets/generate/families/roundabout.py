@@ -19,7 +19,6 @@ from drive.datasets.generate.crossings import (
 )
 from drive.datasets.generate.families.stage import KMH, between, pick
 from drive.datasets.generate.junctions import draw_arm, give_way
-from drive.datasets.generate.roads import Atlas
 from drive.datasets.generate.roundabouts import Passage, Roundabout
 from drive.datasets.generate.scene import DURATION, SAMPLES, Draw, reach
 from drive.datasets.generate.traffic import Gate, Zone
@@ -112,10 +111,8 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     ends = route_ends(place, scene, own, drive, ego)
     waits = bool(drive.log[ego, :, 1].min() < 0.5)
 
-    atlas = Atlas()
-    place.add_to(atlas)
     return Draw(
-        atlas.build(),
+        place.build_map,
         drive,
         ego,
         *ends,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +25,6 @@ from drive.datasets.generate.drivers import (
 )
 from drive.datasets.generate.families.stage import KMH, between, pick
 from drive.datasets.generate.junctions import Junction, Movement, draw_arms
-from drive.datasets.generate.roads import Atlas
 from drive.datasets.generate.scene import DURATION, SAMPLES, Draw, reach
 from drive.datasets.generate.signals import Programme, at_onset
 from drive.datasets.generate.traffic import STEP, Actor
@@ -110,20 +110,16 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     drive, late = drive.from_calm(ego, SAMPLES, MAX_START_ACCELERATION)
     ends = route_ends(junction, scene, own, drive, ego)
 
-    atlas = Atlas()
-    junction.add_to(atlas, lights.signal)
-    roadmap = atlas.build()
     first = round(WARM_UP / STEP) + 2 * late
-    logged = signals[[ids.index(s) for s in roadmap.signal_ids], first::2][:, :SAMPLES]
     return Draw(
-        roadmap,
+        partial(junction.build_map, lights.signal),
         drive,
         ego,
         *ends,
         scene.visible(),
         ("intersection", turn, event, *(("protected",) if lights.is_protected(own) else ())),
         commands=command(junction, own, turn),
-        signals=logged,
+        signals=dict(zip(ids, signals[:, first::2][:, :SAMPLES], strict=True)),
     )
 
 

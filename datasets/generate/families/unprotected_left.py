@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,6 @@ from drive.datasets.generate.crossings import (
 )
 from drive.datasets.generate.families.stage import KMH, between, pick
 from drive.datasets.generate.junctions import Junction, Movement, draw_arms
-from drive.datasets.generate.roads import Atlas
 from drive.datasets.generate.scene import DURATION, SAMPLES, Draw, reach
 from drive.datasets.generate.signals import Programme, at_onset
 from drive.datasets.generate.traffic import STEP
@@ -98,15 +98,16 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     ends = route_ends(junction, scene, own, drive, ego)
     waits = bool(drive.log[ego, :, 1].min() < 0.5)
 
-    atlas = Atlas()
-    junction.add_to(atlas, (lambda m: ids[m.arm]) if lit else (lambda m: None), () if lit else (RIGHT, LEFT))
-    roadmap = atlas.build()
-    logged = None
+    logged = {}
     if signals is not None:
         first = round(WARM_UP / STEP) + 2 * late
-        logged = signals[[ids.index(s) for s in roadmap.signal_ids], first::2][:, :SAMPLES]
+        logged = dict(zip(ids, signals[:, first::2][:, :SAMPLES], strict=True))
     return Draw(
-        roadmap,
+        partial(
+            junction.build_map,
+            (lambda m: ids[m.arm]) if lit else (lambda m: None),
+            () if lit else (RIGHT, LEFT),
+        ),
         drive,
         ego,
         *ends,
