@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.datasets.generate.curves import Curve, bend, blend, chain
+from drive.datasets.generate.curves import Curve, bend, chain
+from drive.datasets.generate.kernels.curves import steps
 from drive.roadmap import LaneKind, LaneSpec, Marking, RoadMap, RoadMapBuilder
 
 if TYPE_CHECKING:
@@ -42,10 +43,9 @@ class Profile:
         s = np.asarray(station, dtype=np.float64)
         if len(self.stations) == 1:
             return np.full(s.shape, self.values[0])
-        knots, values = np.asarray(self.stations), np.asarray(self.values)
-        k = np.clip(np.searchsorted(knots, s, side="right") - 1, 0, len(knots) - 2)
-        u = (s - knots[k]) / (knots[k + 1] - knots[k])
-        return np.asarray(values[k] + blend(u) * (values[k + 1] - values[k]))
+        out = np.empty(s.size)
+        steps(s.ravel(), np.asarray(self.stations), np.asarray(self.values), out)
+        return out.reshape(s.shape)
 
     def mirrored(self, length: float) -> Profile:
         """The profile as seen by who drives the reference curve of `length` backwards, left positive."""

@@ -1,8 +1,8 @@
-"""Points on curves that are given by samples, in the order of operations that NumPy's formulas had."""
+"""Poses on curves that are given by samples, and profiles of offsets and widths along them."""
 
 from __future__ import annotations
 
-from drive.datasets.generate.kernels.base import exact
+from drive.datasets.generate.kernels.base import exact, step5
 
 
 @exact
@@ -29,3 +29,14 @@ def hermite(s, step, nodes, slopes, out, beyond):  # type: ignore[no-untyped-def
             near = a * nodes[k, j] + b * slopes[k, j]
             out[i, j] = near + (c * nodes[k + 1, j] + d * slopes[k + 1, j])
     return any_beyond
+
+
+@exact
+def steps(s, knots, values, out):  # type: ignore[no-untyped-def]
+    """Values `out (S,)` at stations `s (S,)`: quintic steps between knots, constant beyond them."""
+    for i in range(len(s)):
+        k = 0
+        while k < len(knots) - 2 and s[i] >= knots[k + 1]:
+            k += 1
+        u = (s[i] - knots[k]) / (knots[k + 1] - knots[k])
+        out[i] = values[k] + step5(u) * (values[k + 1] - values[k])
