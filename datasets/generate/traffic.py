@@ -195,7 +195,8 @@ class Traffic:
 class Drive:
     """What came of it: `log (A, T, 3)` station, speed, acceleration every 0.1 s from time 0, and the moves.
 
-    `full (N, A, 3)` is the whole simulation on its own steps, from time `begin`.
+    `full (N, A, 3)` is the whole simulation on its own steps, from time `begin`; `states` keeps the rear-axle
+    states that were asked for.
     """
 
     traffic: Traffic
@@ -208,6 +209,7 @@ class Drive:
     move_time: Floats
     full: Floats
     begin: float
+    states: dict[int, Floats] = field(default_factory=dict, repr=False)
 
     def frame(self, agent: int) -> int:
         return self.traffic.lanes[self.traffic.actors[agent].lane].frame
@@ -225,7 +227,9 @@ class Drive:
             raise ScenarioError("the ego brakes or accelerates hard wherever it could begin")
         k = int(np.argmax(calm))
         log = np.ascontiguousarray(self.log[:, k : k + samples])
-        return replace(self, log=log, move_time=self.move_time - 0.1 * k, begin=self.begin - 0.1 * k), k
+        return replace(
+            self, log=log, move_time=self.move_time - 0.1 * k, begin=self.begin - 0.1 * k, states={}
+        ), k
 
     def offset(self, agent: int, station: Floats) -> Floats:
         """Lateral offset from the frame's curve: lane, moves and wander."""
@@ -248,6 +252,11 @@ class Drive:
 
     def rear_states(self, agent: int) -> Floats:
         """States `(T, 7)` at the rear axle, in the columns of `drive.vehicle`, rounded."""
+        if agent not in self.states:
+            self.states[agent] = self._rear_states(agent)
+        return self.states[agent]
+
+    def _rear_states(self, agent: int) -> Floats:
         s, v, a = self.log[agent].T
         actor, curve = self.traffic.actors[agent], self.traffic.frames[self.frame(agent)]
         d, up, down = self.offset(agent, s), self.offset(agent, s + 0.5), self.offset(agent, s - 0.5)
