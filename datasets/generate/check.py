@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.datasets.generate.scene import HORIZON
+from drive.datasets.generate.scene import DT, HORIZON
 from drive.errors import ScenarioError
 from drive.geometry import arc_length, box_corners, boxes_overlap, project_to_polyline
 from drive.roadmap.drivable import drivable_polygon
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from drive.scenario import Scenario
+    from drive.scenario import Scenario, Tracks
 
     Floats = NDArray[np.float64]
 
@@ -46,21 +46,29 @@ COMFORT = {
 
 def check(scenario: Scenario) -> None:
     """Raise ScenarioError with the first thing that is wrong with a scenario's log or route."""
-    corners = track_corners(scenario)
-    for test in (_start, _route, _comfort, _time_to_collision, _red_lights):
-        fault = test(scenario)
-        if fault:
-            raise ScenarioError(f"scenario '{scenario.id}': {fault}")
-    for fault in (_overlaps(scenario, corners), _off_road(scenario, corners)):
-        if fault:
-            raise ScenarioError(f"scenario '{scenario.id}': {fault}")
+    assert scenario.expert is not None
+    check_log(scenario.id, scenario.expert.states, scenario.tracks)
+    check_place(scenario)
 
 
-def track_corners(scenario: Scenario, grown: float = 0.0) -> Floats:
+def check_log(name: str, expert: Floats, tracks: Tracks) -> None:
+    """The part of `check` that needs no map: the ego's states `(T, 7)` and the tracks, its own the first."""
+    fault = _start(expert) or _comfort(expert) or _time_to_collision(tracks) or _overlaps(tracks)
+    if fault:
+        raise ScenarioError(f"scenario '{name}': {fault}")
+
+
+def check_place(scenario: Scenario) -> None:
+    """The part of `check` that asks how the log suits the map and the route."""
+    fault = _route(scenario) or _red_lights(scenario) or _off_road(scenario)
+    if fault:
+        raise ScenarioError(f"scenario '{scenario.id}': {fault}")
+
+
+def track_corners(t: Tracks, grown: float = 0.0) -> Floats:
     """Corners `(A, T, 4, 2)` of all boxes, the ego's grown on every side."""
-    t = scenario.tracks
     extra = np.zeros(t.num_agents)
-    extra[scenario.ego] = 2.0 * grown
+    extra[0] = 2.0 * grown
     size = t.size + extra[:, None]
     return box_corners(t.states[..., :2], t.states[..., TRACK_HEADING], size[:, 0:1], size[:, 1:2])
 
@@ -81,18 +89,18 @@ def first_overlap(corners: Floats, valid: NDArray[np.bool_]) -> tuple[int, int, 
     return None
 
 
-def _overlaps(scenario: Scenario, corners: Floats) -> str | None:
-    hit = first_overlap(track_corners(scenario, CLEARANCE), scenario.tracks.valid)
+def _overlaps(tracks: Tracks) -> str | None:
+    hit = first_overlap(track_corners(tracks, CLEARANCE), tracks.valid)
     if hit is None:
         return None
     i, j, t = hit
-    ids = scenario.tracks.ids
-    return f"'{ids[i]}' and '{ids[j]}' overlap at {0.1 * t:.1f} s"
+    return f"'{tracks.ids[i]}' and '{tracks.ids[j]}' overlap at {DT * t:.1f} s"
 
 
-def _off_road(scenario: Scenario, corners: Floats) -> str | None:
+def _off_road(scenario: Scenario) -> str | None:
     import shapely
 
+    corners = track_corners(scenario.tracks)
     area = drivable_polygon(scenario.roadmap)
     shapely.prepare(area)
     ego = corners[scenario.ego]
@@ -113,8 +121,8 @@ def _off_road(scenario: Scenario, corners: Floats) -> str | None:
     return None
 
 
-def _start(scenario: Scenario) -> str | None:
-    if abs(float(scenario.initial[ACCELERATION])) > MAX_START_ACCELERATION:
+def _start(expert: Floats) -> str | None:
+    if abs(float(expert[0, ACCELERATION])) > MAX_START_ACCELERATION:
         return "it begins while the ego brakes or accelerates hard"
     return None
 
@@ -134,20 +142,18 @@ def _route(scenario: Scenario) -> str | None:
     return None if abs(d[0]) < 4.0 else f"the ego starts {abs(d[0]):.1f} m beside its route"
 
 
-def _comfort(scenario: Scenario) -> str | None:
+def _comfort(expert: Floats) -> str | None:
     from scipy.signal import savgol_filter
 
-    assert scenario.expert is not None
-    x, dt = scenario.expert.states, scenario.dt
     smooth: Any = savgol_filter
-    accel = smooth(x[:, ACCELERATION], 8, 2)
-    yaw = np.unwrap(x[:, HEADING])
+    accel = smooth(expert[:, ACCELERATION], 8, 2)
+    yaw = np.unwrap(expert[:, HEADING])
     series = {
         "longitudinal acceleration": accel,
-        "lateral acceleration": smooth(x[:, SPEED] * x[:, YAW_RATE], 8, 2),
-        "longitudinal jerk": smooth(accel, 15, 2, deriv=1, delta=dt),
-        "yaw acceleration": smooth(yaw, 5, 3, deriv=2, delta=dt),
-        "yaw rate": smooth(yaw, 5, 2, deriv=1, delta=dt),
+        "lateral acceleration": smooth(expert[:, SPEED] * expert[:, YAW_RATE], 8, 2),
+        "longitudinal jerk": smooth(accel, 15, 2, deriv=1, delta=DT),
+        "yaw acceleration": smooth(yaw, 5, 3, deriv=2, delta=DT),
+        "yaw rate": smooth(yaw, 5, 2, deriv=1, delta=DT),
     }
     for name, values in series.items():
         low, high = COMFORT[name]
@@ -156,14 +162,13 @@ def _comfort(scenario: Scenario) -> str | None:
     return None
 
 
-def _time_to_collision(scenario: Scenario) -> str | None:
+def _time_to_collision(t: Tracks) -> str | None:
     """The ego's and all others' boxes, moved on along their headings, must not meet within the bound.
 
     Who is behind (beyond 150 degrees as seen from the rear axle) does not count, nor does an ego that has
     stood for some time.
     """
-    t = scenario.tracks
-    e = scenario.ego
+    e = 0
     size, speed, heading = t.size, t.speed, t.states[..., TRACK_HEADING]
     center = t.states[..., :2]
     along = np.stack((np.cos(heading), np.sin(heading)), axis=-1)
@@ -188,7 +193,7 @@ def _time_to_collision(scenario: Scenario) -> str | None:
         )
         if hit.any():
             k = int(np.argmax(hit))
-            who, when = t.ids[agent[k]], 0.1 * step[k]
+            who, when = t.ids[agent[k]], DT * step[k]
             return f"the ego's time to collision with '{who}' falls to {dt:.1f} s at {when:.1f} s"
     return None
 

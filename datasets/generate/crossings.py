@@ -14,7 +14,7 @@ from drive.datasets.generate.drivers import (
     draw_ego_driver,
     draw_wander,
 )
-from drive.datasets.generate.junctions import PAVEMENT, Junction, Movement, conflict, give_way
+from drive.datasets.generate.junctions import PAVEMENT, Junction, Movement, give_way
 from drive.datasets.generate.kernels.base import WALKER
 from drive.datasets.generate.roads import Profile, section_id
 from drive.datasets.generate.traffic import Actor, Gate, Order, Slow, Traffic, TrafficLane, Zone
@@ -26,13 +26,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     import numpy as np
-    from numpy.typing import NDArray
 
     from drive.datasets.generate.curves import Curve
     from drive.datasets.generate.junctions import Arm
+    from drive.datasets.generate.projections import Projections
     from drive.datasets.generate.traffic import Drive
-
-    Tables = tuple[NDArray[np.float64], NDArray[np.int64]]
 
 WIDE = 2.3
 """Metres between two middle lines below which two vehicles would touch."""
@@ -227,7 +225,7 @@ def add_walkers(
 
 def add_light_gates(
     scene: Scene[Movement],
-    tables: Tables,
+    seen: Projections,
     row: Callable[[Movement], int],
     protected: Callable[[Movement], bool],
 ) -> None:
@@ -240,18 +238,18 @@ def add_light_gates(
         clearing = []
         for x, (enter, _) in scene.stops.items():
             if (x.arm - m.arm) % 2:
-                meet = conflict(tables, traffic, frame, scene.frame(x), (stop, leave), WIDE, 18.0)
+                meet = seen.conflict(frame, scene.frame(x), (stop, leave), WIDE, 18.0)
                 if meet is not None:
                     clearing.append(Zone(scene.frame(x), enter, meet[3], meet[1] - stop))
         if clearing:
             traffic.gates.append(Gate(frame, stop - 0.45, zones=tuple(clearing), occupied=True))
         if m.turn == "left" and not protected(m):
             against = [x for x in scene.stops if x.arm == (m.arm + 2) % 4 and x.turn != "left"]
-            _give_way(scene, tables, m, against)
-        _let_walk(scene, tables, m)
+            _give_way(scene, seen, m, against)
+        _let_walk(scene, seen, m)
 
 
-def add_priority_gates(scene: Scene[Movement], tables: Tables, minor: Sequence[int]) -> None:
+def add_priority_gates(scene: Scene[Movement], seen: Projections, minor: Sequence[int]) -> None:
     """Who comes in by a minor arm waits at its line; who turns left off the major road, inside."""
 
     def rank(m: Movement) -> int:
@@ -261,28 +259,26 @@ def add_priority_gates(scene: Scene[Movement], tables: Tables, minor: Sequence[i
 
     for m, (stop, _) in scene.stops.items():
         before = [x for x in scene.stops if rank(x) < rank(m) and x.arm != m.arm]
-        _give_way(scene, tables, m, before, stop - 0.5 if m.arm in minor else None)
-        _let_walk(scene, tables, m)
+        _give_way(scene, seen, m, before, stop - 0.5 if m.arm in minor else None)
+        _let_walk(scene, seen, m)
 
 
 def _give_way(
-    scene: Scene[Movement], tables: Tables, m: Movement, others: list[Movement], at: float | None = None
+    scene: Scene[Movement], seen: Projections, m: Movement, others: list[Movement], at: float | None = None
 ) -> None:
     stop, leave = scene.stops[m]
     stretch = {scene.frame(x): MERGE if x.exit == m.exit else 18.0 for x in others}
-    gate = give_way(tables, scene.traffic, scene.frame(m), stretch, (stop, leave + 12.0), WIDE, 2.5, at)
+    gate = give_way(seen, scene.frame(m), stretch, (stop, leave + 12.0), WIDE, 2.5, at)
     if gate is not None:
         scene.traffic.gates.append(gate)
 
 
-def _let_walk(scene: Scene[Movement], tables: Tables, m: Movement) -> None:
+def _let_walk(scene: Scene[Movement], seen: Projections, m: Movement) -> None:
     """Turning traffic lets those go first who walk over the arm that it leaves by."""
     if m.turn != "straight" and m.exit in scene.walks:
         stop, leave = scene.stops[m]
         walk = scene.walks[m.exit]
-        gate = give_way(
-            tables, scene.traffic, scene.frame(m), {walk: 18.0, walk + 1: 18.0}, (stop, leave + 2.0), 2.2, 2.0
-        )
+        gate = give_way(seen, scene.frame(m), {walk: 18.0, walk + 1: 18.0}, (stop, leave + 2.0), 2.2, 2.0)
         if gate is not None:
             scene.traffic.gates.append(gate)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drive.datasets.generate.kernels.curves import hermite
 from drive.geometry import rotate, wrap_angle
 
 if TYPE_CHECKING:
@@ -47,19 +48,11 @@ class Curve:
     def pose(self, station: ArrayLike) -> Floats:
         """Poses `(..., 3)` at stations (cubic Hermite between samples); the ends are prolonged straight."""
         s = np.asarray(station, dtype=np.float64)
-        inner = np.clip(s, 0.0, self.length)
-        k = np.minimum((inner / self.step).astype(np.int64), len(self.points) - 2)
-        u = (inner / self.step - k)[..., None]
-        nodes, slopes = self._nodes
-        u2 = u * u
-        u3 = u2 * u
-        out = (2 * u3 - 3 * u2 + 1) * nodes[k] + (u3 - 2 * u2 + u) * slopes[k]
-        out += (3 * u2 - 2 * u3) * nodes[k + 1] + (u3 - u2) * slopes[k + 1]
-        beyond = s - inner
-        if beyond.any():
-            out[..., 0] += beyond * np.cos(out[..., 2])
-            out[..., 1] += beyond * np.sin(out[..., 2])
-        return np.asarray(out)
+        out, beyond = np.empty((s.size, 3)), np.empty(s.size)
+        if hermite(s.ravel(), self.step, *self._nodes, out, beyond):
+            out[:, 0] += beyond * np.cos(out[:, 2])
+            out[:, 1] += beyond * np.sin(out[:, 2])
+        return out.reshape(*s.shape, 3)
 
     @cached_property
     def _nodes(self) -> tuple[Floats, Floats]:

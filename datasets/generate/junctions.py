@@ -18,13 +18,16 @@ from drive.datasets.generate.roads import (
     rounded,
     section_id,
 )
-from drive.datasets.generate.traffic import Gate, Traffic, Zone
+from drive.datasets.generate.traffic import Gate, Zone
 from drive.roadmap import AreaKind, LaneKind, LaneSpec, Marking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+    from drive.datasets.generate.projections import Projections
+    from drive.roadmap import RoadMap
 
     Floats = NDArray[np.float64]
 
@@ -128,11 +131,10 @@ class Junction:
         y = p[1] - CROSSWALK_PLACE * np.sin(p[2])
         return chain([(length, 0.0, 0.0)]).moved((x, y, p[2] - 0.5 * np.pi))
 
-    def add_to(
-        self, atlas: Atlas, signal_of: Callable[[Movement], str | None], minor: tuple[int, ...] = ()
-    ) -> None:
+    def build_map(self, signal_of: Callable[[Movement], str | None], minor: tuple[int, ...] = ()) -> RoadMap:
         """Arms, connectors, the junction's area and its crosswalks; who comes in by a `minor` arm has a
         give-way line: a stop line without a signal."""
+        atlas = Atlas()
         for k, arm in enumerate(self.arms):
             ends = {
                 f"b{i}": LaneEnd(tuple(m.id for m in self.movements if m.arm == k and m.lane == i))
@@ -153,6 +155,7 @@ class Junction:
                 r = CROSSWALK_PLACE + near * half
                 ring.append((p[0] - r * np.cos(p[2]), p[1] - r * np.sin(p[2])))
             atlas.builder.add_area(np.asarray(ring), AreaKind.CROSSWALK)
+        return atlas.build()
 
     def _add_connector(self, atlas: Atlas, m: Movement, signal: str | None, line: bool) -> None:
         curve = self.connector(m, 1.0 if m.turn == "straight" else 0.6)
@@ -246,42 +249,8 @@ def _beside_island(offset: float, island: float) -> Profile:
     return Profile((ISLAND, ISLAND + 35.0), (near, offset))
 
 
-def conflict(
-    tables: tuple[Floats, NDArray[np.int64]],
-    traffic: Traffic,
-    frame: int,
-    other: int,
-    span: tuple[float, float],
-    wide: float,
-    longest: float,
-) -> tuple[float, float, float, float] | None:
-    """Where another frame comes within `wide` metres of `frame` between its stations `span`.
-
-    Returns the first and last station on `frame`, then on `other` (each stretch at most `longest`), or None.
-    """
-    table, pairs = tables
-
-    def near(of: int, seen_from: int) -> tuple[Floats, Floats]:
-        """Stations of a frame's samples near the other frame, and their stations there."""
-        own = traffic.frames[of].station
-        first = pairs[seen_from, of]
-        rows = table[first : first + len(own)]
-        close = np.abs(rows[:, 1]) < wide
-        return own[close], rows[close, 0]
-
-    theirs, at = near(other, frame)
-    theirs = theirs[(at >= span[0]) & (at <= span[1])]
-    ours, _ = near(frame, other)
-    ours = ours[(ours >= span[0]) & (ours <= span[1])]
-    if not len(theirs) or not len(ours):
-        return None
-    q0, s0 = float(theirs.min()), float(ours.min())
-    return s0, min(float(ours.max()), s0 + longest), q0, min(float(theirs.max()), q0 + longest)
-
-
 def give_way(
-    tables: tuple[Floats, NDArray[np.int64]],
-    traffic: Traffic,
+    seen: Projections,
     frame: int,
     others: Mapping[int, float],
     span: tuple[float, float],
@@ -294,11 +263,7 @@ def give_way(
 
     `others` are frames, with the metres of a common stretch at most that one has to be let through.
     """
-    found = [
-        (q, c)
-        for q, longest in others.items()
-        if (c := conflict(tables, traffic, frame, q, span, wide, longest))
-    ]
+    found = [(q, c) for q, longest in others.items() if (c := seen.conflict(frame, q, span, wide, longest))]
     if not found:
         return None
     station = max(min(c[0] for _, c in found) - before, span[0] - 0.5) if at is None else at

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.datasets.generate.curves import Curve, bend, blend, chain
+from drive.datasets.generate.curves import Curve, bend, chain
+from drive.datasets.generate.kernels.curves import steps
 from drive.roadmap import LaneKind, LaneSpec, Marking, RoadMap, RoadMapBuilder
 
 if TYPE_CHECKING:
@@ -42,10 +43,9 @@ class Profile:
         s = np.asarray(station, dtype=np.float64)
         if len(self.stations) == 1:
             return np.full(s.shape, self.values[0])
-        knots, values = np.asarray(self.stations), np.asarray(self.values)
-        k = np.clip(np.searchsorted(knots, s, side="right") - 1, 0, len(knots) - 2)
-        u = (s - knots[k]) / (knots[k + 1] - knots[k])
-        return np.asarray(values[k] + blend(u) * (values[k + 1] - values[k]))
+        out = np.empty(s.size)
+        steps(s.ravel(), np.asarray(self.stations), np.asarray(self.values), out)
+        return out.reshape(s.shape)
 
     def mirrored(self, length: float) -> Profile:
         """The profile as seen by who drives the reference curve of `length` backwards, left positive."""
@@ -108,10 +108,21 @@ class Road:
 
 def lane_pose(curve: Curve, offset: Profile, station: Floats) -> tuple[Floats, Floats]:
     """Poses `(N, 3)` and curvature `(N,)` of a line at a lateral offset, by Werling's Frenet formulas."""
+    if len(offset.stations) == 1:
+        return _parallel_pose(curve, station, offset.values[0])
     h = 0.5
     d, up, down = offset(station), offset(station + h), offset(station - h)
     d1, d2 = (up - down) / (2 * h), (up - 2 * d + down) / (h * h)
     return offset_pose(curve, station, d, d1, d2)
+
+
+def _parallel_pose(curve: Curve, s: Floats, d: float) -> tuple[Floats, Floats]:
+    """As `offset_pose` at a constant offset, to the last bit: most lanes have one."""
+    pose, k = curve.pose(s), curve.curvature_at(s)
+    x, y = d * -np.sin(pose[..., 2]), d * np.cos(pose[..., 2])
+    pose[..., 0] += x
+    pose[..., 1] += y
+    return pose, k / (1.0 - k * d)
 
 
 def offset_pose(curve: Curve, s: Floats, d: Floats, d1: Floats, d2: Floats) -> tuple[Floats, Floats]:

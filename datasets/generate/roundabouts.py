@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drive.datasets.generate.junctions import Arm
+    from drive.roadmap import RoadMap
 
     Floats = NDArray[np.float64]
 
@@ -52,6 +53,7 @@ class Roundabout:
     spread: float
     ring_limit: float
     made: dict[tuple[str, int, int], Curve] = field(default_factory=dict, repr=False, compare=False)
+    parts: dict[Passage, list[Curve]] = field(default_factory=dict, repr=False, compare=False)
 
     def middle(self, ring: int) -> float:
         """Radius of a ring lane's centreline; lane 1 is the outer one."""
@@ -72,14 +74,20 @@ class Roundabout:
         return self.made[key]
 
     def entry(self, arm: int, lane: int) -> Curve:
-        a, angle = self.arms[arm], self.angles[arm] + self.spread
-        ends = a.inward(a.place(f"b{lane}")), self.pose(lane, angle)
-        return self._once("in", arm, lane, lambda: quintic(*ends, (0.0, 1.0 / self.middle(lane))))
+        def make() -> Curve:
+            a, angle = self.arms[arm], self.angles[arm] + self.spread
+            ends = a.inward(a.place(f"b{lane}")), self.pose(lane, angle)
+            return quintic(*ends, (0.0, 1.0 / self.middle(lane)))
+
+        return self._once("in", arm, lane, make)
 
     def way_out(self, arm: int, lane: int) -> Curve:
-        a, angle = self.arms[arm], self.angles[arm] - self.spread
-        ends = self.pose(lane, angle), a.mouth(a.place(f"f{lane}"))
-        return self._once("out", arm, lane, lambda: quintic(*ends, (1.0 / self.middle(lane), 0.0)))
+        def make() -> Curve:
+            a, angle = self.arms[arm], self.angles[arm] - self.spread
+            ends = self.pose(lane, angle), a.mouth(a.place(f"f{lane}"))
+            return quintic(*ends, (1.0 / self.middle(lane), 0.0))
+
+        return self._once("out", arm, lane, make)
 
     def _lane(self, arm: int, lane: int, side: str) -> Curve:
         """An arm's lane, inbound ("b") or outbound ("f")."""
@@ -110,17 +118,20 @@ class Roundabout:
         return length[0] + length[1], length[0] + length[1] + length[2]
 
     def _parts(self, m: Passage) -> list[Curve]:
-        begin = self.angles[m.arm] + self.spread
-        return [
-            self._lane(m.arm, m.lane, "b"),
-            self.entry(m.arm, m.lane),
-            self.arc(m.lane, begin, begin + self.turned(m)),
-            self.way_out(m.exit, m.exit_lane),
-            self._lane(m.exit, m.exit_lane, "f"),
-        ]
+        if m not in self.parts:
+            begin = self.angles[m.arm] + self.spread
+            self.parts[m] = [
+                self._lane(m.arm, m.lane, "b"),
+                self.entry(m.arm, m.lane),
+                self.arc(m.lane, begin, begin + self.turned(m)),
+                self.way_out(m.exit, m.exit_lane),
+                self._lane(m.exit, m.exit_lane, "f"),
+            ]
+        return self.parts[m]
 
-    def add_to(self, atlas: Atlas) -> None:
+    def build_map(self) -> RoadMap:
         """Arms, entries with their give-way lines, exits, the ring's sections and its area."""
+        atlas = Atlas()
         for k, arm in enumerate(self.arms):
             ends = {f"b{i}": LaneEnd((f"in{k}.{i}",)) for i in range(1, arm.lanes_in + 1)}
             add_road(atlas, arm.road, 0.0, arm.road.curve.length, ends)
@@ -138,6 +149,7 @@ class Roundabout:
             own, then = self.angles[k], self.angles[after] + (0.0 if after else 2.0 * np.pi)
             self._add_sector(atlas, "by", k, own - self.spread, own + self.spread, k)
             self._add_sector(atlas, "ring", k, own + self.spread, then - self.spread, after)
+        return atlas.build()
 
     def _add_sector(self, atlas: Atlas, name: str, number: int, begin: float, end: float, after: int) -> None:
         """The ring's lanes beside an arm ("by") or between two arms ("ring"), and their ground."""

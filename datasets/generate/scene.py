@@ -1,8 +1,8 @@
-"""From a drive to a scenario: tracks, route, expert, signals."""
+"""From a drive to a scenario: first its log, and of a log that is fit the map, the route and the signals."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +14,7 @@ from drive.scenario import Expert, Goal, Provenance, Route, Scenario, Tracks
 from drive.vehicle import HEADING, SPEED, YAW_RATE, VehicleParams, rear_to_center
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+DT = 0.1
 DURATION = 15.0
 HORIZON = 8.0
 SAMPLES = 151
@@ -34,10 +35,12 @@ REST = 200.0
 class Draw:
     """What a family hands over: the map, the drive, who is the ego, where its route leads, what it is about.
 
-    `visible[frame]` are the stations between which a frame lies on the map.
+    `build_map` makes the map, which costs more than the drive and is needed only where that is fit.
+    `visible[frame]` are the stations between which a frame lies on the map; `signals` are the states
+    `(SAMPLES,)` by the map's ids.
     """
 
-    roadmap: RoadMap
+    build_map: Callable[[], RoadMap]
     drive: Drive
     ego: int
     start_lane: str
@@ -45,7 +48,15 @@ class Draw:
     visible: Mapping[int, tuple[float, float]]
     tags: tuple[str, ...]
     commands: tuple[tuple[tuple[float, float], str], ...] = ()
-    signals: NDArray[np.uint8] | None = None
+    signals: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Log:
+    """The ego's states `(T, 7)` at the rear axle, and everybody's tracks, of which the ego's is the first."""
+
+    expert: Floats
+    tracks: Tracks
 
 
 def reach(limit: float) -> float:
@@ -53,8 +64,8 @@ def reach(limit: float) -> float:
     return (DURATION + HORIZON) * limit + REST
 
 
-def to_scenario(draw: Draw, name: str, family: str, version: str, seed: int, difficulty: float) -> Scenario:
-    """The scenario of a draw; road users that are never on its map are left out."""
+def to_log(draw: Draw) -> Log:
+    """The log of a draw; road users that are never on its map are left out."""
     drive = draw.drive
     order = [draw.ego, *(i for i in range(len(drive.traffic.actors)) if i != draw.ego)]
     rows, ids, valid, kept = [], [], [], []
@@ -80,19 +91,28 @@ def to_scenario(draw: Draw, name: str, family: str, version: str, seed: int, dif
         np.asarray([a.body.rear for a in kept], dtype=np.float64),
         tuple(ids),
     )
-    signals = draw.signals if draw.signals is not None else np.zeros((0, SAMPLES), dtype=np.uint8)
-    route = _route(draw, expert)
+    return Log(expert, tracks)
+
+
+def to_scenario(
+    draw: Draw, log: Log, name: str, family: str, version: str, seed: int, difficulty: float
+) -> Scenario:
+    """The scenario of a draw and its log."""
+    roadmap = draw.build_map()
+    signals = np.zeros((len(roadmap.signal_ids), SAMPLES), dtype=np.uint8)
+    for row, signal in enumerate(roadmap.signal_ids):
+        signals[row] = draw.signals[signal]
     return Scenario(
         id=name,
-        dt=0.1,
+        dt=DT,
         duration=DURATION,
-        environment=draw.roadmap,
-        tracks=tracks,
+        environment=roadmap,
+        tracks=log.tracks,
         ego=0,
-        initial=expert[0].copy(),
+        initial=log.expert[0].copy(),
         vehicle=VehicleParams(),
-        route=route,
-        expert=Expert(expert, "generated"),
+        route=_route(draw, roadmap),
+        expert=Expert(log.expert, "generated"),
         signals=signals,
         family=family,
         tags=(*draw.tags, "easy" if difficulty < 1 / 3 else "medium" if difficulty < 2 / 3 else "hard"),
@@ -115,8 +135,7 @@ def _track(states: Floats, rear: float) -> Floats:
     return rounded(np.concatenate((center, h[:, None], vx[:, None], vy[:, None]), axis=1), 4)
 
 
-def _route(draw: Draw, expert: Floats) -> Route:
-    m = draw.roadmap
+def _route(draw: Draw, m: RoadMap) -> Route:
     lanes = find_route(m, m.lane_index(draw.start_lane), [m.lane_index(draw.goal_lane)])
     if lanes is None:
         raise ScenarioError(f"no route leads from lane '{draw.start_lane}' to lane '{draw.goal_lane}'")

@@ -64,9 +64,9 @@ def generate_with_tries(
     if difficulty is not None and not 0.0 <= difficulty <= 1.0:
         raise InputError(f"the difficulty of a generated scenario lies between 0 and 1, not at {difficulty}")
     # Compiled code and SciPy are loaded only by who generates.
-    from drive.datasets.generate.check import check
+    from drive.datasets.generate.check import check_log, check_place
     from drive.datasets.generate.draws import Draws
-    from drive.datasets.generate.scene import to_scenario
+    from drive.datasets.generate.scene import to_log, to_scenario
 
     draw: Any = importlib.import_module(f"drive.datasets.generate.families.{family}").draw
     name = id_of(family, seed, difficulty)
@@ -76,8 +76,11 @@ def generate_with_tries(
         key = f"{VERSION}|{family}|{seed}|{attempt}".encode()
         number = int.from_bytes(hashlib.blake2b(key, digest_size=16).digest(), "little")
         try:
-            scenario = to_scenario(draw(Draws.of(number), level), name, family, VERSION, seed, level)
-            check(scenario)
+            drawn = draw(Draws.of(number), level)
+            log = to_log(drawn)
+            check_log(name, log.expert, log.tracks)
+            scenario = to_scenario(drawn, log, name, family, VERSION, seed, level)
+            check_place(scenario)
         except ScenarioError as error:
             refused.append(str(error))
         else:

@@ -11,7 +11,7 @@ from drive.datasets.generate.curves import blend
 from drive.datasets.generate.drivers import Driver, draw_body, draw_driver, draw_wander
 from drive.datasets.generate.kernels import base as k
 from drive.datasets.generate.kernels.drive import drive_all
-from drive.datasets.generate.kernels.sight import project_frames
+from drive.datasets.generate.projections import project
 from drive.datasets.generate.roads import Profile, lane_pose, offset_pose, rounded
 from drive.errors import ScenarioError
 from drive.vehicle import VehicleParams
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from drive.datasets.generate.curves import Curve
     from drive.datasets.generate.drivers import Body
+    from drive.datasets.generate.projections import Projections
 
     Floats = NDArray[np.float64]
 
@@ -149,37 +150,23 @@ class Traffic:
     def edit(self, index: int, **changes: Any) -> None:
         self.actors[index] = replace(self.actors[index], **changes)
 
-    def projections(self) -> tuple[Floats, NDArray[np.int64]]:
-        """Each frame's samples in each other's: rows of station, offset, cos, sin, and where they start."""
-        size = np.asarray([len(c.points) for c in self.frames])
-        start = np.concatenate(([0], np.cumsum(size)))
-        pairs = np.tile(start[:-1], (len(size), 1)) + start[-1] * np.arange(len(size))[:, None]
-        table = np.zeros((start[-1] * len(size), 4))
-        points = np.round(np.concatenate([c.points for c in self.frames]), 6)
-        heading = np.concatenate([c.heading for c in self.frames])
-        direction = np.round(np.stack((np.cos(heading), np.sin(heading)), axis=-1), 9)
-        step = np.asarray([c.step for c in self.frames])
-        if len(size) > 1:
-            project_frames(start, size, step, points, direction, pairs, table, 16.0)
-        return table, pairs
-
     def run(
         self,
         begin: float,
         end: float,
         signals: NDArray[np.uint8] | None = None,
-        tables: tuple[Floats, NDArray[np.int64]] | None = None,
+        seen: Projections | None = None,
         aware: Floats | None = None,
     ) -> Drive:
         """Simulate from `begin` (negative: a warm-up) to `end` in s.
 
-        `signals (S, N)` are on the simulation's steps; `tables` are the `projections`, if they are known.
+        `signals (S, N)` are on the simulation's steps; `seen` are the frames' projections, if they are known.
         `aware (A, A)` is the time from which a driver (row) takes notice of somebody; without it, always.
         """
         steps = round((end - begin) / STEP) + 1
         if signals is None:
             signals = np.zeros((1, steps), dtype=np.uint8)
-        table, pairs = tables or self.projections()
+        seen = seen or project(self.frames)
         lane = _lane_tables(self)
         actors = _actor_tables(self.actors)
         gates, zones = _gate_tables(self.gates)
@@ -193,12 +180,11 @@ class Traffic:
             out[0, i, :2] = a.station, a.speed
         frame = np.asarray([self.lanes[a.lane].frame for a in self.actors])
         mode = np.asarray([a.mode for a in self.actors])
-        size = np.asarray([len(c.points) for c in self.frames])
-        step = np.asarray([c.step for c in self.frames])
-        seen = np.zeros((0, 0)) if aware is None else aware
         drive_all(
-            size, step, pairs, table, *lane, frame, mode, *actors, seen,
-            moves, begin_at, length, lanes, bias, when, gates, zones, signals, begin, STEP, out,
+            seen.size, seen.step, seen.start, seen.table, seen.near, *lane, frame, mode, *actors,
+            np.zeros((0, 0)) if aware is None else aware,
+            moves, begin_at, length, lanes, bias, when, gates, zones, signals, begin, STEP,
+            *_scratch(steps, n, len(gates), int(seen.size.max())), out,
         )  # fmt: skip
         first = round(-begin / STEP)
         log = np.ascontiguousarray(out[first::2].transpose(1, 0, 2))
@@ -209,7 +195,8 @@ class Traffic:
 class Drive:
     """What came of it: `log (A, T, 3)` station, speed, acceleration every 0.1 s from time 0, and the moves.
 
-    `full (N, A, 3)` is the whole simulation on its own steps, from time `begin`.
+    `full (N, A, 3)` is the whole simulation on its own steps, from time `begin`; `states` keeps the rear-axle
+    states that were asked for.
     """
 
     traffic: Traffic
@@ -222,6 +209,7 @@ class Drive:
     move_time: Floats
     full: Floats
     begin: float
+    states: dict[int, Floats] = field(default_factory=dict, repr=False)
 
     def frame(self, agent: int) -> int:
         return self.traffic.lanes[self.traffic.actors[agent].lane].frame
@@ -239,7 +227,9 @@ class Drive:
             raise ScenarioError("the ego brakes or accelerates hard wherever it could begin")
         k = int(np.argmax(calm))
         log = np.ascontiguousarray(self.log[:, k : k + samples])
-        return replace(self, log=log, move_time=self.move_time - 0.1 * k, begin=self.begin - 0.1 * k), k
+        return replace(
+            self, log=log, move_time=self.move_time - 0.1 * k, begin=self.begin - 0.1 * k, states={}
+        ), k
 
     def offset(self, agent: int, station: Floats) -> Floats:
         """Lateral offset from the frame's curve: lane, moves and wander."""
@@ -262,6 +252,11 @@ class Drive:
 
     def rear_states(self, agent: int) -> Floats:
         """States `(T, 7)` at the rear axle, in the columns of `drive.vehicle`, rounded."""
+        if agent not in self.states:
+            self.states[agent] = self._rear_states(agent)
+        return self.states[agent]
+
+    def _rear_states(self, agent: int) -> Floats:
         s, v, a = self.log[agent].T
         actor, curve = self.traffic.actors[agent], self.traffic.frames[self.frame(agent)]
         d, up, down = self.offset(agent, s), self.offset(agent, s + 0.5), self.offset(agent, s - 0.5)
@@ -322,6 +317,15 @@ def _actor_tables(actors: Sequence[Actor]) -> tuple[Any, ...]:
         for m, z in enumerate(a.slows):
             slows[i, m] = (z.begin, z.end, z.speed)
     return par, tasks, task_count, orders, order_count, slows, slow_count
+
+
+def _scratch(steps: int, agents: int, gates: int, samples: int) -> tuple[Any, ...]:
+    """What `drive_all` works in: speed caps, logs of both edges, columns of agents, decisions at gates."""
+    log = np.empty((2, steps, agents))
+    return (
+        np.empty((agents, samples)), log[0], log[1], np.empty((k.NUM_NOW, agents)),
+        np.empty((agents, gates), dtype=np.int64), np.empty((2, agents), dtype=np.int64),
+    )  # fmt: skip
 
 
 def _gate_tables(gates: Sequence[Gate]) -> tuple[Floats, Floats]:

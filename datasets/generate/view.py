@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.datasets.generate.kernels.base import PARKED
+from drive.datasets.generate.kernels.view import hide
 from drive.geometry import box_corners
 
 if TYPE_CHECKING:
@@ -36,21 +37,10 @@ def sees(eye: Floats, target: Floats, occluders: Sequence[Floats]) -> Bools:
     points = np.concatenate((target, target.mean(axis=1, keepdims=True)), axis=1)
     free = np.ones(points.shape[:2], dtype=np.bool_)
     for ring in occluders:
-        a = np.broadcast_to(ring, (len(eye), *ring.shape[-2:]))
-        b = np.roll(a, -1, axis=1)
-        free &= ~_crosses(eye[:, None, None], points[:, :, None], a[:, None], b[:, None]).any(axis=2)
+        hide(
+            np.ascontiguousarray(eye), points, np.ascontiguousarray(ring.reshape(-1, *ring.shape[-2:])), free
+        )
     return np.asarray(free.any(axis=1))
-
-
-def _crosses(p: Floats, q: Floats, a: Floats, b: Floats) -> Bools:
-    """Whether segments p-q and a-b `(..., 2)` cross in their interiors."""
-
-    def side(o: Floats, u: Floats, v: Floats) -> Floats:
-        x, y = u - o, v - o
-        return np.asarray(x[..., 0] * y[..., 1] - x[..., 1] * y[..., 0])
-
-    apart = side(p, q, a) * side(p, q, b) < 0.0
-    return np.asarray(apart & (side(a, b, p) * side(a, b, q) < 0.0))
 
 
 def tall_boxes(drive: Drive, seer: int) -> list[Floats]:

@@ -7,6 +7,7 @@ from drive.datasets.generate.curves import chain
 from drive.datasets.generate.drivers import Body, Driver, draw_body, draw_driver
 from drive.datasets.generate.junctions import give_way
 from drive.datasets.generate.kernels.base import PARKED
+from drive.datasets.generate.projections import project
 from drive.datasets.generate.roads import Profile
 from drive.datasets.generate.traffic import Actor, Drive, Gate, Order, Task, Traffic, TrafficLane
 from drive.vehicle import AgentKind
@@ -147,7 +148,7 @@ def test_who_gives_way_waits_until_the_other_has_passed() -> None:
     t.add_frame(chain([(200.0, 0.0, 0.0)]).moved((100.0, -100.0, np.pi / 2)))
     for f in (0, 1):
         t.add_lane(TrafficLane(f, Profile.of(0.0), 14.0))
-    gate = give_way(t.projections(), t, 0, {1: 18.0}, (60.0, 140.0), 2.3, 3.0)
+    gate = give_way(project(t.frames), 0, {1: 18.0}, (60.0, 140.0), 2.3, 3.0)
     assert gate is not None
     assert 93.0 < gate.station < 96.0
     assert gate.zones[0].enter == pytest.approx(98.0, abs=1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -121,7 +122,7 @@ def _closed(rng: np.random.Generator, difficulty: float) -> Draw:
     goal = f"f{target}" if known or not inside else start
     word = "lane_left" if toward > 0.0 else "lane_right"
     return Draw(
-        stage.build_map(window),
+        partial(stage.build_map, window),
         drive,
         ego,
         stage.lane_id(start, window, s0),
@@ -201,7 +202,7 @@ def _narrowed(rng: np.random.Generator, difficulty: float) -> Draw:
     window = stage.window(drive, ego, limit)
     s0 = float(drive.log[ego, 0, 0])
     return Draw(
-        stage.build_map(window),
+        partial(stage.build_map, window),
         drive,
         ego,
         stage.lane_id("f1", window, s0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from drive.datasets.generate.drivers import EGO_BODY, draw_body, draw_driver, draw_ego_driver, draw_wander
@@ -83,7 +84,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     window = stage.window(drive, ego, limit)
     s0 = float(drive.log[ego, 0, 0])
     return Draw(
-        stage.build_map(window),
+        partial(stage.build_map, window),
         drive,
         ego,
         stage.lane_id(f"f{lane}", window, s0),

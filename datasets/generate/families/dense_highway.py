@@ -72,7 +72,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     if drive.log[ego, :, 1].mean() < KMH * 55.0:
         raise ScenarioError("the traffic has broken down")
     return Draw(
-        stage.build_map(window),
+        partial(stage.build_map, window),
         drive,
         ego,
         stage.lane_id(f"f{lane}", window, s0),

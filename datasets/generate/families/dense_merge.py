@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from drive.datasets.generate.drivers import EGO_BODY, draw_ego_driver, draw_wander
@@ -139,7 +141,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
 
     place = road.curve.pose(np.array([0.5 * (begin + end)]))[0]
     return Draw(
-        stage.build_map(window, wedge),
+        partial(stage.build_map, window, wedge),
         drive,
         ego,
         stage.lane_id("r1" if on_ramp else "f1", window, s0),

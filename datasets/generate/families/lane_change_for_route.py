@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -104,7 +105,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     place = way.road.curve.pose(before)[0]
     left = way.road.lane(way.goal).offset(before)[0] > way.road.lane(way.start).offset(before)[0]
     return Draw(
-        stage.build_map(window, asphalt),
+        partial(stage.build_map, window, asphalt),
         drive,
         ego,
         stage.lane_id(way.start, window, s0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from drive.datasets.generate.drivers import EGO_BODY, draw_body, draw_driver, draw_ego_driver, draw_wander
@@ -157,7 +158,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     s0 = float(drive.log[ego, 0, 0])
     tags = (kind, "curve", *(("slow_lead",) if slower else ()))
     return Draw(
-        stage.build_map(window),
+        partial(stage.build_map, window),
         drive,
         ego,
         stage.lane_id(f"f{lane}", window, s0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -121,7 +122,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
 
     stopped = bool(drive.log[ego, :, 1].min() < 0.5)
     return Draw(
-        street.build_map(rng, window, (s0 - 40.0, place + 110.0), finish),
+        partial(street.build_map, rng, window, (s0 - 40.0, place + 110.0), finish),
         drive,
         ego,
         stage.lane_id("f1", window, s0),

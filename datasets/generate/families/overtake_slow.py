@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     waited = bool(drive.log[ego, :, 1].min() < 0.5 * (slow_speed + cruise))
     returned = bool(drive.moves[ego] > 1)
     return Draw(
-        stage.build_map(window),
+        partial(stage.build_map, window),
         drive,
         ego,
         stage.lane_id("f1", window, s0),

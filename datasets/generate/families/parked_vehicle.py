@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from drive.datasets.generate.crossings import refuse_panic
@@ -87,7 +88,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     window = stage.window(drive, ego, limit)
     s0 = float(drive.log[ego, 0, 0])
     return Draw(
-        stage.build_map(window),
+        partial(stage.build_map, window),
         drive,
         ego,
         stage.lane_id("f1", window, s0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from drive.datasets.generate.drivers import (
@@ -108,7 +109,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     window = stage.window(drive, ego, limit)
     s0 = float(station[0])
     return Draw(
-        street.build_map(rng, window, (s0 - 60.0, place.last + 110.0)),
+        partial(street.build_map, rng, window, (s0 - 60.0, place.last + 110.0)),
         drive,
         ego,
         stage.lane_id("f1", window, s0),

@@ -19,14 +19,14 @@ from drive.datasets.generate.crossings import (
 )
 from drive.datasets.generate.families.stage import KMH, between, pick
 from drive.datasets.generate.junctions import draw_arm, give_way
-from drive.datasets.generate.roads import Atlas
+from drive.datasets.generate.projections import project
 from drive.datasets.generate.roundabouts import Passage, Roundabout
 from drive.datasets.generate.scene import DURATION, SAMPLES, Draw, reach
 from drive.datasets.generate.traffic import Gate, Zone
 from drive.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from drive.datasets.generate.crossings import Tables
+    from drive.datasets.generate.projections import Projections
 
 WARM_UP = 8.0
 SPARE = 6.0
@@ -100,9 +100,9 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
             stream(rng, scene, "r", ways, (arrival + 1.5, arrival + 9.0), (1.8, 5.0), 0.75 * limit)
         else:
             stream(rng, scene, "n", ways, (-7.0, DURATION), (3.0, 8.0), 0.75 * limit)
-    tables = scene.traffic.projections()
-    add_gates(scene, place, tables)
-    drive = scene.traffic.run(-WARM_UP, DURATION + SPARE, None, tables)
+    seen = project(scene.traffic.frames)
+    add_gates(scene, place, seen)
+    drive = scene.traffic.run(-WARM_UP, DURATION + SPARE, None, seen)
     through = drive.log[ego, :, 0] > place.ring_span(own)[0]
     if not through.any():
         raise ScenarioError("the ego does not come to enter the roundabout")
@@ -112,10 +112,8 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     ends = route_ends(place, scene, own, drive, ego)
     waits = bool(drive.log[ego, :, 1].min() < 0.5)
 
-    atlas = Atlas()
-    place.add_to(atlas)
     return Draw(
-        atlas.build(),
+        place.build_map,
         drive,
         ego,
         *ends,
@@ -138,16 +136,14 @@ def _ways(rng: np.random.Generator, place: Roundabout, arm: int, lane: int) -> d
     return {ways[int(i)]: 1.0 for i in sorted(keep)}
 
 
-def add_gates(scene: Scene[Passage], place: Roundabout, tables: Tables) -> None:
+def add_gates(scene: Scene[Passage], place: Roundabout, seen: Projections) -> None:
     """Who enters gives way to the ring; who leaves its inner lane, to the outer lane."""
     traffic = scene.traffic
     spans = {m: place.ring_span(m) for m in scene.stops}
     for m, (stop, leave) in scene.stops.items():
         joins, parts = spans[m]
         others = {scene.frame(x): MERGE for x in scene.stops if x.arm != m.arm}
-        gate = give_way(
-            tables, traffic, scene.frame(m), others, (stop, joins + 8.0), WIDE, 0.0, at=stop - 0.5
-        )
+        gate = give_way(seen, scene.frame(m), others, (stop, joins + 8.0), WIDE, 0.0, at=stop - 0.5)
         # Whether somebody will leave just before the entry shows only when it does.
         leaving = tuple(
             Zone(scene.frame(x), spans[x][1] - 6.0, spans[x][1] - 2.0, -3.0)
@@ -159,6 +155,6 @@ def add_gates(scene: Scene[Passage], place: Roundabout, tables: Tables) -> None:
             traffic.gates.append(Gate(scene.frame(m), stop - 0.5, zones=zones))
         if m.lane == 2:
             outer = {scene.frame(x): 12.0 for x in scene.stops if x.lane == 1}
-            cross = give_way(tables, traffic, scene.frame(m), outer, (parts + 1.0, leave), WIDE, 2.5)
+            cross = give_way(seen, scene.frame(m), outer, (parts + 1.0, leave), WIDE, 2.5)
             if cross is not None:
                 traffic.gates.append(cross)

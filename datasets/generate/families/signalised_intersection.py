@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +25,7 @@ from drive.datasets.generate.drivers import (
 )
 from drive.datasets.generate.families.stage import KMH, between, pick
 from drive.datasets.generate.junctions import Junction, Movement, draw_arms
-from drive.datasets.generate.roads import Atlas
+from drive.datasets.generate.projections import project
 from drive.datasets.generate.scene import DURATION, SAMPLES, Draw, reach
 from drive.datasets.generate.signals import Programme, at_onset
 from drive.datasets.generate.traffic import STEP, Actor
@@ -101,29 +102,25 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     ids = list(dict.fromkeys(lights.signal(m) for m in junction.movements))
     groups = {lights.signal(m): lights.group(m) for m in junction.movements}
     scene.keep_limits()
-    tables = scene.traffic.projections()
-    add_light_gates(scene, tables, lambda m: ids.index(lights.signal(m)), lights.is_protected)
+    seen = project(scene.traffic.frames)
+    add_light_gates(scene, seen, lambda m: ids.index(lights.signal(m)), lights.is_protected)
 
     times = -WARM_UP + STEP * np.arange(round((WARM_UP + DURATION + SPARE) / STEP) + 1)
     signals = np.stack([programme.states(groups[s], times) for s in ids])
-    drive = scene.traffic.run(-WARM_UP, DURATION + SPARE, signals, tables)
+    drive = scene.traffic.run(-WARM_UP, DURATION + SPARE, signals, seen)
     drive, late = drive.from_calm(ego, SAMPLES, MAX_START_ACCELERATION)
     ends = route_ends(junction, scene, own, drive, ego)
 
-    atlas = Atlas()
-    junction.add_to(atlas, lights.signal)
-    roadmap = atlas.build()
     first = round(WARM_UP / STEP) + 2 * late
-    logged = signals[[ids.index(s) for s in roadmap.signal_ids], first::2][:, :SAMPLES]
     return Draw(
-        roadmap,
+        partial(junction.build_map, lights.signal),
         drive,
         ego,
         *ends,
         scene.visible(),
         ("intersection", turn, event, *(("protected",) if lights.is_protected(own) else ())),
         commands=command(junction, own, turn),
-        signals=logged,
+        signals=dict(zip(ids, signals[:, first::2][:, :SAMPLES], strict=True)),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from drive.datasets.generate.drivers import EGO_BODY, draw_body, draw_driver, draw_ego_driver, draw_wander
@@ -84,7 +86,7 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     s0 = float(drive.log[ego, 0, 0])
     goes = bool(drive.log[ego, -1, 1] > 1.0 and np.argmin(drive.log[ego, :, 1]) < 140)
     return Draw(
-        stage.build_map(window),
+        partial(stage.build_map, window),
         drive,
         ego,
         stage.lane_id(f"f{lane}", window, s0),

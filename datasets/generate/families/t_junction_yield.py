@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from drive.datasets.generate.check import MAX_START_ACCELERATION
@@ -16,7 +18,7 @@ from drive.datasets.generate.crossings import (
 )
 from drive.datasets.generate.families.stage import KMH, between, pick
 from drive.datasets.generate.junctions import Junction, Movement, draw_arms
-from drive.datasets.generate.roads import Atlas
+from drive.datasets.generate.projections import project
 from drive.datasets.generate.scene import DURATION, SAMPLES, Draw, reach
 from drive.errors import ScenarioError
 
@@ -69,9 +71,9 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     else:
         ego = _on_main(rng, scene, junction, own, limits, difficulty)
     scene.keep_limits()
-    tables = scene.traffic.projections()
-    add_priority_gates(scene, tables, (SIDE,))
-    drive = scene.traffic.run(-WARM_UP, DURATION + SPARE, None, tables)
+    seen = project(scene.traffic.frames)
+    add_priority_gates(scene, seen, (SIDE,))
+    drive = scene.traffic.run(-WARM_UP, DURATION + SPARE, None, seen)
     earliest = 0
     if arm == SIDE:
         through = drive.log[ego, :, 0] > scene.stops[own][0] + 4.0
@@ -89,10 +91,8 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     ends = route_ends(junction, scene, own, drive, ego)
     waits = bool(drive.log[ego, :, 1].min() < 0.5)
 
-    atlas = Atlas()
-    junction.add_to(atlas, lambda m: None, (SIDE,))
     return Draw(
-        atlas.build(),
+        partial(junction.build_map, lambda m: None, (SIDE,)),
         drive,
         ego,
         *ends,

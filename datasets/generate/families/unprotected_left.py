@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ from drive.datasets.generate.crossings import (
 )
 from drive.datasets.generate.families.stage import KMH, between, pick
 from drive.datasets.generate.junctions import Junction, Movement, draw_arms
-from drive.datasets.generate.roads import Atlas
+from drive.datasets.generate.projections import project
 from drive.datasets.generate.scene import DURATION, SAMPLES, Draw, reach
 from drive.datasets.generate.signals import Programme, at_onset
 from drive.datasets.generate.traffic import STEP
@@ -76,16 +77,16 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
         times = [(max(a, arrival - 6.0), b) for a, b in walks if b > arrival]
         add_walkers(rng, scene, junction, LEFT, times, int(rng.integers(1, 3 + round(2.0 * difficulty))))
     scene.keep_limits()
-    tables = scene.traffic.projections()
+    seen = project(scene.traffic.frames)
     ids = [f"arm{k}" for k in range(4)]
     signals = None
     if lit:
-        add_light_gates(scene, tables, lambda m: m.arm, lambda m: False)
+        add_light_gates(scene, seen, lambda m: m.arm, lambda m: False)
         times_of = -WARM_UP + STEP * np.arange(round((WARM_UP + DURATION + SPARE) / STEP) + 1)
         signals = np.stack([programme.states("side" if k % 2 else "main", times_of) for k in range(4)])
     else:
-        add_priority_gates(scene, tables, (RIGHT, LEFT))
-    drive = scene.traffic.run(-WARM_UP, DURATION + SPARE, signals, tables)
+        add_priority_gates(scene, seen, (RIGHT, LEFT))
+    drive = scene.traffic.run(-WARM_UP, DURATION + SPARE, signals, seen)
     stop, leave = scene.stops[own]
     through = drive.log[ego, :, 0] > 0.6 * stop + 0.4 * leave
     if not through.any():
@@ -98,15 +99,16 @@ def draw(rng: np.random.Generator, difficulty: float) -> Draw:
     ends = route_ends(junction, scene, own, drive, ego)
     waits = bool(drive.log[ego, :, 1].min() < 0.5)
 
-    atlas = Atlas()
-    junction.add_to(atlas, (lambda m: ids[m.arm]) if lit else (lambda m: None), () if lit else (RIGHT, LEFT))
-    roadmap = atlas.build()
-    logged = None
+    logged = {}
     if signals is not None:
         first = round(WARM_UP / STEP) + 2 * late
-        logged = signals[[ids.index(s) for s in roadmap.signal_ids], first::2][:, :SAMPLES]
+        logged = dict(zip(ids, signals[:, first::2][:, :SAMPLES], strict=True))
     return Draw(
-        roadmap,
+        partial(
+            junction.build_map,
+            (lambda m: ids[m.arm]) if lit else (lambda m: None),
+            () if lit else (RIGHT, LEFT),
+        ),
         drive,
         ego,
         *ends,

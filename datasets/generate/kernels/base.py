@@ -34,6 +34,8 @@ G_FRAME, G_STATION, G_SIGNAL, G_ZONE0, G_ZONE1, G_OCCUPIED, NUM_GATE = range(7)
 Z_FRAME, Z_IN, Z_OUT, Z_CLEAR, NUM_ZONE = range(5)
 S_BEGIN, S_END, S_SPEED, NUM_SLOW = range(4)
 MAX_MOVES = 6
+NUM_NOW = 12
+"""Columns of agents that `drive_all` works in."""
 COOLNESS = 0.95
 SIDE = 0.2
 FAR = 1e9
@@ -52,11 +54,14 @@ def part(function: Callable[..., Any]) -> Any:
 def _compiled(function: Callable[..., Any], **options: Any) -> Any:
     folder = cache_folder() / f"generate-{source_digest(Path(__file__).parent)}"
     folder.mkdir(parents=True, exist_ok=True)
+    # Numba's stubs know neither its settings nor `_nrt`. Without it nothing can be allocated, and no time
+    # goes into counting references: three quarters of the drivers' were.
     settings: Any = config
+    options |= {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
     before = settings.CACHE_DIR
     settings.CACHE_DIR = str(folder)
     try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+        return numba.njit(**options)(function)
     finally:
         settings.CACHE_DIR = before
 

@@ -177,34 +177,32 @@ def courtesy(  # type: ignore[no-untyped-def]
 
 @exact
 def drive_all(  # type: ignore[no-untyped-def]
-    fsize, fstep, pair_start, table,
+    fsize, fstep, pair_start, table, near,
     lane_frame, lane_start, lane_offset, lane_kappa, lane_near, lane_span, lane_limit,
     frame, mode, par, tasks, task_count, orders, order_count, slows, slow_count, aware,
     moves, move_begin, move_length, move_lane, move_bias, move_time,
-    gates, zones, signals, t_start, dt, out,
+    gates, zones, signals, t_start, dt, cap, low_log, high_log, now, decided, count, out,
 ):  # fmt: skip
     """Drive all agents; `out (N, A, 3)` gets station, speed and acceleration, its row 0 is given.
 
     The moves, of which each agent's first lane is given, are filled in as they are made. `aware (A, A)`
-    is the time from which an agent takes notice of another, or `(0, 0)` where all see all.
+    is the time from which an agent takes notice of another, or `(0, 0)` where all see all. From `cap` on
+    to `count` are scratch buffers: speed caps, logs of both edges, columns of agents, decisions at gates.
     """
     steps, agents, _ = out.shape
-    cap = np.empty((agents, fsize.max()))
     for i in range(agents):
         f, lane = frame[i], move_lane[i, 0]
         bend, brake, leave = par[i, LATERAL], 0.7 * par[i, BRAKE], 0.6 * par[i, ACCEL]
         own = (slows[i], slow_count[i], cap[i])
         speed_caps(lane_kappa, lane_start[lane], fsize[f], fstep[f], bend, brake, leave, *own)
-    low_log, high_log = np.empty((steps, agents)), np.empty((steps, agents))
-    low, high, mid = np.empty(agents), np.empty(agents), np.empty(agents)
-    seen_low, seen_high = np.empty(agents), np.empty(agents)
-    pos, speed, accel = np.empty(agents), np.empty(agents), np.empty(agents)
-    seen_pos, seen_speed, seen_accel = np.empty(agents), np.empty(agents), np.empty(agents)
-    done = np.zeros(agents, dtype=np.int64)
-    last_change = np.full(agents, -1e3)
-    decided = np.full((agents, max(len(gates), 1)), -1, dtype=np.int64)
-    look = mode.copy()
-    view = (frame, look, seen_pos, seen_low, seen_high, mid, par, pair_start, table, fstep, fsize)
+    low, high, mid, pos, speed, accel = now[0], now[1], now[2], now[3], now[4], now[5]
+    seen_low, seen_high, seen_pos, seen_speed, seen_accel = now[6], now[7], now[8], now[9], now[10]
+    last_change, done, look = now[11], count[0], count[1]
+    for i in range(agents):
+        last_change[i], done[i], look[i] = -1e3, 0, mode[i]
+        for g in range(len(gates)):
+            decided[i, g] = -1
+    view = (frame, look, seen_pos, seen_low, seen_high, mid, par, pair_start, table, near, fstep, fsize)
     for n in range(steps - 1):
         t = t_start + n * dt
         for i in range(agents):

@@ -27,30 +27,71 @@ from drive.datasets.generate.kernels.base import (
     part,
 )
 
+BLOCK = 16
+"""Samples of a curve that one circle bounds."""
+ABOVE = 1.0 + 1e-12
+"""More than rounding can take away from a bound."""
+
+
+@part
+def bound_blocks(start, size, points, block_start, blocks):  # type: ignore[no-untyped-def]
+    """Circles (x, y, radius) around every `BLOCK` samples of each frame."""
+    for f in range(len(size)):
+        for b in range(block_start[f + 1] - block_start[f]):
+            first, last = start[f] + b * BLOCK, start[f] + min((b + 1) * BLOCK, size[f])
+            middle, wide = (first + last) // 2, 0.0
+            for m in range(first, last):
+                dx, dy = points[m, 0] - points[middle, 0], points[m, 1] - points[middle, 1]
+                wide = max(wide, dx * dx + dy * dy)
+            row = block_start[f] + b
+            blocks[row, 0], blocks[row, 1], blocks[row, 2] = (
+                points[middle, 0],
+                points[middle, 1],
+                np.sqrt(wide),
+            )
+
+
+@part
+def nearest(x, y, f, hint, start, size, points, block_start, blocks):  # type: ignore[no-untyped-def]
+    """Sample of frame f nearest to a point, and its distance: `hint` or the first one that is nearer."""
+    dx, dy = x - points[start[f] + hint, 0], y - points[start[f] + hint, 1]
+    best, at = np.sqrt(dx * dx + dy * dy), hint
+    for b in range(block_start[f + 1] - block_start[f]):
+        row = block_start[f] + b
+        dx, dy, far = x - blocks[row, 0], y - blocks[row, 1], (best + blocks[row, 2]) * ABOVE
+        if dx * dx + dy * dy > far * far:
+            continue
+        for m in range(b * BLOCK, min((b + 1) * BLOCK, size[f])):
+            dx, dy = x - points[start[f] + m, 0], y - points[start[f] + m, 1]
+            d2 = dx * dx + dy * dy
+            # Few are worth a root.
+            if d2 < best * best * ABOVE:
+                d = np.sqrt(d2)
+                if d < best:
+                    best, at = d, m
+    return at, best
+
 
 @exact
-def project_frames(start, size, step, points, direction, pair_start, table, reach):  # type: ignore[no-untyped-def]
+def project_frames(  # type: ignore[no-untyped-def]
+    start, size, step, points, direction, block_start, blocks, pair_start, reach, table, near
+):
     """Fill `table` with each frame's samples in every other frame: station, offset, cos and sin of the turn.
 
-    An offset of NaN means farther than `reach` metres. Samples too far to be nearest are leapt over.
+    An offset of NaN means farther than `reach` metres; `near (F, F, 2)` gets the first sample, and the one
+    behind the last, that is not. Samples too far to be in reach are leapt over. `blocks (B, 3)` is scratch.
     """
+    bound_blocks(start, size, points, block_start, blocks)
     frames = len(size)
     for f in range(frames):
         for g in range(frames):
+            near[f, g, 0], near[f, g, 1] = size[g], 0
             if f == g:
                 continue
-            k, hint = 0, 0
+            k, at = 0, 0
             while k < size[g]:
                 x, y = points[start[g] + k, 0], points[start[g] + k, 1]
-                dx, dy = x - points[start[f] + hint, 0], y - points[start[f] + hint, 1]
-                best, at, m = np.sqrt(dx * dx + dy * dy), hint, 0
-                while m < size[f]:
-                    dx, dy = x - points[start[f] + m, 0], y - points[start[f] + m, 1]
-                    d = np.sqrt(dx * dx + dy * dy)
-                    if d < best:
-                        best, at = d, m
-                    m += max(int((d - best) / step[f]), 1)
-                hint = at
+                at, best = nearest(x, y, f, at, start, size, points, block_start, blocks)
                 if best > reach:
                     far = max(int((best - reach) / step[g]), 1)
                     for m in range(k, min(k + far, size[g])):
@@ -65,11 +106,28 @@ def project_frames(start, size, step, points, direction, pair_start, table, reac
                 cg, sg = direction[start[g] + k, 0], direction[start[g] + k, 1]
                 table[row, 2] = c * cg + s * sg
                 table[row, 3] = c * sg - s * cg
+                near[f, g, 0], near[f, g, 1] = min(near[f, g, 0], k), k + 1
                 k += 1
 
 
+@exact
+def meeting(f, g, begin, end, wide, step, pair_start, table, near):  # type: ignore[no-untyped-def]
+    """First and last station on frame f, between two of its own, and on g where they are less than `wide`
+    metres apart; a last one before the first where they never are."""
+    s0, s1, q0, q1 = FAR, -FAR, FAR, -FAR
+    for k in range(near[f, g, 0], near[f, g, 1]):
+        row = pair_start[f, g] + k
+        if abs(table[row, 1]) < wide and begin <= table[row, 0] <= end:
+            q0, q1 = min(q0, k * step[g]), k * step[g]
+    for k in range(near[g, f, 0], near[g, f, 1]):
+        s = k * step[f]
+        if abs(table[pair_start[g, f] + k, 1]) < wide and begin <= s <= end:
+            s0, s1 = min(s0, s), s
+    return s0, s1, q0, q1
+
+
 @part
-def relate(i, j, frame, pos, low, high, mid, par, pair_start, table, fstep, fsize):  # type: ignore[no-untyped-def]
+def relate(i, j, frame, pos, low, high, mid, par, pair_start, table, near, fstep, fsize):  # type: ignore[no-untyped-def]
     """Agent j in i's frame: (related, station of its centre, lowest and highest offset, half length, cosine).
 
     `pos` are rear-axle stations, `low`, `high`, `mid` the offsets that the agents occupy or move to.
@@ -80,13 +138,15 @@ def relate(i, j, frame, pos, low, high, mid, par, pair_start, table, fstep, fsiz
     if f == g:
         return True, centre, low[j], high[j], hl, 1.0
     x = centre / fstep[g]
-    if x < 0.0 or x > fsize[g] - 1:
+    sample = int(x + 0.5)
+    # Most pairs of ways are far apart: the small table of where they are not spares the large one.
+    if x < 0.0 or x > fsize[g] - 1 or sample < near[f, g, 0] or sample >= near[f, g, 1]:
         return False, 0.0, 0.0, 0.0, 0.0, 0.0
-    row = pair_start[f, g] + int(x + 0.5)
+    row = pair_start[f, g] + sample
     if not abs(table[row, 1]) < 1e6:
         return False, 0.0, 0.0, 0.0, 0.0, 0.0
     c, s = table[row, 2], table[row, 3]
-    rest = centre - int(x + 0.5) * fstep[g]
+    rest = centre - sample * fstep[g]
     station = table[row, 0] + c * rest - s * mid[j]
     offset = table[row, 1] + s * rest + c * mid[j]
     reach = abs(c) * (0.5 * (high[j] - low[j])) + abs(s) * hl
@@ -95,7 +155,7 @@ def relate(i, j, frame, pos, low, high, mid, par, pair_start, table, fstep, fsiz
 
 @part
 def neighbours(  # type: ignore[no-untyped-def]
-    i, left, right, skip_parked, frame, mode, pos, low, high, mid, par, pair_start, table, fstep, fsize
+    i, left, right, skip_parked, frame, mode, pos, low, high, mid, par, pair_start, table, near, fstep, fsize
 ):
     """Nearest agents ahead and behind whose offsets meet [right, left], -1 where there is none.
 
@@ -109,7 +169,9 @@ def neighbours(  # type: ignore[no-untyped-def]
             continue
         if mode[j] == PARKED and skip_parked:
             continue
-        ok, s, lo, hi, hl, c = relate(i, j, frame, pos, low, high, mid, par, pair_start, table, fstep, fsize)
+        ok, s, lo, hi, hl, c = relate(
+            i, j, frame, pos, low, high, mid, par, pair_start, table, near, fstep, fsize
+        )
         if not ok or lo > left or hi < right or c < -0.4:
             continue
         if s >= own:
