@@ -67,6 +67,22 @@ def kernel(function: Callable[..., Any]) -> Any:
         settings.CACHE_DIR = before
 
 
+def device_kernel(function: Callable[..., Any]) -> Any:
+    """Compile a function of threads for a GPU, at its first launch.
+
+    The helpers are the same `scalar` functions as on the CPU: Numba makes them for both.
+    """
+    from numba import cuda
+
+    settings: Any = numba.config
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = str(cache_folder())
+    try:
+        return cuda.jit(cache=True)(function)
+    finally:
+        settings.CACHE_DIR = before
+
+
 def scalar(function: F) -> F:
     """Mark a function of scalars as usable inside kernels and from plain Python alike.
 
