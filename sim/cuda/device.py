@@ -24,7 +24,10 @@ def gpu() -> Any:
 
     Raises MissingExtraError without numba-cuda and InputError without a GPU.
     """
-    if find_spec("numba_cuda") is None:
+    import numba
+
+    simulated = bool(getattr(numba.config, "ENABLE_CUDASIM", False))
+    if find_spec("numba_cuda") is None and not simulated:
         raise MissingExtraError("numba-cuda", "cuda")
     from numba import cuda
 

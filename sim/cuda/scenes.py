@@ -1,0 +1,115 @@
+"""Scenes of a score in one set of arrays, for a launch over (scene, candidate)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drive.errors import InputError
+from drive.sim.cuda.device import upload_all
+from drive.sim.kernels.scene_arrays import SPANS, SceneArrays
+from drive.sim.kernels.score import FAR
+from drive.sim.score_scene import ScoreScene
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceScenes:
+    """S scenes on the device; their agents are known for `steps` steps and padded to `agents`."""
+
+    count: int
+    steps: int
+    agents: int
+    arrays: SceneArrays
+
+
+def upload_scenes(scenes: ScoreScene | Sequence[ScoreScene]) -> DeviceScenes:
+    """Copy what candidates are scored against to the GPU; arrays that scenes share are copied once.
+
+    Raises MissingExtraError without the extra `cuda`, InputError without a GPU or on agents that do not fit.
+    """
+    several = (scenes,) if isinstance(scenes, ScoreScene) else tuple(scenes)
+    if not several:
+        raise InputError("candidates are scored against one scene or more, got none")
+    most = max(one.padded(1, k) for k, one in enumerate(several))
+    steps = min(one.agents.track.shape[1] for one in several)
+    return DeviceScenes(len(several), steps, most, upload_all(pack_scenes(several, steps, most)))
+
+
+class _Pool:
+    """Arrays one after another; one that was put in before is found again."""
+
+    def __init__(self) -> None:
+        self.parts: list[NDArray[Any]] = []
+        self.spans: dict[int, tuple[int, int]] = {}
+        self.length = 0
+
+    def put(self, array: NDArray[Any]) -> tuple[int, int]:
+        if id(array) not in self.spans:
+            self.spans[id(array)] = (self.length, self.length + len(array))
+            self.parts.append(array)
+            self.length += len(array)
+        return self.spans[id(array)]
+
+    def joined(self) -> NDArray[Any]:
+        return np.concatenate(self.parts)
+
+
+def pack_scenes(scenes: Sequence[ScoreScene], steps: int, agents: int) -> SceneArrays:
+    """The scenes as the kernel reads them, their agents cut to `steps` steps and padded to `agents`."""
+    count = len(scenes)
+    span = np.zeros((count, SPANS), dtype=np.int64)
+    track = np.zeros((count, 5, steps, agents), dtype=np.float32)
+    track[:, :2], track[:, 2] = FAR, 1.0
+    extent = np.zeros((count, 3, agents), dtype=np.float32)
+    penalty = np.zeros((count, agents), dtype=np.float32)
+    skip = np.zeros((count, agents), dtype=np.uint8)
+    pools = {name: _Pool() for name in (*_AREA_PARTS, *_LANE_PARTS, *_LANE_ROWS, "flags", "line", "station")}
+    grids: dict[int, int] = {}
+    cells: list[NDArray[np.uint8]] = []
+    for k, one in enumerate(scenes):
+        a, g = one.area, one.lanes
+        if id(a.state) not in grids:
+            grids[id(a.state)] = len(cells)
+            cells.append(a.state)
+        spans = [pools[n].put(getattr(a, m)) for n, m in _AREA_PARTS.items()]
+        spans += [pools[n].put(getattr(g, m)) for n, m in _LANE_PARTS.items()]
+        spans += [pools[n].put(getattr(g, n)) for n in _LANE_ROWS][:1]
+        spans += [pools["flags"].put(g.flags), pools["line"].put(one.line)]
+        pools["station"].put(one.station)
+        span[k] = (grids[id(a.state)], *a.state.shape, *(end for pair in spans for end in pair))
+        n = one.agents.extent.shape[1]
+        track[k, :, :, :n] = one.agents.track[:, :steps]
+        extent[k, :, :n], penalty[k, :n], skip[k, :n] = one.agents.extent, one.agents.penalty, one.agents.skip
+    state = np.zeros((len(cells), *(max(c.shape[i] for c in cells) for i in (0, 1))), dtype=np.uint8)
+    for m, c in enumerate(cells):
+        state[m, : c.shape[0], : c.shape[1]] = c
+    joined = {name: pool.joined() for name, pool in pools.items()}
+    frame = [
+        (s.area.x0, s.area.y0, s.area.cell, s.lanes.x0, s.lanes.y0, s.lanes.cell) for s in scenes
+    ]
+    return SceneArrays(
+        span=span,
+        frame=np.array(frame, dtype=np.float32),
+        ego=np.stack([s.ego for s in scenes]),
+        track=track,
+        extent=extent,
+        penalty=penalty,
+        skip=skip,
+        cells=state,
+        lane_shape=np.stack([s.lanes.shape for s in scenes]),
+        shift=np.stack([s.shift for s in scenes]),
+        window=np.stack([s.window for s in scenes]),
+        **joined,
+    )
+
+
+_AREA_PARTS = {"cell_start": "start", "triangles": "triangles", "corners": "corners"}
+_LANE_PARTS = {"lane_start": "start", "segments": "segments"}
+_LANE_ROWS = ("left", "right", "lane")
