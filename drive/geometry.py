@@ -196,6 +196,8 @@ class Projector:
         d = u[:, 0] * rel[:, 1] - u[:, 1] * rel[:, 0]
         before = (along < 0.0) & (nearest > 0)
         after = (along > ds[nearest]) & (nearest < len(ds) - 1)
+        if not (before | after).any():
+            return self.station[nearest] + along, d, self._real[nearest]
         vertex = nearest + after
         gap_x, gap_y = p[:, 0] - q[vertex, 0], p[:, 1] - q[vertex, 1]
         # The side is told by the mean direction at the vertex: one segment alone errs at sharp corners.

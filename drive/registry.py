@@ -130,7 +130,9 @@ def load_planner(name: str, overrides: Mapping[str, object] | None = None) -> Pl
     else:
         made = _make(found, owner, configure(config_type, overrides))
     if not _is_planner(made):
-        raise DriveError(f"{owner} is not a planner: a {type(made).__name__} without 'spec' and 'start'")
+        raise DriveError(
+            f"{owner} is not a planner: it is of type {type(made).__name__}, without 'spec' and 'start'"
+        )
     planner: Planner = made
     return planner
 
@@ -195,7 +197,9 @@ def _is_planner(thing: object) -> bool:
 def _make(found: Any, owner: str, *arguments: object) -> Any:
     """Call a class or factory; what it wants beyond `arguments` is an error that says so."""
     if not callable(found):
-        raise DriveError(f"{owner} is not a planner: a {type(found).__name__} without 'spec' and 'start'")
+        raise DriveError(
+            f"{owner} is not a planner: it is of type {type(found).__name__}, without 'spec' and 'start'"
+        )
     try:
         inspect.signature(found).bind(*arguments)
     except TypeError as error:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from io import StringIO
 from typing import Any
 
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from drive.eval import perf
 from drive.eval.perf_drives import loop_rows, planner_rows, start_rows
 from drive.eval.perf_rows import kernel_rows
+
+WIDE = 200
+"""Columns of a table that is not read in a terminal."""
 
 
 def everything(
@@ -24,14 +29,23 @@ def everything(
     return perf.measure(rows, only, note)
 
 
-def lines(found: dict[str, Any], before: str | None = None) -> list[Any]:
+def printed(found: dict[str, Any]) -> str:
+    """The table as text, compared with nothing."""
+    text = StringIO()
+    console = Console(file=text, width=WIDE, color_system=None)
+    for line in lines(found, compared=False):
+        console.print(line, highlight=False)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+
+def lines(found: dict[str, Any], before: str | None = None, compared: bool = True) -> list[Any]:
     """What is printed: the machine, the table, and what it is compared with.
 
     The last column is the process time as a share of the figures in the file `before`, or else of those
     that the project keeps for this processor; below 1 is faster.
     """
     host = found["machine"]
-    kept = None if before is not None else perf.reference(host["cpu"])
+    kept = None if before is not None or not compared else perf.reference(host["cpu"])
     ratios = found["ratios"] if before is not None else perf.ratios(kept, found) if kept else {}
     table = Table(box=None, header_style="bold", pad_edge=False)
     heads = ["what", "process time", "wall time", "of a", "a second", "+-"]
@@ -58,7 +72,7 @@ def lines(found: dict[str, Any], before: str | None = None) -> list[Any]:
         out.append(f"ratio: process time now over that in {escape(before)}; below 1 is faster")
     elif kept:
         out.append("ratio: process time here over the project's own on this processor; below 1 is faster")
-    else:
+    elif compared:
         out.append(f"no reference figures for this processor ({escape(str(host['cpu']))})")
     return out
 

@@ -14,7 +14,7 @@ import typer
 
 from drive import registry
 from drive.cli._load import load
-from drive.errors import InputError
+from drive.errors import DriveError, InputError
 
 
 def command(
@@ -110,14 +110,16 @@ def command(
         raise
     if as_json:
         print(json.dumps(results.data, indent=1, allow_nan=False))
-        return
-    from rich.console import Console
+    else:
+        from rich.console import Console
 
-    console = Console()
-    # A table that is read by a program or a log must not be squeezed into 80 columns.
-    console = console if console.is_terminal else Console(width=200)
-    console.print(load("drive.eval.bench.table:results_table")(results), highlight=False)
-    print(f"report: {page}")
+        console = Console()
+        # A table that is read by a program or a log must not be squeezed into 80 columns.
+        console = console if console.is_terminal else Console(width=200)
+        console.print(load("drive.eval.bench.table:results_table")(results), highlight=False)
+        print(f"report: {page}")
+    if (useless := load("drive.eval.bench.table:verdict")(results)) is not None:
+        raise DriveError(useless)
 
 
 @contextmanager

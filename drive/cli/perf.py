@@ -71,6 +71,6 @@ def _print(found: dict[str, Any], before: str | None) -> None:
     from rich.console import Console
 
     console = Console()
-    console = console if console.is_terminal else Console(width=200)
+    console = console if console.is_terminal else Console(width=load("drive.eval.perf_table:WIDE"))
     for line in load("drive.eval.perf_table:lines")(found, before):
         console.print(line, highlight=False)

@@ -136,6 +136,23 @@ def notes(results: Results) -> list[str]:
     return lines
 
 
+def verdict(results: Results) -> str | None:
+    """Why these results are of no use, in a sentence: nothing was scored, or a planner never drove."""
+    data = results.data
+    if not data["suite"]["valid"]:
+        reasons = "; ".join(sorted({one["failure"] for one in data["dropped"]})) or "no scenario"
+        return f"no scenario could be scored ({reasons}): runs.jsonl in {results.path} has the messages"
+    dead = [
+        planner["name"]
+        for planner in data["planners"]
+        if sum(n for key, n in planner["failures"].items() if key.startswith("planner"))
+        >= data["suite"]["valid"]
+    ]
+    if dead:
+        return f"failed in every scenario: {', '.join(dead)} ('drive check PLANNER' says why)"
+    return None
+
+
 def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     table = Table(
         title=escape(title), title_justify="left", title_style="bold", box=None, header_style="bold"

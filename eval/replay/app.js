@@ -3,7 +3,7 @@
 const S = {
   page: null, runs: [], maps: [], run: null, t: 0, end: 0, playing: false, rate: 1, split: false, beside: [], pointed: null, zoomed: false, notesClosed: false,
   view: { x: 0, y: 0, scale: 6 }, follow: true, headingUp: false, theme: "light", ratio: 1, width: 1, height: 1,
-  layers: { plan: true, candidates: true, expert: true, recorded: true, route: true, trails: true, others: true, hidden: true, names: false },
+  layers: { plan: true, candidates: true, expert: true, recorded: true, route: true, trails: true, others: true, hidden: true, events: true, names: false },
   colour: "role", shown: new Set(USUAL), chosen: null, hover: null, charts: [], dirty: true, faults: [],
 };
 

@@ -18,6 +18,7 @@ function legendEntries(S) {
   add("trails", "ways driven, and ahead", (ctx, C) => { line(own, [], 1.6)(ctx, C); ctx.fillStyle = C.panel; ctx.fillRect(13, 0, 2, 12); ctx.fillRect(18, 0, 2, 12); });
   if (others.length) add("others", `other runs: ${others.map((r) => nameOfRun(S, r).split(" \u2013 ").pop()).join(", ")}`, (ctx) => { ctx.strokeStyle = runColour(S, others[0].index); ctx.lineWidth = 2; ctx.strokeRect(4, 2, 16, 8); });
   if (run.hides) add("hidden", "out of the ego's sight", (ctx, C) => { ctx.fillStyle = C.unseen; ctx.fillRect(1, 0, 22, 12); ctx.strokeStyle = CONTROLLER_COLOURS.IDM; ctx.lineWidth = 1.6; ctx.setLineDash([3, 2]); ctx.strokeRect(4, 2, 16, 8); });
+  if (run.events.some((e) => e.kind === "collision" || e.kind === "off_road")) add("events", "collision (C), off the road (R)", (ctx, C) => { ctx.strokeStyle = ctx.fillStyle = C.red; ctx.lineWidth = 1.6; ctx.beginPath(); ctx.arc(12, 6, 5, 0, 7); ctx.stroke(); ctx.font = `700 8px ${FONT}`; ctx.textAlign = "center"; ctx.textBaseline = "middle"; ctx.fillText("C", 12, 6.5); ctx.textAlign = "left"; ctx.textBaseline = "alphabetic"; });
   if (run.agents.length) add("names", "names of road users", (ctx, C) => { ctx.fillStyle = C.text; ctx.font = `600 10px ${FONT}`; ctx.fillText("a7", 6, 10); });
   return rows;
 }

@@ -94,6 +94,7 @@ function drawPane(S, P) {
   drawPointed(P, S);
   ctx.restore();
   if (P.map) drawSignals(P);
+  if (P.layers.events) drawEvents(P);
   if (P.layers.names) drawNames(P);
   drawProbabilities(P);
   if (P.last) drawScale(P);

@@ -64,3 +64,33 @@ function markEvent(S) {
   S.run.events.forEach((e, k) => { if (e.time <= S.t + 1e-3) now = k; });
   (S.eventRows || []).forEach((row, k) => row.classList.toggle("now", k === now));
 }
+
+// Collisions and leaving the road, where they happened, once they have: a letter in a ring beside the ego.
+function drawEvents(P) {
+  const { ctx, run, C } = P, taken = [];
+  for (const e of run.events) {
+    if ((e.kind !== "collision" && e.kind !== "off_road") || e.time > run.times[P.at.i] + 1e-3) continue;
+    const pose = poseOf(run.ego, sampleAt(run, e.time));
+    if (!pose) continue;
+    const centre = centreOf(run, pose), [x, y] = toScreen(P, centre.x, centre.y);
+    if (taken.some(([u, v]) => Math.hypot(u - x, v - y) < 12)) continue;
+    taken.push([x, y]);
+    ctx.strokeStyle = C.red;
+    ctx.fillStyle = C.panel;
+    ctx.lineWidth = 2;
+    const out = Math.max(16, 0.7 * run.size.length * P.view.scale), [u, v] = [x, y - out];
+    ctx.beginPath();
+    ctx.moveTo(x, y);
+    ctx.lineTo(u, v + 8);
+    ctx.stroke();
+    ctx.beginPath();
+    ctx.arc(u, v, 8, 0, 7);
+    ctx.fill();
+    ctx.stroke();
+    ctx.fillStyle = C.red;
+    ctx.font = `700 11px ${FONT}`;
+    ctx.textAlign = "center";
+    ctx.textBaseline = "middle";
+    ctx.fillText(eventLetter(e), u, v + 0.5);
+  }
+}

@@ -20,6 +20,7 @@ import numpy as np
 
 from drive.errors import InputError
 from drive.sim.kernels.compile import kernel, scalar
+from drive.sim.kernels.scalar import bicycle_move
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -220,12 +221,11 @@ def lagged_step(x, y, heading, speed, acceleration, steering, tangent, command, 
     """
     dt, wheelbase, limit = settings[0], settings[1], settings[2]
     pushed = acceleration + settings[3] * (command - acceleration)
-    turned = steering + settings[4] * (rate * dt)
-    nx = x + speed * math.cos(heading) * dt
-    ny = y + speed * math.sin(heading) * dt
-    nh = wrap_to(heading + speed * tangent / wheelbase * dt, settings[15], settings[16])
-    nv = speed + pushed * dt
-    ns = min(max(turned, -limit), limit)
+    nx, ny, nh, nv, ns = bicycle_move(
+        x, y, heading, speed, steering, math.cos(heading), math.sin(heading), tangent,
+        pushed, settings[4] * rate, wheelbase, limit, dt,
+    )  # fmt: skip
+    nh = wrap_to(nh, settings[15], settings[16])
     next_tangent = math.tan(ns)
     return nx, ny, nh, nv, pushed, ns, nv * next_tangent / wheelbase, next_tangent
 

@@ -259,6 +259,8 @@ def path_samples(
 def _without_dips(limit: Floats) -> Floats:
     """Limits `(N,)` without dips of less than `DIP` samples: where lanes overlap, as in junctions, the
     nearest centreline is now the own one and now another's."""
+    if (limit == limit[0]).all():
+        return limit
     wide = np.pad(limit, DIP, mode="edge")
     high = np.lib.stride_tricks.sliding_window_view(wide, DIP + 1).max(-1)
     return np.asarray(np.lib.stride_tricks.sliding_window_view(high, DIP + 1).min(-1))

@@ -145,7 +145,8 @@ def test_a_folder_of_good_and_bad_files_loses_only_the_bad_ones(
     status, notes = told(
         capsys, "bench", "--scenarios", folder, *planners, "--planner", "pdm", "--out", out, "--jobs", 1
     )  # fmt: skip
-    assert status == 0
+    assert status == 1
+    assert "failed in every scenario: not_finite, wrong_shape, none (" in notes
     for name in FILES:
         assert (name.removesuffix(".xml") in DRIVEN) != (f"{name}: " in notes and "skipped" in notes)
     data = json.loads((out / "results.json").read_text())
@@ -171,11 +172,31 @@ def test_one_planner_that_never_answers_is_a_counted_failure_of_a_run(
         capsys, "bench", "--scenarios", folder / "good.xml", "--planner", f"{PLANNERS}:sleeps",
         "--planner", f"{PLANNERS}:keep", "--watchdog", 1, "--out", out, "--jobs", 1,
     )  # fmt: skip
-    assert status == 0
+    assert status == 1
     assert "planner_timeout" in notes
+    assert notes.endswith("drive: error: failed in every scenario: sleeps ('drive check PLANNER' says why)\n")
     found = {p["name"]: p for p in json.loads((out / "results.json").read_text())["planners"]}
     assert found["sleeps"]["failures"]["planner_timeout"] == 1
     assert found["keep"]["scores"]["nuplan_cls"]["mean"] > 0.9
+
+
+def test_a_benchmark_of_which_nothing_was_scored_is_no_success(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = folder / "broken.py"
+    broken.write_text(
+        "class Broken:\n    name, version = 'broken', '1'\n\n"
+        "    def evaluate(self, run):\n        raise OSError\n\n"
+        "    def explain(self):\n        return {}\n"
+    )
+    out = folder / "nothing" / "bench"
+    status, notes = told(
+        capsys, "bench", "--scenarios", folder / "good.xml", "--planner", f"{PLANNERS}:keep",
+        "--score", f"{broken}:Broken", "--out", out, "--jobs", 1,
+    )  # fmt: skip
+    assert status == 1
+    assert "no scenario could be scored (simulator_error)" in notes
+    assert (out / "results.json").exists()
 
 
 def test_a_run_that_fails_is_written_and_ends_with_its_reason(

@@ -68,7 +68,7 @@ BROKEN = {
         "a second session cannot start: RuntimeError: there is one session already",
     ),
     "WithoutStart": ("plans", "KeyError: 'weights'"),
-    "not_a_planner": ("loads", "is not a planner: a int without 'spec' and 'start'"),
+    "not_a_planner": ("loads", "is not a planner: it is of type int, without 'spec' and 'start'"),
 }
 
 

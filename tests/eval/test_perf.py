@@ -12,7 +12,7 @@ import pytest
 
 from drive.cli import main
 from drive.errors import InputError, UnknownNameError
-from drive.eval import perf, perf_drives, perf_growth, perf_rows, perf_scenes, perf_table
+from drive.eval import perf, perf_docs, perf_drives, perf_growth, perf_rows, perf_scenes, perf_table
 from drive.geometry import box_corners, boxes_overlap
 from drive.sim.candidates import score
 
@@ -116,11 +116,44 @@ def test_the_kept_figures_name_rows_that_exist() -> None:
     names |= {row.name for row in perf_drives.planner_rows("pdm")}
     names |= {row.name for row in [*perf_drives.loop_rows(), *perf_drives.start_rows(cold=True)]}
     assert kept
+    assert set(perf_docs.SHORT) <= names
     for cpu, found in kept.items():
         assert {row["name"] for row in found["rows"]} <= names
         assert perf.reference(cpu) == found
         assert found["command"].startswith("drive perf")
     assert perf.reference("none of ours") is None
+
+
+def test_figures_in_a_text_are_found_by_their_command() -> None:
+    text = (
+        "Before\n\n    kept\n\nFirst `a --b`, then:\n\n    old\n\n      too\n\nAfter `a --c`:\n\n    other\n"
+    )
+    first = perf_docs.refilled(text, "a --b", "new\n\nmore\n")
+    assert first == (
+        "Before\n\n    kept\n\nFirst `a --b`, then:\n\n    new\n\n    more\n\nAfter `a --c`:\n\n    other\n"
+    )
+    assert perf_docs.refilled(first, "a --c", "last").endswith("    more\n\nAfter `a --c`:\n\n    last\n")
+    for command, where in (("a --d", text), ("a --c", "`a --c` at the end")):
+        with pytest.raises(InputError, match="no indented block"):
+            perf_docs.refilled(where, command, "new")
+
+
+def test_the_documentation_has_the_blocks_that_are_refilled() -> None:
+    root = Path(__file__).parents[2]
+    rows = [
+        {"name": name, "unit": "agent-step", "threads": 1, "about": "x", "spread": 0.0, "per_wall_s": 1e6}
+        | {"cpu_s": 1.23456e-6, "wall_s": 2e-6, "per_cpu_s": 8.1e5}
+        for name in perf_docs.SHORT
+    ]
+    found = {"machine": {"cpu": "none of ours", "cores": 2, "system": "s"}, "versions": {}, "rows": rows}
+    readme = perf_docs.refilled((root / "README.md").read_text(), perf_docs.COMMAND, perf_docs.short(found))
+    assert readme.count("810 k") == len(perf_docs.SHORT)
+    guide = (root / "docs" / "performance.md").read_text()
+    guide = perf_docs.refilled(guide, perf_docs.COMMAND, perf_table.printed(found))
+    assert guide.count("1.23 us") == len(perf_docs.SHORT)
+    assert "figures for this processor" not in guide
+    assert perf_docs.refilled(guide, perf_docs.GROWTH, "grown").count("    grown\n") == 1
+    assert perf_docs.reference(found)["rows"][0]["cpu_s"] == 1.235e-6
 
 
 def test_parts_of_a_call_are_those_the_session_names() -> None:
