@@ -199,11 +199,11 @@ def _batch(
         flat, lead = flattened(values, name, columns, dtype)
         finite(flat, name, "candidate", REACH if flat.dtype == np.float32 else np.inf)
         return gpu().to_device(flat), lead
-    ndim = len(values.shape)
-    if ndim not in (3, 4) or not columns[0] <= values.shape[-1] <= columns[1] or values.shape[-2] < 1:
-        raise InputError(f"{name} must be (N, T, F) or (S, C, T, F), F from {columns[0]}, got {values.shape}")
-    array = borrowed(values, name, FLOATS if dtype is None else (dtype,), [None] * ndim)
-    return (array.reshape(-1, *array.shape[-2:]) if ndim == 4 else array), tuple(array.shape[:-2])
+    array = borrowed(values, name, FLOATS if dtype is None else (dtype,), [None] * len(values.shape))
+    shape = tuple(array.shape)
+    if len(shape) not in (3, 4) or not columns[0] <= shape[-1] <= columns[1] or shape[-2] < 1:
+        raise InputError(f"{name} must be (N, T, F) or (S, C, T, F), F from {columns[0]}, got {shape}")
+    return (array.reshape(-1, *shape[-2:]) if len(shape) == 4 else array), shape[:-2]
 
 
 def _copied(values: Any, name: str, dtype: Any, shape: tuple[int | None, ...], item: str) -> DeviceArray:

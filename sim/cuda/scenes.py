@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from drive.errors import InputError
 from drive.sim.cuda.device import upload_all
-from drive.sim.kernels.scene_arrays import SPANS, SceneArrays
+from drive.sim.kernels.scene_arrays import POOLED, SPANS, SceneArrays
 from drive.sim.kernels.score import FAR
 from drive.sim.score_scene import ScoreScene
 
@@ -43,22 +44,27 @@ def upload_scenes(scenes: ScoreScene | Sequence[ScoreScene]) -> DeviceScenes:
 
 
 class _Pool:
-    """Arrays one after another; one that was put in before is found again."""
+    """Arrays one after another; one that is equal to an earlier one is not put in again."""
 
     def __init__(self) -> None:
         self.parts: list[NDArray[Any]] = []
-        self.spans: dict[int, tuple[int, int]] = {}
+        self.spans: dict[bytes, tuple[int, int]] = {}
         self.length = 0
 
     def put(self, array: NDArray[Any]) -> tuple[int, int]:
-        if id(array) not in self.spans:
-            self.spans[id(array)] = (self.length, self.length + len(array))
+        key = _digest(array)
+        if key not in self.spans:
+            self.spans[key] = (self.length, self.length + len(array))
             self.parts.append(array)
             self.length += len(array)
-        return self.spans[id(array)]
+        return self.spans[key]
 
     def joined(self) -> NDArray[Any]:
         return np.concatenate(self.parts)
+
+
+def _digest(array: NDArray[Any]) -> bytes:
+    return blake2b(np.ascontiguousarray(array), digest_size=16).digest() + bytes(str(array.shape), "ascii")
 
 
 def pack_scenes(scenes: Sequence[ScoreScene], steps: int, agents: int) -> SceneArrays:
@@ -70,20 +76,20 @@ def pack_scenes(scenes: Sequence[ScoreScene], steps: int, agents: int) -> SceneA
     extent = np.zeros((count, 3, agents), dtype=np.float32)
     penalty = np.zeros((count, agents), dtype=np.float32)
     skip = np.zeros((count, agents), dtype=np.uint8)
-    pools = {name: _Pool() for name in (*_AREA_PARTS, *_LANE_PARTS, *_LANE_ROWS, "flags", "line", "station")}
-    grids: dict[int, int] = {}
+    pools = {name: _Pool() for name in POOLED}
+    grids: dict[bytes, int] = {}
     cells: list[NDArray[np.uint8]] = []
     for k, one in enumerate(scenes):
         a, g = one.area, one.lanes
-        if id(a.state) not in grids:
-            grids[id(a.state)] = len(cells)
+        which = grids.setdefault(_digest(a.state), len(cells))
+        if which == len(cells):
             cells.append(a.state)
-        spans = [pools[n].put(getattr(a, m)) for n, m in _AREA_PARTS.items()]
-        spans += [pools[n].put(getattr(g, m)) for n, m in _LANE_PARTS.items()]
-        spans += [pools[n].put(getattr(g, n)) for n in _LANE_ROWS][:1]
-        spans += [pools["flags"].put(g.flags), pools["line"].put(one.line)]
-        pools["station"].put(one.station)
-        span[k] = (grids[id(a.state)], *a.state.shape, *(end for pair in spans for end in pair))
+        parts = (
+            a.start, a.triangles, a.corners, g.start, g.segments, g.left, g.right, g.lane, g.flags, one.line,
+            one.station,
+        )  # fmt: skip
+        spans = [pool.put(part) for pool, part in zip(pools.values(), parts, strict=True)]
+        span[k] = (which, *a.state.shape, *(end for pair in spans for end in pair))
         n = one.agents.extent.shape[1]
         track[k, :, :, :n] = one.agents.track[:, :steps]
         extent[k, :, :n], penalty[k, :n], skip[k, :n] = one.agents.extent, one.agents.penalty, one.agents.skip
@@ -108,8 +114,3 @@ def pack_scenes(scenes: Sequence[ScoreScene], steps: int, agents: int) -> SceneA
         window=np.stack([s.window for s in scenes]),
         **joined,
     )
-
-
-_AREA_PARTS = {"cell_start": "start", "triangles": "triangles", "corners": "corners"}
-_LANE_PARTS = {"lane_start": "start", "segments": "segments"}
-_LANE_ROWS = ("left", "right", "lane")

@@ -14,7 +14,7 @@ from numba import cuda
 
 from drive.sim.kernels.compile import device_kernel
 from drive.sim.kernels.rollout import drive_controls, roll_candidate
-from drive.sim.kernels.scene_arrays import area_of, lanes_of
+from drive.sim.kernels.scene_arrays import area_of, lanes_of, route_of
 from drive.sim.kernels.score import (
     PROGRESS,
     Agents,
@@ -76,8 +76,7 @@ def score_kernel(with_progress: bool) -> Any:
                 scratch.ignored[:, me], comfort, out,
             )  # fmt: skip
             if with_progress:
-                first, end = s.span[k, 17], s.span[k, 18]
-                line, station = s.line[first:end], s.station[first:end]
+                line, station = route_of(s, k)
                 shift, window = s.shift[k], s.window[k]
                 begin = station_of(places[2, 0], places[3, 0], line, station, shift, window)
                 out[b, PROGRESS] = progress(begin, places, line, station, shift, window)

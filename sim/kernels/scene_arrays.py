@@ -16,9 +16,8 @@ class SceneArrays(NamedTuple):
     """S scenes in one set of arrays; what several share (a map) is there once.
 
     `span (S, SPANS)` says where a scene's part is: which of the `cells`, how many rows and columns of them,
-    then begin and end in `cell_start`, `triangles`, `corners`, `lane_start`, `segments`, the
-    lanes' rows, `flags` and the line. `frame (S, 6)`: corner and cell size of the area, then of the lanes.
-    The rest is as in `ScoreScene`, padded to the longest.
+    then begin and end of its part of each array in POOLED. `frame (S, 6)`: corner and cell size of the area,
+    then of the lanes. The rest is as in `ScoreScene`, padded to the longest.
     """
 
     span: Array  # int64, see SPANS
@@ -45,8 +44,12 @@ class SceneArrays(NamedTuple):
     window: Array  # (S, 2) int32
 
 
-SPANS = 19
-"""Columns of `span`."""
+POOLED = (
+    "cell_start", "triangles", "corners", "lane_start", "segments", "left", "right", "lane", "flags", "line",
+    "station",
+)  # fmt: skip
+"""Arrays in which the scenes' parts lie one after another."""
+SPANS = 3 + 2 * len(POOLED)
 
 
 @scalar
@@ -72,7 +75,14 @@ def lanes_of(s, k):
         s.lane_start[n[k, 9] : n[k, 10]],
         s.segments[n[k, 11] : n[k, 12]],
         s.left[n[k, 13] : n[k, 14]],
-        s.right[n[k, 13] : n[k, 14]],
-        s.lane[n[k, 13] : n[k, 14]],
-        s.flags[n[k, 15] : n[k, 16]],
+        s.right[n[k, 15] : n[k, 16]],
+        s.lane[n[k, 17] : n[k, 18]],
+        s.flags[n[k, 19] : n[k, 20]],
     )  # fmt: skip
+
+
+@scalar
+def route_of(s, k):
+    """Centreline of scene k and its stations."""
+    n = s.span
+    return s.line[n[k, 21] : n[k, 22]], s.station[n[k, 23] : n[k, 24]]
