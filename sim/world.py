@@ -170,7 +170,7 @@ def scratch(count: int) -> tuple[NDArray[Any], ...]:
 
 
 def checked_wish(values: Floats | None, shape: tuple[int, ...], name: str) -> NDArray[np.float32]:
-    """Controls or poses for a step as the kernels take them, zeros for None; SimulationError if they do not fit."""
+    """Controls or poses for a step as kernels take them, zeros for None; SimulationError where unfit."""
     if values is None:
         return np.zeros(shape, dtype=np.float32)
     a = np.ascontiguousarray(values, dtype=np.float32)

@@ -29,8 +29,9 @@ def gpu() -> Any:
     simulated = bool(getattr(numba.config, "ENABLE_CUDASIM", False))
     if find_spec("numba_cuda") is None and not simulated:
         raise MissingExtraError("numba-cuda", "cuda")
-    from numba import cuda
+    from numba import cuda as module
 
+    cuda: Any = module
     if not cuda.is_available():
         raise InputError("CUDA finds no GPU and driver here; drive.sim has the same primitives on the CPU")
     return cuda

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive.errors import InputError
-from drive.sim.cuda.device import upload_all
+from drive.sim.cuda.device import gpu, upload_all
 from drive.sim.kernels.scene_arrays import POOLED, SPANS, SceneArrays
 from drive.sim.kernels.score import FAR
 from drive.sim.score_scene import ScoreScene
@@ -35,6 +35,7 @@ def upload_scenes(scenes: ScoreScene | Sequence[ScoreScene]) -> DeviceScenes:
 
     Raises MissingExtraError without the extra `cuda`, InputError without a GPU or on agents that do not fit.
     """
+    gpu()
     several = (scenes,) if isinstance(scenes, ScoreScene) else tuple(scenes)
     if not several:
         raise InputError("candidates are scored against one scene or more, got none")
@@ -64,7 +65,7 @@ class _Pool:
 
 
 def _digest(array: NDArray[Any]) -> bytes:
-    return blake2b(np.ascontiguousarray(array), digest_size=16).digest() + bytes(str(array.shape), "ascii")
+    return blake2b(array.tobytes(), digest_size=16).digest() + bytes(str(array.shape), "ascii")
 
 
 def pack_scenes(scenes: Sequence[ScoreScene], steps: int, agents: int) -> SceneArrays:
@@ -84,7 +85,7 @@ def pack_scenes(scenes: Sequence[ScoreScene], steps: int, agents: int) -> SceneA
         which = grids.setdefault(_digest(a.state), len(cells))
         if which == len(cells):
             cells.append(a.state)
-        parts = (
+        parts: tuple[NDArray[Any], ...] = (
             a.start, a.triangles, a.corners, g.start, g.segments, g.left, g.right, g.lane, g.flags, one.line,
             one.station,
         )  # fmt: skip
@@ -97,9 +98,7 @@ def pack_scenes(scenes: Sequence[ScoreScene], steps: int, agents: int) -> SceneA
     for m, c in enumerate(cells):
         state[m, : c.shape[0], : c.shape[1]] = c
     joined = {name: pool.joined() for name, pool in pools.items()}
-    frame = [
-        (s.area.x0, s.area.y0, s.area.cell, s.lanes.x0, s.lanes.y0, s.lanes.cell) for s in scenes
-    ]
+    frame = [(s.area.x0, s.area.y0, s.area.cell, s.lanes.x0, s.lanes.y0, s.lanes.cell) for s in scenes]
     return SceneArrays(
         span=span,
         frame=np.array(frame, dtype=np.float32),

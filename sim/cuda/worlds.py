@@ -11,6 +11,11 @@ from drive.errors import SimulationError
 from drive.sim.cuda.device import borrowed, download_all, gpu, on_device, upload_all
 from drive.sim.world import checked_wish
 
+SIZES = (32, 64, 128, 256, 512, 1024)
+"""Agents for which shared memory is laid out; a world takes the first that holds it."""
+MOST_THREADS = 128
+"""Threads of a block; in worlds of more agents each has several."""
+
 if TYPE_CHECKING:
     from drive.sim.cuda.device import DeviceArray
     from drive.sim.kernels.layout import Agents, Motion, Paths
@@ -41,7 +46,7 @@ class DeviceWorld:
 
         Raises SimulationError or InputError on arrays that do not fit.
         """
-        from drive.sim.kernels.cuda_step import MOST_THREADS, step_kernel
+        from drive.sim.kernels.cuda_step import step_kernel
 
         count = self.world.num_agents
         if steps < 0:
@@ -89,9 +94,9 @@ def upload(world: World) -> DeviceWorld:
 
 def size_for(count: int) -> int:
     """For how many agents the kernel is compiled that serves worlds of `count`."""
-    from drive.sim.kernels.cuda_step import SIZES
-
     for size in SIZES:
         if count <= size:
             return size
-    raise SimulationError(f"a GPU steps worlds of up to {SIZES[-1]} agents, got {count}; drive.sim.step has no limit")
+    raise SimulationError(
+        f"a GPU steps worlds of up to {SIZES[-1]} agents, got {count}; drive.sim.step has no limit"
+    )

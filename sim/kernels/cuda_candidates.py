@@ -33,14 +33,12 @@ MOST_THREADS = 32768
 def rollout_kernel() -> Any:
     """The kernel of `rollout` for poses."""
 
-    def roll_out(poses, start, scene, each, factor, settings, speed, curvature, states):  # type: ignore[no-untyped-def]
+    def roll_out(poses, start, scene, each, factor, settings, speed, curvature, states):
         me, threads = cuda.grid(1), cuda.gridsize(1)
         if me < speed.shape[1]:
             for b in range(me, poses.shape[0], threads):
                 row = b // each if each > 0 else scene[b]
-                roll_candidate(
-                    poses, b, start, row, factor, settings, speed[:, me], curvature[:, me], states
-                )
+                roll_candidate(poses, b, start, row, factor, settings, speed[:, me], curvature[:, me], states)
 
     return device_kernel(roll_out)
 
@@ -49,7 +47,7 @@ def rollout_kernel() -> Any:
 def controls_kernel() -> Any:
     """The kernel of `rollout` for controls."""
 
-    def roll_controls(controls, start, scene, each, settings, states):  # type: ignore[no-untyped-def]
+    def roll_controls(controls, start, scene, each, settings, states):
         for b in range(cuda.grid(1), controls.shape[0], cuda.gridsize(1)):
             row = b // each if each > 0 else scene[b]
             drive_controls(controls, b, start, row, settings, states)
@@ -64,7 +62,7 @@ def score_kernel(with_progress: bool) -> Any:
     The progress alone is computed in float64, as on the CPU; without it the kernel has none.
     """
 
-    def score_all(states, scene, each, s, filters, rules, terms, scratch, comfort, out):  # type: ignore[no-untyped-def]
+    def score_all(states, scene, each, s, filters, rules, terms, scratch, comfort, out):
         me, threads = cuda.grid(1), cuda.gridsize(1)
         places = scratch.places[:, :, me]
         for b in range(me, states.shape[0], threads):

@@ -30,18 +30,18 @@ from drive.sim.kernels.survey import (
     place_one,
 )
 
-SIZES = (32, 64, 128, 256, 512, 1024)
-"""Agents for which shared memory is laid out; a world takes the first that holds it."""
-MOST_THREADS = 128
-"""Threads of a block; in worlds of more agents each has several."""
-
 
 @scalar
 def hits(i, j, crowd):
     """Whether the boxes of two agents overlap; whichever asks computes the same."""
     a, b = min(i, j), max(i, j)
     dx, dy = crowd[CX, b] - crowd[CX, a], crowd[CY, b] - crowd[CY, a]
-    hl, hw, far, wide = crowd[HALF_LENGTH, a], crowd[HALF_WIDTH, a], crowd[HALF_LENGTH, b], crowd[HALF_WIDTH, b]
+    hl, hw, far, wide = (
+        crowd[HALF_LENGTH, a],
+        crowd[HALF_WIDTH, a],
+        crowd[HALF_LENGTH, b],
+        crowd[HALF_WIDTH, b],
+    )
     reach = hl + hw + far + wide
     if dx * dx + dy * dy > reach * reach:
         return False
@@ -57,7 +57,7 @@ def step_kernel(size: int) -> Any:
     rows = (CROWD_ROWS, size)
     wishes = (2, size)
 
-    def step_worlds(m, g, p, control, pose, dt, steps, anticipate):  # type: ignore[no-untyped-def]
+    def step_worlds(m, g, p, control, pose, dt, steps, anticipate):
         crowd = cuda.shared.array(rows, np.float32)
         wish = cuda.shared.array(wishes, np.float32)
         lane = cuda.shared.array(size, np.int32)

@@ -214,7 +214,7 @@ def gap_to_let_in(w, i, j, path, station, m, g, p, crowd):
 
 @scalar
 def place_one_later(w, j, t, m, g, p, crowd):
-    """Fill `LATER_X` and `LATER_Y` of an agent: where its box centre is in `t` s, on its path or straight on."""
+    """Fill an agent's `LATER_X` and `LATER_Y`: its box centre in `t` s, on its path or straight on."""
     path = m.path[w, j]
     if path >= 0:
         x, y, _, _ = later_on_path(

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+
 class SceneArrays(NamedTuple):
     """S scenes in one set of arrays; what several share (a map) is there once.
 

@@ -37,7 +37,7 @@ PROGRESS = SCORE_NAMES.index("progress")
 
 
 def differ(got, want, scale):
-    """Which rows of `(N, ...)` differ by more than 1e-4 of their scale (a place NaN or infinite in both agrees)."""
+    """Which rows of `(N, ...)` differ by more than 1e-4 of their scale (NaN or infinite in both agrees)."""
     got, want = np.asarray(got, dtype=np.float64), np.asarray(want, dtype=np.float64)
     with np.errstate(invalid="ignore"):
         near = np.abs(got - want) <= 1e-4 * np.maximum(np.abs(want), scale)
@@ -85,7 +85,9 @@ def worlds_step_as_on_the_cpu(rng, size):
             # Somebody who has not come yet: it enters where the log says, if the place is free.
             world.motion.presence[:, -1] = 0
             control = rng.normal(0.0, (1.0, 0.1), (*shape, 2)).astype(np.float32)
-            pose = np.stack([*(getattr(world.motion, n) for n in ("x", "y", "heading", "speed", "yaw_rate"))], -1)
+            pose = np.stack(
+                [*(getattr(world.motion, n) for n in ("x", "y", "heading", "speed", "yaw_rate"))], -1
+            )
             pose = pose + rng.normal(0.0, 0.3, (*shape, 5)).astype(np.float32)
             there = cuda.upload(world)
             for n in (1, 2):
@@ -96,19 +98,21 @@ def worlds_step_as_on_the_cpu(rng, size):
 
 
 def a_step_is_the_reference_s(rng, size):
-    cars = [(20.0 + 25.0 * k + rng.uniform(0, 8), 3.5 * rng.integers(0, 2), rng.uniform(3, 14)) for k in range(8)]
+    cars = [
+        (20.0 + 25.0 * k + rng.uniform(0, 8), 3.5 * rng.integers(0, 2), rng.uniform(3, 14)) for k in range(8)
+    ]
     scene = straight_scene(straight_map(), cars)
     world = compile_world([cast(scene, IDM)], scene.dt)
     world.motion.offset[:] = 0.0
     world.agents.stop_station[:] = np.nan  # the reference has no drivers who stop of their own will
     bad = []
     for _ in range(3):
-        want, hit = reference.idm_step(world, 0), reference.collisions(world, 0)
-        np.testing.assert_array_equal(world.motion.collided[0].astype(bool), hit)
+        want = reference.idm_step(world, 0)
         there = cuda.upload(world)
         there.step()
         world = there.to_host()
         m = world.motion
+        np.testing.assert_array_equal(m.collided[0].astype(bool), reference.collisions(world, 0))
         got = np.stack([getattr(m, n)[0] for n in ("x", "y", "heading", "speed", "steering", "yaw_rate")], -1)
         bad.append(differ(got[1:], want[1:], np.array([10.0, 10.0, 1.0, 1.0, 1.0, 1.0])))
     check("step, NumPy reference", np.concatenate(bad))
@@ -171,7 +175,10 @@ def motions_roll_out_as_in_the_reference(rng, size):
     out = poisoned((2, count // 2, 41, 7))
     cuda.rollout(vehicle, device(starts), device(poses.reshape(2, -1, 41, 3)), out=out)
     want = rollout(vehicle, starts, poses.reshape(2, -1, 41, 3))
-    check("roll-out (scene, candidate), CPU", differ(out.copy_to_host().reshape(-1, 41, 7), want.reshape(-1, 41, 7), scale))
+    check(
+        "roll-out (scene, candidate), CPU",
+        differ(out.copy_to_host().reshape(-1, 41, 7), want.reshape(-1, 41, 7), scale),
+    )
 
 
 def scores_are_the_reference_s(rng, size):
