@@ -161,7 +161,7 @@ def scratch(count: int) -> tuple[NDArray[Any], ...]:
     padded = PAD * -(-count // PAD)
     flags = np.zeros(padded, dtype=np.uint8)
     return (
-        np.zeros((2, count), dtype=np.float32),
+        np.zeros((4, count), dtype=np.float32),
         np.zeros(count, dtype=np.int32),
         np.zeros((CROWD_ROWS, padded), dtype=np.float32),
         flags,

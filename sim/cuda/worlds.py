@@ -11,7 +11,7 @@ from drive.errors import SimulationError
 from drive.sim.cuda.device import borrowed, download_all, gpu, on_device, upload_all
 from drive.sim.world import checked_wish
 
-SIZES = (32, 64, 128, 256, 512, 1024)
+SIZES = (32, 64, 128, 256, 512, 768)
 """Agents for which shared memory is laid out; a world takes the first that holds it."""
 MOST_THREADS = 128
 """Threads of a block; in worlds of more agents each has several."""

@@ -55,7 +55,7 @@ def hits(i, j, crowd):
 def step_kernel(size: int) -> Any:
     """The kernel for worlds of up to `size` agents."""
     rows = (CROWD_ROWS, size)
-    wishes = (2, size)
+    wishes = (4, size)
 
     def step_worlds(m, g, p, control, pose, dt, steps, anticipate):
         crowd = cuda.shared.array(rows, np.float32)

@@ -74,15 +74,14 @@ def driver_acceleration(w, i, speed, lead_speed, gap, target, driver):
 
 @scalar
 def look_at(
-    w, i, j, flag, path, station, lead, gap, speed, room, room_speed, m, g, p, crowd, anticipate
+    w, i, j, flag, path, station, rear, xi, yi, first, last, step, lead, gap, speed, room, room_speed,
+    m, g, p, crowd, anticipate,
 ):  # fmt: skip
     """What `look_around` finds, once it has looked closely at `j` of whom the survey says `flag`."""
-    first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
     if (flag & LEADS) != 0:
         near, v = gap_to(
-            i, j, station, g.rear_to_center[w, i], m.x[w, i], m.y[w, i], REACH, gap, first, last, step,
-            p.rows, anticipate, crowd,
-        )  # fmt: skip
+            i, j, station, rear, xi, yi, REACH, gap, first, last, step, p.rows, anticipate, crowd
+        )
         if near < gap:
             lead, gap, speed = j, near, v
     if (flag & MEETS) != 0:
@@ -121,17 +120,19 @@ def look_around(w, i, path, station, m, g, p, crowd, flags, words, count, antici
         for j in range(count):
             flag = matters(i, j, known, row, p.rows, far, lx, ly, lc, ls, anticipate, crowd)
             lead, gap, speed, room, room_speed = look_at(
-                w, i, j, flag, path, station, lead, gap, speed, room, room_speed, m, g, p, crowd, anticipate
-            )
+                w, i, j, flag, path, station, rear, xi, yi, first, last, step, lead, gap, speed, room,
+                room_speed, m, g, p, crowd, anticipate,
+            )  # fmt: skip
     else:
         survey(i, known, row, p.rows, far, lx, ly, lc, ls, anticipate, crowd, flags)
         for word in range(words.shape[0]):
-            if words[word] != 0:
-                for j in range(8 * word, 8 * word + 8):
-                    lead, gap, speed, room, room_speed = look_at(
-                        w, i, j, flags[j], path, station, lead, gap, speed, room, room_speed, m, g, p, crowd,
-                        anticipate,
-                    )  # fmt: skip
+            if words[word] == 0:
+                continue
+            for j in range(8 * word, 8 * word + 8):
+                lead, gap, speed, room, room_speed = look_at(
+                    w, i, j, flags[j], path, station, rear, xi, yi, first, last, step, lead, gap, speed, room,
+                    room_speed, m, g, p, crowd, anticipate,
+                )  # fmt: skip
     return lead, gap, speed, room, room_speed
 
 
@@ -250,24 +251,24 @@ def choose_lane(w, i, accel, m, g, p, crowd, flags, words, dt, count, anticipate
     return beside, station
 
 
-@scalar
-def take_lane(w, i, path, station, m, p):
-    """Let a driver follow a neighbouring path from now on."""
+@routine
+def place_on(w, i, path, station, m, p):
+    """Station and lateral offset of an agent on a path, near a station there."""
     first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
     s, d, _ = project(p.rows, first, last, step, m.x[w, i], m.y[w, i], row_at(station, first, last, step))
-    m.path[w, i], m.station[w, i], m.offset[w, i] = path, s, d
-    m.cooldown[w, i] = COOLDOWN
+    return s, d
 
 
 @scalar
-def follow_path(w, i, m, g, p, crowd, dt):
-    """Steering rate along the agent's path; its lateral offset is worked off at a bounded rate."""
-    path = m.path[w, i]
+def follow_path(w, i, path, station, offset, m, g, p, crowd, dt):
+    """Steering rate along a path, the station there, and what remains of the lateral offset.
+
+    The offset is worked off at a bounded rate.
+    """
     first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
-    guess = row_at(m.station[w, i], first, last, step)
+    guess = row_at(station, first, last, step)
     s, d, k = project(p.rows, first, last, step, m.x[w, i], m.y[w, i], guess)
-    m.station[w, i] = s
-    v, offset, slope = m.speed[w, i], m.offset[w, i], ZERO
+    v, slope = m.speed[w, i], ZERO
     if offset != ZERO and v > F(0.1):
         rate = min(OFFSET_RATE, F(0.25) * v)
         left = abs(offset) - rate * dt
@@ -276,13 +277,13 @@ def follow_path(w, i, m, g, p, crowd, dt):
             offset = math.copysign(left, offset)
         else:
             offset = ZERO
-        m.offset[w, i] = offset
     c, sn = crowd[COS, i], crowd[SIN, i]
     error = sn * p.rows[k, 2] - c * p.rows[k, 3]
     if slope != ZERO:
         # The sine of the error less the angle of the slope.
         error = (error - (c * p.rows[k, 2] + sn * p.rows[k, 3]) * slope) / math.sqrt(ONE + slope * slope)
-    return steer(p.rows[k, 4], d - offset, error, v, m.steering[w, i], g.wheelbase[w, i], dt)
+    rate = steer(p.rows[k, 4], d - offset, error, v, m.steering[w, i], g.wheelbase[w, i], dt)
+    return rate, s, offset
 
 
 @scalar
@@ -364,22 +365,26 @@ def appear(w, i, row, m, p):
 
 @scalar
 def decide(w, i, m, g, p, wish, lane, crowd, flags, words, dt, count, anticipate):
-    """What a driver on a path does next: `wish[0, i]` its acceleration, `lane[i]` the path that it changes to
-    (-1 none) and `wish[1, i]` the station there. All others see it as it is until all have decided.
+    """What a driver on a path does next: `lane[i]` the path that it is on then (-1: no such driver), and
+    `wish[:, i]` acceleration, steering rate, station and offset. Others see it as it is until all have decided.
     """
     who = g.controller[w, i]
     lane[i] = -1
-    wish[0, i] = ZERO
     if m.presence[w, i] != PRESENT or (who != IDM and who != MOBIL) or m.path[w, i] < 0:
         return
+    path, station, offset = m.path[w, i], m.station[w, i], m.offset[w, i]
     accel, lead = drive_on_path(
-        w, i, m.path[w, i], m.station[w, i], m, g, p, crowd, flags, words, dt, count, anticipate
+        w, i, path, station, m, g, p, crowd, flags, words, dt, count, anticipate
     )  # fmt: skip
     m.leader[w, i] = lead
-    wish[0, i] = accel
     if who == MOBIL and m.cooldown[w, i] <= ZERO and m.speed[w, i] > F(2.0):
-        beside, station = choose_lane(w, i, accel, m, g, p, crowd, flags, words, dt, count, anticipate)
-        lane[i], wish[1, i] = beside, station
+        beside, at = choose_lane(w, i, accel, m, g, p, crowd, flags, words, dt, count, anticipate)
+        if beside >= 0:
+            path = beside
+            station, offset = place_on(w, i, path, at, m, p)
+    rate, station, offset = follow_path(w, i, path, station, offset, m, g, p, crowd, dt)
+    lane[i] = path
+    wish[0, i], wish[1, i], wish[2, i], wish[3, i] = accel, rate, station, offset
 
 
 @scalar
@@ -392,15 +397,16 @@ def act(w, i, sample, m, g, p, control, pose, wish, lane, crowd, dt):
     elif m.presence[w, i] == PRESENT:
         if who == TRAJECTORY:
             obey(w, i, pose, m, p, dt)
-        elif who == CONTROL:
-            move(w, i, control[w, i, 0], control[w, i, 1], False, m, g, p, crowd, dt)
-        else:
-            rate = ZERO
-            if lane[i] >= 0:
-                take_lane(w, i, lane[i], wish[1, i], m, p)
-            if m.path[w, i] >= 0:
-                rate = follow_path(w, i, m, g, p, crowd, dt)
-            move(w, i, wish[0, i], rate, True, m, g, p, crowd, dt)
+            return
+        accel, rate = ZERO, ZERO
+        if who == CONTROL:
+            accel, rate = control[w, i, 0], control[w, i, 1]
+        elif lane[i] >= 0:
+            accel, rate = wish[0, i], wish[1, i]
+            if lane[i] != m.path[w, i]:
+                m.path[w, i], m.cooldown[w, i] = lane[i], COOLDOWN
+            m.station[w, i], m.offset[w, i] = wish[2, i], wish[3, i]
+        move(w, i, accel, rate, who != CONTROL, m, g, p, crowd, dt)
 
 
 @scalar
@@ -425,7 +431,7 @@ def step_kernel(m, g, p, control, pose, wish, lane, crowd, flags, words, dt, ste
     """Advance the worlds `w0..w1` in place by `steps` steps of `dt` seconds.
 
     `control (W, A, 2)` acceleration and steering rate; `pose (W, A, 5)` rear-axle x, y, heading,
-    speed, yaw rate after the step. Scratch: `wish (2, A)`, `lane (A,)`, `crowd (CROWD_ROWS, P)`, `flags
+    speed, yaw rate after the step. Scratch: `wish (4, A)`, `lane (A,)`, `crowd (CROWD_ROWS, P)`, `flags
     (P,)` and the same bytes as `words (P / 8,)`.
     """
     count = m.x.shape[1]

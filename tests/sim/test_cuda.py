@@ -151,6 +151,6 @@ def test_arrays_on_the_device_that_do_not_fit_are_refused(array: OnDevice, messa
 def test_worlds_of_too_many_agents_are_refused() -> None:
     from drive.sim.cuda.worlds import size_for
 
-    assert [size_for(n) for n in (1, 32, 33, 1024)] == [32, 32, 64, 1024]
-    with pytest.raises(SimulationError, match="1024 agents, got 1025"):
-        size_for(1025)
+    assert [size_for(n) for n in (1, 32, 33, 768)] == [32, 32, 64, 768]
+    with pytest.raises(SimulationError, match="768 agents, got 769"):
+        size_for(769)
