@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from drive.eval.perf import Row, Times, cores
-from drive.eval.perf_scenes import AGENTS, CANDIDATE_STEPS, batch_world, candidate_batch
+from drive.eval.perf_scenes import CANDIDATE_STEPS, CROWD, batch_world, candidate_batch
 from drive.sim.candidates import TERMS, Scores, Work, rollout, score
 from drive.sim.world import step
 
@@ -65,12 +65,12 @@ _ABOUT = {
 
 def step_rows(worlds: int, many: int) -> list[Row]:
     """The batch step, whose parts are what it does for each kind of agent."""
-    about = f"{worlds} worlds x {AGENTS + 1} agents"
+    about = f"{worlds} worlds x {CROWD} agents"
 
     def row(name: str, steps: int, controller: str, what: str, threads: int = 1) -> Row:
         return Row(
             name, "agent-step", lambda: lambda: advance(worlds, steps, controller, threads),
-            worlds * (AGENTS + 1.0) * steps, f"{about}, {what}", threads=threads,
+            float(worlds * CROWD * steps), f"{about}, {what}", threads=threads,
         )  # fmt: skip
 
     return [
@@ -124,3 +124,10 @@ def judge(
     out = Scores.empty(len(c.states))
     work = Work.make(c.states.shape[1], c.scene.agents.extent.shape[1], threads)
     return lambda: score(c.states, c.scene, terms=terms, out=out, work=work, threads=threads)
+
+
+def advance_again(worlds: int, agents: int = CROWD, steps: int = 20) -> Callable[[], Any]:
+    """Work: advance a batch of worlds by so many steps, from the same moment every time."""
+    start = batch_world(worlds, agents=agents)
+    out = step(start)
+    return lambda: step(start, steps=steps, out=out)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from drive.sim.world import World
 
 AGENTS, STEPS, DT = 32, 150, 0.1
+CROWD = 32
+"""Agents of a world of a batch, the ego among them."""
 CANDIDATE_STEPS = 40
 _LANES, _WIDTH, _SPACING = 3, 3.5, 22.0
 
@@ -73,20 +75,25 @@ def candidate_batch(count: int, agents: int = 30, segments: int = 0) -> Candidat
     return CandidateBatch(scenario.vehicle, start, poses, controls, driven, scene)
 
 
-def batch_world(worlds: int, controller: str = "IDM") -> World:
-    """Busy roads side by side, all agents under one controller of `Controller`."""
+def batch_world(worlds: int, controller: str = "IDM", agents: int = CROWD) -> World:
+    """Busy roads side by side, all `agents` of each under one controller of `Controller`."""
     from drive.sim.kernels.layout import Controller
     from drive.sim.traffic.compile import cast
     from drive.sim.traffic.model import load_traffic
     from drive.sim.world import compile_world
 
     idm, every = load_traffic("idm"), Controller[controller]
-    roads = [busy_road(seed) for seed in range(min(worlds, 16))]
+    roads = busy_roads(worlds, agents)
     casts = [
         cast(s, idm, dict.fromkeys(range(s.tracks.num_agents) if controller != "IDM" else (s.ego,), every))
         for s in roads
     ]
     return compile_world([casts[k % len(casts)] for k in range(worlds)], DT)
+
+
+def busy_roads(worlds: int, agents: int = CROWD) -> list[Scenario]:
+    """The scenes of a batch, no more than 16 different ones."""
+    return [busy_road(seed, agents - 1) for seed in range(min(worlds, 16))]
 
 
 class Recorder:
@@ -107,17 +114,17 @@ class Recorder:
         return self.session.plan(observation)
 
 
-def busy_road(seed: int) -> Scenario:
-    """A gently winding road of three lanes with 32 cars, the ego in their midst; made for timing only."""
+def busy_road(seed: int, others: int = AGENTS) -> Scenario:
+    """A gently winding road of three lanes, the ego amidst `others` cars (150 at most); for timing only."""
     generator = np.random.default_rng(seed)
     roadmap = winding_roads()
     vehicle = VehicleParams()
     times = DT * np.arange(STEPS + 1)
     rows = []
-    for k in range(AGENTS + 1):
+    for k in range(others + 1):
         lane, column = (k % _LANES, k // _LANES) if k else (1, 5)
         if k and (lane, column) == (1, 5):
-            lane, column = 0, AGENTS // _LANES + 1
+            lane, column = 0, others // _LANES + 1
         start = 60.0 + _SPACING * column + generator.uniform(-4.0, 4.0)
         speed = 10.0 if k == 0 else generator.uniform(7.0, 11.0)
         line = roadmap.centerline(lane)
@@ -134,7 +141,7 @@ def busy_road(seed: int) -> Scenario:
     expert[:, :3], expert[:, SPEED] = tracks.rear_axle_poses(0), 10.0
     line = roadmap.centerline(1)[:, :2]
     return Scenario(
-        id=f"perf/busy_road/{seed}",
+        id=f"perf/busy_road/{seed}" + ("" if others == AGENTS else f"/{others}"),
         dt=DT,
         duration=STEPS * DT,
         environment=roadmap,

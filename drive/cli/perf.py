@@ -30,7 +30,7 @@ def command(
     ] = None,
     growth: Annotated[
         Path | None,
-        typer.Option("--growth", metavar="OUT.svg", help="Instead, plot how roll-out and score grow."),
+        typer.Option("--growth", metavar="OUT.svg", help="Instead, plot how the costs grow."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

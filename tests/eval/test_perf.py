@@ -215,15 +215,15 @@ def test_start_times_are_of_a_fresh_process_and_a_fresh_cache(tmp_path: Path) ->
 
 def test_growth_is_drawn_with_a_point_for_each_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(perf, "BUDGET", 0.0)
-    found = perf_growth.measure(counts=(4, 40), crowds=(8, 40), maps=(99, 300), few=8)
+    found = perf_growth.measure(counts=(4, 40), crowds=(8, 40), maps=(99, 300), few=8, worlds=(1, 3), some=2)
     text = perf_growth.table(found)
-    assert text.count(" ms") == 8
+    assert text.count(" ms") == 12
     assert "lane segments of the map" in text
     page = ElementTree.fromstring(perf_growth.svg(found))
     lines = [line.get("points", "") for line in page.iter("{http://www.w3.org/2000/svg}polyline")]
-    assert [len(points.split()) for points in lines] == [2, 2, 2, 2]
+    assert [len(points.split()) for points in lines] == [2, 2, 2, 2, 2, 2]
     # On a logarithmic axis ten times the time is one decade up, wherever it begins.
-    found["series"] = found["series"][:1]
+    found["series"] = found["series"][2:3]
     found["series"][0]["ms"] = {"rollout": [0.2, 2.0], "score": [0.5, 50.0]}
     page = ElementTree.fromstring(perf_growth.svg(found))
     one, two = [

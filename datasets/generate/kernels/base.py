@@ -41,18 +41,27 @@ FAR = 1e9
 
 def exact(function: Callable[..., Any]) -> Any:
     """Compile without fast mathematics; the machine code's folder is named by the sources of this folder."""
+    return _compiled(function)
+
+
+def part(function: Callable[..., Any]) -> Any:
+    """As `exact`, but put in place of its calls: those in a loop would pass arrays by value each time."""
+    return _compiled(function, forceinline=True)
+
+
+def _compiled(function: Callable[..., Any], **options: Any) -> Any:
     folder = cache_folder() / f"generate-{source_digest(Path(__file__).parent)}"
     folder.mkdir(parents=True, exist_ok=True)
     settings: Any = config
     before = settings.CACHE_DIR
     settings.CACHE_DIR = str(folder)
     try:
-        return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+        return numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
     finally:
         settings.CACHE_DIR = before
 
 
-@exact
+@part
 def step5(u):  # type: ignore[no-untyped-def]
     if u <= 0.0:
         return 0.0
@@ -61,7 +70,7 @@ def step5(u):  # type: ignore[no-untyped-def]
     return u * u * u * (10.0 + u * (6.0 * u - 15.0))
 
 
-@exact
+@part
 def lookup(table, start, n, x):  # type: ignore[no-untyped-def]
     """Linear interpolation of `table[start:start + n]` at grid position x, held constant beyond its ends."""
     if x <= 0.0:
@@ -72,7 +81,7 @@ def lookup(table, start, n, x):  # type: ignore[no-untyped-def]
     return table[start + k] + (x - k) * (table[start + k + 1] - table[start + k])
 
 
-@exact
+@part
 def follow(v, v_lead, a_lead, gap, p):  # type: ignore[no-untyped-def]
     """IDM's interaction term and the acceleration of the constant-acceleration heuristic."""
     g = max(gap, 0.2)
@@ -87,7 +96,7 @@ def follow(v, v_lead, a_lead, gap, p):  # type: ignore[no-untyped-def]
     return p[ACCEL] * ratio * ratio, cah
 
 
-@exact
+@part
 def car_following(v, v0, v_lead, a_lead, gap, p):  # type: ignore[no-untyped-def]
     """Acceleration behind a leader (a very large gap: none), IDM with the heuristic's coolness."""
     x = v / max(v0, 0.1)
@@ -104,12 +113,12 @@ def car_following(v, v0, v_lead, a_lead, gap, p):  # type: ignore[no-untyped-def
     return (1.0 - COOLNESS) * idm + COOLNESS * (cah + p[BRAKE] * z / (1.0 - z))
 
 
-@exact
+@part
 def target_offset(k, s, lanes, bias, lane_start, lane_offset, step, n):  # type: ignore[no-untyped-def]
     return lookup(lane_offset, lane_start[lanes[k]], n, s / step) + bias[k]
 
 
-@exact
+@part
 def offset_at(s, moves, begin, length, lanes, bias, lane_start, lane_offset, step, n):  # type: ignore[no-untyped-def]
     """Lateral offset at station s: the first lane's, and a quintic step for each move since."""
     d = target_offset(0, s, lanes, bias, lane_start, lane_offset, step, n)

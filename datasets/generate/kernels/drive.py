@@ -49,6 +49,7 @@ from drive.datasets.generate.kernels.base import (
     exact,
     lookup,
     offset_at,
+    part,
     speed_caps,
     target_offset,
 )
@@ -58,7 +59,7 @@ WALKERS_END = 0.3
 """Metres before the end of its way at which a walker stops."""
 
 
-@exact
+@part
 def at_light(sig, n, back, signals, decided, v, dist, dt):  # type: ignore[no-untyped-def]
     """What a driver decides at a light: 1 go on, 0 stop, -1 not decided (it is green).
 
@@ -75,7 +76,7 @@ def at_light(sig, n, back, signals, decided, v, dist, dt):  # type: ignore[no-un
     return decided
 
 
-@exact
+@part
 def brake_for_gates(  # type: ignore[no-untyped-def]
     i, n, back, v, v0, front, dt, decided, gates, zones, signals, frame, mode, pos, speed, par
 ):
@@ -102,7 +103,7 @@ def brake_for_gates(  # type: ignore[no-untyped-def]
     return a
 
 
-@exact
+@part
 def gap_suits(i, row, lead, lead_gap, rear, rear_gap, v, v0, s, pos, speed, accel, par):  # type: ignore[no-untyped-def]
     """Whether the gap beside is fit for a task: (fit, acceleration behind the new leader, urgency 0 to 1)."""
     p = par[i]
@@ -124,7 +125,7 @@ def gap_suits(i, row, lead, lead_gap, rear, rear_gap, v, v0, s, pos, speed, acce
     return fit, a, urgency
 
 
-@exact
+@part
 def wait_for_gap(v, v0, to_stop, p):  # type: ignore[no-untyped-def]
     """Largest acceleration of who still waits for a gap, `to_stop` metres before it is too late."""
     if to_stop < 0.5:
@@ -135,7 +136,7 @@ def wait_for_gap(v, v0, to_stop, p):  # type: ignore[no-untyped-def]
     return FAR
 
 
-@exact
+@part
 def advantage(i, a, lead, lead_gap, rear, rear_gap, v, v0, speed, accel, par):  # type: ignore[no-untyped-def]
     """MOBIL's incentive for a lane change, -inf where it is not safe."""
     p = par[i]
@@ -153,7 +154,7 @@ def advantage(i, a, lead, lead_gap, rear, rear_gap, v, v0, speed, accel, par):  
     return after - a - p[POLITE] * loss
 
 
-@exact
+@part
 def courtesy(  # type: ignore[no-untyped-def]
     i, lane, gap, v, v0, tasks, task_count, done, frame, mode, pos, low, high, speed, accel, par
 ):

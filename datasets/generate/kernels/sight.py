@@ -24,6 +24,7 @@ from drive.datasets.generate.kernels.base import (
     Z_IN,
     Z_OUT,
     exact,
+    part,
 )
 
 
@@ -67,7 +68,7 @@ def project_frames(start, size, step, points, direction, pair_start, table, reac
                 k += 1
 
 
-@exact
+@part
 def relate(i, j, frame, pos, low, high, mid, par, pair_start, table, fstep, fsize):  # type: ignore[no-untyped-def]
     """Agent j in i's frame: (related, station of its centre, lowest and highest offset, half length, cosine).
 
@@ -92,7 +93,7 @@ def relate(i, j, frame, pos, low, high, mid, par, pair_start, table, fstep, fsiz
     return True, station, offset - reach, offset + reach, abs(c) * hl + abs(s) * hw, c
 
 
-@exact
+@part
 def neighbours(  # type: ignore[no-untyped-def]
     i, left, right, skip_parked, frame, mode, pos, low, high, mid, par, pair_start, table, fstep, fsize
 ):
@@ -122,7 +123,7 @@ def neighbours(  # type: ignore[no-untyped-def]
     return ahead, gap_a, behind, gap_b, cos_a
 
 
-@exact
+@part
 def zone_busy(  # type: ignore[no-untyped-def]
     gate, i, v, dist, now, gates, zones, signals, frame, mode, pos, speed, par
 ):
