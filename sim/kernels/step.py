@@ -366,7 +366,8 @@ def appear(w, i, row, m, p):
 @scalar
 def decide(w, i, m, g, p, wish, lane, crowd, flags, words, dt, count, anticipate):
     """What a driver on a path does next: `lane[i]` the path that it is on then (-1: no such driver), and
-    `wish[:, i]` acceleration, steering rate, station and offset. Others see it as it is until all have decided.
+    `wish[:, i]` acceleration, steering rate, station and offset. Others see it as it is until all
+    have decided.
     """
     who = g.controller[w, i]
     lane[i] = -1
