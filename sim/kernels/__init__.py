@@ -4,7 +4,7 @@ Rules, each of which was paid for by a measurement:
 
 1. Per-agent mathematics is written once, as `scalar` functions (`compile.py`) on float32 values, and
    shared by all kernels; kernels are thin loops around it. Arrays that are only read stay unwritten.
-2. Kernels are made by `compile.kernel` alone: no GIL, NumPy's error model, no reference counting,
+2. Kernels are made by `compile.kernel` alone (those of a GPU by `compile.device_kernel`): no GIL, NumPy's error model, no reference counting,
    fastmath without "nnan" and "ninf" (with them isnan() finds nothing). A kernel allocates nothing:
    scratch buffers are arguments.
 3. Every constant is np.float32(..) or np.int32(..): `x * 2` and `math.pi * x` silently become float64.
@@ -17,5 +17,6 @@ Rules, each of which was paid for by a measurement:
 `layout` names the arrays of a batch of worlds; `step` advances it; `follow` holds paths and leaders;
 `idm_plan` serves the IDM planner; `sight` tells who sees whom (in float64; its reference in the tests is
 shapely); `lqr`, `rollout` and `score*` roll candidates out and score them (their public face, which checks
-its input, is `drive.sim.candidates`); `reference*` are the plain versions.
+its input, is `drive.sim.candidates`); `cuda_*` are the loops of step, roll-out
+and score on a GPU (`drive.sim.cuda`); `reference*` are the plain versions.
 """
