@@ -4,9 +4,9 @@ Rules, each of which was paid for by a measurement:
 
 1. Per-agent mathematics is written once, as `scalar` functions (`compile.py`) on float32 values, and
    shared by all kernels; kernels are thin loops around it. Arrays that are only read stay unwritten.
-2. Kernels are made by `compile.kernel` alone (those of a GPU by `compile.device_kernel`): no GIL, NumPy's error model, no reference counting,
+2. Kernels are made by `compile.kernel` alone: no GIL, NumPy's error model, no reference counting,
    fastmath without "nnan" and "ninf" (with them isnan() finds nothing). A kernel allocates nothing:
-   scratch buffers are arguments.
+   scratch buffers are arguments. Those of a GPU are made by `compile.device_kernel`.
 3. Every constant is np.float32(..) or np.int32(..): `x * 2` and `math.pi * x` silently become float64.
 4. Scalar functions use math.*, abs, min and max, which also compile for CUDA; NumPy's do not.
 5. Inner loops run over contiguous, padded arrays.
