@@ -21,11 +21,15 @@ WIDE = 200
 def everything(
     planners: Sequence[str], cold: bool, only: Sequence[str], note: Callable[[str], None]
 ) -> dict[str, Any]:
-    """All rows, or those in `only`, timed."""
+    """All rows, or those in `only`, timed; those of a GPU only where they are asked for."""
     rows = [*kernel_rows()]
     for name in planners:
         rows += planner_rows(name)
     rows += [*loop_rows(), *start_rows(cold)]
+    if any(name.partition("/")[0] == "cuda" for name in only):
+        from drive.eval.perf_cuda import cuda_rows
+
+        rows += cuda_rows()
     return perf.measure(rows, only, note)
 
 

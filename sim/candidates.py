@@ -165,7 +165,7 @@ def score(
     finite(flat, "states", "candidate", REACH)
     samples = flat.shape[1]
     most = max((one.padded(samples, k) for k, one in enumerate(several)), default=0)
-    asked = ALL_TERMS if terms is None else _bits(terms)
+    asked = ALL_TERMS if terms is None else term_bits(terms)
     scores = out if out is not None else Scores.empty(*lead)
     checked(scores.values, "out.values", np.float32, (*lead, SCORE_SIZE))
     checked(scores.comfort, "out.comfort", np.uint8, (*lead, 6))
@@ -199,7 +199,7 @@ def _count(threads: int) -> int:
     return threads
 
 
-def _bits(terms: Iterable[str]) -> int:
+def term_bits(terms: Iterable[str]) -> int:
     names = {terms} if isinstance(terms, str) else set(terms)
     for name in names - set(TERMS):
         raise UnknownNameError("score term", name, TERMS)

@@ -142,8 +142,8 @@ def step(
         if out is not world
         else world.motion
     )
-    ctl = _checked(control, (*shape, 2), "control")
-    target = _checked(pose, (*shape, 5), "pose")
+    ctl = checked_wish(control, (*shape, 2), "control")
+    target = checked_wish(pose, (*shape, 5), "pose")
     fixed = (np.float32(world.dt), steps, world.anticipate)
 
     def visit(first: int, last: int) -> None:
@@ -163,14 +163,16 @@ def scratch(count: int) -> tuple[NDArray[Any], ...]:
     padded = PAD * -(-count // PAD)
     flags = np.zeros(padded, dtype=np.uint8)
     return (
-        np.zeros((count, 2), dtype=np.float32),
+        np.zeros((4, count), dtype=np.float32),
+        np.zeros(count, dtype=np.int32),
         np.zeros((CROWD_ROWS, padded), dtype=np.float32),
         flags,
         flags.view(np.uint64),
     )
 
 
-def _checked(values: Floats | None, shape: tuple[int, ...], name: str) -> NDArray[np.float32]:
+def checked_wish(values: Floats | None, shape: tuple[int, ...], name: str) -> NDArray[np.float32]:
+    """Controls or poses for a step as kernels take them, zeros for None; SimulationError where unfit."""
     if values is None:
         return np.zeros(shape, dtype=np.float32)
     a = np.ascontiguousarray(values, dtype=np.float32)

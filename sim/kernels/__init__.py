@@ -6,7 +6,7 @@ Rules, each of which was paid for by a measurement:
    shared by all kernels; kernels are thin loops around it. Arrays that are only read stay unwritten.
 2. Kernels are made by `compile.kernel` alone: no GIL, NumPy's error model, no reference counting,
    fastmath without "nnan" and "ninf" (with them isnan() finds nothing). A kernel allocates nothing:
-   scratch buffers are arguments.
+   scratch buffers are arguments. Those of a GPU are made by `compile.device_kernel`.
 3. Every constant is np.float32(..) or np.int32(..): `x * 2` and `math.pi * x` silently become float64.
 4. Scalar functions use math.*, abs, min and max, which also compile for CUDA; NumPy's do not.
 5. Inner loops run over contiguous, padded arrays.
@@ -18,5 +18,6 @@ Rules, each of which was paid for by a measurement:
 `idm_plan` serves the IDM planner; `sight` tells who sees whom (in float64; its reference in the tests is
 shapely); `lqr`, `rollout` and `score*` roll candidates out and score them (their public face, which checks
 its input, is `drive.sim.candidates`); `features` with `sort`, `series` and `areas` are what learners read
-(`drive.sim.features`); `reference*` are the plain versions.
+(`drive.sim.features`); `cuda_*` are the loops of step, roll-out and score on a GPU (`drive.sim.cuda`);
+`reference*` are the plain versions.
 """

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,7 +18,7 @@ import numba
 from numba.extending import register_jitable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     F = TypeVar("F", bound=Callable[..., object])
 
@@ -51,20 +52,38 @@ def cache_folder() -> Path:
     return folder
 
 
+@contextmanager
+def _cache_pointed() -> Iterator[None]:
+    """Numba's cache is where ours is while a kernel is decorated."""
+    # Numba's stubs know neither its settings nor `_nrt`.
+    settings: Any = numba.config
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = str(cache_folder())
+    try:
+        yield
+    finally:
+        settings.CACHE_DIR = before
+
+
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a loop over arrays for the CPU, at its first call, without the GIL.
 
     Kernels allocate nothing: scratch buffers are arguments, and an allocation does not compile.
     """
-    # Numba's stubs know neither its settings nor `_nrt`.
-    settings: Any = numba.config
     options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
-    before = settings.CACHE_DIR
-    settings.CACHE_DIR = str(cache_folder())
-    try:
+    with _cache_pointed():
         return numba.njit(**options, fastmath=FASTMATH)(function)
-    finally:
-        settings.CACHE_DIR = before
+
+
+def device_kernel(function: Callable[..., Any]) -> Any:
+    """Compile a function of threads for a GPU, at its first launch.
+
+    The helpers are the same `scalar` functions as on the CPU: Numba makes them for both.
+    """
+    from numba import cuda
+
+    with _cache_pointed():
+        return cuda.jit(cache=True)(function)
 
 
 def scalar(function: F) -> F:

@@ -213,18 +213,24 @@ def gap_to_let_in(w, i, j, path, station, m, g, p, crowd):
 
 
 @scalar
+def place_one_later(w, j, t, m, g, p, crowd):
+    """Fill an agent's `LATER_X` and `LATER_Y`: its box centre in `t` s, on its path or straight on."""
+    path = m.path[w, j]
+    if path >= 0:
+        x, y, _, _ = later_on_path(
+            m.station[w, j], m.speed[w, j], g.rear_to_center[w, j], t,
+            p.start[path], p.start[path + 1] - 1, p.step[path], p.rows,
+        )  # fmt: skip
+    else:
+        x, y = crowd[CX, j] + m.vx[w, j] * t, crowd[CY, j] + m.vy[w, j] * t
+    crowd[LATER_X, j], crowd[LATER_Y, j] = x, y
+
+
+@scalar
 def place_later(w, count, t, m, g, p, crowd):
-    """Fill `LATER_X` and `LATER_Y`: where everybody's box centre is in `t` s, on its path or straight on."""
+    """Fill `LATER_X` and `LATER_Y` of a world's crowd."""
     for j in range(count):
-        path = m.path[w, j]
-        if path >= 0:
-            x, y, _, _ = later_on_path(
-                m.station[w, j], m.speed[w, j], g.rear_to_center[w, j], t,
-                p.start[path], p.start[path + 1] - 1, p.step[path], p.rows,
-            )  # fmt: skip
-        else:
-            x, y = crowd[CX, j] + m.vx[w, j] * t, crowd[CY, j] + m.vy[w, j] * t
-        crowd[LATER_X, j], crowd[LATER_Y, j] = x, y
+        place_one_later(w, j, t, m, g, p, crowd)
     for j in range(count, crowd.shape[1]):
         crowd[LATER_X, j], crowd[LATER_Y, j] = ZERO, ZERO
 

@@ -48,6 +48,22 @@ def roll_candidate(poses, b, start, row, factor, settings, speed, curvature, sta
         states[b, k + 1, 6] = w
 
 
+@scalar
+def drive_controls(controls, b, start, row, settings, states):
+    """Fill `states[b] (T, 7)` by applying `controls[b] (T - 1, 2)` from `start[row] (7,)`."""
+    dt, wheelbase, limit = settings[0], settings[1], settings[2]
+    for c in range(7):
+        states[b, 0, c] = start[row, c]
+    x, y, h, v, d = start[row, 0], start[row, 1], start[row, 2], start[row, 3], start[row, 5]
+    for k in range(controls.shape[1]):
+        a = controls[b, k, 0]
+        x, y, h, v, d, w = bicycle_step(x, y, h, v, d, a, controls[b, k, 1], wheelbase, limit, dt)
+        h = wrap_to(h, settings[15], settings[16])
+        states[b, k + 1, 0], states[b, k + 1, 1], states[b, k + 1, 2] = x, y, h
+        states[b, k + 1, 3], states[b, k + 1, 4], states[b, k + 1, 5] = v, a, d
+        states[b, k + 1, 6] = w
+
+
 @kernel
 def rollout(poses, start, scene, low, high, factor, settings, speed, curvature, states):
     """Roll out the trajectories `low .. high - 1` of a batch.
@@ -68,16 +84,5 @@ def rollout_controls(controls, start, scene, low, high, settings, states):
     `controls (N, T - 1, 2)`: acceleration and steering rate in each step; the rest as in `rollout`. The
     acceleration of a state is the one that led to it.
     """
-    dt, wheelbase, limit = settings[0], settings[1], settings[2]
     for b in range(low, high):
-        row = scene[b]
-        for c in range(7):
-            states[b, 0, c] = start[row, c]
-        x, y, h, v, d = start[row, 0], start[row, 1], start[row, 2], start[row, 3], start[row, 5]
-        for k in range(controls.shape[1]):
-            a = controls[b, k, 0]
-            x, y, h, v, d, w = bicycle_step(x, y, h, v, d, a, controls[b, k, 1], wheelbase, limit, dt)
-            h = wrap_to(h, settings[15], settings[16])
-            states[b, k + 1, 0], states[b, k + 1, 1], states[b, k + 1, 2] = x, y, h
-            states[b, k + 1, 3], states[b, k + 1, 4], states[b, k + 1, 5] = v, a, d
-            states[b, k + 1, 6] = w
+        drive_controls(controls, b, start, scene[b], settings, states)

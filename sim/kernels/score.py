@@ -194,6 +194,46 @@ def leave_out(skip, ignored):
         ignored[word] = bits
 
 
+@scalar
+def score_motion(
+    states, b, ego, agents, area, lanes, filters, rules, terms, rows, places, astray, near, ignored,
+    comfort, out,
+):  # fmt: skip
+    """Score one candidate as `score` does, but for its progress."""
+    for c in range(out.shape[1]):
+        out[b, c] = NAN
+    fill_places(states, b, ego, places)
+    if terms & _AREA:
+        out[b, DRIVABLE] = on_road(ego, area, places)
+        out[b, DIRECTION] = direction(lanes, rules, places, astray)
+    if terms & (_COLLISION | _TTC):
+        mark_near(states, b, ego, agents, rules, terms & _TTC, places, near)
+    if terms & _COLLISION:
+        leave_out(agents.skip, ignored)
+        out[b, NO_COLLISION], out[b, COLLISION_TIME] = collisions(
+            states, b, ego, agents, area, lanes, rules, places, near, ignored
+        )
+    if terms & _TTC:
+        leave_out(agents.skip, ignored)
+        out[b, TTC], out[b, TTC_TIME] = time_to_collision(
+            states, b, ego, agents, area, lanes, rules, places, near, ignored
+        )
+    if terms & _COMFORT:
+        good = candidate_comfort(states, b, rules.lateral, filters, rows, comfort)
+        out[b, COMFORT] = ONE if good else ZERO
+    else:
+        for c in range(comfort.shape[1]):
+            comfort[b, c] = 0
+
+
+@scalar
+def progress(begin, places, line, station, shift, window):
+    """Metres along the centreline from the station `begin` to the last box centre, 0 if backwards."""
+    last = places.shape[1] - 1
+    end = station_of(places[2, last], places[3, last], line, station, shift, window)
+    return max(end - begin, begin - begin)
+
+
 @kernel
 def score(
     states,
@@ -228,38 +268,16 @@ def score(
     begin = line[0, 0] - line[0, 0]
     for i in range(which.shape[0]):
         b = which[i]
-        for c in range(out.shape[1]):
-            out[b, c] = NAN
-        fill_places(states, b, ego, places)
-        if terms & _AREA:
-            out[b, DRIVABLE] = on_road(ego, area, places)
-            out[b, DIRECTION] = direction(lanes, rules, places, scratch.astray)
-        if terms & (_COLLISION | _TTC):
-            mark_near(states, b, ego, agents, rules, terms & _TTC, places, near)
-        if terms & _COLLISION:
-            leave_out(agents.skip, ignored)
-            out[b, NO_COLLISION], out[b, COLLISION_TIME] = collisions(
-                states, b, ego, agents, area, lanes, rules, places, near, ignored
-            )
-        if terms & _TTC:
-            leave_out(agents.skip, ignored)
-            out[b, TTC], out[b, TTC_TIME] = time_to_collision(
-                states, b, ego, agents, area, lanes, rules, places, near, ignored
-            )
+        score_motion(
+            states, b, ego, agents, area, lanes, filters, rules, terms, scratch.rows, places,
+            scratch.astray, near, ignored, comfort, out,
+        )  # fmt: skip
         if terms & _PROGRESS:
             if places[2, 0] != begin_x or places[3, 0] != begin_y:
                 # Candidates of one scene mostly begin at one place.
                 begin_x, begin_y = places[2, 0], places[3, 0]
                 begin = station_of(begin_x, begin_y, line, station, shift, window)
-            last = places.shape[1] - 1
-            end = station_of(places[2, last], places[3, last], line, station, shift, window)
-            out[b, PROGRESS] = max(end - begin, begin - begin)
-        if terms & _COMFORT:
-            good = candidate_comfort(states, b, rules.lateral, filters, scratch.rows, comfort)
-            out[b, COMFORT] = ONE if good else ZERO
-        else:
-            for c in range(comfort.shape[1]):
-                comfort[b, c] = 0
+            out[b, PROGRESS] = progress(begin, places, line, station, shift, window)
 
 
 def pdm_score(

@@ -6,6 +6,7 @@ frame in which the points are given; so one compiled map serves frames that move
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -248,7 +249,7 @@ def project(line, station, x, y, low, high):
             best = gap
             found = True
         k = end
-    best = best**0.5
+    best = math.sqrt(best)
     segment, fraction, offset = low, ZERO, ZERO
     nearest = best * best
     first = True
@@ -269,7 +270,8 @@ def project(line, station, x, y, low, high):
                 if first or gap < nearest:
                     first = False
                     nearest, segment, fraction = gap, i, u
-                    offset = gap**0.5 if sx * ry - sy * rx >= ZERO else -(gap**0.5)
+                    root = math.sqrt(gap)
+                    offset = root if sx * ry - sy * rx >= ZERO else -root
         k = end
     return segment, fraction, offset
 

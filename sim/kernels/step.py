@@ -46,6 +46,7 @@ from drive.sim.kernels.survey import (
     MEETS,
     REACH,
     SIN,
+    matters,
     place_crowd,
     survey,
 )
@@ -72,8 +73,31 @@ def driver_acceleration(w, i, speed, lead_speed, gap, target, driver):
 
 
 @scalar
+def look_at(
+    w, i, j, flag, path, station, rear, xi, yi, first, last, step, lead, gap, speed, room, room_speed,
+    m, g, p, crowd, anticipate,
+):  # fmt: skip
+    """What `look_around` finds, once it has looked closely at `j` of whom the survey says `flag`."""
+    if (flag & LEADS) != 0:
+        near, v = gap_to(
+            i, j, station, rear, xi, yi, REACH, gap, first, last, step, p.rows, anticipate, crowd
+        )
+        if near < gap:
+            lead, gap, speed = j, near, v
+    if (flag & MEETS) != 0:
+        near = gap_to_let_in(w, i, j, path, station, m, g, p, crowd)
+        if near < room:
+            room, room_speed = near, m.speed[w, j]
+    return lead, gap, speed, room, room_speed
+
+
+@scalar
 def look_around(w, i, path, station, m, g, p, crowd, flags, words, count, anticipate):
-    """Leader on a path (-1 none), its gap and speed, and the gap and speed of who has to go first."""
+    """Leader on a path (-1 none), its gap and speed, and the gap and speed of who has to go first.
+
+    A thread of a GPU has no `flags` and `words` (None): it asks of one after the other what the survey asks
+    of all at once.
+    """
     first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
     rear, xi, yi = g.rear_to_center[w, i], m.x[w, i], m.y[w, i]
     lead, gap, speed = -1, FREE_ROAD, ZERO
@@ -91,21 +115,24 @@ def look_around(w, i, path, station, m, g, p, crowd, flags, words, count, antici
     slack = abs(xi - p.rows[row, 0]) + abs(yi - p.rows[row, 1])
     far = min(REACH, gap + rear + crowd[HALF_LENGTH, i] + WIDEST) + slack
     lx, ly, lc, ls = later_on_path(station, m.speed[w, i], rear, LATER, first, last, step, p.rows)
-    survey(i, np.int32(lead), row, p.rows, far, lx, ly, lc, ls, anticipate, crowd, flags)
-    for word in range(words.shape[0]):
-        if words[word] == 0:
-            continue
-        for j in range(8 * word, 8 * word + 8):
-            if (flags[j] & LEADS) != 0:
-                near, v = gap_to(
-                    i, j, station, rear, xi, yi, REACH, gap, first, last, step, p.rows, anticipate, crowd
-                )
-                if near < gap:
-                    lead, gap, speed = j, near, v
-            if (flags[j] & MEETS) != 0:
-                near = gap_to_let_in(w, i, j, path, station, m, g, p, crowd)
-                if near < room:
-                    room, room_speed = near, m.speed[w, j]
+    known = np.int32(lead)
+    if flags is None:
+        for j in range(count):
+            flag = matters(i, j, known, row, p.rows, far, lx, ly, lc, ls, anticipate, crowd)
+            lead, gap, speed, room, room_speed = look_at(
+                w, i, j, flag, path, station, rear, xi, yi, first, last, step, lead, gap, speed, room,
+                room_speed, m, g, p, crowd, anticipate,
+            )  # fmt: skip
+    else:
+        survey(i, known, row, p.rows, far, lx, ly, lc, ls, anticipate, crowd, flags)
+        for word in range(words.shape[0]):
+            if words[word] == 0:
+                continue
+            for j in range(8 * word, 8 * word + 8):
+                lead, gap, speed, room, room_speed = look_at(
+                    w, i, j, flags[j], path, station, rear, xi, yi, first, last, step, lead, gap, speed, room,
+                    room_speed, m, g, p, crowd, anticipate,
+                )  # fmt: skip
     return lead, gap, speed, room, room_speed
 
 
@@ -209,8 +236,8 @@ def overlaps_any(w, i, x, y, heading, m, g, count):
 
 
 @routine
-def change_lane(w, i, accel, m, g, p, crowd, flags, words, dt, count, anticipate):
-    """Let a MOBIL driver take the better neighbouring path, if one is worth it."""
+def choose_lane(w, i, accel, m, g, p, crowd, flags, words, dt, count, anticipate):
+    """The neighbouring path that a MOBIL driver wants, if one is worth it, and its station; else -1."""
     gain, beside, station = consider_change(
         w, i, p.left, accel, m, g, p, crowd, flags, words, dt, count, anticipate
     )  # fmt: skip
@@ -219,23 +246,29 @@ def change_lane(w, i, accel, m, g, p, crowd, flags, words, dt, count, anticipate
     )  # fmt: skip
     if right > gain:
         gain, beside, station = right, path, at
-    if beside < 0 or gain <= CHANGE_THRESHOLD:
-        return
-    first, last, step = p.start[beside], p.start[beside + 1] - 1, p.step[beside]
+    if gain <= CHANGE_THRESHOLD:
+        return -1, ZERO
+    return beside, station
+
+
+@routine
+def place_on(w, i, path, station, m, p):
+    """Station and lateral offset of an agent on a path, near a station there."""
+    first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
     s, d, _ = project(p.rows, first, last, step, m.x[w, i], m.y[w, i], row_at(station, first, last, step))
-    m.path[w, i], m.station[w, i], m.offset[w, i] = beside, s, d
-    m.cooldown[w, i] = COOLDOWN
+    return s, d
 
 
 @scalar
-def follow_path(w, i, m, g, p, crowd, dt):
-    """Steering rate along the agent's path; its lateral offset is worked off at a bounded rate."""
-    path = m.path[w, i]
+def follow_path(w, i, path, station, offset, m, g, p, crowd, dt):
+    """Steering rate along a path, the station there, and what remains of the lateral offset.
+
+    The offset is worked off at a bounded rate.
+    """
     first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
-    guess = row_at(m.station[w, i], first, last, step)
+    guess = row_at(station, first, last, step)
     s, d, k = project(p.rows, first, last, step, m.x[w, i], m.y[w, i], guess)
-    m.station[w, i] = s
-    v, offset, slope = m.speed[w, i], m.offset[w, i], ZERO
+    v, slope = m.speed[w, i], ZERO
     if offset != ZERO and v > F(0.1):
         rate = min(OFFSET_RATE, F(0.25) * v)
         left = abs(offset) - rate * dt
@@ -244,13 +277,13 @@ def follow_path(w, i, m, g, p, crowd, dt):
             offset = math.copysign(left, offset)
         else:
             offset = ZERO
-        m.offset[w, i] = offset
     c, sn = crowd[COS, i], crowd[SIN, i]
     error = sn * p.rows[k, 2] - c * p.rows[k, 3]
     if slope != ZERO:
         # The sine of the error less the angle of the slope.
         error = (error - (c * p.rows[k, 2] + sn * p.rows[k, 3]) * slope) / math.sqrt(ONE + slope * slope)
-    return steer(p.rows[k, 4], d - offset, error, v, m.steering[w, i], g.wheelbase[w, i], dt)
+    rate = steer(p.rows[k, 4], d - offset, error, v, m.steering[w, i], g.wheelbase[w, i], dt)
+    return rate, s, offset
 
 
 @scalar
@@ -330,67 +363,92 @@ def appear(w, i, row, m, p):
     m.station[w, i], m.offset[w, i] = s, d
 
 
+@scalar
+def decide(w, i, m, g, p, wish, lane, crowd, flags, words, dt, count, anticipate):
+    """What a driver on a path does next: `lane[i]` the path that it is on then (-1: no such driver), and
+    `wish[:, i]` acceleration, steering rate, station and offset. Others see it as it is until all
+    have decided.
+    """
+    who = g.controller[w, i]
+    lane[i] = -1
+    if m.presence[w, i] != PRESENT or (who != IDM and who != MOBIL) or m.path[w, i] < 0:
+        return
+    path, station, offset = m.path[w, i], m.station[w, i], m.offset[w, i]
+    accel, lead = drive_on_path(
+        w, i, path, station, m, g, p, crowd, flags, words, dt, count, anticipate
+    )  # fmt: skip
+    m.leader[w, i] = lead
+    if who == MOBIL and m.cooldown[w, i] <= ZERO and m.speed[w, i] > F(2.0):
+        beside, at = choose_lane(w, i, accel, m, g, p, crowd, flags, words, dt, count, anticipate)
+        if beside >= 0:
+            path = beside
+            station, offset = place_on(w, i, path, at, m, p)
+    rate, station, offset = follow_path(w, i, path, station, offset, m, g, p, crowd, dt)
+    lane[i] = path
+    wish[0, i], wish[1, i], wish[2, i], wish[3, i] = accel, rate, station, offset
+
+
+@scalar
+def act(w, i, sample, m, g, p, control, pose, wish, lane, crowd, dt):
+    """Move an agent on to the `sample` of the clock."""
+    who, samples = g.controller[w, i], g.log.shape[2]
+    if who == LOG:
+        row = min(sample, samples - 1)
+        replay(w, i, sample < samples and g.log_valid[w, i, row] == 1, g.log[w, i, row], m, dt)
+    elif m.presence[w, i] == PRESENT:
+        if who == TRAJECTORY:
+            obey(w, i, pose, m, p, dt)
+            return
+        accel, rate = ZERO, ZERO
+        if who == CONTROL:
+            accel, rate = control[w, i, 0], control[w, i, 1]
+        elif lane[i] >= 0:
+            accel, rate = wish[0, i], wish[1, i]
+            if lane[i] != m.path[w, i]:
+                m.path[w, i], m.cooldown[w, i] = lane[i], COOLDOWN
+            m.station[w, i], m.offset[w, i] = wish[2, i], wish[3, i]
+        move(w, i, accel, rate, who != CONTROL, m, g, p, crowd, dt)
+
+
+@scalar
+def awaited(w, i, sample, m, g):
+    """Whether the log has a driven agent enter at a sample, who is not there yet."""
+    if m.presence[w, i] != ABSENT or sample >= g.log.shape[2]:
+        return False
+    who = g.controller[w, i]
+    return who != LOG and who != TRAJECTORY and g.log_valid[w, i, sample] == 1
+
+
+@scalar
+def enter(w, i, sample, m, g, p, count):
+    """Let an awaited agent in, unless somebody stands in its place."""
+    spot = g.log[w, i, sample]
+    if not overlaps_any(w, i, spot[0], spot[1], spot[2], m, g, count):
+        appear(w, i, spot, m, p)
+
+
 @kernel
-def step_kernel(m, g, p, control, pose, decided, crowd, flags, words, dt, steps, anticipate, w0, w1):
+def step_kernel(m, g, p, control, pose, wish, lane, crowd, flags, words, dt, steps, anticipate, w0, w1):
     """Advance the worlds `w0..w1` in place by `steps` steps of `dt` seconds.
 
     `control (W, A, 2)` acceleration and steering rate; `pose (W, A, 5)` rear-axle x, y, heading,
-    speed, yaw rate after the step. Scratch: `decided (A, 2)`, `crowd (CROWD_ROWS, P)`, `flags (P,)` and
-    the same bytes as `words (P / 8,)`.
+    speed, yaw rate after the step. Scratch: `wish (4, A)`, `lane (A,)`, `crowd (CROWD_ROWS, P)`, `flags
+    (P,)` and the same bytes as `words (P / 8,)`.
     """
-    count, samples = m.x.shape[1], g.log.shape[2]
+    count = m.x.shape[1]
     for w in range(w0, w1):
         for _ in range(steps):
             place_crowd(w, m, g, crowd, count)
             place_later(w, count, LATER, m, g, p, crowd)
-            # Everyone decides before anyone moves: positions and speeds are those before the step (of
-            # lane changes decided in this step those of lower rows are known already).
+            # Everyone decides before anyone moves, and moves before anyone enters.
             for i in range(count):
-                who = g.controller[w, i]
-                decided[i, 0], decided[i, 1] = ZERO, ZERO
-                if m.presence[w, i] != PRESENT:
-                    continue
-                if who == CONTROL:
-                    decided[i, 0], decided[i, 1] = control[w, i, 0], control[w, i, 1]
-                elif who in (IDM, MOBIL) and m.path[w, i] >= 0:
-                    accel, lead = drive_on_path(
-                        w,
-                        i,
-                        m.path[w, i],
-                        m.station[w, i],
-                        m,
-                        g,
-                        p,
-                        crowd,
-                        flags,
-                        words,
-                        dt,
-                        count,
-                        anticipate,
-                    )
-                    m.leader[w, i] = lead
-                    if who == MOBIL and m.cooldown[w, i] <= ZERO and m.speed[w, i] > F(2.0):
-                        change_lane(w, i, accel, m, g, p, crowd, flags, words, dt, count, anticipate)
-                    decided[i, 0] = accel
-                    decided[i, 1] = follow_path(w, i, m, g, p, crowd, dt)
+                decide(w, i, m, g, p, wish, lane, crowd, flags, words, dt, count, anticipate)
             sample = m.sample[w] + 1
-            row = min(sample, samples - 1)
             for i in range(count):
-                who = g.controller[w, i]
-                if who == LOG:
-                    here = sample < samples and g.log_valid[w, i, row] == 1
-                    replay(w, i, here, g.log[w, i, row], m, dt)
-                elif m.presence[w, i] == PRESENT:
-                    if who == TRAJECTORY:
-                        obey(w, i, pose, m, p, dt)
-                    else:
-                        move(w, i, decided[i, 0], decided[i, 1], who != CONTROL, m, g, p, crowd, dt)
-                elif m.presence[w, i] == ABSENT and who != TRAJECTORY and sample < samples:
-                    spot = g.log[w, i, row]
-                    if g.log_valid[w, i, row] == 1 and not overlaps_any(
-                        w, i, spot[0], spot[1], spot[2], m, g, count
-                    ):
-                        appear(w, i, spot, m, p)
+                act(w, i, sample, m, g, p, control, pose, wish, lane, crowd, dt)
+            for i in range(count):
+                if awaited(w, i, sample, m, g):
+                    enter(w, i, sample, m, g, p, count)
             m.sample[w] = sample
         place_crowd(w, m, g, crowd, count)
         collide(w, m, crowd, flags, words, count)

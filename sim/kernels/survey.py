@@ -61,19 +61,64 @@ def measure_stray(rows, step, stray, twist):
 
 
 @scalar
+def place_one(w, j, m, g, crowd):
+    """Fill an agent's column of the crowd but for `LATER_X` and `LATER_Y`."""
+    s, c = sin_cos(m.heading[w, j])
+    there = m.presence[w, j] == PRESENT
+    crowd[COS, j], crowd[SIN, j] = c, s
+    crowd[CX, j] = m.x[w, j] + g.rear_to_center[w, j] * c if there else NOWHERE
+    crowd[CY, j] = m.y[w, j] + g.rear_to_center[w, j] * s if there else NOWHERE
+    crowd[SPEED, j] = m.speed[w, j]
+    crowd[HALF_LENGTH, j], crowd[HALF_WIDTH, j] = HALF * g.length[w, j], HALF * g.width[w, j]
+
+
+@scalar
 def place_crowd(w, m, g, crowd, count):
     """Fill the crowd of a world but for `LATER_X` and `LATER_Y`."""
     for j in range(count):
-        s, c = sin_cos(m.heading[w, j])
-        there = m.presence[w, j] == PRESENT
-        crowd[COS, j], crowd[SIN, j] = c, s
-        crowd[CX, j] = m.x[w, j] + g.rear_to_center[w, j] * c if there else NOWHERE
-        crowd[CY, j] = m.y[w, j] + g.rear_to_center[w, j] * s if there else NOWHERE
-        crowd[SPEED, j] = m.speed[w, j]
-        crowd[HALF_LENGTH, j], crowd[HALF_WIDTH, j] = HALF * g.length[w, j], HALF * g.width[w, j]
+        place_one(w, j, m, g, crowd)
     for j in range(count, crowd.shape[1]):
         crowd[CX, j], crowd[CY, j], crowd[COS, j], crowd[SIN, j] = NOWHERE, NOWHERE, ONE, ZERO
         crowd[SPEED, j], crowd[HALF_LENGTH, j], crowd[HALF_WIDTH, j] = ZERO, ZERO, ZERO
+
+
+@scalar
+def matters(i, j, known, row, rows, reach, later_x, later_y, later_c, later_s, anticipate, crowd):
+    """Flag of agent `j` as `survey` writes it."""
+    px, py, pc, ps = rows[row, 0], rows[row, 1], rows[row, 2], rows[row, 3]
+    k, stray, twist = rows[row, 4], rows[row, 6], rows[row, 7]
+    wide = crowd[HALF_WIDTH, i] + CORRIDOR_MARGIN
+    # Bounds for |q| + twist below GENTLE: the sine of a heading and its estimate are no farther apart.
+    gentle, blurred = GENTLE - twist, F(1.6) * twist
+    mind = np.uint8(anticipate and crowd[SPEED, i] >= HALF)
+    soon = ANTICIPATION if anticipate else ZERO
+    cj, sj = crowd[COS, j], crowd[SIN, j]
+    v, hl, hw = crowd[SPEED, j], crowd[HALF_LENGTH, j], crowd[HALF_WIDTH, j]
+    # In the path's frame, as if it were its parabola.
+    rx, ry = crowd[CX, j] - px, crowd[CY, j] - py
+    f, side = rx * pc + ry * ps, ry * pc - rx * ps
+    q = k * f
+    beside = side - HALF * q * f
+    off = abs(beside)
+    along = cj * pc + sj * ps
+    st = (sj * pc - cj * ps) - along * q
+    away = st if beside >= ZERO else -st
+    blur = blurred + F(0.6) * q * q
+    near = (f > BACK) & (f < AHEAD) & (abs(q) < gentle)
+    # Who may be in the way, now or soon: nearest in the frame, and drifting as fast as may be.
+    nearest = SHORTENED * (off - stray) + soon * min(v * away - abs(v) * blur, ZERO)
+    clear = near & (nearest > wide + hw + hl * (abs(st) + blur))
+    # A foot lies farther along than its point where the path leans away from it.
+    lean = abs(q) + twist if near else ONE
+    within = f < reach + hl + lean * (wide + hl + hw + soon * abs(v))
+    leads = (f > BEHIND) & within & (not clear) & (np.int32(j) != known)
+    # Whose way may meet mine.
+    both = wide + hw
+    apart = abs((crowd[LATER_Y, j] - later_y) * later_c - (crowd[LATER_X, j] - later_x) * later_s)
+    meets = (f > BACK) & (f < MEETING) & (v >= HALF) & (along >= NEARLY) & (apart <= both + ONE)
+    inside = near & (off + stray < both)
+    flag = np.uint8(leads) | ((np.uint8(meets & (not inside)) & mind) << np.uint8(1))
+    return flag if np.int32(j) != np.int32(i) else np.uint8(0)
 
 
 @scalar
@@ -83,38 +128,7 @@ def survey(i, known, row, rows, reach, later_x, later_y, later_c, later_s, antic
     Leaders are those but for `known`, who leads it already, whose box reaches as near as `reach` m
     ahead of the sample; `later_*` its box centre and heading there in `LATER` s. Overwrites `flags (P,)`.
     """
-    px, py, pc, ps = rows[row, 0], rows[row, 1], rows[row, 2], rows[row, 3]
-    k, stray, twist = rows[row, 4], rows[row, 6], rows[row, 7]
-    wide = crowd[HALF_WIDTH, i] + CORRIDOR_MARGIN
-    # Bounds for |q| + twist below GENTLE: the sine of a heading and its estimate are no farther apart.
-    gentle, blurred = GENTLE - twist, F(1.6) * twist
-    mind = np.uint8(anticipate and crowd[SPEED, i] >= HALF)
-    soon = ANTICIPATION if anticipate else ZERO
     for j in range(crowd.shape[1]):
-        cj, sj = crowd[COS, j], crowd[SIN, j]
-        v, hl, hw = crowd[SPEED, j], crowd[HALF_LENGTH, j], crowd[HALF_WIDTH, j]
-        # In the path's frame, as if it were its parabola.
-        rx, ry = crowd[CX, j] - px, crowd[CY, j] - py
-        f, side = rx * pc + ry * ps, ry * pc - rx * ps
-        q = k * f
-        beside = side - HALF * q * f
-        off = abs(beside)
-        along = cj * pc + sj * ps
-        st = (sj * pc - cj * ps) - along * q
-        away = st if beside >= ZERO else -st
-        blur = blurred + F(0.6) * q * q
-        near = (f > BACK) & (f < AHEAD) & (abs(q) < gentle)
-        # Who may be in the way, now or soon: nearest in the frame, and drifting as fast as may be.
-        nearest = SHORTENED * (off - stray) + soon * min(v * away - abs(v) * blur, ZERO)
-        clear = near & (nearest > wide + hw + hl * (abs(st) + blur))
-        # A foot lies farther along than its point where the path leans away from it.
-        lean = abs(q) + twist if near else ONE
-        within = f < reach + hl + lean * (wide + hl + hw + soon * abs(v))
-        leads = (f > BEHIND) & within & (not clear) & (np.int32(j) != known)
-        # Whose way may meet mine.
-        both = wide + hw
-        apart = abs((crowd[LATER_Y, j] - later_y) * later_c - (crowd[LATER_X, j] - later_x) * later_s)
-        meets = (f > BACK) & (f < MEETING) & (v >= HALF) & (along >= NEARLY) & (apart <= both + ONE)
-        inside = near & (off + stray < both)
-        flag = np.uint8(leads) | ((np.uint8(meets & (not inside)) & mind) << np.uint8(1))
-        flags[j] = flag if np.int32(j) != np.int32(i) else np.uint8(0)
+        flags[j] = matters(
+            i, j, known, row, rows, reach, later_x, later_y, later_c, later_s, anticipate, crowd
+        )

@@ -15,7 +15,7 @@ from drive.sim.world import World, scratch
 
 def crowd_of(x: Any, y: Any, heading: Any, speed: Any, presence: Any, *size: Any) -> Any:
     """The crowd of agents given as rows `(1, A)`; `size` is length, width and rear-to-centre."""
-    _, crowd, _, _ = scratch(x.shape[1])
+    _, _, crowd, _, _ = scratch(x.shape[1])
     m = SimpleNamespace(x=x, y=y, heading=heading, speed=speed, presence=presence)
     g = SimpleNamespace(**dict(zip(("length", "width", "rear_to_center"), size, strict=True)))
     place_crowd(0, m, g, crowd, x.shape[1])
@@ -35,7 +35,7 @@ def _looked(w, i, path, station, m, g, p, crowd, flags, words, count, anticipate
 
 def placed(world: World, w: int) -> tuple[Any, ...]:
     """Crowd, flags and the flags' words of a world."""
-    _, crowd, flags, words = scratch(world.num_agents)
+    _, _, crowd, flags, words = scratch(world.num_agents)
     _placed(w, world.motion, world.agents, world.paths, crowd, world.num_agents)
     return crowd, flags, words
 
