@@ -9,6 +9,7 @@ from typing import Any
 from drive.eval.perf import Row, Times, cores
 from drive.eval.perf_learn import learn_rows
 from drive.eval.perf_scenes import CANDIDATE_STEPS, CROWD, batch_world, candidate_batch
+from drive.eval.perf_step import part_rows
 from drive.sim.candidates import TERMS, Scores, Work, rollout, score
 from drive.sim.world import step
 
@@ -23,6 +24,7 @@ def kernel_rows(worlds: int = WORLDS, candidates: int = CANDIDATES) -> list[Row]
     steps = float(candidates * CANDIDATE_STEPS)
     rows = [
         *step_rows(worlds, many),
+        *part_rows(worlds),
         *learn_rows(worlds),
         Row("rollout", "candidate-step", lambda: roll(candidates), steps, f"{around}, LQR and bicycle"),
         Row(
@@ -66,7 +68,7 @@ _ABOUT = {
 
 
 def step_rows(worlds: int, many: int) -> list[Row]:
-    """The batch step, whose parts are what it does for each kind of agent."""
+    """The batch step, and what it costs for other kinds of agents."""
     about = f"{worlds} worlds x {CROWD} agents"
 
     def row(name: str, steps: int, controller: str, what: str, threads: int = 1) -> Row:

@@ -14,10 +14,10 @@ Rules, each of which was paid for by a measurement:
 7. Threads are chunks of worlds or candidates in a thread pool, never `parallel=True`: results do not
    depend on the number of threads.
 
-`layout` names the arrays of a batch of worlds; `step` advances it; `follow` holds paths and leaders;
-`idm_plan` serves the IDM planner; `sight` tells who sees whom (in float64; its reference in the tests is
-shapely); `lqr`, `rollout` and `score*` roll candidates out and score them (their public face, which checks
-its input, is `drive.sim.candidates`); `features` with `sort`, `series` and `areas` are what learners read
-(`drive.sim.features`); `cuda_*` are the loops of step, roll-out and score on a GPU (`drive.sim.cuda`);
-`reference*` are the plain versions.
+`layout` names the arrays of a batch of worlds; `step` advances it (`step_parts` times it); `follow` holds
+paths and leaders; `idm_plan` serves the IDM planner; `sight` tells who sees whom (in float64; its reference
+in the tests is shapely); `lqr`, `rollout` and `score*` roll candidates out and score them (their public
+face, which checks its input, is `drive.sim.candidates`); `features` with `sort`, `series` and `areas` are
+what learners read (`drive.sim.features`); `cuda_*` are the loops of step, roll-out and score on a GPU
+(`drive.sim.cuda`); `reference*` are the plain versions.
 """
