@@ -78,8 +78,8 @@ def table(found: dict[str, Any]) -> str:
     host = found["machine"]
     out = [f"{host['cpu']}, {host['cores']} cores; process time of one call, one thread"]
     for one in found["series"]:
-        out += ["", f"{one['axis']} ({one['title']})", "".join(f"{v:>10}" for v in ("", *one["x"]))]
-        out += [f"{name:>10}" + "".join(f"{v:>7.2f} ms" for v in ms) for name, ms in one["ms"].items()]
+        out += ["", f"{one['axis']} ({one['title']})", "".join(f"{v:>12}" for v in ("", *one["x"]))]
+        out += [f"{name:>12}" + "".join(f"{v:>9.2f} ms" for v in ms) for name, ms in one["ms"].items()]
     return "\n".join(out)
 
 
