@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from drive import registry
 from drive.cli._load import load
+from drive.errors import InputError
 
 if TYPE_CHECKING:
     from drive.planner import Planner
@@ -29,7 +30,10 @@ def load_scenarios(refs: str | Path | Sequence[str | Path]) -> list[Scenario]:
 
     Raises `InputError`, or one of its kinds, for a reference that cannot be used.
     """
-    names = [refs] if isinstance(refs, str | Path) else refs
+    names = [refs] if isinstance(refs, str | Path) or not hasattr(refs, "__iter__") else list(refs)
+    for name in names:
+        if not isinstance(name, str | Path):
+            raise InputError(f"a scenario is named by a text or a path, got {type(name).__name__}")
     return [load_scenario(ref) for ref in load("drive.datasets.source:expand")([str(n) for n in names])]
 
 

@@ -41,6 +41,13 @@ def checked(array: Any, name: str, dtype: Any, shape: tuple[int | None, ...]) ->
         raise InputError(f"{name} must be contiguous in memory; np.ascontiguousarray({name}) makes it so")
 
 
+def whole(value: Any, name: str, least: int) -> int:
+    """`value` as an int, or InputError unless it is a whole number of at least `least`."""
+    if not isinstance(value, int | np.integer) or value < least:
+        raise InputError(f"{name} must be a whole number, at least {least}, got {value!r}")
+    return int(value)
+
+
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
     return len(shape) == len(wanted) and all(n is None or n == m for n, m in zip(wanted, shape, strict=True))
 

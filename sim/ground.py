@@ -13,6 +13,7 @@ import numpy as np
 from drive.errors import InputError
 from drive.geometry import wrap_angle
 from drive.roadmap.drivable import DrivableArea
+from drive.sim._batch import whole
 from drive.sim.kernels.areas import Areas, join_areas, measure_room
 from drive.sim.kernels.features import SLICES, RoadTable
 from drive.sim.kernels.score_area import Area
@@ -53,8 +54,7 @@ def compile_ground(casts: Sequence[Cast], roadmaps: Sequence[RoadMap], spacing: 
     `spacing` in path samples (about 1 m) lies between two of the 16 points of the own path that are told.
     Casts and maps that come several times are compiled once.
     """
-    if spacing < 1:
-        raise InputError(f"the spacing of road points must be at least 1 m, got {spacing}")
+    spacing = whole(spacing, "the spacing of road points", 1)
     if len(casts) != len(roadmaps):
         raise InputError(f"{len(casts)} casts need as many road maps, got {len(roadmaps)}")
     different = list({id(m): m for m in roadmaps}.values())

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive.errors import InputError, ScenarioError
-from drive.sim._batch import checked, finite
+from drive.errors import InputError, ScenarioError, UnknownNameError
+from drive.sim._batch import checked, finite, whole
 from drive.sim.candidates import rollout
 from drive.sim.features import features, new_memory, series
 from drive.sim.ground import compile_ground
@@ -134,10 +134,12 @@ class VectorWorld:
         """
         many = _loaded(scenarios)
         n = len(many) if num_envs is None else num_envs
-        if n < 1 or repeat < 1 or threads < 1:
-            raise InputError(f"num_envs, repeat and threads must be at least 1, got {n}, {repeat}, {threads}")
+        for name, given in {"num_envs": n, "repeat": repeat, "threads": threads}.items():
+            whole(given, name, 1)
         if autoreset not in AUTORESETS:
             raise InputError(f"autoreset must be one of {', '.join(AUTORESETS)}, got '{autoreset}'")
+        if reward is not None and not callable(reward):
+            raise InputError(f"a reward is a function of the vector world, got {type(reward).__name__}")
         vocabulary = _vocabulary(actions, repeat)
         model = load_traffic(traffic)
         who = Controller.CONTROL if vocabulary is None else Controller.TRAJECTORY
@@ -160,7 +162,9 @@ class VectorWorld:
         return len(self.rows)
 
     def column(self, name: str) -> Array:
-        """One of `SERIES_COLUMNS` of the last sample, `(N,)`."""
+        """One of `SERIES_COLUMNS` of the last sample, `(N,)`; raises UnknownNameError for another."""
+        if name not in SERIES_COLUMNS:
+            raise UnknownNameError("column", name, SERIES_COLUMNS)
         return np.asarray(self.series[:, SERIES_COLUMNS.index(name)])
 
     def ego_states(self) -> Array:
@@ -181,11 +185,6 @@ class VectorWorld:
         environment goes on to its next scenario, or to that of `scenarios`, one for each of `envs`.
         """
         chosen = self._chosen(envs)
-        if seed is not None:
-            self.order = np.random.default_rng(seed).permutation(len(self.scenarios))
-            self.episode[:] = 0
-        else:
-            self.episode[chosen] += 1
         which = None if scenarios is None else np.asarray(scenarios)
         if which is not None and (
             which.shape != chosen.shape
@@ -193,6 +192,11 @@ class VectorWorld:
             or (which.size and not 0 <= which.min() <= which.max() < len(self.scenarios))
         ):
             raise InputError(f"scenarios must be {len(chosen)} numbers from 0 to {len(self.scenarios) - 1}")
+        if seed is not None:
+            self.order = np.random.default_rng(whole(seed, "a seed", 0)).permutation(len(self.scenarios))
+            self.episode[:] = 0
+        else:
+            self.episode[chosen] += 1
         self._place(chosen, which)
         self._observe(chosen)
         return self.observation
@@ -212,12 +216,20 @@ class VectorWorld:
         self.reward[:] = 0.0
         if alive.any():
             driven = None if self.vocabulary is None else self._tracked(acts)
+            kept: list[tuple[Any, list[NDArray[Any]]]] = []
             for k in range(self.repeat):
                 self._advance(acts, None if driven is None else driven[:, k + 1], waiting)
                 self._judge(alive)
-                alive &= self.outcome == RUNNING
+                ended = np.flatnonzero(alive & (self.outcome != RUNNING))
+                alive[ended] = False
                 if not alive.any():
                     break
+                # The others have samples to go; who has ended must be told as it was at its end.
+                if len(ended) and k + 1 < self.repeat:
+                    kept.append((ended, [a[ended] for a in self._state()]))
+            for rows, then in kept:
+                for a, b in zip(self._state(), then, strict=True):
+                    a[rows] = b
         if self.autoreset == "next_step" and waiting.any():
             chosen = np.flatnonzero(waiting)
             self.episode[chosen] += 1
@@ -239,18 +251,31 @@ class VectorWorld:
             self._observe(chosen)
         return self.observation, self.reward, self.terminated, self.truncated, info
 
+    def _state(self) -> tuple[NDArray[Any], ...]:
+        """All arrays that a sample changes, one row an environment."""
+        return (*self.world.motion, self.memory, self.series)
+
     def _chosen(self, envs: NDArray[Any] | None) -> NDArray[np.int64]:
         every = np.arange(self.num_envs)
         if envs is None:
             return every
         try:
-            return np.unique(every[np.asarray(envs)])
+            chosen = np.atleast_1d(every[np.asarray(envs)])
         except IndexError:
             raise InputError(f"envs must be a mask ({self.num_envs},) or indices below it") from None
+        # In the order in which they are named: `scenarios` go with them.
+        if chosen.ndim != 1 or len(np.unique(chosen)) != len(chosen):
+            raise InputError("envs must name each environment once, in one row")
+        return np.asarray(chosen)
 
     def _checked(self, actions: Any) -> NDArray[Any]:
-        a = np.asarray(actions)
         n = self.num_envs
+        try:
+            a = np.asarray(actions)
+        except ValueError:
+            raise InputError(
+                f"actions must be one array for {n} environments, rows of equal length"
+            ) from None
         if self.vocabulary is None:
             if a.shape != (n, 2) or a.dtype.kind not in "fiu":
                 raise InputError(f"controls must be numbers of the shape ({n}, 2), got {a.dtype} {a.shape}")
@@ -320,6 +345,8 @@ class VectorWorld:
         gained = np.asarray(self.hook(self))
         if gained.shape != alive.shape:
             raise InputError(f"the reward must give ({self.num_envs},) numbers, got {gained.shape}")
+        if gained.dtype.kind not in "biuf" or not np.isfinite(gained[alive]).all():
+            raise InputError(f"the reward must give finite numbers, got {gained}")
         self.reward[alive] += gained[alive]
         self.total[alive] += gained[alive]
 

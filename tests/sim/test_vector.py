@@ -140,8 +140,8 @@ def test_every_environment_meets_all_scenarios(scenes: list[Any]) -> None:
         vector.reset()
     assert (np.sort(np.array(met), axis=0) == np.arange(len(scenes))[:, None]).all()
     vector.reset(envs=np.array([2, 0]), scenarios=np.array([1, 4]))
-    # Environments come in their order.
-    assert vector.scenario[[0, 2]].tolist() == [1, 4]
+    # The n-th scenario is for the n-th environment named.
+    assert vector.scenario[[2, 0]].tolist() == [1, 4]
     for env in (0, 2):
         start = scenes[vector.scenario[env]].initial
         np.testing.assert_allclose(vector.ego_states()[env, :4], start[:4], atol=1e-4)
@@ -181,9 +181,40 @@ def test_a_reward_of_ones_own(scenes: list[Any]) -> None:
     expected = -(vector.column("yaw_rate") ** 2) - vector.column("over_limit")
     np.testing.assert_allclose(reward, expected)
     assert Rewards(progress=0.0)(vector).max() <= 0.0
+    broken = VectorWorld.of(scenes, 4, reward=lambda v: np.full(4, np.nan))
+    with pytest.raises(InputError, match="the reward must give finite numbers"):
+        broken.step(np.zeros((4, 2)))
     broken = VectorWorld.of(scenes, 4, reward=lambda v: np.zeros(3))
+    vector.hook = lambda world: np.full(4, np.nan)
+    with pytest.raises(InputError, match="the reward must give finite numbers"):
+        vector.step(np.zeros((4, 2)))
     with pytest.raises(InputError, match=r"the reward must give \(4,\) numbers, got \(3,\)"):
         broken.step(np.zeros((4, 2)))
+
+
+@pytest.mark.parametrize("actions", ["control", straight_on((12.0,))])
+def test_an_episode_that_ends_within_an_action_is_told_as_at_its_end(actions: Any, scenes: list[Any]) -> None:
+    """Whatever `repeat` is and whoever drives on beside it."""
+    seen = []
+    for repeat, n in ((1, 1), (7, 1), (7, 3)):
+        vector = VectorWorld.of(scenes, n, actions=actions, repeat=repeat, autoreset="same_step")
+        vector.reset(scenarios=np.array([0, 4, 3])[:n])
+        info: dict[str, Any] = {"outcome": np.zeros(n)}
+        while info["outcome"][0] == RUNNING:
+            if vector.vocabulary is None:
+                action: Any = np.tile(np.array([-1.0, 0.0]), (n, 1))
+                action[0] = (0.0, 0.15)
+            else:
+                action = np.zeros(n, dtype=np.int64)
+            *_, info = vector.step(action)
+        seen.append((info["final_obs"][0], info["outcome"][0], info["episode_return"][0]))
+    for observation, outcome, total in seen[1:]:
+        np.testing.assert_array_equal(observation, seen[1][0])
+        assert outcome == seen[1][1]
+        assert total == seen[1][2]
+    if isinstance(actions, str):  # the tracker plans anew with each action
+        np.testing.assert_allclose(seen[1][0], seen[0][0], atol=1e-3)
+        assert seen[1][2] == pytest.approx(seen[0][2], abs=1e-4)
 
 
 def test_bad_settings_and_actions_are_refused(scenes: list[Any], straight: Any, scenario: Any) -> None:
@@ -191,12 +222,19 @@ def test_bad_settings_and_actions_are_refused(scenes: list[Any], straight: Any, 
     for actions, message in (
         (np.zeros(2), r"of the shape \(2, 2\), got float64 \(2,\)"),
         (np.array([["a", "b"]] * 2), "must be numbers"),
+        ([[0.0, 0.0], [0.0]], "rows of equal length"),
         (np.array([[0.0, 0.0], [np.nan, 0.0]]), "controls of environment 1: column 0 is nan"),
     ):
         with pytest.raises(InputError, match=message):
             vector.step(actions)
     with pytest.raises(InputError, match="envs must be a mask"):
         vector.reset(envs=np.array([5]))
+    with pytest.raises(InputError, match="each environment once"):
+        vector.reset(envs=np.array([1, 1]))
+    with pytest.raises(InputError, match="a seed must be a whole number, at least 0, got -1"):
+        vector.reset(-1)
+    with pytest.raises(UnknownNameError, match="did you mean 'progress'"):
+        vector.column("progres")
     with pytest.raises(InputError, match="scenarios must be 2 numbers from 0 to 0"):
         vector.reset(scenarios=np.array([0, 1]))
     chosen = VectorWorld.of(scenes[:1], 2, actions=straight_on((3.0,)))
@@ -212,7 +250,11 @@ def test_bad_settings_and_actions_are_refused(scenes: list[Any], straight: Any, 
         ({"actions": wrong}, "begins at the ego"),
         ({"actions": straight_on((np.nan,))}, "must be finite"),
         ({"autoreset": "never"}, "autoreset must be one of next_step, same_step, off"),
-        ({"repeat": 0}, "at least 1"),
+        ({"repeat": 0}, "repeat must be a whole number, at least 1, got 0"),
+        ({"repeat": 1.5}, "repeat must be a whole number, at least 1, got 1.5"),
+        ({"spacing": 2.5}, "a whole number, at least 1, got 2.5"),
+        ({"seed": -1}, "a seed must be a whole number"),
+        ({"reward": "progress"}, "a reward is a function of the vector world, got str"),
     ):
         with pytest.raises(InputError, match=message):
             VectorWorld.of(scenes[:1], 1, **settings)  # type: ignore[arg-type]
@@ -220,6 +262,12 @@ def test_bad_settings_and_actions_are_refused(scenes: list[Any], straight: Any, 
         VectorWorld.of(scenes[:1], 1, traffic="nobody")
     with pytest.raises(InputError, match="at least one scenario"):
         VectorWorld.of([])
+    with pytest.raises(InputError, match=r"num_envs must be a whole number, at least 1, got 2\.5"):
+        VectorWorld.of(scenes[:1], 2.5)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="named by a text or a path, got int"):
+        VectorWorld.of([3])  # type: ignore[list-item]
+    with pytest.raises(InputError, match="named by a text or a path, got Scenario"):
+        drive.load_scenarios(scenes)
     with pytest.raises(InputError, match=r"a step of 0.05 s, 'gen/cut_in/0' one of 0.1"):
         VectorWorld.of([scenes[0], scenario(straight(), dt=0.05)])
 
