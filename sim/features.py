@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from drive.errors import InputError
-from drive.sim._batch import checked, finite, share
+from drive.sim._batch import checked, finite, share, whole
 from drive.sim.kernels.features import (
     EGO,
     FIRST_NEIGHBOUR,
@@ -78,6 +78,7 @@ def features(
     Raises InputError on arrays of the wrong shape, kind or memory order, and on states that are not finite.
     """
     _checked_motion(world)
+    _checked_ground(world, ground)
     rows, chosen = _rows(world, rows), _chosen(world, worlds)
     count, k = world.num_agents, rows.shape[1]
     if count > MAX_AGENTS:
@@ -93,7 +94,7 @@ def features(
             np.empty((k, 2), dtype=np.int32), out, padded, lanes, n0, n1,
         )  # fmt: skip
 
-    share(len(chosen), threads, part)
+    share(len(chosen), whole(threads, "threads", 1), part)
     return out
 
 
@@ -112,6 +113,7 @@ def series(
     acceleration are those between two calls. See `features` for the rest.
     """
     _checked_motion(world)
+    _checked_ground(world, ground)
     rows, chosen = _rows(world, rows), _chosen(world, worlds)
     k, padded = rows.shape[1], _sixteens(world.num_agents)
     out = _buffer(out, (world.num_worlds, k, WIDTH), "out")
@@ -126,7 +128,7 @@ def series(
             np.float32(world.dt), n0, n1,
         )  # fmt: skip
 
-    share(len(chosen), threads, part)
+    share(len(chosen), whole(threads, "threads", 1), part)
     return out
 
 
@@ -143,6 +145,19 @@ def _checked_motion(world: World) -> None:
     m = world.motion
     for name in ("x", "y", "heading", "speed", "vx", "vy"):
         finite(getattr(m, name), name, "world", FARTHEST)
+
+
+def _checked_ground(world: World, ground: Ground) -> None:
+    of, paths, areas = ground.areas.of, len(ground.table.start), len(ground.areas.of)
+    if paths != len(world.paths.step) or areas != world.num_worlds:
+        raise InputError(
+            f"this ground is of {areas} worlds with {paths} paths, the world has {world.num_worlds} with"
+            f" {len(world.paths.step)}: compile_ground wants the casts of compile_world"
+        )
+    if areas and not 0 <= of.min() <= of.max() < len(ground.areas.frame):
+        raise InputError(
+            f"areas of a ground are 0 to {len(ground.areas.frame) - 1}, got {of.min()} to {of.max()}"
+        )
 
 
 def _rows(world: World, rows: NDArray[np.int32] | None) -> NDArray[np.int32]:

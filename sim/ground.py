@@ -55,8 +55,8 @@ def compile_ground(casts: Sequence[Cast], roadmaps: Sequence[RoadMap], spacing: 
     Casts and maps that come several times are compiled once.
     """
     spacing = whole(spacing, "the spacing of road points", 1)
-    if len(casts) != len(roadmaps):
-        raise InputError(f"{len(casts)} casts need as many road maps, got {len(roadmaps)}")
+    if not casts or len(casts) != len(roadmaps):
+        raise InputError(f"a ground needs casts and as many road maps, got {len(casts)} and {len(roadmaps)}")
     different = list({id(m): m for m in roadmaps}.values())
     number = {id(m): n for n, m in enumerate(different)}
     drivable = [DrivableArea.of(m) for m in different]

@@ -366,13 +366,22 @@ def test_bad_arrays_are_refused(straight: Any, scenario: Any) -> None:
         features(world, ground, out=np.zeros((1, 2, ROW), dtype=np.float32))
     with pytest.raises(InputError, match="memory"):
         series(world, ground, new_memory(2, 1))
+    with pytest.raises(InputError, match="threads must be a whole number, at least 1, got 0"):
+        features(world, ground, threads=0)
+    # The kernels index with these, and would read beyond their ends.
+    two, both, _ = batch([s, s])
+    for call in (features, lambda w, g: series(w, g, new_memory(2, 1))):
+        with pytest.raises(InputError, match="this ground is of 1 worlds with 1 paths, the world has 2"):
+            call(two, ground)
+        with pytest.raises(InputError, match="areas of a ground are 0 to 0, got 0 to 7"):
+            call(two, both.of_worlds(np.array([0, 7], dtype=np.int32)))
     for name in ("heading", "vx"):
         bad = world.motion._replace(**{name: np.full((1, 1), np.nan, dtype=np.float32)})
         with pytest.raises(InputError, match=f"{name} of world 0: column 0 is nan"):
             features(replace(world, motion=bad), ground)
         with pytest.raises(InputError, match=f"{name} of world 0: column 0 is nan"):
             series(replace(world, motion=bad), ground, new_memory(1, 1))
-    with pytest.raises(InputError, match="at least 1 m"):
+    with pytest.raises(InputError, match="at least 1, got 0"):
         compile_ground([cast(s, IDM)], [s.roadmap], 0)
     with pytest.raises(InputError, match="road maps"):
         compile_ground([cast(s, IDM)], [])
