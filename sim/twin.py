@@ -31,8 +31,8 @@ def roll_controls(vehicle: VehicleParams, start: Tensor, controls: Tensor, dt: f
     nothing flows back to the steering rates before. Speeds may become negative: who must not roll backwards
     says so in the loss or bounds the controls. Differentiable twice; works on any device.
 
-    Raises InputError on tensors of the wrong shape or kind; what is not finite passes through, since asking
-    would halt the device.
+    Raises InputError on tensors of the wrong shape or kind; what is not finite passes through. Whether any
+    angle is clipped is asked once, which waits for the device and keeps `torch.vmap` out.
     """
     _check(start, controls)
     if not (math.isfinite(dt) and dt > 0.0):
