@@ -95,6 +95,7 @@ class VectorWorld:
         self.reward, self.total = np.zeros((2, n), dtype=np.float32)
         self.terminated, self.truncated = np.zeros((2, n), dtype=np.bool_)
         self.outcome = np.zeros(n, dtype=np.uint8)
+        self._limits = _limits(many)
         self._ego = np.array([s.ego for s in many], dtype=np.int32)
         self._last = np.array([s.num_steps for s in many])
         self._front = np.array([s.vehicle.rear_axle_to_center + 0.5 * s.vehicle.length for s in many])
@@ -146,12 +147,11 @@ class VectorWorld:
         casts = [cast(s, model, {s.ego: who}) for s in many]
         bank = compile_world(casts, many[0].dt, model.anticipate)
         ground = compile_ground(casts, [s.roadmap for s in many], spacing)
-        limits = [(-s.vehicle.max_braking, -s.vehicle.max_steering_rate) for s in many]
-        tops = [(s.vehicle.max_acceleration, s.vehicle.max_steering_rate) for s in many]
+        limits = _limits(many)
         made = cls(
             tuple(many), bank, _room_for(bank, n), ground.of_worlds(np.zeros(n, dtype=np.int32)),
             ground.areas.of, vocabulary, repeat, reward or Rewards(), autoreset, threads,
-            np.min(limits, axis=0).astype(np.float32), np.max(tops, axis=0).astype(np.float32),
+            limits[0].min(0), limits[1].max(0),
             np.arange(len(many)),
         )  # fmt: skip
         made.reset(seed)
@@ -204,8 +204,8 @@ class VectorWorld:
     def step(self, actions: Any) -> tuple[Array, Array, Bools, Bools, dict[str, Any]]:
         """Drive `repeat` samples: observations, rewards, terminated, truncated, and what else there is.
 
-        `actions (N, 2)`: acceleration in m/s^2 and steering rate in rad/s, cut to the largest limits of the
-        vehicles, or `(N,)` numbers of trajectories of the vocabulary, which the LQR tracker follows. Braking
+        `actions (N, 2)`: acceleration in m/s^2 and steering rate in rad/s, cut to the limits of its
+        vehicle, or `(N,)` numbers of trajectories of the vocabulary, which the LQR tracker follows. Braking
         ends at standstill. Collisions (whoever's fault), leaving the road and arriving terminate, the end of
         the recording truncates. Told are `scenario (N,)`, `outcome (N,)`, `episode_return (N,)`, and with
         "same_step" in the rows `_final_obs (N,)` the last `final_obs (N, ROW)`.
@@ -280,7 +280,9 @@ class VectorWorld:
             if a.shape != (n, 2) or a.dtype.kind not in "fiu":
                 raise InputError(f"controls must be numbers of the shape ({n}, 2), got {a.dtype} {a.shape}")
             finite(np.ascontiguousarray(a, dtype=np.float64), "controls", "environment", np.inf)
-            return np.asarray(np.clip(a, self.low, self.high), dtype=np.float32)
+            # Its own limits: those of others in the batch must change nothing.
+            low, high = self._limits[:, self.scenario]
+            return np.asarray(np.clip(a, low, high), dtype=np.float32)
         if a.shape != (n,) or a.dtype.kind not in "iu":
             raise InputError(f"trajectories are chosen by integers ({n},), got {a.dtype} {a.shape}")
         if a.min() < 0 or a.max() >= len(self.vocabulary):
@@ -407,6 +409,13 @@ def _loaded(scenarios: str | Path | Sequence[str | Path | Scenario]) -> list[Sce
         if not s.route.known:
             raise ScenarioError(f"scenario '{s.id}' has no route to follow")
     return many
+
+
+def _limits(scenarios: Sequence[Scenario]) -> Array:
+    """Least and greatest controls of each scenario's vehicle `(2, S, 2)`."""
+    cars = [s.vehicle for s in scenarios]
+    low = [(-v.max_braking, -v.max_steering_rate) for v in cars]
+    return np.array((low, [(v.max_acceleration, v.max_steering_rate) for v in cars]), dtype=np.float32)
 
 
 def _room_for(bank: World, worlds: int) -> World:

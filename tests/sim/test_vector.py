@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -215,6 +216,20 @@ def test_an_episode_that_ends_within_an_action_is_told_as_at_its_end(actions: An
     if isinstance(actions, str):  # the tracker plans anew with each action
         np.testing.assert_allclose(seen[1][0], seen[0][0], atol=1e-3)
         assert seen[1][2] == pytest.approx(seen[0][2], abs=1e-4)
+
+
+def test_controls_are_cut_to_the_limits_of_the_own_vehicle(straight: Any, scenario: Any) -> None:
+    """Whatever the others of the batch can do."""
+    quick = scenario(straight(), speed=10.0)
+    slow = replace(quick, vehicle=replace(quick.vehicle, max_steering_rate=0.4, max_acceleration=1.0))
+    vector = VectorWorld.of([slow, quick], 2)
+    vector.reset(scenarios=np.array([0, 1]))
+    vector.step(np.full((2, 2), 9.0))
+    assert vector.high.tolist() == [quick.vehicle.max_acceleration, quick.vehicle.max_steering_rate]
+    np.testing.assert_allclose(vector.ego_states()[:, 5], 0.1 * np.array((0.4, vector.high[1])), atol=1e-6)
+    np.testing.assert_allclose(
+        vector.ego_states()[:, 3], 10.0 + 0.1 * np.array((1.0, vector.high[0])), atol=1e-5
+    )
 
 
 def test_bad_settings_and_actions_are_refused(scenes: list[Any], straight: Any, scenario: Any) -> None:
