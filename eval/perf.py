@@ -150,9 +150,24 @@ def read(path: Path) -> dict[str, Any]:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from error
     except ValueError as error:
         raise InputError(f"{path} is not JSON; write it with: drive perf --json > {path.name}") from error
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA:
-        raise InputError(f"{path} does not hold figures of {SCHEMA}; drive perf --json prints them")
-    return found
+    schema = found.get("schema") if isinstance(found, dict) else None
+    if schema != SCHEMA:
+        raise InputError(
+            f"{path} does not hold figures of {SCHEMA} (but {schema or 'something else'}); drive perf --json "
+            "prints them"
+        )
+    rows = found.get("rows")
+    if not isinstance(rows, list) or not all(map(_is_timed, rows)):
+        raise InputError(f"the rows of {path} need a name and a cpu_s each; drive perf --json prints them")
+    return found  # type: ignore[no-any-return]
+
+
+def _is_timed(row: Any) -> bool:
+    return (
+        isinstance(row, dict)
+        and isinstance(row.get("name"), str)
+        and isinstance(row.get("cpu_s"), int | float)
+    )
 
 
 def ratios(before: dict[str, Any], after: dict[str, Any]) -> dict[str, float | None]:

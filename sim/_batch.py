@@ -52,6 +52,17 @@ def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
     return len(shape) == len(wanted) and all(n is None or n == m for n, m in zip(wanted, shape, strict=True))
 
 
+def writeable(array: NDArray[Any], name: str, *sources: Any) -> None:
+    """Raise InputError unless results may be written into `array` without changing what is still read."""
+    if not array.flags.writeable:
+        raise InputError(f"{name} is read-only; results need an array that can be written to")
+    for source in sources:
+        if np.may_share_memory(array, source):
+            raise InputError(
+                f"{name} shares memory with the input, which is still read; give a buffer of its own"
+            )
+
+
 def flattened(
     array: Any, name: str, columns: tuple[int, int], dtype: Any = None
 ) -> tuple[NDArray[Any], tuple[int, ...]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from drive.errors import InputError, UnknownNameError
-from drive.sim._batch import checked, finite, flattened, numbers, scene_rows, share
+from drive.sim._batch import checked, finite, flattened, numbers, scene_rows, share, writeable
 from drive.sim.kernels import rollout as kernels
 from drive.sim.kernels.lqr import lqr_settings, speed_factor
 from drive.sim.kernels.score import (
@@ -54,7 +54,7 @@ class Work(NamedTuple):
     def make(cls, samples: int, agents: int = WORD, threads: int = 1, dtype: Any = np.float32) -> Work:
         """For candidates of `samples` states, up to `agents` others, and so many threads."""
         speed, curvature = (
-            np.empty((threads, max(samples - 1, 1) * n), dtype=np.dtype(dtype)) for n in (4, 1)
+            np.empty((_count(threads), max(samples - 1, 1) * n), dtype=np.dtype(dtype)) for n in (4, 1)
         )
         return cls(speed, curvature, tuple(Scratch.make(samples, agents) for _ in range(threads)))
 
@@ -121,7 +121,9 @@ def rollout(
     finite(begin, "start", "scene", limit)
     if out is None:
         out = np.empty((*lead, samples, 7), dtype=flat.dtype)
-    checked(out, "out", flat.dtype, (*lead, samples, 7))
+    else:
+        checked(out, "out", flat.dtype, (*lead, samples, 7))
+        writeable(out, "out", flat, begin)
     states, n = out.reshape(-1, samples, 7), samples - 1
     settings = lqr_settings(vehicle, dt, flat.dtype)
     if poses is None:
@@ -166,9 +168,13 @@ def score(
     samples = flat.shape[1]
     most = max((one.padded(samples, k) for k, one in enumerate(several)), default=0)
     asked = ALL_TERMS if terms is None else term_bits(terms)
+    rules = checked_rules(rules)
     scores = out if out is not None else Scores.empty(*lead)
-    checked(scores.values, "out.values", np.float32, (*lead, SCORE_SIZE))
-    checked(scores.comfort, "out.comfort", np.uint8, (*lead, 6))
+    if out is not None:
+        checked(out.values, "out.values", np.float32, (*lead, SCORE_SIZE))
+        checked(out.comfort, "out.comfort", np.uint8, (*lead, 6))
+        writeable(out.values, "out.values", flat)
+        writeable(out.comfort, "out.comfort")
     values, comfort = scores.values.reshape(-1, SCORE_SIZE), scores.comfort.reshape(-1, 6)
     # Filters that nobody reads need not fit.
     length = samples if asked & TERMS["comfort"] else max(samples, 5)
@@ -197,6 +203,16 @@ def _count(threads: int) -> int:
     if threads < 1:
         raise InputError(f"threads must be at least 1, got {threads}")
     return threads
+
+
+def checked_rules(rules: Rules) -> Rules:
+    """The rules in the kernel's types: it would be compiled again for others. InputError without a dt."""
+    if not (np.isfinite(rules.dt) and rules.dt > 0.0):
+        raise InputError(f"the rules' dt must be positive, got {rules.dt}")
+    return Rules(
+        int(rules.direction_window), int(rules.ttc_last), int(rules.allowed), np.float32(rules.lateral),
+        np.float32(rules.dt),
+    )  # fmt: skip
 
 
 def term_bits(terms: Iterable[str]) -> int:

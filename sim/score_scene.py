@@ -62,6 +62,16 @@ class ScoreScene:
         route = np.asarray(line, dtype=np.float64)
         if route.ndim != 2 or len(route) < 2 or route.shape[1] < 2 or not np.isfinite(route).all():
             raise InputError(f"a route's line must be finite (P >= 2, 2) points, got {route.shape}")
+        if at.shape != (2,) or not np.isfinite(at).all():
+            raise InputError(f"an origin must be two finite numbers, got {at.tolist()}")
+        given = np.asarray(list(on_route))
+        if given.size and (
+            given.dtype.kind not in "iu" or not 0 <= given.min() <= given.max() < roadmap.num_lanes
+        ):
+            raise InputError(
+                f"on_route must be indices of lanes in 0 .. {roadmap.num_lanes - 1} (see "
+                f"RoadMap.lane_index), got {given.tolist()}"
+            )
         states, valid, size, kind = agents
         s, v = np.asarray(states, dtype=np.float64), np.asarray(valid, dtype=np.bool_)
         extent = np.asarray(size, dtype=np.float64)
@@ -75,7 +85,10 @@ class ScoreScene:
         bad = np.flatnonzero((~np.isfinite(s).all(-1) & v).any(-1) | ~np.isfinite(extent).all(-1))
         if len(bad):
             raise InputError(f"agent {bad[0]} has states or a size that are not finite; mark them not valid")
-        grid, corner = lane_grid(roadmap, on_route)
+        small = np.flatnonzero((extent[:, :2] < 0.0).any(-1))
+        if len(small):
+            raise InputError(f"agent {small[0]} has a negative size, {extent[small[0]].tolist()}")
+        grid, corner = lane_grid(roadmap, given.tolist())
         area, lanes = frame_area(DrivableArea.of(roadmap), grid, corner, at)
         points = np.ascontiguousarray(route[:, :2] - at)
         return cls(
@@ -106,4 +119,12 @@ class ScoreScene:
         checked(penalty, f"agents.penalty of scene {number}", np.float32, (count,))
         checked(skip, f"agents.skip of scene {number}", np.uint8, (count,))
         finite(track, "agents.track", f"scene {number}, row", np.inf)
+        checked(self.ego, f"ego of scene {number}", np.float32, (4,))
+        checked(self.line, f"line of scene {number}", np.float64, (None, 2))
+        checked(self.station, f"station of scene {number}", np.float64, (len(self.line),))
+        checked(self.shift, f"shift of scene {number}", np.float64, (2,))
+        checked(self.window, f"window of scene {number}", np.int32, (2,))
+        first, last = self.window.tolist()
+        if not 0 <= first < last < len(self.line):
+            raise InputError(f"window of scene {number} must lie within its {len(self.line)} vertices")
         return int(count)

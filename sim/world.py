@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive.errors import ScenarioError, SimulationError
+from drive.sim.kernels.checks import first_lost
 from drive.sim.kernels.layout import (
     GONE,
     PRESENT,
@@ -73,6 +74,8 @@ def compile_world(casts: Sequence[Cast], dt: float, anticipate: bool = True) -> 
     """Pad and stack the casts of W scenarios; all must share one time step `dt`."""
     if not casts:
         raise ScenarioError("a world needs at least one scenario")
+    if not (np.isfinite(dt) and dt > 0.0):
+        raise ScenarioError(f"a world's dt must be positive, got {dt}")
     count = max(len(c.controller) for c in casts)
     samples = max(c.log.shape[1] for c in casts)
     lights = max(1, max(c.signals.shape[0] for c in casts))
@@ -134,9 +137,23 @@ def step(
     `pose (W, A, 5)`: rear-axle x, y, heading, speed and yaw rate after the step of agents under
     TRAJECTORY. With `out` its arrays are written over, so that a loop allocates nothing.
 
-    Raises SimulationError on arrays of the wrong shape or with values that are not finite.
+    Raises SimulationError on arrays of the wrong shape or with values that are not finite, an agent's state
+    among them, and on less than 0 steps or 1 thread.
     """
     shape = (world.num_worlds, world.num_agents)
+    if steps < 0 or steps != int(steps) or threads < 1:
+        raise SimulationError(
+            f"a step needs 0 steps or more and a thread, got {steps} steps, {threads} threads"
+        )
+    _check_motion(world.motion, "world", shape)
+    if out is not None and out is not world:
+        _check_motion(out.motion, "out", shape)
+    m = world.motion
+    lost = int(first_lost(m.x, m.y, m.heading, m.speed, m.steering, m.presence))
+    if lost >= 0:
+        raise SimulationError(
+            f"agent {lost % shape[1]} of world {lost // shape[1]} has a state that is not finite"
+        )
     motion = (
         copy_motion(world.motion, out.motion if out is not None else None)
         if out is not world
@@ -144,18 +161,32 @@ def step(
     )
     ctl = checked_wish(control, (*shape, 2), "control")
     target = checked_wish(pose, (*shape, 5), "pose")
-    fixed = (np.float32(world.dt), steps, world.anticipate)
+    fixed = (np.float32(world.dt), int(steps), world.anticipate)
 
     def visit(first: int, last: int) -> None:
         step_kernel(motion, world.agents, world.paths, ctl, target, *scratch(shape[1]), *fixed, first, last)
 
-    if threads <= 1 or shape[0] < 2 * threads:
+    if threads == 1 or shape[0] < 2 * threads:
         visit(0, shape[0])
     else:
         bounds = np.linspace(0, shape[0], threads + 1).astype(int)
         with ThreadPoolExecutor(threads) as pool:
             list(pool.map(visit, bounds[:-1], bounds[1:]))
     return replace(world, motion=motion)
+
+
+_LIKE = empty_motion(0, 0)
+_KINDS = [(name, array.dtype, array.ndim) for name, array in zip(Motion._fields, _LIKE, strict=True)]
+
+
+def _check_motion(motion: Motion, name: str, shape: tuple[int, int]) -> None:
+    """Kernels read and write these arrays by the shape of one of them."""
+    for array, (field, dtype, ndim) in zip(motion, _KINDS, strict=True):
+        if array.shape != shape[:ndim] or array.dtype != dtype or not array.flags.c_contiguous:
+            raise SimulationError(
+                f"{name}.motion.{field} must be {dtype} of shape {shape[:ndim]} in C order, got "
+                f"{array.dtype} of {array.shape}"
+            )
 
 
 def scratch(count: int) -> tuple[NDArray[Any], ...]:
@@ -175,7 +206,11 @@ def checked_wish(values: Floats | None, shape: tuple[int, ...], name: str) -> ND
     """Controls or poses for a step as kernels take them, zeros for None; SimulationError where unfit."""
     if values is None:
         return np.zeros(shape, dtype=np.float32)
-    a = np.ascontiguousarray(values, dtype=np.float32)
+    try:
+        with np.errstate(over="ignore"):
+            a = np.ascontiguousarray(values, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise SimulationError(f"{name} must be an array of numbers, of shape {shape}") from error
     if a.shape != shape:
         raise SimulationError(f"{name} must have the shape {shape}, got {a.shape}")
     if not np.isfinite(a).all():

@@ -47,6 +47,10 @@ def command(
 
     old = load("drive.eval.perf:read")(compare) if compare is not None else None
     if growth is not None:
+        if only or planners or cold or compare is not None:
+            raise typer.BadParameter("--growth measures its own series; only --json goes with it")
+        if growth.is_dir() or not growth.parent.is_dir():
+            raise typer.BadParameter(f"cannot write {growth}; name a file in a folder that exists")
         found = load("drive.eval.perf_growth:measure")(note)
         growth.write_text(load("drive.eval.perf_growth:svg")(found))
         print(json.dumps(found, indent=2) if as_json else load("drive.eval.perf_growth:table")(found))

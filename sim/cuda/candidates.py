@@ -9,7 +9,7 @@ import numpy as np
 
 from drive.errors import InputError
 from drive.sim._batch import FLOATS, finite, flattened
-from drive.sim.candidates import REACH, Scores, term_bits
+from drive.sim.candidates import REACH, Scores, checked_rules, term_bits
 from drive.sim.cuda.device import borrowed, gpu, on_device, upload_all
 from drive.sim.kernels.lqr import lqr_settings, speed_factor
 from drive.sim.kernels.score import ALL_TERMS, PDM_RULES, SCORE_SIZE, TERMS, Rules, Scratch
@@ -151,6 +151,7 @@ def score(
             f"candidates, got {scenes.steps}"
         )
     asked = ALL_TERMS if terms is None else term_bits(terms)
+    rules = checked_rules(rules)
     scores = out if out is not None else DeviceScores.empty(*lead)
     values = borrowed(scores.values, "out.values", (np.float32,), (*lead, SCORE_SIZE))
     comfort = borrowed(scores.comfort, "out.comfort", (np.uint8,), (*lead, 6))
@@ -167,7 +168,7 @@ def score(
         )
     kernel = score_kernel(bool(asked & TERMS["progress"]))
     _launch(kernel, flat.shape[0], scratch.places.shape[2])(
-        flat, which, each, scenes.arrays, filters, _rules(rules), asked, scratch, comfort, values
+        flat, which, each, scenes.arrays, filters, rules, asked, scratch, comfort, values
     )
     return scores
 
@@ -182,13 +183,6 @@ def _launch(kernel: Any, candidates: int, most: int) -> Any:
 
 def _idle(*_: Any) -> None:
     """No candidates: nothing to launch."""
-
-
-def _rules(rules: Rules) -> Rules:
-    return Rules(
-        int(rules.direction_window), int(rules.ttc_last), int(rules.allowed), np.float32(rules.lateral),
-        np.float32(rules.dt),
-    )  # fmt: skip
 
 
 def _batch(

@@ -76,7 +76,10 @@ def savgol_matrix(
     """
     window = min(window, length) if window > 0 else length
     if order >= window:
-        raise InputError(f"a filter of order {order} needs more than {order} samples, got {length}")
+        raise InputError(
+            f"a comfort filter of order {order} needs a window of more than {order} samples, got {window} of "
+            f"{length}; terms without 'comfort' need none"
+        )
     half = window // 2
     fit = np.linalg.pinv(np.vander(np.arange(window, dtype=np.float64), order + 1, increasing=True))
 

@@ -100,7 +100,14 @@ def test_ratios_of_the_rows_that_both_have(tmp_path: Path) -> None:
     before, after = perf.measure(rows()), perf.measure(rows()[:3])
     after["rows"][0]["cpu_s"] = 1.0
     assert perf.ratios(before, after) == {"a": 0.5, "a/base": 1.0, "a/part": 1.0}
-    for text, message in (("{", "is not JSON"), ('{"schema": "x"}', "does not hold"), (None, "cannot read")):
+    for text, message in (
+        ("{", "is not JSON"),
+        ("[]", "but something else"),
+        ('{"schema": "drive-perf/1"}', r"does not hold figures of drive-perf/2 \(but drive-perf/1\)"),
+        ('{"schema": "drive-perf/2"}', "the rows of .*old.json need a name"),
+        ('{"schema": "drive-perf/2", "rows": [{"name": "step", "cpu_s": null}]}', "the rows of"),
+        (None, "cannot read"),
+    ):
         path = tmp_path / "old.json"
         if text is None:
             path = tmp_path / "none.json"
@@ -201,6 +208,10 @@ def test_the_command_prints_what_was_measured(
     assert main.run(["perf", "--only", "scores"]) == 1
     assert "did you mean 'score'" in capsys.readouterr().err
     assert main.run(["perf", "--compare", str(tmp_path / "none.json")]) == 1
+    assert main.run(["perf", "--growth", str(tmp_path / "nowhere" / "x.svg")]) != 0
+    assert "a folder that exists" in capsys.readouterr().err
+    assert main.run(["perf", "--growth", "x.svg", "--only", "step"]) != 0
+    assert "only --json goes with it" in capsys.readouterr().err
 
 
 def test_start_times_are_of_a_fresh_process_and_a_fresh_cache(tmp_path: Path) -> None:

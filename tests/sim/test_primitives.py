@@ -12,7 +12,7 @@ import pytest
 
 import drive.sim
 from drive.errors import InputError, UnknownNameError
-from drive.sim.candidates import TERMS, Agents, Rules, Scores, Work, pdm_score, rollout, score
+from drive.sim.candidates import TERMS, Agents, Rules, Scores, ScoreScene, Work, pdm_score, rollout, score
 from drive.sim.kernels.score import SCORE_NAMES, pack_agents
 from drive.sim.kernels.score_contacts import FORECAST_EXTRA
 
@@ -244,6 +244,11 @@ def with_value(array, at, value):
     return out
 
 
+def read_only(array):
+    array.setflags(write=False)
+    return array
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -271,6 +276,8 @@ def with_value(array, at, value):
         ({"poses": POSES, "threads": 0}, "threads must be at least 1"),
         ({"poses": POSES, "dt": 0.0}, "dt must be positive"),
         ({"poses": POSES, "compat": "exact"}, "compat must be one of"),
+        ({"poses": BATCH, "out": BATCH}, "out shares memory with the input"),
+        ({"poses": POSES, "out": read_only(BATCH.copy())}, "out is read-only"),
     ],
 )  # fmt: skip
 def test_rollout_refuses(given, message):
@@ -292,6 +299,8 @@ def test_rollout_refuses(given, message):
         ({"work": Work.make(STEPS, 32)}, r"32 agents and 1 threads; Work.make\(41, 64, 1\)"),
         ({"terms": ["collisions"]}, "did you mean 'collision'"),
         ({"scenes": []}, "got 0 for 4 candidates"),
+        ({"out": Scores(read_only(Scores.empty(4).values), Scores.empty(4).comfort)}, "values is read-only"),
+        ({"rules": Rules(dt=np.float32(0.0))}, "dt must be positive"),
     ],
 )  # fmt: skip
 def test_score_refuses(given, message):
@@ -325,8 +334,33 @@ def test_scenes_refuse_bad_agents():
     ):
         with pytest.raises(InputError, match=message):
             score(states, type(good)(**{**raw, "agents": wrong}))
+    for name, value in (
+        ("ego", good.ego[:2]),
+        ("ego", good.ego.astype(float)),
+        ("station", good.station[:5]),
+        ("window", np.array([0, len(LINE)], np.int32)),
+        ("window", np.array([-1, 5], np.int32)),
+    ):
+        with pytest.raises(InputError, match=f"^{name} of scene 0"):
+            score(states, type(good)(**{**raw, name: value}))
+    with pytest.raises(InputError, match="agent 2 has a negative size"):
+        scene_of(tracks, valid, with_value(size, (2, 1), -1.0), kind)
+    with pytest.raises(InputError, match="origin"):
+        scene_of(tracks, valid, size, kind, origin=(np.nan, 0.0))
+    # Names of lanes that look like numbers, counts from the end, and numbers of another map.
+    for route in (["00"], [-1], [SCENES.MAP.num_lanes]):
+        with pytest.raises(InputError, match="on_route must be indices of lanes"):
+            ScoreScene.of(SCENES.MAP, route, LINE, VEHICLE, (tracks, valid, size, kind))
     with pytest.raises(UnknownNameError, match="progress"):
         score(states, good).column("progres")
+
+
+def test_rules_of_python_numbers_give_the_same_bits_as_numpys():
+    states, *agents = random_scene(10)
+    plain = Rules(*(number.item() if hasattr(number, "item") else number for number in Rules()))
+    assert [type(number) for number in plain] == [int, int, int, float, float]
+    rounded = plain._replace(dt=0.1)
+    assert bits(run(states, *agents, rules=rounded)) == bits(run(states, *agents))
 
 
 def test_short_horizons_and_other_steps_are_scored():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from drive.datasets.source import load
-from drive.errors import SimulationError
+from drive.errors import ScenarioError, SimulationError
 from drive.sim import Controller, compile_world, step
 from drive.sim.kernels import reference
 from drive.sim.kernels.follow import find_leader
@@ -180,6 +180,37 @@ def test_bad_arrays_are_refused(straight: Any, scenario: Any) -> None:
         step(world, control=np.zeros((1, 2, 2)))
     with pytest.raises(SimulationError, match="finite"):
         step(world, pose=np.full((1, 6, 5), np.nan))
+    with pytest.raises(SimulationError, match="control must be an array of numbers"):
+        step(world, control=np.full((1, 6, 2), "fast"))
+    for wrong in ({"steps": -1}, {"steps": 1.5}, {"threads": 0}):
+        with pytest.raises(SimulationError, match="0 steps or more and a thread"):
+            step(world, **wrong)
+
+
+def test_worlds_that_do_not_fit_are_refused(straight: Any, scenario: Any) -> None:
+    s = scenario(straight(), CARS)
+    world, two = world_of(s), compile_world([cast(s, IDM)] * 2, 0.1)
+    with pytest.raises(SimulationError, match=r"out.motion.sample must be int32 of shape \(1,\)"):
+        step(world, out=two)
+    # Written by the shape of x: a shorter row would be written past its end.
+    m = two.motion
+    for name, array in (("y", m.y[:, :3].copy()), ("x", m.x.astype(float)), ("speed", m.speed[:, ::-1])):
+        with pytest.raises(SimulationError, match=f"world.motion.{name} must be float32"):
+            step(dataclasses.replace(two, motion=m._replace(**{name: array})))
+    for name, value in (("x", np.nan), ("speed", np.inf)):
+        lost = getattr(m, name).copy()
+        lost[1, 4] = value
+        with pytest.raises(SimulationError, match="agent 4 of world 1 has a state that is not finite"):
+            step(dataclasses.replace(two, motion=m._replace(**{name: lost})))
+        # Where nobody is, nobody looks.
+        away = m.presence.copy()
+        away[1, 4] = 0
+        assert (
+            step(dataclasses.replace(two, motion=m._replace(presence=away, **{name: lost}))).num_worlds == 2
+        )
+    for dt in (0.0, np.nan):
+        with pytest.raises(ScenarioError, match="dt must be positive"):
+            compile_world([cast(s, IDM)], dt)
 
 
 def test_a_padded_agent_changes_nothing(straight: Any, scenario: Any) -> None:
