@@ -36,9 +36,9 @@ def checked(array: Any, name: str, dtype: Any, shape: tuple[int | None, ...]) ->
         want = ", ".join("any" if n is None else str(n) for n in shape)
         raise InputError(f"{name} must have the shape ({want}), got {array.shape}")
     if array.dtype != wanted:
-        raise InputError(f"{name} must be {wanted}, got {array.dtype}; {name}.astype('{wanted}') makes it so")
+        raise InputError(f"{name} must be {wanted}, got {array.dtype}; .astype('{wanted}') makes it so")
     if not array.flags.c_contiguous:
-        raise InputError(f"{name} must be contiguous in memory; np.ascontiguousarray({name}) makes it so")
+        raise InputError(f"{name} must be contiguous in memory; np.ascontiguousarray makes it so")
 
 
 def whole(value: Any, name: str, least: int) -> int:

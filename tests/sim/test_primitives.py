@@ -289,7 +289,7 @@ def test_rollout_refuses(given, message):
     ("given", "message"),
     [
         ({"states": BATCH[..., :6]}, r"states must be \(N, T, 7\)"),
-        ({"states": BATCH.astype(np.float64)}, r"float32, got float64; states.astype\('float32'\)"),
+        ({"states": BATCH.astype(np.float64)}, r"float32, got float64; .astype\('float32'\)"),
         ({"states": np.asfortranarray(BATCH)}, "np.ascontiguousarray"),
         ({"states": with_value(BATCH, (3, 40, 3), np.nan)}, "candidate 3 at step 40: column 3 is nan"),
         ({"states": with_value(BATCH, (0, 1, 0), -2e5)}, "-200000 is too far from 0"),
