@@ -10,7 +10,7 @@ import numpy as np
 
 from drive.planner import Candidates, Plan, PlannerSpec, PlanStatus
 from drive.planners.pdm.config import PDMConfig
-from drive.planners.pdm.route import Way, find_way
+from drive.planners.road.way import Way, find_way
 from drive.roadmap.drivable import DrivableArea
 from drive.scenario import SignalState
 from drive.sim.candidates import Rules, Scores, ScoreScene, Work, pdm_score, rollout, score

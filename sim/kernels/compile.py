@@ -53,12 +53,12 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def _cache_pointed() -> Iterator[None]:
+def _cache_pointed(folder: Path | None = None) -> Iterator[None]:
     """Numba's cache is where ours is while a kernel is decorated."""
     # Numba's stubs know neither its settings nor `_nrt`.
     settings: Any = numba.config
     before = settings.CACHE_DIR
-    settings.CACHE_DIR = str(cache_folder())
+    settings.CACHE_DIR = str(folder or cache_folder())
     try:
         yield
     finally:
@@ -70,8 +70,22 @@ def kernel(function: Callable[..., Any]) -> Any:
 
     Kernels allocate nothing: scratch buffers are arguments, and an allocation does not compile.
     """
+    return _compiled(function, None)
+
+
+def kernels_of(folder: Path) -> Callable[[Callable[..., Any]], Any]:
+    """`kernel` for a folder of kernels in another room: its sources name the cache as well as ours.
+
+    `kernel = kernels_of(Path(__file__).parent)` in one module of the folder, which the others import.
+    """
+    own = cache_folder() / f"{folder.parent.name}-{source_digest(folder)}"
+    own.mkdir(parents=True, exist_ok=True)
+    return lambda function: _compiled(function, own)
+
+
+def _compiled(function: Callable[..., Any], folder: Path | None) -> Any:
     options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
-    with _cache_pointed():
+    with _cache_pointed(folder):
         return numba.njit(**options, fastmath=FASTMATH)(function)
 
 

@@ -1,4 +1,4 @@
-"""The way that PDM-Closed follows: lanes on the route, their centreline, and paths beside it.
+"""The way that a planner on roads follows: lanes on the route, their centreline, and paths beside it.
 
 Source of the search: tuplan_garage, abstract_pdm_planner.py and utils/route_utils.py. Two things are
 ours: where no lane leads on to the next group, the way changes lanes instead of ending; and beyond the
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from drive.planners.pdm.config import PDMConfig
     from drive.roadmap.model import RoadMap
     from drive.scenario import Route
 
@@ -45,12 +44,36 @@ BEHIND = 15.0
 """Metres of road behind the ego that the path should cover."""
 
 
+class WaySettings(Protocol):
+    """What the search and the sampling of a way depend on: lengths in m, times in s, speeds in m/s.
+
+    `offsets` of the paths beside the centreline, sampled every `path_step`; the way is searched
+    `search_depth` lane groups ahead, reaches up to `path_ahead` beyond the ego and `path_extension` beyond
+    the route; a change of lanes takes `lane_change_time`; `fallback_speed` holds where a lane has no limit.
+    """
+
+    @property
+    def offsets(self) -> tuple[float, ...]: ...
+    @property
+    def fallback_speed(self) -> float: ...
+    @property
+    def search_depth(self) -> int: ...
+    @property
+    def path_step(self) -> float: ...
+    @property
+    def path_ahead(self) -> float: ...
+    @property
+    def path_extension(self) -> float: ...
+    @property
+    def lane_change_time(self) -> float: ...
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Way:
     """The centreline and the paths beside it, compiled.
 
     `origin (2,)` to which positions are relative; `lines (J, P, 2)` the paths, `station (J, P)` along
-    each; path 0 is sampled evenly and has offset 0 if the configuration begins with 0. `line (P, 2)`,
+    each; path 0 is sampled evenly and has offset 0 if the settings begin with 0. `line (P, 2)`,
     `line_station (P,)`, `heading (P,)` unwrapped, `limit (P,)` in m/s and `half_width (P,)` belong to
     the centreline. `stops (J, Q)` are stations of stop lines on each path, `signals (Q,)` their signals.
     """
@@ -70,16 +93,16 @@ class Way:
     truncated: bool
 
 
-def find_way(roadmap: RoadMap, route: Route, ego: Floats, config: PDMConfig) -> Way | None:
+def find_way(roadmap: RoadMap, route: Route, ego: Floats, settings: WaySettings) -> Way | None:
     """The way from the ego's state `(7,)`, or None where there is no lane to follow."""
-    lanes, allowed = find_lanes(roadmap, route, ego, config)
+    lanes, allowed = find_lanes(roadmap, route, ego, settings)
     if not lanes:
         return None
-    return compile_way(roadmap, lanes, allowed, ego, config)
+    return compile_way(roadmap, lanes, allowed, ego, settings)
 
 
 def find_lanes(
-    roadmap: RoadMap, route: Route, ego: Floats, config: PDMConfig
+    roadmap: RoadMap, route: Route, ego: Floats, settings: WaySettings
 ) -> tuple[tuple[int, ...], frozenset[int]]:
     """Lanes to follow and the lanes that count as on the route; without a lane near both are empty."""
     groups = route.groups or route_groups(roadmap, route.lanes)
@@ -88,7 +111,7 @@ def find_lanes(
     if not groups:
         if here is None:
             return (), frozenset()
-        lanes = extend_route(roadmap, (here[0],), config.path_ahead)
+        lanes = extend_route(roadmap, (here[0],), settings.path_ahead)
         return lanes, _lanes_of(roadmap, route_groups(roadmap, lanes)) | set(lanes)
     allowed = _lanes_of(roadmap, groups) | {int(lane) for lane in route.lanes}
     start = _starting_lane(roadmap, allowed, ego)
@@ -104,13 +127,13 @@ def find_lanes(
         return (), frozenset()
     group = int(roadmap.group[start])
     begin = groups.index(group) if group in groups else 0
-    target = groups[min(begin + config.search_depth, len(groups)) - 1]
+    target = groups[min(begin + settings.search_depth, len(groups)) - 1]
     lanes, reached = _shortest(roadmap, start, target, allowed)
     if not reached:
         goals = _lanes_of(roadmap, (target,))
         change = find_route(roadmap, start, goals)
         lanes = change if change is not None else lanes
-    return extend_route(roadmap, lanes, config.path_extension), frozenset(allowed | set(lanes))
+    return extend_route(roadmap, lanes, settings.path_extension), frozenset(allowed | set(lanes))
 
 
 def _lanes_of(roadmap: RoadMap, groups: Sequence[int]) -> frozenset[int]:
@@ -172,23 +195,23 @@ def _shortest(
 
 
 def compile_way(
-    roadmap: RoadMap, lanes: Sequence[int], allowed: frozenset[int], ego: Floats, config: PDMConfig
+    roadmap: RoadMap, lanes: Sequence[int], allowed: frozenset[int], ego: Floats, settings: WaySettings
 ) -> Way:
     """Sample the centreline of a lane sequence and lay the offset paths beside it."""
-    raw = _centreline(roadmap, lanes, ego, config)
+    raw = _centreline(roadmap, lanes, ego, settings)
     station = arc_length(raw)
     here = float(project_to_polyline(ego[None, :2], raw)[0][0])
-    truncated = bool(station[-1] - here > config.path_ahead)
+    truncated = bool(station[-1] - here > settings.path_ahead)
     if truncated:
-        raw = raw[: int(np.searchsorted(station, here + config.path_ahead)) + 1]
+        raw = raw[: int(np.searchsorted(station, here + settings.path_ahead)) + 1]
     origin = ego[:2].copy()
-    line = resample_polyline(raw - origin, config.path_step)
+    line = resample_polyline(raw - origin, settings.path_step)
     along = arc_length(line)
     heading = np.asarray(unwrap_angle(polyline_heading(line)))
     normal = np.stack((-np.sin(heading), np.cos(heading)), axis=-1)
-    lines = line[None] + np.asarray(config.offsets)[:, None, None] * normal[None]
+    lines = line[None] + np.asarray(settings.offsets)[:, None, None] * normal[None]
     stations = np.stack([arc_length(path) for path in lines])
-    limit, half_width = _per_vertex(roadmap, lanes, line + origin, config)
+    limit, half_width = _per_vertex(roadmap, lanes, line + origin, settings)
     at, signals = _stop_lines(roadmap, lanes, line + origin, along)
     stops = np.stack([np.interp(at, along, s) for s in stations]) + np.minimum(at, 0.0)
     return Way(
@@ -208,7 +231,7 @@ def compile_way(
     )
 
 
-def _centreline(roadmap: RoadMap, lanes: Sequence[int], ego: Floats, config: PDMConfig) -> Floats:
+def _centreline(roadmap: RoadMap, lanes: Sequence[int], ego: Floats, settings: WaySettings) -> Floats:
     """The line along the lanes; a change right at the start begins where the ego is."""
     first = int(lanes[0])
     s = float(project_to_polyline(ego[None, :2], roadmap.centerline(first))[0][0])
@@ -218,7 +241,7 @@ def _centreline(roadmap: RoadMap, lanes: Sequence[int], ego: Floats, config: PDM
         chain = [first]
         while rest and rest[0] not in roadmap.successors(chain[-1]):
             chain.append(int(rest.pop(0)))
-        pieces = [_change(roadmap, first, chain[-1], s, float(ego[3]) * config.lane_change_time)]
+        pieces = [_change(roadmap, first, chain[-1], s, float(ego[3]) * settings.lane_change_time)]
     if rest:
         pieces.append(route_line(roadmap, rest))
     if s < BEHIND:
@@ -252,7 +275,7 @@ def _change(roadmap: RoadMap, start: int, end: int, station: float, length: floa
 
 
 def _per_vertex(
-    roadmap: RoadMap, lanes: Sequence[int], line: Floats, config: PDMConfig
+    roadmap: RoadMap, lanes: Sequence[int], line: Floats, settings: WaySettings
 ) -> tuple[Floats, Floats]:
     """Speed limit and half width of the lane at each vertex of the line."""
     limit, half = np.full(len(line), np.nan), np.full(len(line), 1.75)
@@ -270,10 +293,10 @@ def _per_vertex(
         better = away < gap[near] - 1e-6
         take = near[better]
         gap[take] = away[better]
-        limit[take] = roadmap.limit(lane, config.fallback_speed)
+        limit[take] = roadmap.limit(lane, settings.fallback_speed)
         width = np.hypot(*(roadmap.left[rows] - roadmap.right[rows]).T)
         half[take] = 0.5 * width[k[better]]
-    return np.where(np.isfinite(limit), limit, config.fallback_speed), half
+    return np.where(np.isfinite(limit), limit, settings.fallback_speed), half
 
 
 def _project(points: Floats, line: Floats) -> tuple[Floats, Floats, NDArray[np.intp]]:

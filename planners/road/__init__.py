@@ -1,0 +1,1 @@
+"""What planners on roads share."""
