@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-STANDS = 0.5
-"""m/s up to which somebody is passed rather than followed, where there is room."""
 BELIEVED = 0.3
 """Existence from which on somebody bounds the corridor."""
 ABOUT = 3.0
@@ -35,15 +33,8 @@ def bound(scene: RoadScene, guess: Guess, vehicle: VehicleParams, config: MPCCon
     frame, station, offset = scene.frame, guess.station[1:], guess.offset[1:]
     half = 0.5 * vehicle.width
     ahead, back = _ends(vehicle)
-    left = frame.at(station, columns.LEFT)
-    right = frame.at(station, columns.RIGHT)
-    edge_left, edge_right = frame.at(station, columns.EDGE_LEFT), frame.at(station, columns.EDGE_RIGHT)
-    narrow_left, narrow_right = np.minimum(left, edge_left), np.minimum(right, edge_right)
-    wide_left, wide_right = np.minimum(left + LEAN, edge_left), np.minimum(right + LEAN, edge_right)
-    high = np.maximum(narrow_left - half - config.edge_gap, 0.0)
-    low = -np.maximum(narrow_right - half - config.edge_gap, 0.0)
-    most = np.maximum(wide_left - half - config.edge_gap, 0.0)
-    least = -np.maximum(wide_right - half - config.edge_gap, 0.0)
+    low, high = _ordered(*frame.offset_bounds(station, vehicle, config.edge_gap))
+    least, most = _ordered(*frame.offset_bounds(station, vehicle, config.edge_gap, LEAN))
     last = np.full(n, min(scene.hold.station, FREE))
     behind = np.full(n, FREE)
     others = scene.others
@@ -57,8 +48,7 @@ def bound(scene: RoadScene, guess: Guess, vehicle: VehicleParams, config: MPCCon
         beside = (station + ahead + ABOUT > s - along) & (station - back - ABOUT < s + along)
         inside = np.abs(d - offset) < across + half + 0.1
         passed = station - back >= s + along
-        stands = bool(others.speeds[a, 0] < STANDS)
-        if stands and (np.abs(d) < clear).any():
+        if others.parked[a] and (np.abs(d) < clear).any():
             over, under = d + clear, d - clear
             room_left = bool((over <= most)[beside].all()) if beside.any() else True
             room_right = bool((under >= least)[beside].all()) if beside.any() else True
@@ -83,11 +73,16 @@ def bound(scene: RoadScene, guess: Guess, vehicle: VehicleParams, config: MPCCon
             other = np.where(d > offset, FREE, d + clear)
             high = np.where(beside & (d > offset), np.minimum(high, np.maximum(mine, 0.0)), high)
             low = np.where(beside & (d <= offset), np.maximum(low, np.minimum(other, 0.0)), low)
-    crossed = low > high
-    middle = 0.5 * (low + high)
-    low, high = np.where(crossed, middle, low), np.where(crossed, middle, high)
+    low, high = _ordered(low, high)
     fast = frame.at(station, columns.LIMIT)
     return Corridor(last, behind, high, low, fast, config.pace * fast, np.clip(0.0, low, high))
+
+
+def _ordered(low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """The bounds, where they cross both in their middle."""
+    middle = 0.5 * (low + high)
+    crossed = low > high
+    return np.where(crossed, middle, low), np.where(crossed, middle, high)
 
 
 def _ends(vehicle: VehicleParams) -> tuple[float, float]:

@@ -39,7 +39,8 @@ class MPCConfig:
     """Times in s, distances in m, accelerations in m/s^2.
 
     `steps` of `dt` are the horizon; at most `iterations` of OSQP; `pace` is the share of the speed limit
-    that is aimed for; a plan that meets somebody sooner than `emergency_time` is given up for braking.
+    that is aimed for; a plan that meets somebody sooner than `emergency_time` is given up for braking; a plan
+    begins on the last one if the ego is within `stitch` m of it.
     """
 
     steps: int = 30
@@ -55,6 +56,7 @@ class MPCConfig:
     braking: float = 6.0
     jerk: float = 6.0
     emergency_time: float = 1.0
+    stitch: float = 0.4
     weights: Weights = field(default_factory=Weights)
     road: GuideSettings = field(default_factory=GuideSettings)
 
@@ -114,13 +116,16 @@ class MPCSession:
         return self._checked(plan, scene, observation)
 
     def _begin(self, scene: RoadScene, observation: Observation) -> Floats:
-        """The state (6,) from which the programme starts."""
+        """The state (6,) from which the programme starts.
+
+        Where the ego is near the last plan it is the plan's: the tracker corrects only what it is shown.
+        """
         ego, state = observation.ego, scene.state
         heading = float(scene.frame.at(float(state[0]), columns.HEADING))
         turn = math.remainder(float(ego[2]) - heading, 2.0 * math.pi)
         bend = math.tan(float(ego[5])) / self.task.vehicle.wheelbase
         c = self.config
-        return np.array(
+        here = np.array(
             [
                 state[0],
                 max(float(ego[3]), 0.0),
@@ -130,6 +135,13 @@ class MPCSession:
                 bend,
             ]
         )
+        late = observation.time - self.last_time
+        if self.last is not None and late <= c.dt and self.last_frame is scene.frame:
+            meant = np.array([np.interp(late, (0.0, c.dt), self.last[:2, what]) for what in range(6)])
+            off = np.abs(meant - here)
+            if off[D] < c.stitch and off[TH] < 0.2 and off[V] < 1.0:
+                here[[D, TH, C, V, A]] = meant[[D, TH, C, V, A]]
+        return here
 
     def _solve(self, scene: RoadScene, begin: Floats, time: float) -> tuple[Floats, bool]:
         rounds = 1

@@ -39,10 +39,10 @@ class Weights:
     speed: float = 1.0
     acceleration: float = 1.0
     jerk: float = 0.6
-    offset: float = 0.6
-    heading: float = 8.0
-    curvature: float = 60.0
-    turn: float = 900.0
+    offset: float = 2.0
+    heading: float = 10.0
+    curvature: float = 20.0
+    turn: float = 100.0
     near_slack: float = 300.0
     headway_slack: float = 3.0
     beside_slack: float = 100.0
