@@ -39,8 +39,9 @@ class MPCConfig:
     """Times in s, distances in m, accelerations in m/s^2.
 
     `steps` of `dt` are the horizon; at most `iterations` of OSQP; `pace` is the share of the speed limit
-    that is aimed for; a plan that meets somebody sooner than `emergency_time` is given up for braking; a plan
-    begins on the last one if the ego is within `stitch` m of it.
+    that is aimed for; a plan that meets somebody sooner than `emergency_time` is given up for braking; plans
+    carry their `control`; without it a tracker drives them, and a plan begins on the last one if the ego is
+    within `stitch` m of it.
     """
 
     steps: int = 30
@@ -57,6 +58,7 @@ class MPCConfig:
     jerk: float = 6.0
     emergency_time: float = 1.0
     stitch: float = 0.4
+    control: bool = True
     weights: Weights = field(default_factory=Weights)
     road: GuideSettings = field(default_factory=GuideSettings)
 
@@ -112,7 +114,9 @@ class MPCSession:
             return braking_plan(observation, vehicle, "the quadratic programme found no motion")
         self.last, self.last_time, self.last_frame = states, observation.time, scene.frame
         frenet = _frenet(scene, states)
-        plan = plan_on_frame(scene.frame, _finer(frenet, c.dt), 0.5 * c.dt, observation, vehicle)
+        plan = plan_on_frame(
+            scene.frame, _finer(frenet, c.dt), 0.5 * c.dt, observation, vehicle, controlled=c.control
+        )
         return self._checked(plan, scene, observation)
 
     def _begin(self, scene: RoadScene, observation: Observation) -> Floats:
@@ -136,7 +140,7 @@ class MPCSession:
             ]
         )
         late = observation.time - self.last_time
-        if self.last is not None and late <= c.dt and self.last_frame is scene.frame:
+        if not c.control and self.last is not None and late <= c.dt and self.last_frame is scene.frame:
             meant = np.array([np.interp(late, (0.0, c.dt), self.last[:2, what]) for what in range(6)])
             off = np.abs(meant - here)
             if off[D] < c.stitch and off[TH] < 0.2 and off[V] < 1.0:
