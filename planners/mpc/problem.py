@@ -42,7 +42,7 @@ class Weights:
     offset: float = 2.0
     heading: float = 10.0
     curvature: float = 20.0
-    turn: float = 100.0
+    turn: float = 300.0
     near_slack: float = 300.0
     headway_slack: float = 3.0
     beside_slack: float = 100.0
