@@ -38,7 +38,7 @@ class Weights:
 
     speed: float = 1.0
     acceleration: float = 1.0
-    jerk: float = 0.6
+    jerk: float = 1.0
     offset: float = 2.0
     heading: float = 10.0
     curvature: float = 20.0
