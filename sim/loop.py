@@ -63,11 +63,11 @@ def simulate(
     whom planners see: "all", or who is in their line of sight (`drive.sim.sight`), with
     "line_of_sight:METRES" up to a range. `detection` says how well: "none" for exactly, or with noise and
     drop-outs as in "position=1.0/0.5,flicker=0.5" (`drive.sim.detection`). Traffic models always see
-    everybody, and metrics judge by everybody. `realtime` gives each call the time between two calls as its budget and drives the old plan
-    while a late one is awaited; otherwise thinking takes no simulated time and equal inputs give
-    bit-equal runs. `watchdog` in s ends a call that does not return; `heartbeat` is called before each
-    step. `lead` says what the ego does before its planner drives it. The run ends at the sample `stop`,
-    whose plan is the last one.
+    everybody, and metrics judge by everybody. `realtime` gives each call the time between two calls as
+    its budget and drives the old plan while a late one is awaited; otherwise thinking takes no simulated
+    time and equal inputs give bit-equal runs. `watchdog` in s ends a call that does not return; `heartbeat`
+    is called before each step. `lead` says what the ego does before its planner drives it. The run ends at
+    the sample `stop`, whose plan is the last one.
 
     A planner that raises, returns rubbish or does not answer ends the run early: the log holds the
     samples so far, and header["failure"] the class and the reason. Raises ScenarioError for a

@@ -31,6 +31,8 @@ FAMILIES = (
     "t_junction_yield",
     "unprotected_left",
     "roundabout",
+    "occluded_crossing",
+    "occluded_crossing_empty",
 )
 TRIES = 50
 PREFIX = "gen/"
