@@ -33,6 +33,8 @@ FAMILIES = (
     "roundabout",
     "occluded_crossing",
     "occluded_crossing_empty",
+    "six_lanes",
+    "slow_obstacles",
 )
 TRIES = 50
 PREFIX = "gen/"
