@@ -35,6 +35,8 @@ FAMILIES = (
     "occluded_crossing_empty",
     "six_lanes",
     "slow_obstacles",
+    "curved_overtake",
+    "curved_overtake_blocked",
 )
 TRIES = 50
 PREFIX = "gen/"
