@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -115,12 +116,16 @@ def _add(
 
 
 def _block(rng: np.random.Generator, difficulty: float, stage: Stage, lane: int, slow: int) -> None:
-    """A queue beside the ego and the leader, at the leader's speed, too close for anybody to get into it."""
-    place = stage.traffic.actors[slow].station + float(rng.uniform(20.0, 28.0))
-    for k in range(9):
+    """A queue beside the ego and the leader, too close for anybody to get into it; its first car is slow."""
+    place = stage.traffic.actors[slow].station + float(rng.uniform(42.0, 50.0))
+    for k in range(12):
         body = draw_body(rng, heavy=0.0, vans=0.1)
-        place -= body.length + between(rng, difficulty, (11.0, 12.0), (9.5, 10.5))
-        _add(rng, stage, f"queue{k}", lane, place, SLOW * float(rng.uniform(0.98, 1.0)), body, headway=0.8)
+        headway = between(rng, difficulty, (0.7, 0.8), (0.5, 0.6))
+        place -= body.length + 2.5 + headway * SLOW
+        who = _add(rng, stage, f"queue{k}", lane, place, SLOW, body, headway)
+        if k:
+            # Held up by the first one, they keep close.
+            stage.traffic.edit(who, driver=replace(stage.traffic.actors[who].driver, factor=0.95))
 
 
 def _column(rng: np.random.Generator, stage: Stage, lane: int, apart: float, speed: float) -> None:
