@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive.planners.road.frame import RoadFrame
-from drive.planners.road.holds import Hold, find_hold
+from drive.planners.road.holds import WAITING, Hold, find_hold
 from drive.planners.road.others import Forecaster, Others
 from drive.planners.road.way import find_way
 
@@ -89,7 +89,7 @@ class Guide:
             self._forecaster = Forecaster(self.task.roadmap, self.settings.reach)
         others = self._forecaster.look(observation, frame, np.asarray(self.times, dtype=np.float64))
         self.hold = find_hold(
-            frame, state, others, observation, self.task.vehicle, math.isfinite(self.hold.station)
+            frame, state, others, observation, self.task.vehicle, self.hold.reason in WAITING
         )
         return RoadScene(frame, state, others, self.hold)
 
