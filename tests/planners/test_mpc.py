@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cvxpy as cp
 import numpy as np
 import pytest
@@ -114,6 +116,15 @@ def test_it_drives_without_fault(scene):
     log = drive.run(MPC(), scene)
     assert log.header["failure"] is None
     assert log.header["scores"]["nuplan_cls"]["metrics"]["no_ego_at_fault_collisions"] == 1.0
+    assert log.header["scores"]["nuplan_cls"]["metrics"]["drivable_area_compliance"] == 1.0
+
+
+def test_the_planner_of_the_docs_drives(tmp_path):
+    """The block of docs/road.md."""
+    text = (Path(__file__).parents[2] / "docs" / "road.md").read_text(encoding="utf-8")
+    (tmp_path / "follow.py").write_text(text.split("```python\n")[1].split("```")[0], encoding="utf-8")
+    log = drive.run(f"{tmp_path / 'follow.py'}:Follow", "gen/lane_follow_curved/301")
+    assert log.header["failure"] is None
     assert log.header["scores"]["nuplan_cls"]["metrics"]["drivable_area_compliance"] == 1.0
 
 
