@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 # No "nnan" and "ninf": with them isnan() is optimised away and bad input goes unseen.
 FASTMATH = {"contract", "arcp", "reassoc", "nsz"}
 
+EXACT = {"nsz", "reassoc"}
+"""For what must not depend on where in a vector a number stands: a loop's rest is compiled apart from it."""
+
 
 @cache
 def source_digest(folder: Path | None = None) -> str:
@@ -79,7 +82,7 @@ def kernel_apart(function: Callable[..., Any]) -> Any:
 
     So loops vectorise that look up one array by numbers and write into another.
     """
-    return _compiled(function, None, pipeline_class=_Apart)
+    return _compiled(function, None, pipeline_class=_Apart, fastmath=EXACT)
 
 
 class _Apart(Compiler):
@@ -101,9 +104,10 @@ def kernels_of(folder: Path) -> Callable[[Callable[..., Any]], Any]:
 
 
 def _compiled(function: Callable[..., Any], folder: Path | None, **more: Any) -> Any:
-    options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False, **more}
+    options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+    options |= {"fastmath": FASTMATH, **more}
     with _cache_pointed(folder):
-        return numba.njit(**options, fastmath=FASTMATH)(function)
+        return numba.njit(**options)(function)
 
 
 def device_kernel(function: Callable[..., Any]) -> Any:
