@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 # No "nnan" and "ninf": with them isnan() is optimised away and bad input goes unseen.
 FASTMATH = {"contract", "arcp", "reassoc", "nsz"}
 
-EXACT = {"nsz", "reassoc"}
-"""For what must not depend on where in a vector a number stands: a loop's rest is compiled apart from it."""
+EXACT = {"nsz"}
+"""Where results must not depend on a number's place in a loop: what is left over after whole vectors is
+compiled apart from them, and products are contracted into sums in the one and not in the other."""
 
 
 @cache
