@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.sim.kernels.surface import PAD, surface_points
+from drive.sim.kernels.surface import PAD, shade, surface_points
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -34,16 +34,17 @@ class Surface:
 
     @classmethod
     def under(cls, terrain: Terrain, length: float = 0.0) -> Surface:
-        """The ground as a body of `length` in m feels it: heights averaged over half of that about each.
+        """The ground as a body of `length` in m between its wheels feels it; 0 keeps the heights.
 
-        Four wheels average the heights under them; half the wheelbase as the deviation of a Gaussian
-        weakens a wave as long as the wheelbase about as much as they do. 0 keeps the heights.
+        The slope between two wheels is the mean slope from one to the other: a Gaussian of the same
+        deviation, length / sqrt(12), takes the place of that mean, for all headings alike.
         """
         from scipy.ndimage import gaussian_filter
 
         heights = terrain.height
         if length > 0.0:
-            heights = gaussian_filter(heights, 0.25 * length / terrain.resolution, mode="nearest")
+            sigma = length / np.sqrt(12.0) / terrain.resolution
+            heights = gaussian_filter(heights, sigma, mode="nearest")
         return cls.through(heights, terrain.resolution)
 
     def at(self, points: ArrayLike) -> Floats:
@@ -52,3 +53,19 @@ class Surface:
         out = np.empty((len(p), 6))
         surface_points(self.coefficients, self.resolution, p, out)
         return out
+
+
+def cast_shadow(height: Floats, resolution: float, azimuth: float, elevation: float) -> NDArray[np.float32]:
+    """Shadow `(rows, columns)` that the heights throw on themselves: 1 where the sun is hidden, else 0.
+
+    From each cell a ray is followed towards the sun, a cell at a time, as long as any height could still
+    reach it; beyond the edge nothing stands. Below the horizon all is dark.
+    """
+    h = np.ascontiguousarray(height, dtype=np.float64)
+    if elevation <= 0.0:
+        return np.ones(h.shape, dtype=np.float32)
+    rise = float(np.tan(elevation)) * resolution
+    reach = min(int((h.max() - h.min()) / max(rise, 1e-9)) + 1, int(np.hypot(*h.shape)))
+    out = np.empty(h.shape, dtype=np.float32)
+    shade(h, float(np.cos(azimuth)), float(np.sin(azimuth)), rise, reach, out)
+    return out

@@ -70,3 +70,26 @@ def surface_points(coefficients, resolution, points, out):  # type: ignore[no-un
         h, hx, hy, hxx, hxy, hyy = surface_point(coefficients, resolution, points[i, 0], points[i, 1])
         out[i, 0], out[i, 1], out[i, 2] = h, hx, hy
         out[i, 3], out[i, 4], out[i, 5] = hxx, hxy, hyy
+
+
+@kernel
+def shade(height, east, north, rise, reach, out):  # type: ignore[no-untyped-def]
+    """Fill `out (rows, columns)` with 1 where a ray of steps (`east`, `north`) in cells that rises by `rise`
+    in m a step meets a height within `reach` steps, else 0."""
+    rows, columns = height.shape
+    for r in range(rows):
+        for c in range(columns):
+            dark = 0.0
+            level = height[r, c] + 1e-9
+            for k in range(1, reach + 1):
+                x, y = c + k * east, r + k * north
+                if x < 0.0 or y < 0.0 or x > columns - 1.0 or y > rows - 1.0:
+                    break
+                i, j = min(int(x), columns - 2), min(int(y), rows - 2)
+                u, v = x - i, y - j
+                low = (1.0 - u) * height[j, i] + u * height[j, i + 1]
+                high = (1.0 - u) * height[j + 1, i] + u * height[j + 1, i + 1]
+                if (1.0 - v) * low + v * high > level + k * rise:
+                    dark = 1.0
+                    break
+            out[r, c] = dark
