@@ -42,7 +42,7 @@ class RoverMPC:
     effort: tuple[float, ...] = (2.0, 0.5)
     margin: float = 0.01
     learn: float = 0.4
-    overload: float = 1e4
+    overload: float = 50.0
     hold: bool = True
 
     def start(self, terrain: Terrain, rover: RoverParams, surface: Surface, dt: float) -> RoverTracker:
@@ -172,7 +172,7 @@ class RoverTracker:
         # The last unknown is the overload that is paid for, in units of 100 W.
         big = np.zeros((m, m))
         big[: 2 * n, : 2 * n] = form
-        big[-1, -1] = 1.0
+        big[-1, -1] = c.overload
         top = r.max_speed / max(keep, 0.5)
         constraint = np.zeros((4 * n + n + 1, m))
         constraint[: 2 * n, : 2 * n] = np.eye(2 * n)
@@ -186,7 +186,7 @@ class RoverTracker:
         high = np.concatenate(
             (ends, np.maximum(top - free[:, 3], 0.0), r.max_yaw_rate - free[:, 4], room / 100.0, [np.inf])
         )
-        found = self._run(big, np.append(linear, c.overload), constraint, low, high)
+        found = self._run(big, np.append(linear, 0.1 * c.overload), constraint, low, high)
         self.last = found[: 2 * n]
         return self.last
 

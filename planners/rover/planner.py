@@ -214,12 +214,15 @@ class RoverSession:
         arrive = goal - waypoints[-1]
         arrive = arrive / max(float(np.hypot(*arrive)), 1e-9)
         still = np.zeros(2)
+        # Who stands on ground that is too steep must be able to leave it.
+        here = float(np.hypot(*self.ground.surface.at(ego[:2])[0, 1:3]))
         charge = float(observation.extras.get("battery", self.rover.battery_start))
         used = float(observation.extras.get("energy_used", 0.0))
         problem = Problem.of(
             np.stack((ego[:2], speed * ahead, still)), np.stack((goal, c.creep * arrive, still)),
             self.ground, self.rover, c, begin, charge, used,
         )  # fmt: skip
+        problem.par[k.p.MAX_TILT] = max(problem.par[k.p.MAX_TILT], 1.05 * here)
         motion = optimise(problem, waypoints, 1.1 * max(float(togo[0]), 1.0), c, deadline)
         reason = f"bound by the {motion.binding}" if motion.binding else ""
         self.course = _Course(motion, begin, heading, now)
@@ -248,9 +251,9 @@ class RoverSession:
         assert self.course is not None
         course, c = self.course, self.config
         times = observation.time + c.dt * np.arange(round(c.horizon / c.dt) + 1)
+        # It begins at the rover's place on the motion: a tracker corrects only what it is shown.
         states = course.states(times)
         m = course.motion
-        states[0] = observation.ego[:STATE_SIZE]
         now = float(np.clip((observation.time - course.begin) / m.duration, 0.0, 1.0))
         row = m.table(np.array([now]))[0]
         return Plan(
