@@ -77,11 +77,12 @@ def simulate(
     if isinstance(scenario.environment, Terrain):
         from drive.sim.rover import simulate_rover
 
-        if lead is not None or drivers:
+        if drivers or (lead is not None and not lead.ask):
             raise ScenarioError(f"scenario '{scenario.id}' is terrain: nobody leads its rover or drives others")
         return simulate_rover(
             scenario, planner, seed=seed, planner_name=planner_name, planner_config=planner_config,
             keep_candidates=keep_candidates, realtime=realtime, watchdog=watchdog, heartbeat=heartbeat, stop=stop,
+            lead=lead,
         )  # fmt: skip
     scenario = ensure_expert(scenario)
     tracks, dt, n = scenario.tracks, scenario.dt, scenario.num_steps

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from drive.planner import Plan, Planner
     from drive.runlog import RunLog
     from drive.scenario import Scenario
+    from drive.sim.driven import Lead
     from drive.sim.rover_tracker import OpenLoop
     from drive.vehicle import RoverParams
 
@@ -52,12 +53,14 @@ def simulate_rover(
     stop: int | None = None,
     tracker: RoverMPC | OpenLoop | None = None,
     disturbance: Disturbance | None = None,
+    lead: Lead | None = None,
 ) -> RunLog:
     """Drive a terrain's rover by a planner and record everything; the arguments as in `simulate`.
 
     The observation's `ego` has ten columns, its `extras` battery (J), energy_used (J), power (W, measured over
     the step before), supply (W, sun and generator), wheel_speed (m/s) and turn_rate (rad/s, as commanded). A plan's control of speed and yaw
-    rate is applied as it is; every other plan is tracked. Equal inputs give bit-equal runs.
+    rate is applied as it is; every other plan is tracked. Equal inputs give bit-equal runs: of a `lead` it is
+    told when this drive leaves it, and nobody is put back on it.
     """
     terrain, rover = _parts(scenario)
     wobble = disturbance or Disturbance()
@@ -126,12 +129,23 @@ def simulate_rover(
         "realtime": realtime,
         "visibility": "all",
         "drivers": {},
+        **_led(lead, driven, dt),
         "rover": asdict(rover),
         "disturbance": asdict(wobble),
     }
     controller = np.full(scenario.tracks.num_agents, Controller.TRAJECTORY, dtype=np.uint8)
     log = run_log(scenario, False, controller, record, driven, samples, failure, keep_candidates, header)
     return log.with_series(**{name: values[:samples] for name, values in series.items()})
+
+
+def _led(lead: Lead | None, driven: list[Driven], dt: float) -> dict[str, Any]:
+    if lead is None:
+        return {}
+    count = len(lead.states)
+    states = driven[0].states[:count, : lead.states.shape[1]] if driven else np.zeros((0, 7))
+    apart = np.flatnonzero((states != lead.states[: len(states)]).any(axis=1))
+    strays = float(apart[0]) * dt if len(apart) else None
+    return {"lead": {"driver": lead.driver, "until": (count - 1) * dt, "strayed": strays}}
 
 
 def _parts(scenario: Scenario) -> tuple[Terrain, RoverParams]:

@@ -42,7 +42,7 @@ def command(
     ] = None,
     traffic: Annotated[str, typer.Option(metavar="T", help="Who drives the others.")] = "idm",
     score: Annotated[
-        list[str] | None, typer.Option(metavar="M", help="A score, or FILE.py:NAME; may be repeated.")
+        list[str] | None, typer.Option(metavar="M", help="A score, or FILE.py:NAME; may be repeated. Default nuplan_cls, rover on terrain.")
     ] = None,
     mode: Annotated[str, typer.Option(help="closed")] = "closed",
     executor: Annotated[str, typer.Option(help="process")] = "process",
@@ -86,7 +86,7 @@ def command(
         scenarios=refs,
         filter=expression,
         traffic=traffic,
-        scores=list(dict.fromkeys(score or ["nuplan_cls"])),
+        scores=list(dict.fromkeys(score)) if score else None,
         mode=mode,
         executor=executor,
         jobs=jobs,

@@ -35,7 +35,7 @@ def command(
         list[str] | None, typer.Option("--set", metavar="K=V", help="A setting, as idm.headway=1.2.")
     ] = None,
     score: Annotated[
-        list[str] | None, typer.Option(metavar="M", help="A score, or FILE.py:NAME; may be repeated.")
+        list[str] | None, typer.Option(metavar="M", help="A score, or FILE.py:NAME; may be repeated. Default nuplan_cls, rover on terrain.")
     ] = None,
     visibility: Annotated[
         str | None,
@@ -102,7 +102,7 @@ def command(
             traffic=traffic or "idm",
             seed=seed or 0,
             settings=changes.get(planner),
-            scores=score or ["nuplan_cls"],
+            scores=score or None,
             visibility=visibility or "line_of_sight",
             start=start,
             debug=debug,
@@ -176,6 +176,7 @@ def _print(log: Any, saved: Path, page: Path) -> None:
     if lead := header.get("lead"):
         who = f"the expert ({lead['driver']})"
         print(f"until {lead['until']:g} s the ego follows {who}, and the scores count that too")
-    print(f"progress is measured against: {log.expert_source or 'nobody'}")
+    if log.terrain is None:
+        print(f"progress is measured against: {log.expert_source or 'nobody'}")
     print(f"run: {saved}")
     print(f"replay: {page}")
