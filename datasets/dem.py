@@ -41,7 +41,7 @@ FORM = re.compile(r"(-?\d+\.?\d*),(-?\d+\.?\d*)>(-?\d+\.?\d*),(-?\d+\.?\d*)")
 
 @dataclass(frozen=True, slots=True)
 class Elevation:
-    """`height (rows, columns)`, row 0 in the south, `resolution` in m; gravity in m/s^2, sun angles in rad."""
+    """`height (rows, columns)`, row 0 in the south, `resolution` in m; gravity in m/s^2, sun in rad."""
 
     height: Floats
     resolution: float
@@ -80,7 +80,9 @@ class DemSource:
         start, goal = _named(path.name, terrain, way) if way else _chosen(path.name, terrain, rover)
         heading = float(np.arctan2(goal[1] - start[1], goal[0] - start[0]))
         duration = float(np.ceil(6.0 * np.hypot(goal[0] - start[0], goal[1] - start[1]) + 40.0))
-        place = Place(terrain, (*start, heading), goal, rover, min(duration, 580.0), ("terrain", "elevation_model"))
+        place = Place(
+            terrain, (*start, heading), goal, rover, min(duration, 580.0), ("terrain", "elevation_model")
+        )
         about = Provenance(source=path.name, format=path.suffix.lstrip(".").lower())
         name = path.name + (f"#{way}" if way else "")
         return to_scenario(name, "elevation_model", place, None, "", None, about)

@@ -64,13 +64,14 @@ class Terrain:
         return bilinear(self.height, points, self.resolution)
 
     def sun_at(self, time: float) -> tuple[float, float]:
-        """Azimuth and elevation of the sun in rad at a time in s; held before the first and after the last."""
+        """Azimuth and elevation of the sun in rad at a time in s; held beyond the first and last."""
         azimuth = np.interp(time, self.sun_times, np.unwrap(self.sun[:, 0]))
         return float(azimuth), float(np.interp(time, self.sun_times, self.sun[:, 1]))
 
     @cached_property
     def light(self) -> NDArray[np.float64]:
-        """Light `(T, rows, columns)` that falls on the ground at `sun_times`, 1 for the sun straight above it.
+        """Light `(T, rows, columns)` that falls on the ground at `sun_times`, 1 for the sun straight above
+        it.
 
         The cosine between the ground's normal and the sun, times what the shadow leaves.
         """
@@ -128,4 +129,3 @@ def bilinear(values: NDArray[np.float64], points: ArrayLike, resolution: float) 
     low = (1 - u) * values[r, c] + u * values[r, c + 1]
     high = (1 - u) * values[r + 1, c] + u * values[r + 1, c + 1]
     return np.asarray((1 - v) * low + v * high)
-

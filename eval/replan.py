@@ -101,7 +101,9 @@ def taken_over(scenario: Scenario, start: float) -> tuple[Scenario, Lead]:
     """
     scenario = ensure_expert(scenario)
     if scenario.expert is None:
-        raise InputError(f"scenario '{scenario.id}' has no driver whom the ego could follow until {start:g} s")
+        raise InputError(
+            f"scenario '{scenario.id}' has no driver whom the ego could follow until {start:g} s"
+        )
     sample = _sample(start, scenario.dt, scenario.num_steps)
     return scenario, Lead(scenario.expert.states[: sample + 1, :7], driver=scenario.expert.source)
 

@@ -78,11 +78,13 @@ def simulate(
         from drive.sim.rover import simulate_rover
 
         if drivers or (lead is not None and not lead.ask):
-            raise ScenarioError(f"scenario '{scenario.id}' is terrain: nobody leads its rover or drives others")
+            raise ScenarioError(
+                f"scenario '{scenario.id}' is terrain: nobody leads its rover or drives others"
+            )
         return simulate_rover(
             scenario, planner, seed=seed, planner_name=planner_name, planner_config=planner_config,
-            keep_candidates=keep_candidates, realtime=realtime, watchdog=watchdog, heartbeat=heartbeat, stop=stop,
-            lead=lead,
+            keep_candidates=keep_candidates, realtime=realtime, watchdog=watchdog, heartbeat=heartbeat,
+            stop=stop, lead=lead,
         )  # fmt: skip
     scenario = ensure_expert(scenario)
     tracks, dt, n = scenario.tracks, scenario.dt, scenario.num_steps
@@ -197,7 +199,7 @@ def _write(record: Record, sample: int, world: Any, driven: list[Driven]) -> Non
 
 
 def check_fit(planner: Planner, scenario: Scenario) -> None:
-    """Raise PlanError where the planner drives on roads and the scenario is terrain, or the other way round."""
+    """Raise PlanError where a planner for roads is to drive on terrain, or the other way round."""
     needs, terrain = planner.spec.needs, isinstance(scenario.environment, Terrain)
     if terrain and ("road" in needs or "route" in needs):
         raise PlanError(f"'{planner.spec.name}' drives on roads, and scenario '{scenario.id}' is terrain")

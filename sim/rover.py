@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +34,17 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-SERIES = ("power", "power_peak", "power_limit", "power_share", "supply", "battery", "energy_used", "slip", "light")
+SERIES = (
+    "power",
+    "power_peak",
+    "power_limit",
+    "power_share",
+    "supply",
+    "battery",
+    "energy_used",
+    "slip",
+    "light",
+)
 """Named series of a rover's log, beside z, pitch and roll: loads in W (mean and peak of the step before),
 what was allowed, the peak's share of it, the supply in W, energies in J, slip and light as shares."""
 
@@ -57,10 +67,11 @@ def simulate_rover(
 ) -> RunLog:
     """Drive a terrain's rover by a planner and record everything; the arguments as in `simulate`.
 
-    The observation's `ego` has ten columns, its `extras` battery (J), energy_used (J), power (W, measured over
-    the step before), supply (W, sun and generator), wheel_speed (m/s) and turn_rate (rad/s, as commanded). A plan's control of speed and yaw
-    rate is applied as it is; every other plan is tracked. Equal inputs give bit-equal runs: of a `lead` it is
-    told when this drive leaves it, and nobody is put back on it.
+    The observation's `ego` has ten columns, its `extras` battery (J), energy_used (J), power (W, measured
+    over the step before), supply (W, sun and generator), wheel_speed (m/s) and turn_rate (rad/s, as
+    commanded). A plan's control of speed and yaw rate is applied as it is; every other plan is tracked.
+    Equal inputs give bit-equal runs: of a `lead` it is told when this drive leaves it, and nobody is put
+    back on it.
     """
     terrain, rover = _parts(scenario)
     wobble = disturbance or Disturbance()
@@ -70,7 +81,9 @@ def simulate_rover(
         np.zeros((n + 1, scenario.tracks.num_agents), dtype=np.bool_),
     )
     # What is executed is the plan: a tracker of the loop's own that held the limit would be judged instead.
-    follow = (tracker or RoverMPC(hold=False)).start(terrain, rover, Surface.under(terrain, rover.wheelbase), dt)
+    follow = (tracker or RoverMPC(hold=False)).start(
+        terrain, rover, Surface.under(terrain, rover.wheelbase), dt
+    )
     rng = np.random.Generator(np.random.Philox(key=[seed, 0x0E]))
     first = scenario.initial
     body = Body(
@@ -135,6 +148,8 @@ def simulate_rover(
     }
     controller = np.full(scenario.tracks.num_agents, Controller.TRAJECTORY, dtype=np.uint8)
     log = run_log(scenario, False, controller, record, driven, samples, failure, keep_candidates, header)
+    # Nobody drove here before.
+    log = replace(log, logged_ego=np.full((samples, 3), np.nan))
     return log.with_series(**{name: values[:samples] for name, values in series.items()})
 
 
@@ -154,7 +169,9 @@ def _parts(scenario: Scenario) -> tuple[Terrain, RoverParams]:
     if scenario.rover is None:
         raise ScenarioError(f"scenario '{scenario.id}' is terrain and names no rover")
     if scenario.tracks.num_agents != 1:
-        raise ScenarioError(f"scenario '{scenario.id}' is terrain with others on it, which no rover can meet yet")
+        raise ScenarioError(
+            f"scenario '{scenario.id}' is terrain with others on it, which no rover can meet yet"
+        )
     return scenario.environment, scenario.rover
 
 
@@ -207,6 +224,9 @@ def _write(
     for name, value in zip((*SERIES, "z", "pitch", "roll"), (*values, z, pitch, roll), strict=True):
         series[name][sample] = value
     record.centers[sample, agent.row, :2], record.centers[sample, agent.row, 2] = state[:2], state[HEADING]
-    record.centers[sample, agent.row, 3:] = told.speed * np.cos(body.heading), told.speed * np.sin(body.heading)
+    record.centers[sample, agent.row, 3:] = (
+        told.speed * np.cos(body.heading),
+        told.speed * np.sin(body.heading),
+    )
     record.presence[sample, agent.row] = True
     agent.observer.look(sample, record)

@@ -50,19 +50,27 @@ class Disturbance:
             raise InputError(f"a rover's memory must be positive, got {self.memory}")
 
 
-def load(rover: RoverParams, gravity: float, speed: float, acceleration: float, sine: float, spin: float) -> float:
+def load(
+    rover: RoverParams, gravity: float, speed: float, acceleration: float, sine: float, spin: float
+) -> float:
     """The load in W: base, drive along a slope of that sine, turning (`spin` in W), resistance.
 
     After Hu et al. 2025 (arXiv 2509.15062): resistance (C0 + C1 |v| + C2 v^2) v, nothing is won back
     downhill.
     """
     v = abs(speed)
-    drive = rover.mass * (acceleration * math.copysign(1.0, speed) + gravity * sine * math.copysign(1.0, speed)) * v
+    drive = (
+        rover.mass
+        * (acceleration * math.copysign(1.0, speed) + gravity * sine * math.copysign(1.0, speed))
+        * v
+    )
     resist = (rover.resistance_constant + (rover.resistance_linear + rover.resistance_quadratic * v) * v) * v
     return rover.power_base + (max(drive, 0.0) + max(spin, 0.0)) / rover.drive_efficiency + resist
 
 
-def stance(terrain: Terrain, rover: RoverParams, x: float, y: float, heading: float) -> tuple[float, float, float]:
+def stance(
+    terrain: Terrain, rover: RoverParams, x: float, y: float, heading: float
+) -> tuple[float, float, float]:
     """Height of the body's middle, pitch and roll of a rover on its four wheels.
 
     Right-handed about y and x: the pitch is negative uphill, the roll positive where the left side is high.
@@ -70,7 +78,11 @@ def stance(terrain: Terrain, rover: RoverParams, x: float, y: float, heading: fl
     c, s = math.cos(heading), math.sin(heading)
     ahead, aside = 0.5 * rover.wheelbase, 0.5 * rover.track_width
     wheels = np.array(
-        [[x + i * ahead * c - j * aside * s, y + i * ahead * s + j * aside * c] for i in (1, -1) for j in (1, -1)]
+        [
+            [x + i * ahead * c - j * aside * s, y + i * ahead * s + j * aside * c]
+            for i in (1, -1)
+            for j in (1, -1)
+        ]
     )
     fl, fr, rl, rr = terrain.height_at(wheels)
     pitch = -math.atan2(0.5 * (fl + fr - rl - rr), rover.wheelbase)

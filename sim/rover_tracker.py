@@ -89,7 +89,7 @@ class RoverTracker:
         """
         self._learn(speed, drawn, wheel_speed, turn_rate, pitch)
         self.before = wheel_speed, turn_rate, pitch
-        c, n, dt, rover = self.settings, self.settings.steps, self.dt, self.rover
+        n, dt = self.settings.steps, self.dt
         reference = trajectory.at(time + dt * np.arange(n + 1))
         slopes = self.surface.at(reference[:, [X, Y]])
         heading = reference[:, HEADING]
@@ -105,7 +105,8 @@ class RoverTracker:
         )
 
     def _allowed(self, reference: Floats, time: float, supply: float) -> Floats:
-        """What may be drawn `(n + 1,)` in W now and along the reference, where the light is known from the map.
+        """What may be drawn `(n + 1,)` in W now and along the reference, where the light is known from the
+        map.
 
         The first one is that of the step to come: the darker one of its two ends.
         """
@@ -182,7 +183,9 @@ class RoverTracker:
         constraint[4 * n : 5 * n, -1] = -1.0
         constraint[-1, -1] = 1.0
         ends = np.tile([r.max_acceleration, r.max_yaw_acceleration], n)
-        low = np.concatenate((-ends, np.minimum(-free[:, 3], 0.0), -r.max_yaw_rate - free[:, 4], np.full(n, -np.inf), [0.0]))
+        low = np.concatenate(
+            (-ends, np.minimum(-free[:, 3], 0.0), -r.max_yaw_rate - free[:, 4], np.full(n, -np.inf), [0.0])
+        )
         high = np.concatenate(
             (ends, np.maximum(top - free[:, 3], 0.0), r.max_yaw_rate - free[:, 4], room / 100.0, [np.inf])
         )
@@ -214,7 +217,14 @@ class RoverTracker:
         return np.asarray(found, dtype=np.float64)
 
     def _within(
-        self, a: float, alpha: float, speed: float, turn_rate: float, pose: Floats, sine: float, allowed: float
+        self,
+        a: float,
+        alpha: float,
+        speed: float,
+        turn_rate: float,
+        pose: Floats,
+        sine: float,
+        allowed: float,
     ) -> tuple[float, float]:
         """The move cut down until the exact load of the next step is allowed."""
         r, dt, g = self.rover, self.dt, self.terrain.gravity

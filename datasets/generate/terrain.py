@@ -88,14 +88,15 @@ def to_scenario(
             rover.length, rover.width, rover.height, rover.wheelbase, 0.0, rover.max_acceleration,
             rover.max_acceleration, max_speed=rover.max_speed,
         ),
-        route=Route(line=np.array([[x, y], place.goal]), goal=Goal(position=np.array(place.goal))),
+        route=Route(goal=Goal(position=np.array(place.goal))),
         expert=None,
         signals=np.zeros((0, samples), dtype=np.uint8),
         family=family,
         tags=(*place.tags, *level),
         provenance=provenance
         or Provenance(
-            source="drive-toolkit generator", format="gen", licence="Apache-2.0", generator=version, seed=seed,
+            source="drive-toolkit generator", format="gen", licence="Apache-2.0", generator=version,
+            seed=seed,
             notes=() if difficulty is None else (f"difficulty {difficulty:g}",),
         ),
         rover=rover,
@@ -148,7 +149,7 @@ def passable(
     sigma = rover.wheelbase / np.sqrt(12.0) / terrain.resolution
     gy, gx = np.gradient(gaussian_filter(terrain.height, sigma, mode="nearest"), terrain.resolution)
     parts, _ = label(np.hypot(gx, gy) < SLOPE_ROOM * np.tan(rover.max_slope))
-    cells = [tuple(int(round(v / terrain.resolution)) for v in place[::-1]) for place in (start, goal)]
+    cells = [tuple(round(v / terrain.resolution) for v in place[::-1]) for place in (start, goal)]
     return bool(parts[cells[0]] > 0 and parts[cells[0]] == parts[cells[1]])
 
 
@@ -169,7 +170,7 @@ def _hills(draws: Draws, difficulty: float, seed: int, resolution: float = 0.2) 
     sun = np.array([[draws.uniform(-np.pi, np.pi), draws.uniform(0.2, 0.7)]])
     shadow = cast_shadow(height, resolution, *sun[0])[None]
     terrain = Terrain(height, resolution, GRAVITY, np.zeros(1), sun, shadow)
-    return Place(terrain, start, goal, RoverParams(), 160.0, ("terrain", "craters", "rocks"))
+    return Place(terrain, start, goal, RoverParams(), 120.0, ("terrain", "craters", "rocks"))
 
 
 def _shadow(draws: Draws, difficulty: float, seed: int, resolution: float = 0.25) -> Place:
@@ -184,11 +185,13 @@ def _shadow(draws: Draws, difficulty: float, seed: int, resolution: float = 0.25
     along = way / np.hypot(*way)
     left = np.array([-along[1], along[0]]) * (1.0 if draws.uniform() < 0.5 else -1.0)
     rock = np.array(start[:2]) + draws.uniform(0.4, 0.6) * way + (7.0 + 2.0 * (1.0 - difficulty)) * left
-    add_rock(height, resolution, float(rock[0]), float(rock[1]), draws.uniform(2.5, 3.5), 7.0 + 3.0 * difficulty)
+    add_rock(
+        height, resolution, float(rock[0]), float(rock[1]), draws.uniform(2.5, 3.5), 7.0 + 3.0 * difficulty
+    )
     height = np.round(height, 4)
     # The sun stands behind the rock as seen from the way, and swings along the way from there.
     behind = np.arctan2(left[1], left[0])
-    times = np.linspace(0.0, 180.0, 19)
+    times = np.linspace(0.0, 120.0, 25)
     rate = draws.uniform(0.5, 0.8) * np.pi / 180.0 * (1.0 if draws.uniform() < 0.5 else -1.0)
     azimuth = behind + rate * (times - draws.uniform(30.0, 60.0))
     sun = np.stack((azimuth, np.full(len(times), draws.uniform(0.22, 0.32))), axis=1)
@@ -198,11 +201,11 @@ def _shadow(draws: Draws, difficulty: float, seed: int, resolution: float = 0.25
         RoverParams(), generator_power=70.0, battery_power_max=60.0, solar_power_max=300.0,
         battery_capacity=4.0e4, battery_start=2.0e4, battery_min=0.8e4,
     )  # fmt: skip
-    return Place(terrain, start, goal, rover, 180.0, ("terrain", "moving_shadow"))
+    return Place(terrain, start, goal, rover, 120.0, ("terrain", "moving_shadow"))
 
 
 def _reference(draws: Draws, difficulty: float, seed: int) -> Place:
-    """Four smooth hills between two points; seed 0 is the calibrated scene, others move the hills a little."""
+    """Four smooth hills between two points; seed 0 is the calibrated scene, others move the hills."""
     resolution, corner = 0.2, np.array([-10.0, -15.0])
     columns, rows = round(60.0 / resolution) + 1, round(36.0 / resolution) + 1
     x, y = np.meshgrid(corner[0] + resolution * np.arange(columns), corner[1] + resolution * np.arange(rows))
@@ -211,7 +214,9 @@ def _reference(draws: Draws, difficulty: float, seed: int) -> Place:
         dx, dy = (0.0, 0.0) if seed == 0 else draws.uniform(-1.0, 1.0, 2)
         height += 1.16 * top * np.exp(-((x - hx - dx) ** 2 + (y - hy - dy) ** 2) / (2.0 * sigma * sigma))
     sun = np.array([[0.0, 0.5]])
-    terrain = Terrain(np.round(height, 6), resolution, GRAVITY, np.zeros(1), sun, np.zeros(0))
+    terrain = Terrain(
+        np.round(height, 6), resolution, GRAVITY, np.zeros(1), sun, np.zeros(0, dtype=np.float32)
+    )
     start, goal = -corner, np.array([40.0, 6.0]) - corner
     heading = float(np.arctan2(6.0, 40.0))
     rover = replace(RoverParams(), max_slope=np.radians(25.0))

@@ -42,7 +42,11 @@ def command(
     ] = None,
     traffic: Annotated[str, typer.Option(metavar="T", help="Who drives the others.")] = "idm",
     score: Annotated[
-        list[str] | None, typer.Option(metavar="M", help="A score, or FILE.py:NAME; may be repeated. Default nuplan_cls, rover on terrain.")
+        list[str] | None,
+        typer.Option(
+            metavar="M",
+            help="A score, or FILE.py:NAME; may be repeated. Default nuplan_cls, rover on terrain.",
+        ),
     ] = None,
     mode: Annotated[str, typer.Option(help="closed")] = "closed",
     executor: Annotated[str, typer.Option(help="process")] = "process",

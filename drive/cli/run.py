@@ -35,7 +35,11 @@ def command(
         list[str] | None, typer.Option("--set", metavar="K=V", help="A setting, as idm.headway=1.2.")
     ] = None,
     score: Annotated[
-        list[str] | None, typer.Option(metavar="M", help="A score, or FILE.py:NAME; may be repeated. Default nuplan_cls, rover on terrain.")
+        list[str] | None,
+        typer.Option(
+            metavar="M",
+            help="A score, or FILE.py:NAME; may be repeated. Default nuplan_cls, rover on terrain.",
+        ),
     ] = None,
     visibility: Annotated[
         str | None,

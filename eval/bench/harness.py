@@ -40,7 +40,8 @@ class Options:
     """What a benchmark is asked to do; see `drive bench --help`.
 
     `planners` are names or planner objects (none: all that can run), `scenarios` references or scenario
-    objects, all on roads or all on terrain; `scores` None for those of that environment; `settings` as `drive.registry.parse_set` gives them, `out` None for a temporary folder.
+    objects, all on roads or all on terrain; `scores` None for those of that environment; `settings` as
+    `drive.registry.parse_set` gives them, `out` None for a temporary folder.
     """
 
     planners: Sequence[str | Planner] = ()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from math import perm
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -47,8 +47,7 @@ def coefficient_map(pieces: int) -> Floats:
         right[row, n + 2 + order] = 1.0
         row += 1
     found = np.linalg.solve(system, right).reshape(n, DEGREE + 1, n + EDGE)
-    found.flags.writeable = False
-    return found
+    return _kept(found)
 
 
 def _powers(u: Floats) -> Floats:
@@ -74,7 +73,8 @@ def rows_at(pieces: int, places: Floats) -> Floats:
     """The basis `(M, 4, C)` at any `places (M,)` in [0, 1] of the whole."""
     piece = np.minimum((places * pieces).astype(np.int64), pieces - 1)
     powers = _powers(places * pieces - piece)[:, :4]
-    return np.einsum("mok,mkc->moc", powers, coefficient_map(pieces)[piece])
+    rows = np.einsum("mok,mkc->moc", powers, coefficient_map(pieces)[piece])
+    return np.ascontiguousarray(rows, dtype=np.float64)
 
 
 @lru_cache(maxsize=32)
@@ -88,7 +88,7 @@ def jerk_form(pieces: int) -> Floats:
     return _kept(0.5 * (found + found.T))
 
 
-def _kept(values: Floats) -> Floats:
-    out = np.ascontiguousarray(values)
+def _kept(values: Any) -> Floats:
+    out: Floats = np.ascontiguousarray(values, dtype=np.float64)
     out.flags.writeable = False
     return out

@@ -15,17 +15,17 @@ class RoverConfig:
     `power` says how the limit on the load is kept: by multipliers, by a soft penalty of weight `penalty`, or
     not at all ("off", for comparison). `slope_only` leaves out the limits of power and energy and keeps away
     from slopes instead, by the weight `avoid_slope`. Every piece of the motion covers about `piece_length`;
-    `samples` of it are constrained, `fine` times as many are checked, and where the load exceeds `near` of its
-    limit some of those are constrained as well. `tolerance` is the share by which a limit may be exceeded
-    between them. `jerk`, `slope` and `load` are weights beside the duration's, which is 1. `creep` is the
-    speed at which a motion begins and ends.
+    `samples` of it are constrained, `fine` times as many are checked, and where the load exceeds `near` of
+    its limit some of those are constrained as well. `tolerance` is the share by which a limit may be
+    exceeded between them. `jerk`, `slope` and `load` are weights beside the duration's, which is 1. `creep`
+    is the speed at which a motion begins and ends.
 
-    `track` says who follows the motion: "hold" the planner's own tracker, which holds the limits of power under
-    slip as long as `power` is not "off", or "host" the loop's, which follows whatever is drawn. `horizon` is
-    what a plan covers, called `rate` times a second; the old motion is kept as long as the rover
-    is within `keep` of it, sideways and along. `search_cell` is the front end's grid. `margin` is the share of
-    the limits of power and light that a plan leaves to the tracker, `slope_share` the part of the steepest
-    slope that it uses: wheels find stones that the smooth ground does not have.
+    `track` says who follows the motion: "hold" the planner's own tracker, which holds the limits of power
+    under slip as long as `power` is not "off", or "host" the loop's, which follows whatever is drawn.
+    `horizon` is what a plan covers, called `rate` times a second; the old motion is kept as long as the
+    rover is within `keep` of it, sideways and along. `search_cell` is the front end's grid. `margin` is the
+    share of the limits of power and light that a plan leaves to the tracker, `slope_share` the part of the
+    steepest slope that it uses: wheels find stones that the smooth ground does not have.
     """
 
     power: Literal["multipliers", "penalty", "off"] = "multipliers"
@@ -59,7 +59,16 @@ class RoverConfig:
     slope_share: float = 0.9
 
     def __post_init__(self) -> None:
-        positive = ("sharpness", "piece_length", "jerk", "creep", "stiffness", "growth", "search_cell", "keep")
+        positive = (
+            "sharpness",
+            "piece_length",
+            "jerk",
+            "creep",
+            "stiffness",
+            "growth",
+            "search_cell",
+            "keep",
+        )
         for name in positive:
             if not getattr(self, name) > 0.0:
                 raise InputError(f"rover's {name} must be positive, got {getattr(self, name)}")

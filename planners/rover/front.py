@@ -1,4 +1,4 @@
-"""The front end: the quickest way over a grid that slopes and the power allow, from every place to the goal."""
+"""The front end: the quickest way that slopes and power allow, over a grid, from every place to the goal."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Field:
     why: str
 
     def reaches(self, point: Floats) -> bool:
-        """Whether a way leads on from a place, or from one close by: a rover may stand where none is planned."""
+        """Whether a way leads on from a place or from one close by."""
         return bool(np.isfinite(self.cost[self._cell(point)]))
 
     def way(self, point: Floats, goal: Floats) -> tuple[Floats, Floats]:
@@ -64,7 +64,7 @@ class Field:
         ) if len(index) > 1 else np.array([togo[0], 0.0])
 
     def _cell(self, point: Floats) -> tuple[int, int]:
-        """The nearest cell from which a way leads, or the cell of the place itself where there is none near."""
+        """The nearest cell from which a way leads, or the place's own where there is none near."""
         rows, columns = self.cost.shape
         c, r = (int(v) for v in np.rint(point[:2] / self.cell))
         c, r = min(max(c, 0), columns - 1), min(max(r, 0), rows - 1)
@@ -87,12 +87,10 @@ def steady_speeds(rover: RoverParams, limit: float, gravity: float, sines: Float
     ) * speeds
     climb = np.maximum(rover.mass * gravity * sines[:, None] * speeds, 0.0) / rover.drive_efficiency
     fits = rover.power_base + climb + resist <= limit
-    return np.where(fits, speeds, 0.0).max(axis=1)
+    return np.asarray(np.where(fits, speeds, 0.0).max(axis=1))
 
 
-def search(
-    terrain: Terrain, ground: Ground, rover: RoverParams, goal: Floats, config: RoverConfig
-) -> Field:
+def search(terrain: Terrain, ground: Ground, rover: RoverParams, goal: Floats, config: RoverConfig) -> Field:
     """The field of times to `goal (2,)` for a rover that heads for it from anywhere.
 
     The light is the mean over time: when the rover will be where is not known yet.
@@ -138,8 +136,11 @@ def _dijkstra(
     index = np.arange(rows * columns).reshape(rows, columns)
     sines = np.linspace(-0.7, 0.7, 281)
     best = float(limit.max())
-    levels = np.unique(np.concatenate(([float(limit.min())], np.linspace(limit.min(), best, 9)[1:]))) \
-        if np.isfinite(best) else np.array([np.inf])
+    levels = (
+        np.unique(np.concatenate(([float(limit.min())], np.linspace(limit.min(), best, 9)[1:])))
+        if np.isfinite(best)
+        else np.array([np.inf])
+    )
     table = np.stack([steady_speeds(rover, float(level), gravity, sines) for level in levels])
     begin: list[NDArray[np.int64]] = []
     end: list[NDArray[np.int64]] = []
@@ -171,14 +172,18 @@ def _dijkstra(
     return cost.reshape(rows, columns), following.reshape(rows, columns)
 
 
-def guess(points: Floats, togo: Floats, pieces: int) -> Floats:
-    """Inner waypoints `(pieces - 1, 2)` at equal times along a way, its corners rounded off."""
+def guess(points: Floats, togo: Floats, pieces: int, round_off: float = 1.0) -> Floats:
+    """Inner waypoints `(pieces - 1, 2)` at equal times along a way, its corners rounded off.
+
+    `round_off` is about how many pieces a corner is spread over.
+    """
     done = togo[0] - togo
     keep = np.concatenate(([True], np.diff(done) > 1e-9))
     points, done = points[keep], done[keep]
     at = np.linspace(0.0, done[-1], 8 * pieces + 1)
     fine = np.stack([np.interp(at, done, points[:, axis]) for axis in range(2)], axis=1)
-    window = np.hanning(2 * 8 + 3)[1:-1]
+    width = min(round(8 * round_off), 4 * pieces - 1)
+    window = np.hanning(2 * width + 3)[1:-1]
     window /= window.sum()
     half = len(window) // 2
     # Mirrored about the ends, which must stay where they are.

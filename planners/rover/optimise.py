@@ -112,7 +112,7 @@ class Motion:
 
     @property
     def pieces(self) -> int:
-        return self.points.shape[1] - EDGE
+        return int(self.points.shape[1]) - EDGE
 
     @property
     def duration(self) -> float:
@@ -146,7 +146,12 @@ class _Search:
     """The unknowns are what the waypoints are moved by, in coordinates in which the jerk's form is round."""
 
     def __init__(
-        self, problem: Problem, waypoints: Floats, duration: float, config: RoverConfig, deadline: float | None
+        self,
+        problem: Problem,
+        waypoints: Floats,
+        duration: float,
+        config: RoverConfig,
+        deadline: float | None,
     ) -> None:
         self.problem, self.config, self.deadline = problem, config, deadline
         self.pieces = len(waypoints) + 1
@@ -207,8 +212,8 @@ class _Search:
             h, g = self._place(self.z), self.problem.ground
             energy = k.sample_motion(
                 self.points, h, self.basis, self.share, self.places, self.problem.par,
-                g.surface.coefficients, g.surface.resolution, g.light, g.times, g.cell, self.problem.generator,
-                self.table,
+                g.surface.coefficients, g.surface.resolution, g.light, g.times, g.cell,
+                self.problem.generator, self.table,
             )  # fmt: skip
             k.constraint_table(self.table, self.problem.par, energy, self.values)
             self.mu = np.maximum(self.mu + self.rho * self.values, 0.0)
@@ -237,7 +242,7 @@ class _Search:
         return motion, table, places
 
     def add(self, table: Floats, places: Floats) -> bool:
-        """Constrain the peaks of the load on the fine grid that come near a limit; False where none is new."""
+        """Constrain the load's peaks on the fine grid that come near a limit; False where none is new."""
         par, load = self.problem.par, table[:, k.LOAD]
         allowed = np.minimum(par[p.LIMIT], table[:, k.GIVEN] + par[p.SUPPLY])
         rising = np.concatenate(([True], load[1:] >= load[:-1]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,10 +13,12 @@ from drive.errors import ScenarioError
 from drive.geometry import wrap_angle
 from drive.planner import Control, ControlKind, Plan, PlannerSpec, PlanStatus
 from drive.planners.rover.config import RoverConfig
+from drive.planners.rover.course import Course
 from drive.planners.rover.front import Field, guess, search
 from drive.planners.rover.ground import Ground
 from drive.planners.rover.kernels import cost as k
-from drive.planners.rover.optimise import LateError, Motion, Problem, optimise
+from drive.planners.rover.kernels import power as p
+from drive.planners.rover.optimise import LateError, Problem, optimise
 from drive.sim.rover_tracker import RoverMPC
 from drive.terrain import Terrain
 from drive.trajectory import Trajectory
@@ -37,6 +39,12 @@ ALIGN = math.radians(60.0)
 """A rover that stands turns on the spot first if the way begins further to the side than this."""
 TURN_SHARE = 0.6
 """Share of the greatest turn rate at which it does."""
+GEOMETRY = ("turn rate", "speed limit", "slope limit")
+"""What a motion may break a little and still be driven, with the status that says so."""
+BENT = 0.15
+"""Share by which it may."""
+AGAIN = 1.3
+"""How much longer the second try may take."""
 PAUSE = 5.0
 """Seconds after a failure before it is tried again."""
 
@@ -57,40 +65,6 @@ class Rover:
         return RoverSession(self.config, task, task.environment, task.rover)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Course:
-    """A motion from the time `begin` on; before it, until then, a turn on the spot from `heading`."""
-
-    motion: Motion
-    begin: float
-    turn_from: float
-    turn_start: float
-
-    def states(self, times: Floats) -> Floats:
-        """States `(T, 7)` at absolute times; the rover stands at the end."""
-        m = self.motion
-        places = np.clip((times - self.begin) / m.duration, 0.0, 1.0)
-        table = m.table(places)
-        out = np.zeros((len(times), STATE_SIZE))
-        out[:, 0:2] = table[:, k.X : k.Y + 1]
-        out[:, HEADING] = np.arctan2(table[:, k.Y1], table[:, k.X1])
-        out[:, SPEED], out[:, ACCELERATION] = table[:, k.V], table[:, k.ACCELERATION]
-        out[:, YAW_RATE] = table[:, k.TURN]
-        over = times > self.begin + m.duration
-        out[over, SPEED] = out[over, ACCELERATION] = out[over, YAW_RATE] = 0.0
-        before = times < self.begin
-        if before.any():
-            first = np.arctan2(m.points[1, 1], m.points[0, 1])
-            span = self.begin - self.turn_start
-            turn = float(wrap_angle(first - self.turn_from))
-            share = np.clip((times[before] - self.turn_start) / max(span, 1e-9), 0.0, 1.0)
-            out[before, 0:2] = m.points[:, 0]
-            out[before, HEADING] = wrap_angle(self.turn_from + share * turn)
-            out[before, SPEED] = out[before, ACCELERATION] = 0.0
-            out[before, YAW_RATE] = turn / span
-        return out
-
-
 class RoverSession:
     """One rover on one terrain. The field of ways is found once; the motion is kept as long as it holds."""
 
@@ -100,7 +74,7 @@ class RoverSession:
         position = task.route.goal.position
         self.goal = None if position is None else np.asarray(position, dtype=np.float64)[:2]
         self.field: Field | None = None
-        self.course: _Course | None = None
+        self.course: Course | None = None
         self.failed: tuple[float, PlanStatus, str] | None = None
         self.tracker = None
         if config.track == "hold":
@@ -116,7 +90,10 @@ class RoverSession:
         """Speed of the wheels and turn rate at the end of the next step, as the tracker has them."""
         assert self.tracker is not None
         ego, extras, dt = observation.ego, observation.extras, self.task.dt
-        speed, turn = float(extras.get("wheel_speed", ego[SPEED])), float(extras.get("turn_rate", ego[YAW_RATE]))
+        speed, turn = (
+            float(extras.get("wheel_speed", ego[SPEED])),
+            float(extras.get("turn_rate", ego[YAW_RATE])),
+        )
         pitch = float(ego[PITCH]) if len(ego) > PITCH else 0.0
         a, alpha = self.tracker.command(
             plan.trajectory, observation.time, ego[:3], speed, turn, pitch,
@@ -171,14 +148,14 @@ class RoverSession:
             return True
         # The same way at another time: it may be dark there by then, so the limits are looked at again.
         moved = m.problem.par.copy()
-        moved[k.p.START] += late
+        moved[p.START] += late
         shifted = replace(m, problem=replace(m.problem, par=moved))
         table = shifted.table(np.linspace(0.0, 1.0, 40 * m.pieces))
         ahead = np.linspace(0.0, 1.0, 40 * m.pieces) >= (now - late - course.begin) / m.duration
         par = m.problem.par
         over = np.maximum(
-            table[:, k.LOAD] / par[k.p.LIMIT],
-            (table[:, k.LOAD] - table[:, k.GIVEN]) / par[k.p.SUPPLY],
+            table[:, k.LOAD] / par[p.LIMIT],
+            (table[:, k.LOAD] - table[:, k.GIVEN]) / par[p.SUPPLY],
         )
         if float(over[ahead].max(initial=0.0)) > 1.0 + m.problem.tolerance:
             return False
@@ -197,7 +174,10 @@ class RoverSession:
         if self.field is None:
             self.field = search(self.terrain, self.ground, self.rover, goal, self.config)
         if not self.field.reaches(ego[:2]):
-            return PlanStatus.INFEASIBLE, f"no way leads to the goal: {self.field.why} ({self._figure(self.field.why)})"
+            return (
+                PlanStatus.INFEASIBLE,
+                f"no way leads to the goal: {self.field.why} ({self._figure(self.field.why)})",
+            )
         points, togo = self.field.way(ego[:2].copy(), goal)
         length = float(np.hypot(*np.diff(points, axis=0).T).sum())
         c = self.config
@@ -222,16 +202,21 @@ class RoverSession:
             np.stack((ego[:2], speed * ahead, still)), np.stack((goal, c.creep * arrive, still)),
             self.ground, self.rover, c, begin, charge, used,
         )  # fmt: skip
-        problem.par[k.p.MAX_TILT] = max(problem.par[k.p.MAX_TILT], 1.05 * here)
-        motion = optimise(problem, waypoints, 1.1 * max(float(togo[0]), 1.0), c, deadline)
+        problem.par[p.MAX_TILT] = max(float(problem.par[p.MAX_TILT]), 1.05 * here)
+        span = 1.1 * max(float(togo[0]), 1.0)
+        motion = optimise(problem, waypoints, span, c, deadline)
+        if not motion.ok and motion.binding in GEOMETRY:
+            # A kink that the search cannot unfold: once more from a rounder way, with time to turn.
+            rounder = optimise(problem, guess(points, togo, pieces, 3.0), AGAIN * span, c, deadline)
+            motion = min(motion, rounder, key=lambda m: (not m.ok, max(m.excess.values())))
         reason = f"bound by the {motion.binding}" if motion.binding else ""
-        self.course = _Course(motion, begin, heading, now)
+        self.course = Course(motion, begin, heading, now)
         if motion.ok:
             return PlanStatus.OK, reason
         over = motion.excess[motion.binding]
         text = f"{motion.binding} exceeded by {100.0 * over:.1f} % ({self._figure(motion.binding)})"
         # Geometry may be a little beyond its limit where a drive with a budget may not.
-        if motion.binding in ("turn rate", "speed limit", "slope limit") and over < 0.15:
+        if motion.binding in GEOMETRY and over < BENT:
             return PlanStatus.DEGRADED, text
         return PlanStatus.INFEASIBLE, text
 
@@ -252,7 +237,7 @@ class RoverSession:
         course, c = self.course, self.config
         times = observation.time + c.dt * np.arange(round(c.horizon / c.dt) + 1)
         # It begins at the rover's place on the motion: a tracker corrects only what it is shown.
-        states = course.states(times)
+        states = course.states(np.asarray(times, dtype=np.float64))
         m = course.motion
         now = float(np.clip((observation.time - course.begin) / m.duration, 0.0, 1.0))
         row = m.table(np.array([now]))[0]
@@ -283,4 +268,8 @@ class RoverSession:
         states[:, 1] = ego[1] + along * math.sin(ego[HEADING])
         states[:, HEADING] = ego[HEADING]
         states[0] = ego[:STATE_SIZE]
-        return Plan(Trajectory(observation.time + t, states), status=status, reason=reason)
+        return Plan(
+            Trajectory(np.asarray(observation.time + t, dtype=np.float64), states),
+            status=status,
+            reason=reason,
+        )

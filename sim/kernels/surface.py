@@ -9,8 +9,8 @@ PAD = 2
 
 
 @scalar
-def spline_cell(position, count):  # type: ignore[no-untyped-def]
-    """The cell and the place within it of a position in cells, held at the field's edges; and if it is held."""
+def spline_cell(position, count):
+    """The cell of a position in cells, the place within it, and whether it is held at the field's edge."""
     last = count - 1.0
     held = position < 0.0 or position > last
     p = min(max(position, 0.0), last)
@@ -19,7 +19,7 @@ def spline_cell(position, count):  # type: ignore[no-untyped-def]
 
 
 @scalar
-def spline_weights(f):  # type: ignore[no-untyped-def]
+def spline_weights(f):
     """Weights of the four coefficients about a place in a cell, their slopes and their curvatures."""
     g = 1.0 - f
     value = (
@@ -34,7 +34,7 @@ def spline_weights(f):  # type: ignore[no-untyped-def]
 
 
 @scalar
-def surface_point(coefficients, resolution, x, y):  # type: ignore[no-untyped-def]
+def surface_point(coefficients, resolution, x, y):
     """Height, slopes along x and y, and curvatures xx, xy, yy; beyond the edge the height is held."""
     rows, columns = coefficients.shape[0] - 2 * PAD, coefficients.shape[1] - 2 * PAD
     c, fx, held_x = spline_cell(x / resolution, columns)
@@ -64,7 +64,7 @@ def surface_point(coefficients, resolution, x, y):  # type: ignore[no-untyped-de
 
 
 @kernel
-def surface_points(coefficients, resolution, points, out):  # type: ignore[no-untyped-def]
+def surface_points(coefficients, resolution, points, out):
     """Fill `out (N, 6)` with the values of `surface_point` at `points (N, 2)`."""
     for i in range(len(points)):
         h, hx, hy, hxx, hxy, hyy = surface_point(coefficients, resolution, points[i, 0], points[i, 1])
@@ -73,7 +73,7 @@ def surface_points(coefficients, resolution, points, out):  # type: ignore[no-un
 
 
 @kernel
-def shade(height, east, north, rise, reach, out):  # type: ignore[no-untyped-def]
+def shade(height, east, north, rise, reach, out):
     """Fill `out (rows, columns)` with 1 where a ray of steps (`east`, `north`) in cells that rises by `rise`
     in m a step meets a height within `reach` steps, else 0."""
     rows, columns = height.shape

@@ -15,8 +15,8 @@ from drive.sim.kernels.compile import scalar
 from drive.sim.kernels.surface import surface_point
 
 (
-    X, Y, X1, Y1, X2, Y2, X3, Y3, V, ACCELERATION, TURN, TURN_CHANGE, SINE, GX, GY, HXX, HXY, HYY, LOAD, GIVEN,
-    GIVEN_T, GIVEN_X, GIVEN_Y, DRIVE_SLOPE, TURN_SLOPE, CHARGE, TILT, TANGENT, FULL,
+    X, Y, X1, Y1, X2, Y2, X3, Y3, V, ACCELERATION, TURN, TURN_CHANGE, SINE, GX, GY, HXX, HXY, HYY, LOAD,
+    GIVEN, GIVEN_T, GIVEN_X, GIVEN_Y, DRIVE_SLOPE, TURN_SLOPE, CHARGE, TILT, TANGENT, FULL,
 ) = range(29)  # fmt: skip
 COLUMNS = 29
 """Columns of the sample table; positions and derivatives by time, then what they lead to.
@@ -31,7 +31,7 @@ which has no samples, comes after them."""
 
 
 @scalar
-def fill_sample(row, par, coefficients, resolution, frames, light_times, light_resolution, t):  # type: ignore[no-untyped-def]
+def fill_sample(row, par, coefficients, resolution, frames, light_times, light_resolution, t):
     """What follows from the motion at a sample: kinematics, ground, load and supply."""
     x1, y1, x2, y2, x3, y3 = row[X1], row[Y1], row[X2], row[Y2], row[X3], row[Y3]
     v2 = x1 * x1 + y1 * y1 + p.SPEED_FLOOR
@@ -44,9 +44,7 @@ def fill_sample(row, par, coefficients, resolution, frames, light_times, light_r
     _, gx, gy, hxx, hxy, hyy = surface_point(coefficients, resolution, row[X], row[Y])
     tangent = (gx * x1 + gy * y1) / v
     sine = tangent / math.sqrt(1.0 + tangent * tangent)
-    drive, drive_slope = positive_part(
-        par[p.MASS] * (a + par[p.GRAVITY] * sine) * v, par[p.SHARPNESS]
-    )
+    drive, drive_slope = positive_part(par[p.MASS] * (a + par[p.GRAVITY] * sine) * v, par[p.SHARPNESS])
     spin, turn_slope = positive_part(par[p.INERTIA] * change * turn, par[p.SHARPNESS])
     resist = (par[p.C0] + par[p.C1] * v + par[p.C2] * v2) * v
     row[V], row[ACCELERATION], row[TURN], row[TURN_CHANGE] = v, a, turn, change
@@ -65,7 +63,7 @@ def fill_sample(row, par, coefficients, resolution, frames, light_times, light_r
 
 
 @scalar
-def constraint_value(which, row, par):  # type: ignore[no-untyped-def]
+def constraint_value(which, row, par):
     """One constraint at a sample; at most 0 where it holds."""
     if which == G_POWER:
         return row[LOAD] / par[p.LIMIT] - 1.0
@@ -83,7 +81,7 @@ def constraint_value(which, row, par):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def sample_motion(  # type: ignore[no-untyped-def]
+def sample_motion(
     points, h, basis, share, place, par, coefficients, resolution, frames, light_times, light_resolution,
     generator, table,
 ):  # fmt: skip
@@ -121,7 +119,7 @@ def sample_motion(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def constraint_table(table, par, energy, out):  # type: ignore[no-untyped-def]
+def constraint_table(table, par, energy, out):
     """Fill `out (CONSTRAINTS * M + 1,)`: each constraint at each sample, then the energy budget."""
     m = len(table)
     for which in range(CONSTRAINTS):
@@ -131,8 +129,8 @@ def constraint_table(table, par, energy, out):  # type: ignore[no-untyped-def]
 
 
 @scalar
-def pull(mu, rho, g):  # type: ignore[no-untyped-def]
-    """The augmented Lagrangian's term of a constraint g <= 0 and its slope (Powell, Hestenes, Rockafellar)."""
+def pull(mu, rho, g):
+    """The augmented Lagrangian's term of g <= 0 and its slope (Powell, Hestenes, Rockafellar)."""
     force = mu + rho * g
     if force <= 0.0:
         return -0.5 * mu * mu / rho, 0.0
@@ -140,9 +138,9 @@ def pull(mu, rho, g):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def cost_and_gradient(  # type: ignore[no-untyped-def]
-    points, h, basis, share, place, jerk, par, coefficients, resolution, frames, light_times, light_resolution,
-    generator, mu, rho, table, bars, gradient,
+def cost_and_gradient(
+    points, h, basis, share, place, jerk, par, coefficients, resolution, frames, light_times,
+    light_resolution, generator, mu, rho, table, bars, gradient,
 ):  # fmt: skip
     """The augmented Lagrangian of a motion; `gradient (2, C)` by the points, and by the piece's duration.
 
@@ -184,9 +182,7 @@ def cost_and_gradient(  # type: ignore[no-untyped-def]
         bar_given = bar_t = 0.0
         v, sine, turn = row[V], row[SINE], row[TURN]
         value += (par[p.W_SLOPE] * sine * sine + par[p.W_POWER] * row[LOAD]) * weight
-        by_duration += share[i] * (
-            par[p.W_SLOPE] * sine * sine + (par[p.W_POWER] + by_energy) * row[LOAD]
-        )
+        by_duration += share[i] * (par[p.W_SLOPE] * sine * sine + (par[p.W_POWER] + by_energy) * row[LOAD])
         if par[p.PENALTY] > 0.0:
             for which in range(2):
                 over = row[LOAD] - (par[p.LIMIT] if which == 0 else row[GIVEN] + par[p.SUPPLY])

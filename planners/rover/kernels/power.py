@@ -8,8 +8,8 @@ from drive.sim.kernels.compile import scalar
 from drive.sim.kernels.surface import surface_point
 
 (
-    MASS, INERTIA, GRAVITY, BASE, EFFICIENCY, C0, C1, C2, SHARPNESS, LIMIT, SUPPLY, LIGHT_POWER, CAPACITY, CHARGE,
-    CHARGE_MIN, BUDGET, MAX_SPEED, MAX_YAW_RATE, MAX_TILT, START, W_JERK, W_SLOPE, W_POWER, PENALTY,
+    MASS, INERTIA, GRAVITY, BASE, EFFICIENCY, C0, C1, C2, SHARPNESS, LIMIT, SUPPLY, LIGHT_POWER, CAPACITY,
+    CHARGE, CHARGE_MIN, BUDGET, MAX_SPEED, MAX_YAW_RATE, MAX_TILT, START, W_JERK, W_SLOPE, W_POWER, PENALTY,
 ) = range(24)  # fmt: skip
 """Columns of the parameter row that the kernels take.
 
@@ -27,7 +27,7 @@ TURN_FLOOR = 1e-3
 
 
 @scalar
-def positive_part(value, sharpness):  # type: ignore[no-untyped-def]
+def positive_part(value, sharpness):
     """The softplus of a power and its slope; the exact positive part where the sharpness is 0."""
     if sharpness <= 0.0:
         return (value, 1.0) if value > 0.0 else (0.0, 0.0)
@@ -44,7 +44,7 @@ def positive_part(value, sharpness):  # type: ignore[no-untyped-def]
 
 
 @scalar
-def light_point(frames, times, resolution, t, x, y):  # type: ignore[no-untyped-def]
+def light_point(frames, times, resolution, t, x, y):
     """The share of full light at a time and place, and its slopes along t, x and y.
 
     `frames (F, rows, columns)` are spline coefficients at `times (F,)`; linear between the times, held
