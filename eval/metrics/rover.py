@@ -29,16 +29,24 @@ SLOPE_FREE, SLOPE_WORST = 1.1, 1.5
 """The same of the steepest slope: a stone under one wheel tilts a body beyond what the ground is."""
 TEXTS = {
     "rover": "the three limits multiplied, times the mean of progress (5), time (2) and energy (2)",
-    "load_within_limit": "1 while the load stays within 1.03 of what limit, sun, generator and battery allow;
-    " "falls linearly to 0 at 1.15", "slope_within_limit": "1 while the body's tilt stays within 1.1 of the
-    rover's steepest slope; falls " "linearly to 0 at 1.5", "charge_kept": "1 if the battery never falls
-    below its reserve and the energy budget, if any, is kept", "progress": "the share of the distance to the
-    goal that was gone, 1 within 2 m of it", "time": "the time of a straight drive at full speed over the
-    time taken; 0 without reaching the goal", "energy": "the energy of a straight drive on flat ground at the
-    cheapest speed over the energy taken; 0 " "without reaching the goal", "power_peak": "largest load in W",
-    "power_mean": "mean load in W until the goal", "power_share": "largest load over what was allowed then",
-    "energy_used": "J until the goal", "travel_time": "s until the goal", "max_tilt": "largest tilt of the
-    body in degrees", "distance": "metres driven until the goal", "battery_left": "smallest charge in J",
+    "load_within_limit": "1 while the load stays within 1.03 of what limit, sun, generator and battery "
+    "allow; falls linearly to 0 at 1.15",
+    "slope_within_limit": "1 while the body's tilt stays within 1.1 of the rover's steepest slope; falls "
+    "linearly to 0 at 1.5",
+    "charge_kept": "1 if the battery never falls below its reserve and the energy budget, if any, is kept",
+    "progress": "the share of the distance to the goal that was gone, 1 within 2 m of it",
+    "time": "the time of a straight drive at full speed over the time taken; 0 without reaching the goal",
+    "energy": "the energy of a straight drive on flat ground at the cheapest speed over the energy taken; "
+    "0 without reaching the goal",
+    "goal_reached": "whether it came within 2 m of the goal",
+    "power_peak": "largest load in W",
+    "power_mean": "mean load in W until the goal",
+    "power_share": "largest load over what was allowed then",
+    "energy_used": "J until the goal",
+    "travel_time": "s until the goal",
+    "max_tilt": "largest tilt of the body in degrees",
+    "distance": "metres driven until the goal",
+    "battery_left": "smallest charge in J",
 }
 
 
