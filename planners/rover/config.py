@@ -31,7 +31,7 @@ class RoverConfig:
     power: Literal["multipliers", "penalty", "off"] = "multipliers"
     slope_only: bool = False
     avoid_slope: float = 20.0
-    penalty: float = 1.0
+    penalty: float = 0.05
     sharpness: float = 0.5
     piece_length: float = 2.5
     max_pieces: int = 96

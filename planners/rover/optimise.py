@@ -245,9 +245,11 @@ class _Search:
         """Constrain the load's peaks on the fine grid that come near a limit; False where none is new."""
         par, load = self.problem.par, table[:, k.LOAD]
         allowed = np.minimum(par[p.LIMIT], table[:, k.GIVEN] + par[p.SUPPLY])
-        rising = np.concatenate(([True], load[1:] >= load[:-1]))
-        falling = np.concatenate((load[:-1] > load[1:], [True]))
-        near = rising & falling & (load > self.config.near * allowed)
+        # Where light fades, what is allowed falls faster than the load: the share has the peaks.
+        share_of = load / np.maximum(allowed, 1e-9)
+        rising = np.concatenate(([True], share_of[1:] >= share_of[:-1]))
+        falling = np.concatenate((share_of[:-1] > share_of[1:], [True]))
+        near = rising & falling & (share_of > self.config.near)
         new = places[near]
         new = new[np.abs(new[:, None] - self.places[None, :]).min(axis=1) > 1e-9] if len(new) else new
         if not len(new):

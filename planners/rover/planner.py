@@ -43,6 +43,8 @@ GEOMETRY = ("turn rate", "speed limit", "slope limit")
 """What a motion may break a little and still be driven, with the status that says so."""
 BENT = 0.15
 """Share by which it may."""
+HELD = {"power limit": 0.03, "supply": 0.03}
+"""The same for limits that the tracker keeps."""
 AGAIN = 1.3
 """How much longer the second try may take."""
 PAUSE = 5.0
@@ -215,8 +217,8 @@ class RoverSession:
             return PlanStatus.OK, reason
         over = motion.excess[motion.binding]
         text = f"{motion.binding} exceeded by {100.0 * over:.1f} % ({self._figure(motion.binding)})"
-        # Geometry may be a little beyond its limit where a drive with a budget may not.
-        if motion.binding in GEOMETRY and over < BENT:
+        # The tracker holds a load that is planned a little too high; a budget nobody holds afterwards.
+        if over < (BENT if motion.binding in GEOMETRY else HELD.get(motion.binding, 0.0)):
             return PlanStatus.DEGRADED, text
         return PlanStatus.INFEASIBLE, text
 
@@ -227,7 +229,7 @@ class RoverSession:
             "supply": f"{r.generator_power + r.battery_power_max:g} W and the sun",
             "speed limit": f"{r.max_speed:g} m/s",
             "turn rate": f"{r.max_yaw_rate:g} rad/s",
-            "slope limit": f"{math.degrees(r.max_slope):.0f} deg",
+            "slope limit": f"{math.degrees(self.config.slope_share * r.max_slope):.0f} deg",
             "battery": f"{r.battery_min:g} J",
             "energy budget": "none" if r.energy_budget is None else f"{r.energy_budget:g} J",
         }.get(name, name)
