@@ -7,6 +7,9 @@ from drive.sim.kernels.compile import kernel, scalar
 PAD = 2
 """Rows and columns of coefficients that lie beyond the field on each side."""
 
+EDGE = 1e-6
+"""Cells by which a ray along the edge may be rounded off the field."""
+
 
 @scalar
 def spline_cell(position, count):
@@ -83,7 +86,7 @@ def shade(height, east, north, rise, reach, out):
             level = height[r, c] + 1e-9
             for k in range(1, reach + 1):
                 x, y = c + k * east, r + k * north
-                if x < 0.0 or y < 0.0 or x > columns - 1.0 or y > rows - 1.0:
+                if x < -EDGE or y < -EDGE or x > columns - 1.0 + EDGE or y > rows - 1.0 + EDGE:
                     break
                 i, j = min(int(x), columns - 2), min(int(y), rows - 2)
                 u, v = x - i, y - j
