@@ -131,9 +131,8 @@ def test_an_npz_is_a_scenario_with_a_way_of_its_own_or_a_named_one(tmp_path):
     assert scene.environment.gravity == 3.71
     assert scene.environment.sun_at(0.0) == pytest.approx((1.0, 0.4))
     assert scene.environment.height.min() == 0.0
-    assert scene.environment.height_at([10.0, 0.0]) - scene.environment.height_at(
-        [0.0, 0.0]
-    ) == pytest.approx(0.5)
+    corner, along = scene.environment.height_at([[0.0, 0.0], [10.0, 0.0]])
+    assert along - corner == pytest.approx(0.5)
     assert np.hypot(*(scene.route.goal.position - scene.initial[:2])) == pytest.approx(60.0, abs=0.1)
     assert scene.provenance.source == "model.npz"
     named = source.load(f"{path}#10,20>60,40")
@@ -185,7 +184,7 @@ def test_a_geotiff_has_its_first_row_in_the_north(tmp_path):
     height[0, 0] = -9999.0
     about = {
         "driver": "GTiff", "width": 60, "height": 40, "count": 1, "dtype": "float32", "nodata": -9999.0,
-        "transform": rasterio.transform.from_origin(500.0, 900.0, 2.0, 2.0), "crs": "EPSG:32633",
+        "transform": rasterio.Affine(2.0, 0.0, 500.0, 0.0, -2.0, 900.0), "crs": "EPSG:32633",
     }  # fmt: skip
     with rasterio.open(path, "w", **about) as file:
         file.write(height, 1)
