@@ -71,7 +71,6 @@ def simulate(
     samples so far, and header["failure"] the class and the reason. Raises ScenarioError for a
     scenario that cannot be simulated and SimulationError for a fault of the simulator.
     """
-    model = load_traffic(traffic)
     view = Visibility.parse(visibility)
     check_fit(planner, scenario)
     if isinstance(scenario.environment, Terrain):
@@ -86,6 +85,7 @@ def simulate(
             keep_candidates=keep_candidates, realtime=realtime, watchdog=watchdog, heartbeat=heartbeat,
             stop=stop, lead=lead,
         )  # fmt: skip
+    model = load_traffic(traffic)
     scenario = ensure_expert(scenario)
     tracks, dt, n = scenario.tracks, scenario.dt, scenario.num_steps
     rows = {scenario.ego: planner, **_driver_rows(scenario, drivers or {})}

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from drive import registry
-from drive.cli._load import load
+from drive.cli._load import is_run_log, load
 from drive.cli._moment import check_left, save, show_moment
 from drive.errors import DriveError, InputError, UnknownNameError
 
@@ -78,7 +78,7 @@ def command(
       drive run out/run/pdm-gen_cut_in_17.drive.npz --from 6.2 --debug
     """
     changes = registry.parse_set(settings or [])
-    of_log = scenario.endswith(".npz")
+    of_log = is_run_log(scenario)
     if debug and start is None:
         raise InputError("--debug stops at a moment: give it by --from T (0 is the first call)")
     if of_log:
