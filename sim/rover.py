@@ -9,6 +9,7 @@ import numpy as np
 
 from drive.errors import ScenarioError
 from drive.planner import ControlKind
+from drive.sim.detection import Detection
 from drive.sim.driven import Driven, PlannerFailure
 from drive.sim.kernels.layout import Controller
 from drive.sim.loop import run_log
@@ -98,9 +99,8 @@ def simulate_rover(
     try:
         if heartbeat is not None:
             heartbeat()
-        agent = Driven.start(
-            scenario, planner, scenario.ego, seed, None, watchdog, Visibility(everybody=True)
-        )
+        view = Visibility(everybody=True)
+        agent = Driven.start(scenario, planner, scenario.ego, seed, None, watchdog, view, Detection())
         agent.states = np.zeros((n + 1, STATE_SIZE + 3))
         driven.append(agent)
         _write(agent, 0, body, told, series, terrain, rover, 0.0, record, scenario)
@@ -141,6 +141,7 @@ def simulate_rover(
         "seed": seed,
         "realtime": realtime,
         "visibility": "all",
+        "detection": "none",
         "drivers": {},
         **_led(lead, driven, dt),
         "rover": asdict(rover),
