@@ -43,13 +43,13 @@ MOST_LANES = 4
 class RoadFrame:
     """A way's centreline, sampled every `step` m, relative to `origin (2,)`.
 
-    `rows (K, 12)` float64, at the `stations (K,)`, by the columns of `drive.planners.road.kernels.line`:
-    X, Y in m; HEADING in rad, unwrapped; CURVATURE in 1/m and DCURVATURE in 1/m^2; LIMIT in m/s, the least of the speed limit and of
-    what bends here and ahead permit; LEFT and RIGHT, m from the line to the end of the lanes in its
-    direction; EDGE_LEFT and EDGE_RIGHT, m to the edge of the drivable area, at most 12; LANE_LEFT and
-    LANE_RIGHT, the offset of the centre of the lane beside to which a change is permitted, NaN where none
-    is. `stops (Q,)` with their `signals (Q,)`, and `give_way (G,)`, are stations of lines before which the
-    front bumper has to halt. `ends` says that the road ends where the table does.
+    `rows (K, 12)` float64, at the `stations (K,)`, by the columns of `drive.planners.road.kernels.line`: X, Y
+    in m; HEADING in rad, unwrapped; CURVATURE in 1/m and DCURVATURE in 1/m^2; LIMIT in m/s, the least of the
+    speed limit and of what bends here and ahead permit; LEFT and RIGHT, m from the line to the end of the
+    lanes in its direction; EDGE_LEFT and EDGE_RIGHT, m to the edge of the drivable area, at most 12;
+    LANE_LEFT and LANE_RIGHT, the offset of the centre of the lane beside to which a change is permitted, NaN
+    where none is. `stops (Q,)` with their `signals (Q,)`, and `give_way (G,)`, are stations of lines before
+    which the front bumper has to halt. `ends` says that the road ends where the table does.
     """
 
     origin: Floats

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,14 +16,15 @@ from drive.eval.bench.planners import runnable_planners
 from drive.eval.bench.suites import load_suite
 from drive.eval.check import check_planner
 from drive.eval.check.scenes import bend_scene
+from drive.eval.check.terrain_scenes import flat, hills_scene
 from drive.eval.metrics.nuplan import NUPLAN_CLS
 from drive.eval.metrics.rover import ROVER
 from drive.eval.report import write_report
 from drive.planners.constant import Constant
-from drive.planners.idm import IDM
 from drive.planners.rover.config import RoverConfig
 from drive.planners.rover.planner import Rover
 from drive.runlog import RunLog
+from drive.scenario import Goal, Route, Scenario
 from drive.sim.rover import simulate_rover
 
 
@@ -79,46 +81,59 @@ def test_who_stops_half_way_gets_half_of_the_progress_and_nothing_else(run: RunL
 
 
 def test_a_standing_rover_scores_next_to_nothing() -> None:
-    log = simulate_rover(generate("lunar_reference", 0), Constant())
+    log = simulate_rover(hills_scene(), Constant())
     assert score(log)["score"] == pytest.approx(0.0, abs=1e-6)
 
 
 def test_scores_are_for_their_own_environment(run: RunLog) -> None:
     with pytest.raises(InputError, match="for runs on terrain"):
-        ROVER.evaluate(drive.run(IDM(), bend_scene()))
+        ROVER.evaluate(replace(run, terrain=None))
     with pytest.raises(InputError, match="for runs on roads"):
         NUPLAN_CLS.evaluate(run)
     with pytest.raises(SimulationError, match="for runs on roads"):
-        drive.run(Constant(), "gen/lunar_reference/0", scores=("nuplan_cls",))
+        drive.run(Constant(), flat(), scores=("nuplan_cls",))
     assert set(ROVER.explain()) >= set(ROVER.evaluate(run).metrics) | {"rover"}
-    assert set(drive.run(Constant(), "gen/lunar_reference/0").header["scores"]) == {"rover"}
+    assert set(drive.run(Constant(), flat()).header["scores"]) == {"rover"}
+
+
+def short_scenes() -> list[Scenario]:
+    """Two drives of some twelve metres."""
+    near = Route(goal=Goal(position=np.array([20.0, 21.0])))
+    return [make().with_(id=name, route=near) for name, make in (("hills", hills_scene), ("flat", flat))]
 
 
 def test_the_benchmark_takes_score_and_planners_of_its_environment(tmp_path: Path) -> None:
-    scenes = ["gen/lunar_reference/0", "gen/lunar_shadow/1~0.2"]
-    results = run_bench(Options(planners=[Rover(), Constant()], scenarios=scenes, out=tmp_path / "a", jobs=1))
-    assert results.scores == ("rover",) or list(results.scores) == ["rover"]
+    class Here(Rover):
+        """No other process finds this class, so that it drives in this one."""
+
+    results = run_bench(
+        Options(planners=[Here(), Constant()], scenarios=short_scenes(), out=tmp_path / "a", jobs=1)
+    )
+    assert list(results.scores) == ["rover"]
     assert results.data["traffic"] == "none"
     best, stands = results.planner("rover"), results.planner("constant")
     assert best["failures"] == stands["failures"] == dict.fromkeys(best["failures"], 0)
     assert best["goals"] == {"reached": 2, "of": 2}
-    assert best["scores"]["rover"]["mean"] > 0.8 > 0.1 > stands["scores"]["rover"]["mean"]
-    page = write_report(results.path)
-    text = Path(page).read_text(encoding="utf-8")
+    assert best["scores"]["rover"]["mean"] > 0.7 > 0.1 > stands["scores"]["rover"]["mean"]
+    text = Path(write_report(results.path)).read_text(encoding="utf-8")
     assert "load_within_limit" in text or "load within limit" in text
-    assert (results.path / "runs" / "rover").is_dir()
+    assert len(list((results.path / "runs" / "rover").iterdir())) == 2
 
-    def refused(**options: object) -> str:
+    def refused(**options: Any) -> str:
         with pytest.raises(InputError) as told:
             run_bench(Options(out=tmp_path / "b", jobs=1, force=True, **options))
         return str(told.value)
 
-    assert refused(planners=["idm"], scenarios=scenes) == (
+    assert refused(planners=["idm"], scenarios=short_scenes()) == (
         "planner 'idm' drives on roads, and these scenarios are on terrain"
     )
     assert "'rover' drives on terrain" in refused(planners=[Rover()], scenarios=[bend_scene()])
-    mixed = [generate("lunar_reference", 0), bend_scene()]
-    assert "on roads or on terrain" in refused(planners=[Constant()], scenarios=mixed)
+
+    class Still(Constant):
+        """As above."""
+
+    mixed = [flat(), bend_scene()]
+    assert "on roads or on terrain" in refused(planners=[Still()], scenarios=mixed)
 
 
 def test_the_suite_and_the_planners_of_terrain_are_known() -> None:

@@ -194,8 +194,8 @@ def hills(seed):
     """A random fractal terrain with cells of 0.1 m, and two ends that a rover can drive between."""
     for attempt in range(20):
         draws = Draws.of(100 * seed + attempt)
-        heights = 0.9 * fractal(draws, 40.0, 0.1, 1.25)
-        ends = np.array([[4.0, draws.uniform(10.0, 30.0)], [36.0, draws.uniform(10.0, 30.0)]])
+        heights = 0.9 * fractal(draws, 32.0, 0.1, 1.25)
+        ends = np.array([[3.0, draws.uniform(8.0, 24.0)], [29.0, draws.uniform(8.0, 24.0)]])
         terrain = Terrain(heights, 0.1, 1.62, np.zeros(1), np.array([[0.0, 0.6]]), np.zeros(0))
         if passable(terrain, RoverParams(), *map(tuple, ends)):
             return terrain, ends

@@ -157,7 +157,7 @@ def test_equal_seeds_give_equal_runs_and_the_log_survives_the_disk(tmp_path):
 
 
 def test_the_tracker_holds_the_limit_under_slip_where_the_open_loop_does_not():
-    s = generate("lunar_reference", 0)
+    s = scene(seconds=64.0)
     for seed in range(2):
         held = simulate_rover(s, Rover(), seed=seed, disturbance=STORM)
         assert held.series["power_peak"].max() <= 1.03 * 200.0
