@@ -66,8 +66,8 @@ def command(
 
 def _names(every: bool) -> list[str]:
     if every:
-        names: list[str] = load("drive.eval.bench.planners:runnable_planners")()[0]
-        return names
+        runnable = load("drive.eval.bench.planners:runnable_planners")
+        return list(dict.fromkeys((*runnable()[0], *runnable("terrain")[0])))
     return [name for name in ("pdm",) if name in registry.names("drive.planners")]
 
 

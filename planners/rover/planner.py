@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drive.planner import Observation
+    from drive.planners.rover.optimise import Motion
     from drive.scenario import Task
     from drive.vehicle import RoverParams
 
@@ -55,11 +56,12 @@ class Rover:
     """Energy- and power-constrained motion over a height field, replanned when the rover strays from it."""
 
     config_type = RoverConfig
+    name = "rover"
 
     def __init__(self, config: RoverConfig | None = None) -> None:
-        self.config = config or RoverConfig()
+        self.config = config or type(self).config_type()
         c = self.config
-        self.spec = PlannerSpec("rover", horizon=c.horizon, dt=c.dt, rate=c.rate, needs=("terrain",))
+        self.spec = PlannerSpec(type(self).name, horizon=c.horizon, dt=c.dt, rate=c.rate, needs=("terrain",))
 
     def start(self, task: Task) -> RoverSession:
         if not isinstance(task.environment, Terrain) or task.rover is None:
@@ -68,7 +70,12 @@ class Rover:
 
 
 class RoverSession:
-    """One rover on one terrain. The field of ways is found once; the motion is kept as long as it holds."""
+    """One rover on one terrain. The field of ways is found once; the motion is kept as long as it holds.
+
+    `parts` names the methods that make up the first call, for `drive perf`.
+    """
+
+    parts = ("_search", "_optimise", "_control")
 
     def __init__(self, config: RoverConfig, task: Task, terrain: Terrain, rover: RoverParams) -> None:
         self.config, self.task, self.terrain, self.rover = config, task, terrain, rover
@@ -174,7 +181,8 @@ class RoverSession:
         if not (np.isfinite(goal).all() and 0.0 <= goal[0] <= width and 0.0 <= goal[1] <= depth):
             return PlanStatus.INFEASIBLE, "the goal lies outside of the terrain"
         if self.field is None:
-            self.field = search(self.terrain, self.ground, self.rover, goal, self.config)
+            self._search(goal)
+        assert self.field is not None
         if not self.field.reaches(ego[:2]):
             return (
                 PlanStatus.INFEASIBLE,
@@ -205,12 +213,7 @@ class RoverSession:
             self.ground, self.rover, c, begin, charge, used,
         )  # fmt: skip
         problem.par[p.MAX_TILT] = max(float(problem.par[p.MAX_TILT]), 1.05 * here)
-        span = 1.1 * max(float(togo[0]), 1.0)
-        motion = optimise(problem, waypoints, span, c, deadline)
-        if not motion.ok and motion.binding in GEOMETRY:
-            # A kink that the search cannot unfold: once more from a rounder way, with time to turn.
-            rounder = optimise(problem, guess(points, togo, pieces, 3.0), AGAIN * span, c, deadline)
-            motion = min(motion, rounder, key=lambda m: (not m.ok, max(m.excess.values())))
+        motion = self._optimise(problem, points, togo, pieces, deadline)
         reason = f"bound by the {motion.binding}" if motion.binding else ""
         self.course = Course(motion, begin, heading, now)
         if motion.ok:
@@ -221,6 +224,21 @@ class RoverSession:
         if over < (BENT if motion.binding in GEOMETRY else HELD.get(motion.binding, 0.0)):
             return PlanStatus.DEGRADED, text
         return PlanStatus.INFEASIBLE, text
+
+    def _search(self, goal: Floats) -> None:
+        self.field = search(self.terrain, self.ground, self.rover, goal, self.config)
+
+    def _optimise(
+        self, problem: Problem, points: Floats, togo: Floats, pieces: int, deadline: float | None
+    ) -> Motion:
+        span = 1.1 * max(float(togo[0]), 1.0)
+        motion = optimise(problem, guess(points, togo, pieces), span, self.config, deadline)
+        if motion.ok or motion.binding not in GEOMETRY:
+            return motion
+        # A kink that the search cannot unfold: once more from a rounder way, with time to turn.
+        rounder = guess(points, togo, pieces, 3.0)
+        second = optimise(problem, rounder, AGAIN * span, self.config, deadline)
+        return min(motion, second, key=lambda m: (not m.ok, max(m.excess.values())))
 
     def _figure(self, name: str) -> str:
         r = self.rover
