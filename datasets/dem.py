@@ -79,7 +79,7 @@ class DemSource:
         rover = rover_for(elevation.gravity)
         start, goal = _named(path.name, terrain, way) if way else _chosen(path.name, terrain, rover)
         heading = float(np.arctan2(goal[1] - start[1], goal[0] - start[0]))
-        duration = float(np.ceil(6.0 * np.hypot(goal[0] - start[0], goal[1] - start[1]) + 40.0))
+        duration = float(np.ceil(3.0 * np.hypot(goal[0] - start[0], goal[1] - start[1]) + 30.0))
         place = Place(
             terrain, (*start, heading), goal, rover, min(duration, 580.0), ("terrain", "elevation_model")
         )

@@ -17,6 +17,8 @@ from drive.scenario import Scenario, Task
 from drive.sim.loop import simulate
 
 SCENE = ("lunar_reference", 0)
+FINE = 0.86
+"""Length in m of the pieces that makes the scene's way one of 48."""
 CYCLES = 300
 """First calls that are timed, each of a fresh session."""
 
@@ -43,19 +45,30 @@ def terrain_rows(name: str) -> list[Row]:
             )
             for part in parts
         ),
+        *(
+            [
+                Row(
+                    f"{name}/fine/optimise", "call", lambda: lambda: first_calls(name, FINE)["_optimise"],
+                    about="the same with three times as many pieces, wall clock",
+                )
+            ]
+            if hasattr(getattr(_planner(name), "config", None), "piece_length")
+            else []
+        ),
         Row(f"{name}/call", "call", lambda: lambda: _later_calls(name), about="the calls after it"),
         Row(f"{name}/drive", "scenario", lambda: lambda: simulate(_scene(), _planner(name)), about=about),
     ]  # fmt: skip
 
 
 @lru_cache(maxsize=4)
-def first_calls(name: str) -> dict[str, Times]:
+def first_calls(name: str, piece_length: float | None = None) -> dict[str, Times]:
     """Times of the first call of fresh sessions: whole ones under "", those of its parts by name."""
-    recorded = _recorded(name)
-    observation = recorded.observations[0]
+    observation = _recorded(name).observations[0]
+    settings = {} if piece_length is None else {"piece_length": piece_length}
+    planner = registry.load_planner(name, settings)
     cpu, held = [], defaultdict(list)
     for cycle in range(CYCLES + 3):
-        session = recorded.planner.start(Task.of(_scene()))
+        session: Any = planner.start(Task.of(_scene()))
         spent: dict[str, float] = {}
         for part in getattr(session, "parts", ()):
             _time_part(session, part, spent)

@@ -18,8 +18,9 @@ MAX_CELLS, MAX_SHADOW = 420, 160
 """Cells along the longer side of the relief and of the shadow that a page holds at most."""
 LIGHT = (0.75 * np.pi, np.pi / 4.0)
 """Azimuth and elevation of the light that shades the relief: that of maps, whatever the sun does."""
-STEEP = 3.0
-"""How many times steeper than it is the relief is shaded: moons are smooth."""
+STEEP, MOST = 0.7, 6.0
+"""The relief is shaded as if all but its steepest twentieth were at most so steep, smooth ones up to so many
+times steeper than they are."""
 
 
 def pack_terrain(packer: Packer, prefix: str, terrain: Terrain, offset: Floats) -> dict[str, Any]:
@@ -48,7 +49,9 @@ def pack_terrain(packer: Packer, prefix: str, terrain: Terrain, offset: Floats) 
 
 def hillshade(height: Floats, cell: float) -> Floats:
     """Brightness `(rows, columns)` in [0, 1] of heights under `LIGHT`, flat ground at its sine."""
-    gy, gx = np.gradient(STEEP * height, cell)
+    gy, gx = np.gradient(height, cell)
+    times = min(STEEP / max(float(np.percentile(np.hypot(gx, gy), 95.0)), STEEP / MOST), MOST)
+    gx, gy = times * gx, times * gy
     azimuth, elevation = LIGHT
     facing = np.sin(elevation) - np.cos(elevation) * (np.cos(azimuth) * gx + np.sin(azimuth) * gy)
     return np.asarray(np.clip(facing / np.sqrt(1.0 + gx * gx + gy * gy), 0.0, 1.0))
