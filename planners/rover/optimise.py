@@ -31,6 +31,8 @@ FREE = 1e12
 """J and W of a limit that is not there."""
 STEP = 0.1
 """Of the logarithm of the duration that one unit of the search stands for."""
+STORES, SPARE = ("battery", "energy budget"), 2e-3
+"""What is not to be exceeded at all: the optimiser is told of so much less, and may exceed that by it."""
 FIRM = 1e-3
 """Share of its limit by which a constraint may be exceeded at the samples."""
 EDGE_ROOM = 0.5
@@ -44,7 +46,7 @@ class LateError(Exception):
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
     """From `start (3, 2)` position, velocity, acceleration to `end (3, 2)` over a ground; `par` are the
-    kernels' parameters, `generator` in W, `fine` the tolerance of each of `NAMES`."""
+    kernels' parameters, `generator` in W, `tolerance` the share by which a limit may be exceeded."""
 
     start: Floats
     end: Floats
@@ -82,8 +84,9 @@ class Problem:
         par[p.SUPPLY] = FREE if free else share * (rover.generator_power + rover.battery_power_max)
         par[p.LIGHT_POWER] = share * rover.solar_power_max
         par[p.CAPACITY], par[p.CHARGE] = rover.battery_capacity, charge
-        par[p.CHARGE_MIN] = -FREE if config.slope_only else min(rover.battery_min, charge)
-        par[p.BUDGET] = FREE if config.slope_only else left
+        reserve = min(rover.battery_min + SPARE * rover.battery_capacity, charge)
+        par[p.CHARGE_MIN] = -FREE if config.slope_only else reserve
+        par[p.BUDGET] = FREE if config.slope_only else (1.0 - SPARE) * left
         par[p.MAX_SPEED], par[p.MAX_YAW_RATE] = rover.max_speed, rover.max_yaw_rate
         par[p.MAX_TILT], par[p.START] = np.tan(config.slope_share * rover.max_slope), time
         par[p.W_JERK], par[p.W_POWER] = config.jerk, config.load
@@ -231,8 +234,9 @@ class _Search:
         m = len(self.places)
         force = [float(self.mu[i * m : (i + 1) * m].sum()) for i in range(k.CONSTRAINTS)]
         force.append(float(self.mu[-1]))
-        over = max(excess, key=lambda name: excess[name])
-        ok = excess[over] <= problem.tolerance
+        beyond = {name: v - (SPARE if name in STORES else problem.tolerance) for name, v in excess.items()}
+        over = max(beyond, key=lambda name: beyond[name])
+        ok = beyond[over] <= 0.0
         strongest = int(np.argmax(force))
         binding = over if not ok else NAMES[strongest] if force[strongest] > 1e-3 else ""
         motion = Motion(
