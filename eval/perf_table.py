@@ -13,7 +13,6 @@ from rich.table import Table
 from drive.eval import perf
 from drive.eval.perf_drives import loop_rows, planner_rows, start_rows
 from drive.eval.perf_rows import kernel_rows
-from drive.eval.perf_terrain import drives_on_terrain, terrain_rows
 
 WIDE = 200
 """Columns of a table that is not read in a terminal."""
@@ -25,7 +24,7 @@ def everything(
     """All rows, or those in `only`, timed; those of a GPU only where they are asked for."""
     rows = [*kernel_rows()]
     for name in planners:
-        rows += terrain_rows(name) if drives_on_terrain(name) else planner_rows(name)
+        rows += planner_rows(name)
     rows += [*loop_rows(), *start_rows(cold)]
     if any(name.partition("/")[0] == "cuda" for name in only):
         from drive.eval.perf_cuda import cuda_rows

@@ -30,7 +30,9 @@ TICK = 0.1
 """Seconds for which `DETECTED` and `CLUTTER` are meant; other steps count by their share of it."""
 DETECTED, CLUTTER = 0.7, 0.2
 MOST, LEAST = 0.99, 0.05
-_ALONG, _ACROSS, _VX, _VY, _PHASE, _FLICKERS, _LOST, _FADED = range(8)
+_NOISE, _LOST, _FADED, _PHASE, _FLICKERS = slice(0, 8), 8, 9, 10, 11
+"""What a number is drawn for: four normal ones of two each, spells, and what an agent keeps all the time."""
+_USES = 12
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,44 +40,56 @@ class Detector:
     """The measurements of one driven agent over all N samples and A tracks, written as time goes.
 
     `noise (N, A, 4)` of x, y in m and vx, vy in m/s; `covariance (N, A, 3, 3)` of x, y, heading as of an
-    agent's latest detection; `existence (N, A)`.
+    agent's latest detection; `existence (N, A)`. `keys (12, A)` are those of an agent's random numbers,
+    `phase (A,)` samples by which its spells are shifted, `flickers (A,)` whether it is one of the share.
     """
 
     setting: Detection
-    seed: int
     row: int
     dt: float
     noise: Floats
     covariance: Floats
     existence: Floats
+    keys: Words
+    phase: NDArray[np.int64]
+    flickers: Bools
 
     @classmethod
     def of(cls, setting: Detection, seed: int, row: int, dt: float, samples: int, agents: int) -> Detector:
         """The sensor of the track `row` in a run with this seed."""
+        keys = _mixed(np.full((_USES, agents), seed % 2**64, dtype=np.uint64))
+        uses = np.arange(_USES, dtype=np.uint64)[:, None]
+        for word in (np.full(1, row, dtype=np.uint64), np.arange(agents, dtype=np.uint64), uses):
+            keys = _mixed(keys ^ _mixed(word))
+        even = _even(keys)
+        # So that not all drop out at once.
+        phase = (even[_PHASE] * 2 * _spell(dt)).astype(np.int64)
         return cls(
             setting,
-            seed,
             row,
             dt,
             np.zeros((samples, agents, 4)),
             np.zeros((samples, agents, 3, 3)),
             np.zeros((samples, agents)),
+            keys,
+            phase,
+            even[_FLICKERS] < setting.share,
         )
 
     def detect(self, sample: int, centers: Floats, seen: Bools) -> Bools:
         """Who of those `seen (A,)` at `centers (A, 5)` is detected at a sample; due in their order."""
         s = self.setting
-        who = np.arange(len(seen), dtype=np.uint64)
         gap = np.hypot(*(centers[:, :2] - centers[self.row, :2]).T)
         scale = np.clip((gap - s.near) / (s.far - s.near), 0.0, 1.0)
-        found = seen & ~self._lost(sample, who, scale)
+        found = seen & ~self._lost(sample, scale)
         c, h = math.cos(centers[self.row, 2]), math.sin(centers[self.row, 2])
-        now = np.uint64(sample)
-        along, across = (s.position[k] * self._normal(who, k, now) for k in (_ALONG, _ACROSS))
+        even = _even(_mixed(self.keys[_NOISE] ^ _mixed(np.full(1, sample, dtype=np.uint64))))
+        # Box and Muller's transform.
+        normal = np.sqrt(-2.0 * np.log1p(-even[:4])) * np.cos(2.0 * np.pi * even[4:])
+        along, across = s.position[0] * normal[0], s.position[1] * normal[1]
         self.noise[sample, :, 0] = scale * (c * along - h * across)
         self.noise[sample, :, 1] = scale * (h * along + c * across)
-        for k in (_VX, _VY):
-            self.noise[sample, :, k] = scale * s.speed * self._normal(who, k, now)
+        self.noise[sample, :, 2:] = scale[:, None] * s.speed * normal[2:].T
         turn = np.array([[c, -h], [h, c]])
         now_known = np.square(scale)[:, None, None] * (turn @ np.diag(np.square(s.position)) @ turn.T)
         known = self.covariance[sample]
@@ -84,17 +98,12 @@ class Detector:
         self._believe(sample, found)
         return found
 
-    def _lost(self, sample: int, who: Words, scale: Floats) -> Bools:
+    def _lost(self, sample: int, scale: Floats) -> Bools:
         """Whose detection drops out: in every second spell of its own, or not at all in it."""
-        s, spell = self.setting, max(round(SPELL / self.dt), 1)
-        zero = np.uint64(0)
-        # So that not all drop out at once.
-        phase = (self._even(who, _PHASE, zero) * 2 * spell).astype(np.int64)
-        turn = (sample + phase) // spell
-        spells = turn.astype(np.uint64)
-        flickers = (self._even(who, _FLICKERS, zero) < s.share) & (self._even(who, _LOST, spells) < s.flicker)
-        fades = self._even(who, _FADED, spells) < s.fade * scale
-        return np.asarray((turn % 2 == 1) & (flickers | fades))
+        s = self.setting
+        turn = (sample + self.phase) // _spell(self.dt)
+        lost, faded = _even(_mixed(self.keys[[_LOST, _FADED]] ^ _mixed(turn.astype(np.uint64))))
+        return np.asarray((turn % 2 == 1) & ((self.flickers & (lost < s.flicker)) | (faded < s.fade * scale)))
 
     def _believe(self, sample: int, found: Bools) -> None:
         before = self.existence[sample - 1] if sample else np.zeros(len(found))
@@ -108,20 +117,15 @@ class Detector:
         now = np.minimum(odds / (1.0 + odds), MOST)
         self.existence[sample] = np.where((met | found) & (now >= LEAST), now, 0.0)
 
-    def _even(self, who: Words, use: int, count: Words | np.uint64) -> Floats:
-        """Numbers in [0, 1), one an agent."""
-        return np.asarray((self._hash(who, use, count) >> np.uint64(11)) * 2.0**-53)
 
-    def _normal(self, who: Words, use: int, count: np.uint64) -> Floats:
-        """Standard normal numbers, one an agent (Box and Muller's transform)."""
-        radius = np.sqrt(-2.0 * np.log1p(-self._even(who, use, count)))
-        return np.asarray(radius * np.cos(2.0 * np.pi * self._even(who, use + 16, count)))
+def _spell(dt: float) -> int:
+    """Samples of a spell."""
+    return max(round(SPELL / dt), 1)
 
-    def _hash(self, who: Words, use: int, count: Words | np.uint64) -> Words:
-        key = _mixed(np.full(1, self.seed % 2**64, dtype=np.uint64))
-        for word in (np.uint64(self.row), who, np.uint64(use), count):
-            key = _mixed(key ^ _mixed(np.atleast_1d(word)))
-        return key
+
+def _even(words: Words) -> Floats:
+    """Numbers in [0, 1)."""
+    return np.asarray((words >> np.uint64(11)) * 2.0**-53)
 
 
 def _mixed(x: Words) -> Words:

@@ -70,12 +70,7 @@ class Rover:
 
 
 class RoverSession:
-    """One rover on one terrain. The field of ways is found once; the motion is kept as long as it holds.
-
-    `parts` names the methods that make up the first call, for `drive perf`.
-    """
-
-    parts = ("_search", "_optimise", "_control")
+    """One rover on one terrain. The field of ways is found once; the motion is kept as long as it holds."""
 
     def __init__(self, config: RoverConfig, task: Task, terrain: Terrain, rover: RoverParams) -> None:
         self.config, self.task, self.terrain, self.rover = config, task, terrain, rover
