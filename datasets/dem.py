@@ -68,6 +68,9 @@ class DemSource:
             raise InputError(f"{Path(ref).name}: an elevation model holds no recorded drive")
         return [ref]
 
+    def environment(self, ref: str) -> str:
+        return "terrain"
+
     def load(self, ref: str) -> Scenario:
         """The scenario of a model; raises InputError or ScenarioError naming the file."""
         where, _, way = ref.partition("#")

@@ -151,6 +151,9 @@ class GeneratorSource:
         """Ids that a ref stands for; every generated scenario has one ego, which is also its expert."""
         return [id_of(*found) for found in parse("gen/*" if ref in ("gen", PREFIX) else ref)]
 
+    def environment(self, ref: str) -> str:
+        return "terrain" if parse(ref)[0][0] in TERRAIN_FAMILIES else "road"
+
     def load(self, ref: str) -> Scenario:
         found = parse(ref)
         if len(found) != 1:

@@ -24,14 +24,19 @@ def environment_of(scenario: Scenario) -> str:
 
 
 def environment_of_all(given: Sequence[Scenario], refs: Iterable[str]) -> str:
-    """The environment of the first scenario that can be loaded; roads where none can."""
+    """The environment of the first scenario: as its reader tells from the reference, or by loading it.
+
+    Roads where nobody tells and none can be loaded.
+    """
     from drive.datasets import source
 
     for scenario in given:
         return environment_of(scenario)
     for ref in refs:
         try:
-            return environment_of(source.load(ref))
+            reader = source.source_of(ref)
+            tell = getattr(reader, "environment", None)
+            return str(tell(ref)) if tell is not None else environment_of(reader.load(ref))
         except DriveError:
             continue  # told when every scenario is looked at
     return ROAD

@@ -9,6 +9,7 @@ from drive.datasets.generate import generate
 from drive.errors import InputError, ScenarioError
 from drive.eval.check.scenes import bend_scene
 from drive.planner import Observation, PlanStatus, check_plan
+from drive.planners.rover.baselines import RoverFree, RoverSlope
 from drive.planners.rover.config import RoverConfig
 from drive.planners.rover.planner import Rover
 from drive.scenario import Goal, Route, Task
@@ -217,6 +218,21 @@ def test_slopes_are_shunned_without_a_limit_on_power_by_the_slope_planner():
         figures[name] = session.plan(observation).figures["planned_peak"]
     assert figures["held"] <= 201.0 < 230.0 < figures["free"]
     assert figures["slope"] < figures["free"]
+
+
+def test_the_baselines_are_the_same_planner_without_its_limits():
+    free, slope = RoverFree(), RoverSlope()
+    assert (free.spec.name, slope.spec.name) == ("rover_free", "rover_slope")
+    assert free.spec.needs == slope.spec.needs == Rover().spec.needs
+    # Uphill all the way by 0.15, the limit holds the rover at 0.69 m/s; nothing holds the others.
+    ramp = flat(np.tile(0.15 * 0.5 * np.arange(121), (81, 1)))
+    peaks = {}
+    for planner in (Rover(), free, slope):
+        found = planner.start(task(terrain=ramp)).plan(seen())
+        peaks[planner.spec.name] = found.figures["planned_peak"]
+        assert found.control is not None  # each follows its own motion
+    assert peaks["rover"] <= 201.0
+    assert min(peaks["rover_free"], peaks["rover_slope"]) > 215.0
 
 
 def test_roads_are_refused_and_settings_checked():
