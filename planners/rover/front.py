@@ -90,8 +90,16 @@ def steady_speeds(rover: RoverParams, limit: float, gravity: float, sines: Float
     return np.asarray(np.where(fits, speeds, 0.0).max(axis=1))
 
 
-def search(terrain: Terrain, ground: Ground, rover: RoverParams, goal: Floats, config: RoverConfig) -> Field:
-    """The field of times to `goal (2,)` for a rover that heads for it from anywhere.
+def search(
+    terrain: Terrain,
+    ground: Ground,
+    rover: RoverParams,
+    goal: Floats,
+    config: RoverConfig,
+    room: float = ROOM,
+) -> Field:
+    """The field of times to `goal (2,)` for a rover that heads for it from anywhere, on ground whose slope is
+    at most the share `room` of the steepest that a motion may use.
 
     The light is the mean over time: when the rover will be where is not known yet.
     """
@@ -110,7 +118,7 @@ def search(terrain: Terrain, ground: Ground, rover: RoverParams, goal: Floats, c
         c = np.rint(x / terrain.resolution).astype(int).clip(0, terrain.height.shape[1] - 1)
         supply = rover.generator_power + rover.battery_power_max + rover.solar_power_max * mean[r, c]
         limit = np.minimum(rover.power_limit, supply) * (1.0 - config.margin)
-    steepest = np.tan(config.slope_share * rover.max_slope) * ROOM
+    steepest = np.tan(config.slope_share * rover.max_slope) * room
     cost, following = _dijkstra(height, tilt, limit, cell, goal, rover, terrain.gravity, steepest)
     why = ""
     if not np.isfinite(cost).all():

@@ -14,7 +14,7 @@ from drive.geometry import wrap_angle
 from drive.planner import Control, ControlKind, Plan, PlannerSpec, PlanStatus
 from drive.planners.rover.config import RoverConfig
 from drive.planners.rover.course import Course
-from drive.planners.rover.front import Field, guess, search
+from drive.planners.rover.front import ROOM, Field, guess, search
 from drive.planners.rover.ground import Ground
 from drive.planners.rover.kernels import cost as k
 from drive.planners.rover.kernels import power as p
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drive.planner import Observation
-    from drive.planners.rover.optimise import Motion
     from drive.scenario import Task
     from drive.vehicle import RoverParams
 
@@ -42,12 +41,14 @@ TURN_SHARE = 0.6
 """Share of the greatest turn rate at which it does."""
 GEOMETRY = ("turn rate", "speed limit", "slope limit")
 """What a motion may break a little and still be driven, with the status that says so."""
-BENT = 0.15
-"""Share by which it may."""
+BENT = 0.1
+"""Share by which it may: slopes then stay within the rover's own limit, of which a motion uses 0.9."""
 HELD = {"power limit": 0.03, "supply": 0.03}
 """The same for limits that the tracker keeps."""
-AGAIN = 1.3
-"""How much longer the second try may take."""
+TRIES = ((ROOM, 1.0, 1.0), (0.75, 1.0, 1.0), (ROOM, 3.0, 1.3))
+"""What is tried one after the other where a motion breaks GEOMETRY by more: the share of the slope that the
+way may use, how much its corners are rounded off, and how much longer it may take. A kink or a narrow pass is
+rarely left by going on from where the search got stuck."""
 PAUSE = 5.0
 """Seconds after a failure before it is tried again."""
 
@@ -77,7 +78,7 @@ class RoverSession:
         self.ground = Ground.of(terrain, rover.wheelbase)
         position = task.route.goal.position
         self.goal = None if position is None else np.asarray(position, dtype=np.float64)[:2]
-        self.field: Field | None = None
+        self.fields: dict[float, Field] = {}
         self.course: Course | None = None
         self.failed: tuple[float, PlanStatus, str] | None = None
         self.tracker = None
@@ -169,25 +170,55 @@ class RoverSession:
         return True
 
     def _replan(self, observation: Observation, deadline: float | None) -> tuple[PlanStatus, str]:
-        ego, now, goal = observation.ego, observation.time, self.goal
+        ego, goal = observation.ego, self.goal
         if goal is None:
             return PlanStatus.INFEASIBLE, "no goal is given"
         width, depth = self.terrain.extent
         if not (np.isfinite(goal).all() and 0.0 <= goal[0] <= width and 0.0 <= goal[1] <= depth):
             return PlanStatus.INFEASIBLE, "the goal lies outside of the terrain"
-        if self.field is None:
-            self._search(goal)
-        assert self.field is not None
-        if not self.field.reaches(ego[:2]):
-            return (
-                PlanStatus.INFEASIBLE,
-                f"no way leads to the goal: {self.field.why} ({self._figure(self.field.why)})",
-            )
-        points, togo = self.field.way(ego[:2].copy(), goal)
+        if not self._field(ROOM, goal).reaches(ego[:2]):
+            why = self._field(ROOM, goal).why
+            return PlanStatus.INFEASIBLE, f"no way leads to the goal: {why} ({self._figure(why)})"
+        best: Course | None = None
+        for room, round_off, stretch in TRIES:
+            field = self._field(room, goal)
+            if not field.reaches(ego[:2]):
+                continue
+            found = self._attempt(observation, field, goal, round_off, stretch, deadline)
+            best = found if best is None else min(best, found, key=_badness)
+            if best.motion.binding not in GEOMETRY or max(best.motion.excess.values()) < BENT:
+                break
+        assert best is not None
+        self.course, motion = best, best.motion
+        if motion.ok:
+            return PlanStatus.OK, f"bound by the {motion.binding}" if motion.binding else ""
+        over = motion.excess[motion.binding]
+        text = f"{motion.binding} exceeded by {100.0 * over:.1f} % ({self._figure(motion.binding)})"
+        # The tracker holds a load that is planned a little too high; a budget nobody holds afterwards.
+        if over < (BENT if motion.binding in GEOMETRY else HELD.get(motion.binding, 0.0)):
+            return PlanStatus.DEGRADED, text
+        return PlanStatus.INFEASIBLE, text
+
+    def _field(self, room: float, goal: Floats) -> Field:
+        if room not in self.fields:
+            self.fields[room] = search(self.terrain, self.ground, self.rover, goal, self.config, room)
+        return self.fields[room]
+
+    def _attempt(
+        self,
+        observation: Observation,
+        field: Field,
+        goal: Floats,
+        round_off: float,
+        stretch: float,
+        deadline: float | None,
+    ) -> Course:
+        """The motion along a field's way, its corners rounded off and its time stretched by so much."""
+        ego, now, c = observation.ego, observation.time, self.config
+        points, togo = field.way(ego[:2].copy(), goal)
         length = float(np.hypot(*np.diff(points, axis=0).T).sum())
-        c = self.config
         pieces = int(np.clip(math.ceil(length / c.piece_length), 6, c.max_pieces))
-        waypoints = guess(points, togo, pieces)
+        waypoints = guess(points, togo, pieces, round_off)
         away = math.atan2(*(waypoints[0] - ego[:2])[::-1])
         heading, speed = float(ego[HEADING]), max(float(ego[SPEED]), c.creep)
         turn = float(wrap_angle(away - heading))
@@ -208,32 +239,8 @@ class RoverSession:
             self.ground, self.rover, c, begin, charge, used,
         )  # fmt: skip
         problem.par[p.MAX_TILT] = max(float(problem.par[p.MAX_TILT]), 1.05 * here)
-        motion = self._optimise(problem, points, togo, pieces, deadline)
-        reason = f"bound by the {motion.binding}" if motion.binding else ""
-        self.course = Course(motion, begin, heading, now)
-        if motion.ok:
-            return PlanStatus.OK, reason
-        over = motion.excess[motion.binding]
-        text = f"{motion.binding} exceeded by {100.0 * over:.1f} % ({self._figure(motion.binding)})"
-        # The tracker holds a load that is planned a little too high; a budget nobody holds afterwards.
-        if over < (BENT if motion.binding in GEOMETRY else HELD.get(motion.binding, 0.0)):
-            return PlanStatus.DEGRADED, text
-        return PlanStatus.INFEASIBLE, text
-
-    def _search(self, goal: Floats) -> None:
-        self.field = search(self.terrain, self.ground, self.rover, goal, self.config)
-
-    def _optimise(
-        self, problem: Problem, points: Floats, togo: Floats, pieces: int, deadline: float | None
-    ) -> Motion:
-        span = 1.1 * max(float(togo[0]), 1.0)
-        motion = optimise(problem, guess(points, togo, pieces), span, self.config, deadline)
-        if motion.ok or motion.binding not in GEOMETRY:
-            return motion
-        # A kink that the search cannot unfold: once more from a rounder way, with time to turn.
-        rounder = guess(points, togo, pieces, 3.0)
-        second = optimise(problem, rounder, AGAIN * span, self.config, deadline)
-        return min(motion, second, key=lambda m: (not m.ok, max(m.excess.values())))
+        span = stretch * 1.1 * max(float(togo[0]), 1.0)
+        return Course(optimise(problem, waypoints, span, c, deadline), begin, heading, now)
 
     def _figure(self, name: str) -> str:
         r = self.rover
@@ -288,3 +295,7 @@ class RoverSession:
             status=status,
             reason=reason,
         )
+
+
+def _badness(course: Course) -> tuple[bool, float]:
+    return not course.motion.ok, max(course.motion.excess.values())
