@@ -27,7 +27,8 @@ _DATA_SUFFIXES = (".xml", ".xosc", ".xodr", ".parquet", ".db", ".tfrecord", ".pb
 class Source(Protocol):
     """A reader of scenarios. `matches` answers at once, from the name and at most the file's first bytes.
 
-    A source may add `skipped(ref, ego) -> [(file, reason)]`: what of a file `ids` leaves out.
+    A source may add `skipped(ref, ego) -> [(file, reason)]`: what of a file `ids` leaves out; and
+    `environment(ref)`, "road" or "terrain", which otherwise takes loading a scenario.
     """
 
     name: str

@@ -44,7 +44,7 @@ def run(
     traffic: str = "idm",
     seed: int = 0,
     settings: Mapping[str, object] | None = None,
-    scores: Sequence[str] = ("nuplan_cls",),
+    scores: Sequence[str] | None = None,
     realtime: bool = False,
     visibility: str = "line_of_sight",
     detection: str = "none",
@@ -55,13 +55,14 @@ def run(
     """Drive one scenario with one planner; the log holds the scores in its header.
 
     The run is the one that a benchmark with that `seed` makes. `settings` are those of a planner given
-    by its name, `visibility` says whom it sees and `detection` how well (see `drive.sim.simulate`). A planner
-    that fails ends the run early, and `header["failure"]` says why.
+    by its name, `visibility` says whom it sees and `detection` how well (see `drive.sim.simulate`); no
+    `scores` are those of the environment, "nuplan_cls" on roads and "rover" on terrain. A planner that fails
+    ends the run early, and `header["failure"]` says why.
 
     With `start` the ego follows the scenario's expert until that time in s, and the planner takes over
     there: it is not called before. `debug` stops in the debugger right before that first call.
     """
-    load("drive.eval.metrics.base:load_scores")(scores)  # a slip here must not cost a drive
+    load("drive.eval.metrics.base:load_scores")(scores or ())  # a slip here must not cost a drive
     name, config = None, {}
     if isinstance(planner, str):
         name = None if ":" in planner else planner
@@ -90,11 +91,14 @@ def run(
     return evaluated(log, scores)
 
 
-def evaluated(log: RunLog, scores: Sequence[str] = ("nuplan_cls",)) -> RunLog:
+def evaluated(log: RunLog, scores: Sequence[str] | None = None) -> RunLog:
     """The log with scores in its header and the metrics' series beside its own.
 
-    Scores are registered names, or `path/to/file.py:NAME`.
+    Scores are registered names, or `path/to/file.py:NAME`; none are those of the log's environment.
     """
+    if scores is None:
+        environment = "road" if log.terrain is None else "terrain"
+        scores = load("drive.eval.bench.environment:DEFAULT_SCORES")[environment]
     header: dict[str, Any] = dict(log.header.get("scores") or {})
     series: dict[str, Any] = {}
     for name, ref in load("drive.eval.metrics.base:load_scores")(scores).items():
@@ -128,7 +132,7 @@ def bench(
     filter: str | None = None,
     settings: Mapping[str, Mapping[str, object]] | None = None,
     traffic: str | None = None,
-    scores: Sequence[str] = ("nuplan_cls",),
+    scores: Sequence[str] | None = None,
     seed: int = 0,
     jobs: int | None = None,
     realtime: bool = False,

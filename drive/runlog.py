@@ -12,7 +12,7 @@ header["scenario"]  id, family, hash, dt, duration, origin, tags, provenance, ex
 header["planner"]   name, config, privileged
 header["traffic"], ["seed"], ["visibility"], ["detection"], ["vehicle"], ["versions"], ["plan_status"],
 ["plan_reason"], ["events"], ["failure"] (None or a failure class), ["scores"] (score name -> metric values,
-once evaluated)
+once evaluated); of runs on terrain ["rover"] and ["disturbance"], and the series of `drive.sim.rover`
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class RunLog:
     """One closed-loop run. N samples, A agents (the ego is not among them), M planner calls.
 
     times (N,); ego (N, 7) float64 at the rear axle; ego_control (N - 1, 2) acceleration and steering
-    rate commanded; ego_yaw_acceleration (N,);
+    rate commanded, of a rover the accelerations of wheels and turn; ego_yaw_acceleration (N,);
     agents (A, N, 5) box centres in TRACK_COLUMNS, agent_valid (A, N), agent_size (A, 3),
     agent_kind (A,), agent_controller (A,) of `drive.sim.Controller`; agent_ids;
     signals (S, N);

@@ -61,15 +61,38 @@ class Terrain:
 
     def height_at(self, points: ArrayLike) -> NDArray[np.float64]:
         """Bilinear heights `(...)` at `points (..., 2)`; held constant beyond the edge."""
-        p = np.asarray(points, dtype=np.float64) / self.resolution
-        rows, columns = self.height.shape
-        x, y = np.clip(p[..., 0], 0.0, columns - 1.0), np.clip(p[..., 1], 0.0, rows - 1.0)
-        c, r = np.minimum(x.astype(int), columns - 2), np.minimum(y.astype(int), rows - 2)
-        u, v = x - c, y - r
-        h = self.height
-        low = (1 - u) * h[r, c] + u * h[r, c + 1]
-        high = (1 - u) * h[r + 1, c] + u * h[r + 1, c + 1]
-        return np.asarray((1 - v) * low + v * high)
+        return bilinear(self.height, points, self.resolution)
+
+    def sun_at(self, time: float) -> tuple[float, float]:
+        """Azimuth and elevation of the sun in rad at a time in s; held beyond the first and last."""
+        azimuth = np.interp(time, self.sun_times, np.unwrap(self.sun[:, 0]))
+        return float(azimuth), float(np.interp(time, self.sun_times, self.sun[:, 1]))
+
+    @cached_property
+    def light(self) -> NDArray[np.float64]:
+        """Light `(T, rows, columns)` that falls on the ground at `sun_times`, 1 for the sun straight above
+        it.
+
+        The cosine between the ground's normal and the sun, times what the shadow leaves.
+        """
+        gy, gx = np.gradient(self.height, self.resolution)
+        across = 1.0 / np.sqrt(1.0 + gx * gx + gy * gy)
+        out = np.empty((len(self.sun_times), *self.height.shape))
+        for k, (azimuth, elevation) in enumerate(self.sun):
+            flat = np.cos(elevation)
+            facing = np.sin(elevation) - flat * (np.cos(azimuth) * gx + np.sin(azimuth) * gy)
+            out[k] = np.maximum(facing * across, 0.0) if elevation > 0.0 else 0.0
+        return out * (1.0 - self.shadow) if self.shadow.size else out
+
+    def light_at(self, points: ArrayLike, time: float) -> NDArray[np.float64]:
+        """Light `(...)` at `points (..., 2)` and a time in s: bilinear in space, linear between the times."""
+        t = np.clip(time, self.sun_times[0], self.sun_times[-1])
+        k = min(int(np.searchsorted(self.sun_times, t, side="right")) - 1, len(self.sun_times) - 2)
+        if k < 0:  # one time alone
+            return bilinear(self.light[0], points, self.resolution)
+        u = (t - self.sun_times[k]) / (self.sun_times[k + 1] - self.sun_times[k])
+        before, after = (bilinear(self.light[i], points, self.resolution) for i in (k, k + 1))
+        return np.asarray((1.0 - u) * before + u * after)
 
     @cached_property
     def content_hash(self) -> str:
@@ -94,3 +117,15 @@ class Terrain:
             return cls(arrays["height"], resolution, gravity, *(arrays[name] for name in names))
         except KeyError as error:
             raise MapError(f"the stored terrain lacks the array {error}") from None
+
+
+def bilinear(values: NDArray[np.float64], points: ArrayLike, resolution: float) -> NDArray[np.float64]:
+    """Values `(...)` of a grid `(rows, columns)` at `points (..., 2)` in m; held constant beyond the edge."""
+    p = np.asarray(points, dtype=np.float64) / resolution
+    rows, columns = values.shape
+    x, y = np.clip(p[..., 0], 0.0, columns - 1.0), np.clip(p[..., 1], 0.0, rows - 1.0)
+    c, r = np.minimum(x.astype(int), columns - 2), np.minimum(y.astype(int), rows - 2)
+    u, v = x - c, y - r
+    low = (1 - u) * values[r, c] + u * values[r, c + 1]
+    high = (1 - u) * values[r + 1, c] + u * values[r + 1, c + 1]
+    return np.asarray((1 - v) * low + v * high)

@@ -83,34 +83,63 @@ class VehicleParams:
 
 @dataclass(frozen=True, slots=True)
 class RoverParams:
-    """A planetary rover: four driven wheels, a power budget, gravity of the body it drives on.
+    """A planetary rover: a body on driven wheels, what it draws and what feeds it.
 
-    Mass in kg, lengths in metres, power in W, energy in J.
+    Mass in kg, inertia about the vertical axis in kg m^2, lengths in metres, power in W, energy in J.
+    Resistance in N is `resistance_constant + resistance_linear v + resistance_quadratic v^2`. The load may
+    never exceed `power_limit`, nor what generator, panels (`solar_power_max` in full light from straight
+    above) and battery (`battery_power_max`) give. The battery starts at `battery_start` and is to stay
+    above `battery_min`; `energy_budget` is what a drive may take in all, None for as much as there is.
     """
 
     length: float = 1.6
     width: float = 1.4
     height: float = 1.1
-    mass: float = 140.0
-    wheel_radius: float = 0.15
+    mass: float = 225.0
+    inertia: float = 60.0
     wheelbase: float = 1.2
     track_width: float = 1.2
-    power_base: float = 40.0
+    power_base: float = 60.0
     power_limit: float = 200.0
-    battery_capacity: float = 3.6e6
+    drive_efficiency: float = 1.0
+    resistance_constant: float = 70.0
+    resistance_linear: float = 60.0
+    resistance_quadratic: float = 40.0
+    generator_power: float = 110.0
     solar_power_max: float = 120.0
-    drive_efficiency: float = 0.6
-    rolling_resistance: float = 0.15
-    max_speed: float = 0.5
+    battery_capacity: float = 3.6e5
+    battery_start: float = 2.7e5
+    battery_min: float = 0.7e5
+    battery_power_max: float = 300.0
+    energy_budget: float | None = None
+    max_speed: float = 0.8
     max_yaw_rate: float = 0.5
+    max_acceleration: float = 0.3
+    max_yaw_acceleration: float = 0.5
     max_slope: float = np.pi / 9.0
 
     def __post_init__(self) -> None:
         for f in fields(self):
-            value = float(getattr(self, f.name))
+            given = getattr(self, f.name)
+            if given is None and f.name == "energy_budget":
+                continue
+            value = float(given)
             object.__setattr__(self, f.name, value)
             if not (np.isfinite(value) and value >= 0.0):
                 raise InputError(f"rover {f.name} must be finite and not negative, got {value}")
+            if f.name in _DIVISORS and value <= 0.0:
+                raise InputError(f"rover {f.name} must be positive, got {value}")
+        if self.max_slope >= np.pi / 2.0:
+            raise InputError(f"rover max_slope must be below pi / 2, got {self.max_slope}")
+        if not self.battery_min <= self.battery_start <= self.battery_capacity:
+            raise InputError("rover battery_start must lie between battery_min and battery_capacity")
+
+
+_DIVISORS = (
+    *("length", "width", "height", "mass", "inertia", "wheelbase", "track_width"),
+    *("power_limit", "drive_efficiency", "battery_capacity", "max_speed", "max_yaw_rate"),
+    *("max_acceleration", "max_yaw_acceleration", "max_slope"),
+)
 
 
 def rear_to_center(states: ArrayLike, distance: ArrayLike) -> NDArray[np.float64]:

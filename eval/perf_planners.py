@@ -20,6 +20,8 @@ from drive import registry
 from drive.errors import DriveError, UnknownNameError
 from drive.eval import perf
 from drive.eval.bench.assemble import machine, versions
+from drive.eval.bench.environment import ROAD as BUSY
+from drive.eval.bench.environment import fits
 from drive.eval.perf_drives import replayed
 from drive.eval.perf_scenes import AGENTS, DT, STEPS, Recorder, busy_road
 from drive.eval.perf_table import WIDE, seconds
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 CYCLES = 300
 """Calls that a row has at least; those of the first pass warm up and do not count."""
 QUANTILES = (50, 95, 99)
+TERRAIN = "gen/lunar_reference/0"
 ROAD = f"{STEPS * DT:g} s on a busy road, {AGENTS} others"
 
 
@@ -57,7 +60,7 @@ def _field(restart: bool) -> dict[str, object]:
     return {"particles": 20, "generations": 20, "restart": restart}
 
 
-_LUNAR = "the first plan on gen/lunar_reference/0, start() of the session not counted"
+_LUNAR = f"the first plan on {TERRAIN}, start() of the session not counted"
 ROWS = (
     PlannerRow("idm", "idm"),
     PlannerRow("pdm", "pdm"),
@@ -67,7 +70,9 @@ ROWS = (
     PlannerRow("cpto 2x4x40, 40", "cpto", _cpto(2, 4, 40, 40), about=f"40 iterations; {ROAD}"),
     PlannerRow("field 20x20", "field", _field(False), about=f"one swarm; {ROAD}"),
     PlannerRow("field 20x20, restart", "field", _field(True), about=f"a second swarm where asked; {ROAD}"),
-    PlannerRow("rover 16 pieces", "rover", {"max_pieces": 16}, "gen/lunar_reference/0", _LUNAR, True),
+    PlannerRow("rover 16 pieces", "rover", {"max_pieces": 16}, TERRAIN, _LUNAR, True),
+    PlannerRow("rover 48 pieces", "rover", {"piece_length": 0.5, "max_pieces": 48}, TERRAIN, _LUNAR, True),
+    PlannerRow("rover, later calls", "rover", {}, TERRAIN, f"a whole drive of {TERRAIN}"),
 )
 """What is asked of the toolkit's own planners; others that are installed follow with their usual settings."""
 
@@ -76,7 +81,7 @@ def planner_table(rows: Sequence[PlannerRow] = ROWS, others: bool = True) -> lis
     """The rows, and one for each other planner that is installed and not privileged."""
     known = {row.planner for row in rows}
     more = [name for name in registry.names("drive.planners") if name not in known] if others else []
-    return [*rows, *(PlannerRow(name, name) for name in more if not _privileged(name))]
+    return [*rows, *(_usual(name) for name in more if not _privileged(name))]
 
 
 def measure(
@@ -193,6 +198,15 @@ def _scene(ref: str) -> Scenario:
     from drive.datasets.source import load
 
     return load(ref)
+
+
+def _usual(name: str) -> PlannerRow:
+    """A planner with its usual settings, on the busy road or, where it drives on terrain alone, there."""
+    try:
+        on_road = fits(registry.load_planner(name).spec, BUSY)
+    except DriveError:  # told about when it is timed
+        on_road = True
+    return PlannerRow(name, name) if on_road else PlannerRow(name, name, {}, TERRAIN, _LUNAR, True)
 
 
 def _privileged(name: str) -> bool:

@@ -100,7 +100,10 @@ def taken_over(scenario: Scenario, start: float) -> tuple[Scenario, Lead]:
     Raises InputError for a time at which nothing is left to drive.
     """
     scenario = ensure_expert(scenario)
-    assert scenario.expert is not None
+    if scenario.expert is None:
+        raise InputError(
+            f"scenario '{scenario.id}' has no driver whom the ego could follow until {start:g} s"
+        )
     sample = _sample(start, scenario.dt, scenario.num_steps)
     return scenario, Lead(scenario.expert.states[: sample + 1, :7], driver=scenario.expert.source)
 

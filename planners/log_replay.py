@@ -32,7 +32,7 @@ class LogReplay:
 
     def __init__(self, config: LogReplayConfig | None = None) -> None:
         self.config = config or LogReplayConfig()
-        self.spec = PlannerSpec("log", horizon=self.config.horizon, needs=(), privileged=True)
+        self.spec = PlannerSpec("log", horizon=self.config.horizon, privileged=True)
 
     def start(self, task: Task) -> _LogSession:
         if task.log is None or task.log.expert is None:

@@ -23,7 +23,7 @@ from drive.trajectory import Trajectory
 from drive.vehicle import ACCELERATION, STEERING, YAW_RATE, VehicleParams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -130,8 +130,16 @@ class Driven:
             lead=lead,
         )
 
-    def think(self, sample: int, record: Record, dt: float, realtime: bool, limit: float | None) -> None:
-        """Ask for a plan where one is due; raises PlannerFailure."""
+    def think(
+        self,
+        sample: int,
+        record: Record,
+        dt: float,
+        realtime: bool,
+        limit: float | None,
+        extras: Mapping[str, float] | None = None,
+    ) -> None:
+        """Ask for a plan where one is due, with `extras` in the observation; raises PlannerFailure."""
         if self.lead is not None and not self.lead.ask and sample + 1 < len(self.lead.states):
             return
         if self.late is not None:
@@ -144,6 +152,8 @@ class Driven:
         observation = self.observer.observe(
             sample, self.states[sample], self.states[: sample + 1], record, budget
         )
+        if extras is not None:
+            observation = replace(observation, extras=extras)
         begin = time.perf_counter()
         plan = guarded(lambda: check_plan(self.session.plan(observation), observation.time), limit)
         took = time.perf_counter() - begin

@@ -22,7 +22,8 @@ from drive.sim.traffic.compile import cast
 from drive.sim.traffic.model import load_traffic
 from drive.sim.visibility import Visibility
 from drive.sim.world import compile_world, step
-from drive.vehicle import HEADING, rear_to_center
+from drive.terrain import Terrain
+from drive.vehicle import HEADING, STATE_SIZE, rear_to_center
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -73,8 +74,21 @@ def simulate(
     samples so far, and header["failure"] the class and the reason. Raises ScenarioError for a
     scenario that cannot be simulated and SimulationError for a fault of the simulator.
     """
-    model = load_traffic(traffic)
     view, sensor = Visibility.parse(visibility), Detection.parse(detection)
+    check_fit(planner, scenario)
+    if isinstance(scenario.environment, Terrain):
+        from drive.sim.rover import simulate_rover
+
+        if drivers or (lead is not None and not lead.ask):
+            raise ScenarioError(
+                f"scenario '{scenario.id}' is terrain: nobody leads its rover or drives others"
+            )
+        return simulate_rover(
+            scenario, planner, seed=seed, planner_name=planner_name, planner_config=planner_config,
+            keep_candidates=keep_candidates, realtime=realtime, watchdog=watchdog, heartbeat=heartbeat,
+            stop=stop, lead=lead,
+        )  # fmt: skip
+    model = load_traffic(traffic)
     scenario = ensure_expert(scenario)
     tracks, dt, n = scenario.tracks, scenario.dt, scenario.num_steps
     rows = {scenario.ego: planner, **_driver_rows(scenario, drivers or {})}
@@ -122,8 +136,8 @@ def simulate(
     except PlannerFailure as error:
         failure = {"class": error.kind, "reason": error.reason}
         samples = sample + 1
-    return _run_log(
-        scenario, model, people.controller, record, driven, samples, failure, keep_candidates,
+    return run_log(
+        scenario, model.compat, people.controller, record, driven, samples, failure, keep_candidates,
         {
             "planner": {
                 "name": planner_name or planner.spec.name,
@@ -188,9 +202,18 @@ def _write(record: Record, sample: int, world: Any, driven: list[Driven]) -> Non
         agent.observer.look(sample, record)
 
 
-def _run_log(
+def check_fit(planner: Planner, scenario: Scenario) -> None:
+    """Raise PlanError where a planner for roads is to drive on terrain, or the other way round."""
+    needs, terrain = planner.spec.needs, isinstance(scenario.environment, Terrain)
+    if terrain and ("road" in needs or "route" in needs):
+        raise PlanError(f"'{planner.spec.name}' drives on roads, and scenario '{scenario.id}' is terrain")
+    if not terrain and "terrain" in needs:
+        raise PlanError(f"'{planner.spec.name}' drives on terrain, and scenario '{scenario.id}' is a road")
+
+
+def run_log(
     scenario: Scenario,
-    model: TrafficModel,
+    compat: bool,
     controller: NDArray[np.uint8],
     record: Record,
     driven: list[Driven],
@@ -199,11 +222,12 @@ def _run_log(
     keep_candidates: int,
     header: dict[str, Any],
 ) -> RunLog:
+    """The log of a run from what was recorded; `compat` as the traffic model has it."""
     tracks = scenario.tracks
     others = np.delete(np.arange(tracks.num_agents), scenario.ego)
-    assert scenario.expert is not None
+    expert, environment = scenario.expert, scenario.environment
     ego = driven[0] if driven else None
-    states = ego.states[:samples] if ego else scenario.initial[None, :7]
+    states = ego.states[:samples, :STATE_SIZE] if ego else scenario.initial[None, :STATE_SIZE]
     agents = np.where(
         record.presence[:samples, others, None], record.centers[:samples, others], 0.0
     ).swapaxes(0, 1)
@@ -235,7 +259,7 @@ def _run_log(
                 "origin": list(scenario.origin),
                 "tags": list(scenario.tags),
                 "provenance": asdict(scenario.provenance),
-                "expert_source": scenario.expert.source,
+                "expert_source": "" if expert is None else expert.source,
                 "goal": _goal(scenario.route.goal),
             },
             "vehicle": asdict(scenario.vehicle),
@@ -245,7 +269,7 @@ def _run_log(
             "events": sorted(events, key=lambda e: float(e["time"])),
             "failure": failure,
             "cand_dt": CANDIDATE_DT,
-            "traffic_compat": model.compat,
+            "traffic_compat": compat,
         },
         times=scenario.times[:samples],
         ego=states,
@@ -263,11 +287,12 @@ def _run_log(
         plan_start=start,
         plan_times=plan_times,
         plan_states=plan_states,
-        expert=scenario.expert.states[:samples],
+        expert=np.zeros((0, STATE_SIZE)) if expert is None else expert.states[:samples],
         route_line=scenario.route.line,
         route_lanes=np.asarray(scenario.route.lanes, dtype=np.int32),
         logged_ego=logged[:samples],
-        roadmap=scenario.roadmap,
+        roadmap=None if isinstance(environment, Terrain) else environment,
+        terrain=environment if isinstance(environment, Terrain) else None,
         series=ego.figures() if ego else {},
         agent_seen=np.ascontiguousarray(seen),
         **(ego.candidate_rows(keep_candidates) if ego else {}),

@@ -11,6 +11,7 @@ from drive.sim.kernels.layout import PRESENT, Controller
 from drive.sim.traffic.compile import cast
 from drive.sim.traffic.model import LOG, TrafficModel
 from drive.sim.world import compile_world, step
+from drive.terrain import Terrain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
 
 
 def ensure_expert(scenario: Scenario) -> Scenario:
-    """The scenario itself, or a copy whose expert is an IDM drive to the goal (`source` "idm")."""
-    if scenario.expert is not None:
+    """The scenario itself, or a copy whose expert is an IDM drive to the goal (`source` "idm").
+
+    On terrain nobody stands in for a driver.
+    """
+    if scenario.expert is not None or isinstance(scenario.environment, Terrain):
         return scenario
     return scenario.with_(expert=Expert(idm_drive(scenario), STAND_IN))
 

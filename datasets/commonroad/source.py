@@ -112,6 +112,9 @@ class CommonRoadSource:
             skipped += [(name, fault) for fault in faults]
         return Listing(tuple(refs), tuple(skipped))
 
+    def environment(self, ref: str) -> str:
+        return "road"
+
     def load(self, ref: str) -> Scenario:
         """Load one scenario. Raises InputError, MapError or ScenarioError, each naming the file."""
         where, scenario, track = _split(ref)

@@ -38,6 +38,8 @@ FAMILIES = (
     "curved_overtake",
     "curved_overtake_blocked",
 )
+TERRAIN_FAMILIES = ("lunar_hills", "lunar_shadow", "lunar_reference")
+"""Families of rovers on terrain; `gen/*` stands for the roads alone."""
 TRIES = 50
 PREFIX = "gen/"
 MAX_RANGE = 1_000_000
@@ -63,13 +65,19 @@ def generate_with_tries(
     family: str, seed: int, difficulty: float | None = None
 ) -> tuple[Scenario, tuple[str, ...]]:
     """As `generate`, with the reasons for which earlier draws were refused."""
-    if family not in FAMILIES:
-        raise UnknownNameError("scenario family", family, FAMILIES)
+    known = (*FAMILIES, *TERRAIN_FAMILIES)
+    if family not in known:
+        raise UnknownNameError("scenario family", family, known)
     if seed < 0:
         raise InputError(f"the seed of a generated scenario is a number from 0 on, not {seed}")
     if difficulty is not None and not 0.0 <= difficulty <= 1.0:
         raise InputError(f"the difficulty of a generated scenario lies between 0 and 1, not at {difficulty}")
     # Compiled code and SciPy are loaded only by who generates.
+    if family in TERRAIN_FAMILIES:
+        from drive.datasets.generate.terrain import generate_terrain
+
+        level = _drawn_difficulty(family, seed) if difficulty is None else float(difficulty)
+        return generate_terrain(id_of(family, seed, difficulty), family, seed, level), ()
     from drive.datasets.generate.check import check_log, check_place
     from drive.datasets.generate.draws import Draws
     from drive.datasets.generate.scene import to_log, to_scenario
@@ -115,8 +123,9 @@ def parse(ref: str) -> list[tuple[str, int, float | None]]:
             " each with ~0.8 behind it for a difficulty of 0.8"
         )
     family, first, stop, level = match.groups()
-    if family != "*" and family not in FAMILIES:
-        raise UnknownNameError("scenario family", family, FAMILIES)
+    known = (*FAMILIES, *TERRAIN_FAMILIES)
+    if family != "*" and family not in known:
+        raise UnknownNameError("scenario family", family, known)
     low = int(first) if first is not None else 0
     high = int(stop) if stop is not None else low + 1 if first is not None else DEFAULT_SEEDS
     if not low < high <= low + MAX_RANGE:
@@ -141,6 +150,9 @@ class GeneratorSource:
     def ids(self, ref: str, ego: str = "planned") -> list[str]:
         """Ids that a ref stands for; every generated scenario has one ego, which is also its expert."""
         return [id_of(*found) for found in parse("gen/*" if ref in ("gen", PREFIX) else ref)]
+
+    def environment(self, ref: str) -> str:
+        return "terrain" if parse(ref)[0][0] in TERRAIN_FAMILIES else "road"
 
     def load(self, ref: str) -> Scenario:
         found = parse(ref)

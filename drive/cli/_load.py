@@ -17,3 +17,8 @@ def load(target: str) -> Any:
     Raises `MissingExtraError` when an optional dependency is missing, `DriveError` when the import fails.
     """
     return import_target(target, f"'{target}'")
+
+
+def is_run_log(ref: str) -> bool:
+    """Whether an argument names a run log; an npz that holds heights is a scenario."""
+    return ref.endswith(".npz") and not load("drive.datasets.dem:SOURCE").matches(ref)

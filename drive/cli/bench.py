@@ -44,7 +44,11 @@ def command(
         str | None, typer.Option(metavar="T", help="Who drives the others; default the suite's, or idm.")
     ] = None,
     score: Annotated[
-        list[str] | None, typer.Option(metavar="M", help="A score, or FILE.py:NAME; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="M",
+            help="A score, or FILE.py:NAME; may be repeated. Default nuplan_cls, rover on terrain.",
+        ),
     ] = None,
     mode: Annotated[str, typer.Option(help="closed")] = "closed",
     executor: Annotated[str, typer.Option(help="process")] = "process",
@@ -94,7 +98,7 @@ def command(
         scenarios=refs,
         filter=expression,
         traffic=traffic,
-        scores=list(dict.fromkeys(score or ["nuplan_cls"])),
+        scores=list(dict.fromkeys(score)) if score else None,
         mode=mode,
         executor=executor,
         jobs=jobs,

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from drive.cli._load import load
+from drive.cli._load import is_run_log, load
 from drive.errors import InputError
 
 if TYPE_CHECKING:
     from drive.roadmap import RoadMap
-
-RUN_SUFFIX = ".npz"
+    from drive.scenario import Scenario
+    from drive.terrain import Terrain
 
 
 def command(
@@ -61,7 +61,7 @@ def draw(ref: str, ego: str, at: float | None, output: Path) -> Path:
     """Draw the one scenario that `ref` stands for, as SVG."""
     if output.suffix.lower() != ".svg":
         raise InputError(f"{output.name}: pictures are SVG; give a name that ends in .svg")
-    if Path(ref).suffix == RUN_SUFFIX:
+    if is_run_log(ref):
         raise InputError(f"{Path(ref).name} is a run log: drive replay shows it; scenarios are drawn")
     refs = load("drive.datasets.source:expand_all")([ref], ego).refs
     if len(refs) != 1:
@@ -83,7 +83,7 @@ def describe(ref: str, ego: str = "planned") -> list[dict[str, Any]]:
     path = Path(ref)
     if path.name == "results.json" or (path / "results.json").is_file():
         return [_results(path)]
-    if path.suffix == RUN_SUFFIX:
+    if is_run_log(ref):
         return [_run_log(path)]
     expansion = load("drive.datasets.source:expand_all")([ref], ego)
     entries = [_scenario(name) for name in expansion.refs]
@@ -109,7 +109,7 @@ def _scenario(ref: str) -> dict[str, Any]:
         "duration_s": s.duration,
         "dt_s": s.dt,
         "steps": s.num_steps,
-        **(_roads(s.environment) if isinstance(s.environment, RoadMap) else {"terrain": True}),
+        **(_roads(s.environment) if isinstance(s.environment, RoadMap) else _ground(s.environment)),
         "road_users": _kinds(others),
         "signals": len(s.signals),
         "ego": s.tracks.ids[s.ego],
@@ -117,7 +117,7 @@ def _scenario(ref: str) -> dict[str, Any]:
         "route_lanes": len(s.route.lanes),
         "goal": [name for name in set_ if getattr(goal, name) is not None]
         + (["lanes"] if goal.lanes else []),
-        "expert": s.expert.source if s.expert is not None else "none (an IDM drive will stand in)",
+        "expert": s.expert.source if s.expert is not None else _no_expert(s),
         "origin": list(s.origin),
         "provenance": {
             "source": s.provenance.source,
@@ -148,6 +148,7 @@ def _run_log(path: Path) -> dict[str, Any]:
         "duration_s": float(log.times[-1]) if len(log.times) else 0.0,
         "dt_s": log.dt,
         **(_roads(log.roadmap) if log.roadmap is not None else {}),
+        **(_ground(log.terrain) if log.terrain is not None else {}),
         "road_users": _kinds(log.agent_kind.tolist()),
         "planner_calls": len(log.plan_step),
         "candidates": len(log.cand_poses),
@@ -179,6 +180,22 @@ def _results(path: Path) -> dict[str, Any]:
 
 def _roads(roadmap: RoadMap) -> dict[str, Any]:
     return {"lanes": roadmap.num_lanes, "lane_km": round(float(roadmap.length.sum()) / 1e3, 3)}
+
+
+def _ground(terrain: Terrain) -> dict[str, Any]:
+    width, depth = terrain.extent
+    return {
+        "terrain": f"{width:g} x {depth:g} m, cells of {terrain.resolution:g} m",
+        "relief_m": round(float(terrain.height.max() - terrain.height.min()), 2),
+        "gravity_mps2": terrain.gravity,
+        "suns": len(terrain.sun_times),
+    }
+
+
+def _no_expert(scenario: Scenario) -> str:
+    from drive.roadmap import RoadMap
+
+    return "none (an IDM drive will stand in)" if isinstance(scenario.environment, RoadMap) else "none"
 
 
 def _kinds(kinds: list[int]) -> dict[str, int]:

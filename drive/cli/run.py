@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from drive import registry
-from drive.cli._load import load
+from drive.cli._load import is_run_log, load
 from drive.cli._moment import check_left, save, show_moment
 from drive.errors import DriveError, InputError, UnknownNameError
 
@@ -35,7 +35,11 @@ def command(
         list[str] | None, typer.Option("--set", metavar="K=V", help="A setting, as idm.headway=1.2.")
     ] = None,
     score: Annotated[
-        list[str] | None, typer.Option(metavar="M", help="A score, or FILE.py:NAME; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            metavar="M",
+            help="A score, or FILE.py:NAME; may be repeated. Default nuplan_cls, rover on terrain.",
+        ),
     ] = None,
     visibility: Annotated[
         str | None,
@@ -80,7 +84,7 @@ def command(
       drive run out/run/pdm-gen_cut_in_17.drive.npz --from 6.2 --debug
     """
     changes = registry.parse_set(settings or [])
-    of_log = scenario.endswith(".npz")
+    of_log = is_run_log(scenario)
     if debug and start is None:
         raise InputError("--debug stops at a moment: give it by --from T (0 is the first call)")
     if of_log:
@@ -108,7 +112,7 @@ def command(
             traffic=traffic or "idm",
             seed=seed or 0,
             settings=changes.get(planner),
-            scores=score or ["nuplan_cls"],
+            scores=score or None,
             visibility=visibility or "line_of_sight",
             detection=detection or "none",
             start=start,
@@ -184,6 +188,7 @@ def _print(log: Any, saved: Path, page: Path) -> None:
     if lead := header.get("lead"):
         who = f"the expert ({lead['driver']})"
         print(f"until {lead['until']:g} s the ego follows {who}, and the scores count that too")
-    print(f"progress is measured against: {log.expert_source or 'nobody'}")
+    if log.terrain is None:
+        print(f"progress is measured against: {log.expert_source or 'nobody'}")
     print(f"run: {saved}")
     print(f"replay: {page}")

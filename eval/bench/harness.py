@@ -17,6 +17,7 @@ from drive.datasets.source import expand_all
 from drive.errors import DriveError, InputError, UnknownNameError
 from drive.eval.bench import journal
 from drive.eval.bench.assemble import assemble, versions
+from drive.eval.bench.environment import DEFAULT_SCORES, ROAD, check_planners, environment_of_all
 from drive.eval.bench.jobs import Chosen, Drive, Probe, Reply, Setup, run_path
 from drive.eval.bench.planners import code_of, entries_of, runnable_planners
 from drive.eval.bench.pool import Pool, make_pool
@@ -40,8 +41,9 @@ class Options:
     """What a benchmark is asked to do; see `drive bench --help`.
 
     `planners` are names or planner objects (none: all that can run), `scenarios` references or scenario
-    objects, `settings` as `drive.registry.parse_set` gives them, `out` None for a temporary folder. Where
-    `traffic`, `visibility`, `detection` and `ego` are None, the suite's hold, or else the usual ones.
+    objects, all on roads or all on terrain; `scores` None for those of that environment; `settings` as
+    `drive.registry.parse_set` gives them, `out` None for a temporary folder. Where `traffic`, `visibility`,
+    `detection` and `ego` are None, the suite's hold, or else the usual ones.
     """
 
     planners: Sequence[str | Planner] = ()
@@ -50,7 +52,7 @@ class Options:
     scenarios: Sequence[str | Path | Scenario] = ()
     filter: str | None = None
     traffic: str | None = None
-    scores: Sequence[str] = ("nuplan_cls",)
+    scores: Sequence[str] | None = None
     mode: str = "closed"
     executor: str = "process"
     jobs: int | None = None
@@ -125,18 +127,22 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
     suite = None if len(options.scenarios) else load_suite(options.suite or "mini")
     scene = Surroundings.of(options, suite)
     names: Sequence[str | Planner] = options.planners
+    # A slip in a planner's name is told before any scenario is read.
+    entries = entries_of(names, options.settings) if names else ()
+    suite_id, refs, given, skipped = _scenarios(options, suite, scene.ego)
+    environment = environment_of_all(given, refs)
     if not names:
-        names, notes = runnable_planners()
+        names, notes = runnable_planners(environment)
         for note in notes:
             told.note(note)
-    entries = entries_of(names, options.settings)
-    suite_id, refs, given, skipped = _scenarios(options, suite, scene.ego)
+        entries = entries_of(names, options.settings)
+    check_planners(entries, environment)
     for file, reason in skipped:
         told.note(f"skipped {file}: {reason}")
     out = Path(options.out) if options.out is not None else Path(tempfile.mkdtemp(prefix="drive-bench-"))
     journal.prepare(out, options.resume, options.force)
 
-    scores = load_scores(options.scores)
+    scores = load_scores(options.scores or DEFAULT_SCORES[environment])
     setup = Setup(
         entries,
         given,
@@ -150,12 +156,12 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
     )
     pool = make_pool(setup, options.jobs or _cores(), told.note)
     try:
-        chosen = _choose(pool, [*range(len(given)), *refs], options.filter, told)
+        chosen = _choose(pool, [*range(len(given)), *refs], options.filter, environment, told)
         config = {
             "suite": suite_id,
             "suite hash": suite_hash((c.id, c.hash) for c in chosen),
             "planners": [entry.identity for entry in entries],
-            "traffic": scene.traffic,
+            "traffic": scene.traffic if environment == ROAD else "none",
             "scores": {name: _version(ref) for name, ref in scores.items()},
             "mode": options.mode,
             "seed": options.seed,
@@ -183,13 +189,13 @@ def _check(options: Options) -> None:
         raise InputError(f"--jobs must be at least 1, not {options.jobs}")
     if not options.watchdog > 0.0:
         raise InputError(f"the watchdog's limit must be positive, not {options.watchdog}")
-    if not options.scores:
+    if options.scores is not None and not options.scores:
         raise InputError("a benchmark needs at least one score")
     if options.ego is not None and options.ego not in EGOS:
         raise UnknownNameError("ego", options.ego, EGOS)
     if options.suite is not None and len(options.scenarios):
         raise InputError("give a suite or scenarios, not both")
-    load_scores(options.scores)
+    load_scores(options.scores or ())
     if options.filter is not None:
         parse_filter(options.filter, FILTER_NAMES)
 
@@ -216,8 +222,13 @@ def _scenarios(
     return name, expansion.refs, given, expansion.skipped
 
 
-def _choose(pool: Pool, refs: Iterable[str | int], expression: str | None, told: Listener) -> list[Chosen]:
-    """Load every scenario once: what its id, hash and family are, and whether it passes the filter."""
+def _choose(
+    pool: Pool, refs: Iterable[str | int], expression: str | None, environment: str, told: Listener
+) -> list[Chosen]:
+    """Load every scenario once: what its id, hash and family are, and whether it passes the filter.
+
+    Raises InputError where some are on roads and some on terrain: no planner and no score goes with both.
+    """
     jobs = [Probe(ref) for ref in refs]
     replies: dict[str | int, Reply] = {}
     told.progress("loading scenarios", 0, len(jobs))
@@ -231,6 +242,9 @@ def _choose(pool: Pool, refs: Iterable[str | int], expression: str | None, told:
         if reply["failure"] is None:
             if accepts is not None and not accepts({name: reply[name] for name in FILTER_NAMES}):
                 continue
+            if reply["environment"] != environment:
+                both = f"{reply['id']} is on {reply['environment']}, others are on {environment}"
+                raise InputError(f"a benchmark is on roads or on terrain: {both}")
             item = Chosen(
                 _free_id(reply["id"], chosen), job.ref, reply["family"], tuple(reply["tags"]), reply["hash"]
             )

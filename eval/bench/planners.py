@@ -17,6 +17,7 @@ import numpy as np
 
 from drive import registry
 from drive.errors import DriveError, InputError, MissingExtraError, UnknownNameError
+from drive.eval.bench.environment import ROAD, fits
 from drive.planner import FunctionPlanner
 
 if TYPE_CHECKING:
@@ -110,8 +111,8 @@ def defaults_of(planner: object) -> dict[str, Any] | None:
     return found
 
 
-def runnable_planners() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Names of the installed planners that can drive on roads here, and one line about each of the others."""
+def runnable_planners(environment: str = ROAD) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the installed planners that can drive in that environment, and a line about each other one."""
     names: list[str] = []
     notes: list[str] = []
     for name in registry.names("drive.planners"):
@@ -120,8 +121,8 @@ def runnable_planners() -> tuple[tuple[str, ...], tuple[str, ...]]:
         except MissingExtraError as error:
             notes.append(f"{name} is left out: {error}")
             continue
-        if "terrain" in spec.needs:
-            notes.append(f"{name} is left out: it drives on terrain")
+        if not fits(spec, environment):
+            notes.append(f"{name} is left out: it drives on {'terrain' if environment == ROAD else 'roads'}")
         else:
             names.append(name)
     if not names:

@@ -24,6 +24,9 @@ HEADS = {
     "time_to_collision_within_bound": "ttc",
     "speed_limit_compliance": "limit",
     "ego_is_comfortable": "comfort",
+    "load_within_limit": "load",
+    "slope_within_limit": "slope",
+    "charge_kept": "charge",
 }
 
 
@@ -116,7 +119,7 @@ def notes(results: Results) -> list[str]:
             f"Progress is measured against: {counts}. Where no driver was recorded it is an IDM drive "
             "to the goal: read goals and at-fault collisions beside the score."
         )
-    if data.get("traffic", "log") not in ("log", "idm_compat"):
+    if data.get("traffic", "log") not in ("log", "idm_compat", "none"):
         lines.append(
             f"Traffic '{data['traffic']}': road users that nuPlan's reactive mode removes "
             "(parked, off the lanes, appearing later) stay in the scene."

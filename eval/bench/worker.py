@@ -14,6 +14,7 @@ import numpy as np
 from drive._imports import one_line
 from drive.datasets import source
 from drive.errors import InputError, PlanError, SimulationError
+from drive.eval.bench.environment import environment_of
 from drive.eval.bench.jobs import (
     COMPILING,
     Drive,
@@ -74,6 +75,7 @@ class Worker:
             "duration": scenario.duration,
             "agents": scenario.tracks.num_agents - 1,
             "format": scenario.provenance.format,
+            "environment": environment_of(scenario),
         }
 
     def _drive(self, job: Drive) -> Reply:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from drive._imports import one_line
 from drive.errors import DriveError
 from drive.eval.bench.planners import pickled
-from drive.eval.check.scenes import bend_scene
+from drive.eval.check.courses import course_of
 from drive.eval.check.witness import Call, watch
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ Answer = list[Call] | str
 
 
 def drive_elsewhere(entry: Entry, seconds: float, allowance: float) -> Answer | None:
-    """The calls of a drive through the bend in a fresh process, or a sentence that says why there is none.
+    """The calls of a drive through the first scene in a fresh process, or why there are none.
 
     None where the planner, given as an object, cannot be taken to another process.
     """
@@ -60,7 +60,9 @@ def _serve(connection: Connection[Any, Any], payload: bytes, seconds: float, all
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as the process lives
     try:
         (entry,) = pickle.loads(payload)
-        seen = watch(entry.make(), bend_scene(), "a bend", seconds=seconds, allowance=allowance)
+        planner = entry.make()
+        course = course_of(planner.spec)
+        seen = watch(planner, course.first(), course.name, seconds=seconds, allowance=allowance)
         connection.send(seen.failure or seen.calls)
     except DriveError as error:
         connection.send(str(error))

@@ -15,10 +15,11 @@ from drive import registry
 from drive._imports import one_line
 from drive.errors import DriveError, InputError, MissingExtraError
 from drive.eval.bench.planners import Entry, entries_of
+from drive.eval.check.courses import ROADS, Course, course_of
 from drive.eval.check.elsewhere import drive_elsewhere
 from drive.eval.check.repeat import UNEQUAL, batch_equals, deterministic, sessions_apart
 from drive.eval.check.report import Finding, Report, Status
-from drive.eval.check.scenes import TRIALS, Trial, bend_scene
+from drive.eval.check.scenes import Trial
 from drive.eval.check.settings import check_settings
 from drive.eval.check.witness import Call, Drive, watch
 from drive.planner import CameraSpec, PlannerSpec
@@ -36,11 +37,10 @@ THINK_FIRST, THINK, HURRIED = 6.0, 3.0, 0.5
 where it is far too slow in any case."""
 FAR_OVER = 2.0
 """A planner whose median call takes more than this many times its budget fails; above one it is warned."""
-BESIDE = "a blocked road"
 SLIPS = ("TypeError", "AttributeError", "NameError", "UnboundLocalError", "RecursionError", "ImportError")
 """Errors that say of themselves what to mend."""
-BATCHED = (BESIDE, "a crowd", "no agents at all")
-STEPS = 5 + len(TRIALS)
+STEPS = 5
+"""Steps beside the trials, of which there are as many as the course has."""
 
 
 def check_planner(
@@ -52,8 +52,8 @@ def check_planner(
     """Check a planner, by its name, as FILE.py:NAME, or as an object, against the planner contract.
 
     `progress` is told what is being done, how many steps are done and how many there are. Without
-    `fresh_process` the drive in a process of its own, a second or two, is left out. Raises `InputError`
-    for names and settings that do not exist and for planners that drive on terrain.
+    `fresh_process` the drive in a process of its own, a second or two, is left out. Planners that
+    drive on terrain alone are checked there. Raises `InputError` for names and settings that do not exist.
     """
     began = time.perf_counter()
     tell = progress or (lambda what, done, total: None)
@@ -77,6 +77,7 @@ class _Suite:
     drives: list[Drive] = field(default_factory=list)
     title: str = "?"
     think: float = THINK
+    course: Course = ROADS
     _done: int = 0
 
     def run(self) -> None:
@@ -84,21 +85,22 @@ class _Suite:
         planner = self._load()
         if planner is None:
             return
-        self.spec = planner.spec
+        self.spec, self.course = planner.spec, course_of(planner.spec)
+        scene, name = self.course.first, self.course.name
         self._step("planning")
-        first = self._watch(planner, bend_scene(), "a bend", FIRST, THINK_FIRST)
+        first = self._watch(planner, scene(), name, FIRST, THINK_FIRST)
         if not first.calls or first.failure:
             self._add("plans", Status.FAIL, first.failure or "it is never asked", _advice(first))
             return
         if _latency(first.calls, 50) > FAR_OVER / self.spec.rate:
             self.think = HURRIED
         self._step("repeating itself")
-        again = self._watch(self._fresh(), bend_scene(), "a bend again", FIRST, self.think)
+        again = self._watch(self._fresh(), scene(), f"{name} again", FIRST, self.think)
         self._step("in another process")
         elsewhere = drive_elsewhere(self._entry(), FIRST, self.think) if self.fresh_process else None
         self._step("its settings")
         settings = self._settings(first)
-        trials = [self._trial(trial) for trial in TRIALS]
+        trials = [self._trial(trial) for trial in self.course.trials]
 
         self._add_contract()
         self._add_repeated(first, again, elsewhere, [t for t in trials if not t.failure])
@@ -111,7 +113,7 @@ class _Suite:
             self._add(f"survives {trial.scene}", status, text, _advice(trial) if trial.failure else "")
 
     def _step(self, what: str) -> None:
-        self.progress(what, self._done, STEPS)
+        self.progress(what, self._done, STEPS + len(self.course.trials))
         self._done += 1
 
     def _add(self, check: str, status: Status, detail: str, advice: str = "") -> None:
@@ -144,8 +146,6 @@ class _Suite:
             self._add("loads", Status.FAIL, *fault)
             return None
         s = planner.spec
-        if "terrain" in s.needs:
-            raise InputError(f"'{self.title}' drives on terrain; drive check has roads only")
         self.title = self.given if isinstance(self.given, str) and ":" not in self.given else s.name
         privileged = ", privileged" if s.privileged else ""
         text = f"horizon {s.horizon:g} s every {s.dt:g} s, {s.rate:g} Hz{privileged}"
@@ -208,9 +208,9 @@ class _Suite:
             self._add("sessions apart", Status.SKIP, UNEQUAL)
             self._add("plan_batch", Status.SKIP, UNEQUAL)
             return
-        beside = next((drive for drive in others if drive.scene == BESIDE), None)
+        beside = next((drive for drive in others if drive.scene == self.course.beside), None)
         self.findings.append(sessions_apart(self._fresh(), first, again, beside))
-        together = [first, *(drive for drive in others if drive.scene in BATCHED)]
+        together = [first, *(drive for drive in others if drive.scene in self.course.batched)]
         self.findings.append(batch_equals(self._fresh(), together))
 
     def _add_elsewhere(self, elsewhere: list[Call] | str | None) -> None:

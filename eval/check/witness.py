@@ -255,7 +255,7 @@ def _fingerprint(scenario: Scenario) -> str:
     t = scenario.tracks
     arrays: dict[str, Any] = {"line": scenario.route.line, "initial": scenario.initial}
     arrays |= {"signals": scenario.signals, "states": t.states, "valid": t.valid, "size": t.size}
-    return hash_arrays({**scenario.roadmap.to_arrays(), **arrays})
+    return hash_arrays({**scenario.environment.to_arrays(), **arrays})
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -3,7 +3,7 @@
 const S = {
   page: null, runs: [], maps: [], run: null, t: 0, end: 0, playing: false, rate: 1, split: false, beside: [], pointed: null, zoomed: false, notesClosed: false,
   view: { x: 0, y: 0, scale: 6 }, follow: true, headingUp: false, theme: "light", ratio: 1, width: 1, height: 1,
-  layers: { plan: true, candidates: true, expert: true, recorded: true, route: true, trails: true, others: true, hidden: true, events: true, names: false },
+  layers: { plan: true, candidates: true, expert: true, recorded: true, route: true, trails: true, others: true, hidden: true, shadow: true, events: true, names: false },
   colour: "role", shown: new Set(USUAL), chosen: null, hover: null, charts: [], dirty: true, faults: [],
 };
 
@@ -111,9 +111,10 @@ function resize() {
   render();
 }
 
-// About a hundred metres across a view.
+// About a hundred metres across a view; of a rover's world a third of that.
 function usualScale() {
   const [P] = panesOf(S, S.width, S.height);
+  if (S.run.rover) return Math.min(Math.max(Math.sqrt(P.width * P.height) / 38, 6), 30);
   return Math.min(Math.max(Math.sqrt(P.width * P.height) / 105, 3), 9);
 }
 
@@ -153,7 +154,7 @@ function fit() {
   setHeadingUp(false);
   const [P] = panesOf(S, S.width, S.height);
   S.zoomed = true;
-  Object.assign(S.view, { x: (x0 + x1) / 2, y: (y0 + y1) / 2, scale: Math.min(P.width / (x1 - x0 + 50), P.height / (y1 - y0 + 50), 12) });
+  Object.assign(S.view, { x: (x0 + x1) / 2, y: (y0 + y1) / 2, scale: Math.min(P.width / (x1 - x0 + 50), P.height / (y1 - y0 + 50), 12) * (S.run.rover ? 1.7 : 1) });
   redraw();
 }
 
@@ -227,7 +228,7 @@ function state() {
 async function main() {
   S.page = await loadData();
   S.runs = S.page.runs.map((entry, i) => openRun(S.page, entry, i));
-  S.maps = S.page.maps.map((entry) => openMap(S.page, entry));
+  S.maps = S.page.maps.map((entry) => (entry.terrain ? openTerrain : openMap)(S.page, entry));
   makeRunChoice(S);
   setTheme(matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
   $("legend").open = innerWidth > 900;

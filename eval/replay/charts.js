@@ -1,11 +1,11 @@
 // Small charts over time, linked by one cursor and one pointer. Gaps in a series stay gaps.
 
-const USUAL = ["Speed", "Acceleration", "Jerk", "Lateral error", "Time to collision", "Planning time"];
+const USUAL = ["Speed", "Acceleration", "Jerk", "Lateral error", "Time to collision", "Planning time", "Power", "Battery", "Tilt"];
 // Series that a chart of its own shows already.
-const TOLD = new Set(["time_to_collision", "speed", "longitudinal_jerk"]);
+const TOLD = new Set(["time_to_collision", "speed", "longitudinal_jerk", "power", "power_peak", "power_limit", "supply", "battery", "tilt"]);
 const UNITS = {
   lateral_acceleration: "m/s²", longitudinal_acceleration: "m/s²", jerk: "m/s³", overspeed: "m/s", speed_limit: "m/s", progress: "m",
-  road_edge_distance: "m", yaw_rate: "rad/s", yaw_acceleration: "rad/s²", progress_along_driving_direction: "m",
+  road_edge_distance: "m", power: "W", "plan.planned_power": "W", "plan.planned_peak": "W", "plan.planned_energy": "J", energy_used: "J", z: "m", "plan.arrival": "s", yaw_rate: "rad/s", yaw_acceleration: "rad/s²", progress_along_driving_direction: "m",
 };
 
 function titleOf(name) { return name.replace(/^jerk$/, "jerk, magnitude").replace(/^plan\./, "plan: ").replaceAll("_", " ").replace(/^./, (c) => c.toUpperCase()); }
@@ -15,7 +15,7 @@ function chartsOf(S) {
   const run = S.run, same = sameScene(S).filter((r) => r !== run), [reference] = referencesOf(run);
   const chart = (name, unit, lineOf, about = {}) => ({
     name, unit, ...about,
-    lines: [{ ...lineOf(run), main: true, label: "ego" }, ...(about.lines || [])],
+    lines: [{ ...lineOf(run), main: true, label: about.label || "ego" }, ...(about.lines || [])],
     others: same.map((r) => ({ ...lineOf(r), run: r.index })).filter((line) => line.y && line.y.length),
   });
   const list = [
@@ -31,6 +31,8 @@ function chartsOf(S) {
   if (run.lateral && run.lateral.length) list.push(chart("Lateral error", "m", (r) => ({ x: r.times, y: r.lateral || [] }), { zero: 0.5, about: "the rear axle left (+) or right (-) of the route's line" }));
   const ofSeries = (r, name) => ({ x: r.clocks.get(name) === "call" ? r.callTimes : r.times, y: r.values.get(name) || [] });
   if (run.values.has("time_to_collision")) list.push(chart("Time to collision", "s", (r) => ofSeries(r, "time_to_collision"), { low: 0, cap: 10, guide: 0.95, none: "none", empty: "no collision ahead in this run" }));
+  // What limits a rover comes first in the panel.
+  list.splice(1, 0, ...roverCharts(run, chart, ofSeries));
   list.push(chart("Planning time", "ms", (r) => ({ x: r.callTimes, y: Float64Array.from(r.plan.latency, (v) => 1000 * v), marks: r.status }), { low: 0, robust: true, empty: "the planner was never called" }));
   for (const name of run.values.keys()) {
     if (!TOLD.has(name)) list.push(chart(titleOf(name), UNITS[name] || "", (r) => ofSeries(r, name)));
@@ -151,7 +153,7 @@ function paintChart(S, chart) {
   for (const line of [...chart.lines].reverse()) strokeLine(ctx, at, line, lineColour(S, C, line), line.main ? 1.8 : 1.2, 1);
 }
 
-function lineColour(S, C, line) { return line.ghost ? C.ghost : line.second ? C.second : runColour(S, S.run.index); }
+function lineColour(S, C, line) { return line.limit ? C.red : line.ghost ? C.ghost : line.second ? C.second : runColour(S, S.run.index); }
 
 function strokeLine(ctx, at, line, colour, width, alpha) {
   ctx.strokeStyle = ctx.fillStyle = colour;

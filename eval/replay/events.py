@@ -26,6 +26,8 @@ MERGE = 0.5
 """Spells closer together than this (s) are one."""
 MAX_EVENTS = 400
 STATUSES = ("ok", "degraded", "fallback", "infeasible", "timeout", "invalid")
+OVERLOAD = 1.03
+"""Share of what a rover may draw from which on it is an event, as the score `rover` counts it."""
 COMFORT = (
     ("longitudinal_acceleration", *c.LON_ACCELERATION),
     ("lateral_acceleration", -c.LAT_ACCELERATION, c.LAT_ACCELERATION),
@@ -79,6 +81,9 @@ def moments_of(run: RunLog, lateral: tuple[Floats, Floats] | None = None) -> dic
     put("min_time_to_collision", lowest)
     if lowest is not None and ttc[lowest] <= c.TTC_BOUND:
         put("time_to_collision_within_bound", lowest)
+    load = _series(run, "power_share")
+    put("load_within_limit", _peak(np.where(load > OVERLOAD, load, 0.0)))
+    put("slope_within_limit", _peak(_series(run, "tilt")))
     put("speed_limit_compliance", _peak(_series(run, "overspeed")))
     broken = [(v <= low) | (v >= high) for n, low, high in COMFORT for v in (_series(run, n),) if len(v)]
     put("ego_is_comfortable", _first(np.asarray(broken).any(0)) if broken else None)
@@ -142,13 +147,14 @@ def _spells(run: RunLog) -> list[dict[str, Any]]:
     braking = np.nan_to_num(run.ego[:, ACCELERATION]) if run.ego.shape[1] > ACCELERATION else np.zeros(0)
     out: list[dict[str, Any]] = []
     for kind, values, bound, words in (
+        ("over_the_limit", -_series(run, "power_share"), -OVERLOAD, "{:.3f} of what was allowed"),
         ("off_road", edge, -c.OFF_ROAD_DISTANCE, "{:.1f} m beyond the edge"),
         ("low_time_to_collision", ttc, c.TTC_BOUND, "{:.2f} s"),
         ("hard_braking", braking, c.LON_ACCELERATION[0], "{:.1f} m/s²"),
     ):
         for first, last in _runs_of(values <= bound, run.times[: len(values)]):
             worst = float(np.nanmin(values[first : last + 1]))
-            text = words.format(-worst if kind == "off_road" else worst)
+            text = words.format(-worst if kind in ("off_road", "over_the_limit") else worst)
             if last > first:
                 text += f", until {run.times[last]:.1f} s"
             out.append({"time": float(run.times[first]), "kind": kind, "text": text, "grave": True})

@@ -15,6 +15,7 @@ function legendEntries(S) {
   }
   for (const { key, name, dash } of referencesOf(run)) add(key, name, line((C) => C.ghost, dash, 1.6));
   if (run.route.length) add("route", "route, and the goal's ring", (ctx, C) => { ctx.globalAlpha = 0.5; line(C.route, [], 6)(ctx, C); });
+  if (S.maps[run.map]?.dark) add("shadow", "shadow", (ctx) => { ctx.fillStyle = "rgba(16,20,40,.62)"; ctx.fillRect(3, 1, 18, 10); });
   add("trails", "ways driven, and ahead", (ctx, C) => { line(own, [], 1.6)(ctx, C); ctx.fillStyle = C.panel; ctx.fillRect(13, 0, 2, 12); ctx.fillRect(18, 0, 2, 12); });
   if (others.length) add("others", `other runs: ${others.map((r) => nameOfRun(S, r).split(" \u2013 ").pop()).join(", ")}`, (ctx) => { ctx.strokeStyle = runColour(S, others[0].index); ctx.lineWidth = 2; ctx.strokeRect(4, 2, 16, 8); });
   if (run.hides) add("hidden", "out of the ego's sight", (ctx, C) => { ctx.fillStyle = C.unseen; ctx.fillRect(1, 0, 22, 12); ctx.strokeStyle = CONTROLLER_COLOURS.IDM; ctx.lineWidth = 1.6; ctx.setLineDash([3, 2]); ctx.strokeRect(4, 2, 16, 8); });

@@ -106,7 +106,7 @@ function fillAbout(S) {
     ["their sensor", run.detection === "none" ? null : run.detection], ["seed", run.seed],
   ];
   const shown = rows.filter(([, v]) => v !== undefined && v !== null && v !== "").map(([k, v]) => el("tr", {}, el("th", {}, k), el("td", {}, typeof v === "object" ? JSON.stringify(v) : v)));
-  const blocks = [["configuration", run.planner.config], ["provenance", scenario.provenance], ["vehicle", run.vehicle], ["versions", run.versions]]
+  const blocks = [["configuration", run.planner.config], ["provenance", scenario.provenance], ["rover", run.rover], ["vehicle", run.vehicle], ["versions", run.versions]]
     .filter(([, v]) => v && Object.keys(v).length)
     .map(([title, value]) => el("div", {}, el("h3", {}, title), el("pre", {}, JSON.stringify(value, null, 1))));
   $("about-body").replaceChildren(el("table", { class: "plain" }, el("tbody", {}, ...shown)), ...blocks);
@@ -116,22 +116,25 @@ const TILES = ["speed", "acceleration", "steering", "time to collision", "planni
 
 function makeTiles(S) {
   S.tiles = TILES.map((name) => {
-    const value = el("b", {}, "\u2013"), tile = el("div", { class: "tile" }, el("span", {}, name), value);
+    const value = el("b", {}, "\u2013"), title = el("span", {}, name), tile = el("div", { class: "tile" }, title, value);
     $("tiles").append(tile);
-    return { tile, value };
+    return { tile, value, name: title };
   });
 }
 
 function updateTiles(S, at) {
   const run = S.run, i = at.i, call = callAt(run, i), ttc = run.values.get("time_to_collision");
   const status = call < 0 ? "none" : run.status[call] || "ok", low = ttc && ttc[i] <= 0.95;
-  const texts = [
+  const rover = run.rover ? roverTexts(run, i, call, status) : null;
+  const texts = rover ? rover.texts : [
     `${figure(run.ego.speed[i], 2)} m/s`, `${figure(run.ego.acceleration[i], 2)} m/s²`,
     `${figure((run.ego.steering[i] * 180) / Math.PI, 1)}°`, ttc ? (Number.isFinite(ttc[i]) ? `${figure(ttc[i], 2)} s` : "none") : "\u2013",
     call < 0 ? "\u2013" : `${figure(1000 * run.plan.latency[call], 2)} ms`, status,
   ];
   texts.forEach((text, k) => { S.tiles[k].value.textContent = text; });
+  S.tiles.forEach((tile, k) => { tile.name.textContent = (run.rover ? ROVER_TILES : TILES)[k]; });
   S.tiles[3].tile.classList.toggle("bad", Boolean(low));
+  S.tiles[1].tile.classList.toggle("bad", Boolean(rover && rover.over));
   S.tiles[5].tile.classList.toggle("bad", status !== "ok" && status !== "none");
   S.tiles[5].tile.title = run.reasons[String(call)] || "";
 }

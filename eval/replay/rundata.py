@@ -57,9 +57,9 @@ def pack_run(packer: Packer, prefix: str, run: RunLog, offset: Floats) -> dict[s
     packer.bytes(f"{prefix}.signals", run.signals)
     line = run.route_line.reshape(-1, 2) if run.route_line.size else np.zeros((0, 2))
     packer.steps(f"{prefix}.route", (line - offset).T, 0.01)
-    if run.roadmap is None:
+    if run.roadmap is None and run.terrain is None:
         notes.append("This run log holds no road map: only the road users and the route are drawn.")
-    if not agents:
+    if not agents and run.terrain is None:
         notes.append("No other road user takes part in this run.")
     if n < 2:
         notes.append("The run ended before its first step.")
@@ -76,6 +76,7 @@ def pack_run(packer: Packer, prefix: str, run: RunLog, offset: Floats) -> dict[s
         "prefix": prefix,
         "agents": agents,
         "vehicle": clean(header.get("vehicle") or {}),
+        "rover": clean(header.get("rover")),
         "series": _pack_series(packer, prefix, run, notes),
         "status": statuses_of(run),
         "reasons": reasons_of(run),

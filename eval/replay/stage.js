@@ -80,7 +80,7 @@ function drawPane(S, P) {
   ctx.rotate(view.turn);
   ctx.translate(-view.x, -view.y);
   ctx.lineJoin = "round";
-  if (P.map) drawRoads(P); else drawGrid(P);
+  if (!P.map) drawGrid(P); else if (P.map.terrain) drawTerrain(P, S.theme, S.t); else drawRoads(P);
   drawRoute(P);
   drawGoal(P);
   if (P.layers.hidden) drawUnseen(P);

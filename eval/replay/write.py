@@ -13,6 +13,7 @@ from drive.eval.replay.mapdata import pack_map
 from drive.eval.replay.pack import Packer
 from drive.eval.replay.page import asset, build_page, script_of, write_whole
 from drive.eval.replay.rundata import pack_run, seen_box
+from drive.eval.replay.terraindata import pack_terrain
 from drive.runlog import SUFFIX, RunLog
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ MARGIN = 150.0
 """Metres of map kept around what the ego, its expert and its logged self saw."""
 MAX_RUNS = 48
 SCRIPTS = (
-    *("decode.js", "scene.js", "colours.js", "roads.js", "actors.js", "sight.js", "stage.js"),
+    *("decode.js", "scene.js", "colours.js", "roads.js", "terrain.js", "actors.js", "sight.js", "stage.js"),
     *("charts.js", "panels.js", "timeline.js", "legend.js", "picture.js", "pointer.js", "link.js", "app.js"),
 )
 
@@ -114,13 +115,17 @@ def page_data(logs: Sequence[RunLog], compress: bool = True) -> dict[str, Any]:
         box = (*boxes[:, :2].min(0).tolist(), *boxes[:, 2:].max(0).tolist())
         # The page draws in single precision: it stays exact near the middle of what is seen.
         offset = np.rint(0.5 * (np.asarray(box[:2]) + np.asarray(box[2:])))
-        roadmap = logs[members[0]].roadmap
+        roadmap, terrain = logs[members[0]].roadmap, logs[members[0]].terrain
         if roadmap is not None:
             maps.append(pack_map(packer, f"map{len(maps)}", roadmap, box, offset))
+        elif terrain is not None:
+            maps.append(pack_terrain(packer, f"map{len(maps)}", terrain, offset))
         for i in members:
             entries[i] = pack_run(packer, f"run{i}", logs[i], offset)
             entries[i].update(
-                scene=scene, map=None if roadmap is None else len(maps) - 1, offset=offset.tolist()
+                scene=scene,
+                map=None if roadmap is None and terrain is None else len(maps) - 1,
+                offset=offset.tolist(),
             )
     return {"schema": "drive-replay/1", "runs": entries, "maps": maps, **packer.finish(compress)}
 
@@ -147,5 +152,5 @@ def find_runs(place: str | Path, containing: str = "") -> list[Path]:
 
 def _scene_key(run: RunLog) -> str:
     about = run.header.get("scenario") or {}
-    roadmap = "" if run.roadmap is None else run.roadmap.content_hash
-    return f"{about.get('id')}|{about.get('hash')}|{roadmap}"
+    ground = run.roadmap or run.terrain
+    return f"{about.get('id')}|{about.get('hash')}|{'' if ground is None else ground.content_hash}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drive.errors import InputError
 from drive.eval.metrics.base import Evaluation, MetricResult, finite
 from drive.eval.metrics.goal import goal_reached
 from drive.eval.metrics.nuplan import constants as c
@@ -41,8 +42,10 @@ class NuPlanScore:
         """All metrics of a run and their aggregate. A failed run keeps its metrics and scores 0.
 
         Without a road map the metrics that need one have no value, and lateral contacts are the ego's
-        fault, as they are in no lane.
+        fault, as they are in no lane. Raises InputError for a run on terrain.
         """
+        if run.terrain is not None:
+            raise InputError("the score 'nuplan_cls' is for runs on roads")
         metrics = _metrics(run) if len(run.ego) else {name: MetricResult.missing() for name in _SCORED}
         failed = run.header.get("failure") is not None or len(run.ego) == 0
         return Evaluation(0.0 if failed else aggregate({k: m.score for k, m in metrics.items()}), metrics)

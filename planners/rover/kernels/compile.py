@@ -1,0 +1,7 @@
+"""The decorator of this folder's kernels."""
+
+from pathlib import Path
+
+from drive.sim.kernels.compile import kernels_of
+
+kernel = kernels_of(Path(__file__).parent)
