@@ -1,0 +1,228 @@
+"""What a particle costs: comfort, offset, speed, the integral of the field, and graded violations.
+
+Spec of the terms: J = w_j int(s'''^2 + d'''^2) + w_d int(d - d*)^2 + w_v int(s' - v*)^2 + w_U int U
++ w_c |p - p_prev|^2 + w_hard violation. A violation is graded by how far a limit is exceeded, so that the
+swarm feels a slope; nothing that the field could outbid.
+"""
+
+from __future__ import annotations
+
+import math
+
+from drive.planners.field.kernels import layout as L
+from drive.planners.field.kernels.base import kernel
+from drive.planners.field.kernels.curves import (
+    MIN_Q,
+    across,
+    along,
+    between,
+    in_plane,
+    place,
+    quartic,
+    quintic,
+)
+from drive.planners.field.kernels.field import attraction, repulsion
+from drive.sim.kernels.compile import scalar
+from drive.sim.kernels.scalar import boxes_apart
+
+NEAR_D = 0.35
+"""Of the time ahead, how much less a violation weighs at its end: forecasts are worth less by then."""
+
+
+@scalar
+def lateral_lengths(p, start, setting):
+    """Way (to the end offset, to the offset in between) that a particle's lateral times come to, m."""
+    mean = 0.5 * (start[1] + p[L.V_END])
+    return (
+        max(p[L.T_LAT] * mean, setting[L.MIN_LENGTH]),
+        max(p[L.T_VIA] * mean, 0.5 * setting[L.MIN_LENGTH]),
+    )
+
+
+@scalar
+def judge(p, start, road, others, body, stops, last, setting, bound, stride, report):
+    """The cost of a particle; gives up where it passes `bound`, for no later term is negative.
+
+    `others (K, M, OTHER)` of which every `stride`th sample counts; `stops (Q,)` stations that the front
+    bumper must not pass; `last (6,)` the particle of the last plan, NaN for none. `report (6,)`: worst
+    violations by kind (contact in m, road's edge in m, acceleration, curvature, stop in m) and the time of
+    the first contact in s.
+    """
+    rows, samples, count = len(road), len(others), len(body)
+    step = setting[L.ROAD_STEP]
+    h = setting[L.DT] * stride
+    s0, v0, a0 = start[0], start[1], start[2]
+    v_end, t_lon = p[L.V_END], p[L.T_LON]
+    c3, c4 = quartic(v0, a0, v_end, t_lon)
+    length, via = lateral_lengths(p, start, setting)
+    has_via = setting[L.VIA] != 0.0
+    first_end = p[L.D_VIA] if has_via else p[L.D_END]
+    first_length = via if has_via else length
+    l3, l4, l5 = quintic(start[3], start[4], start[5], first_end, first_length)
+    b3, b4, b5 = quintic(first_end, 0.0, 0.0, p[L.D_END], length)
+    half_l, half_w, centre = setting[L.EGO_HALF_LENGTH], setting[L.EGO_HALF_WIDTH], setting[L.EGO_CENTRE]
+    nose, tail = centre + half_l, half_l - centre
+    reach = math.sqrt(half_l * half_l + half_w * half_w)
+    for i in range(6):
+        report[i] = 0.0
+    report[5] = 1e9
+
+    total = 0.0
+    if not math.isnan(last[0]):
+        a = p[L.D_END] - last[L.D_END]
+        b = (p[L.V_END] - last[L.V_END]) * 0.2
+        c = (p[L.T_LAT] - last[L.T_LAT]) * 0.25
+        e = (p[L.T_LON] - last[L.T_LON]) * 0.25
+        total += setting[L.W_CHANGE] * (a * a + b * b + c * c + e * e)
+    v, x, d, d1 = v0, 0.0, start[3], start[4]
+    s = s0
+    faded = 1.0
+    k = stride - 1
+    while k < samples:
+        t = setting[L.DT] * (k + 1)
+        faded = 1.0 - NEAR_D * t / (setting[L.DT] * samples)
+        x, v, a, j = along(t, v0, a0, c3, c4, v_end, t_lon)
+        hard = 0.0
+        if v < 0.0:
+            hard += -v
+        s = s0 + x
+        y = max(x, 0.0)
+        if has_via and y > first_length:
+            d, d1, d2, d3 = across(y - first_length, first_end, 0.0, 0.0, b3, b4, b5, p[L.D_END], length)
+        else:
+            d, d1, d2, d3 = across(
+                y, start[3], start[4], start[5], l3, l4, l5, first_end, first_length
+            )
+        i, part = place(s, step, rows)
+        kappa, dkappa = between(road, i, part, L.KAPPA), between(road, i, part, L.DKAPPA)
+        wish, aim = between(road, i, part, L.WISH), between(road, i, part, L.AIM)
+        if 1.0 - kappa * d < MIN_Q:
+            hard += MIN_Q - (1.0 - kappa * d)
+        q, norm, bend, speed, push = in_plane(kappa, dkappa, d, d1, d2, v, a)
+        side = speed * speed * bend
+
+        # Comfort, offset, speed.
+        lateral_jerk = v * v * v * d3 + 3.0 * v * a * d2
+        run = setting[L.W_JERK] * (j * j + lateral_jerk * lateral_jerk)
+        over = max(abs(side) - setting[L.LATERAL_SOFT], 0.0)
+        soft = max(-push - setting[L.BRAKE_SOFT], 0.0)
+        run += setting[L.W_COMFORT] * (over * over + soft * soft)
+        miss = d - aim
+        run += setting[L.W_OFFSET] * miss * miss
+        slow = v - wish
+        run += setting[L.W_SPEED] * slow * slow
+        if slow > 0.0:
+            run += 20.0 * setting[L.W_SPEED] * slow * slow
+
+        # Limits of the vehicle, each as a share of itself.
+        worst = max(push / setting[L.ACCEL_MAX] - 1.0, -push / setting[L.BRAKE_MAX] - 1.0)
+        worst = max(worst, abs(side) / setting[L.LATERAL_MAX] - 1.0)
+        if worst > 0.0:
+            hard += worst
+            report[2] = max(report[2], worst)
+        worst = abs(bend) / setting[L.CURVATURE_MAX] - 1.0
+        if worst > 0.0:
+            hard += worst
+            report[3] = max(report[3], worst)
+
+        # The whole vehicle between the edges, at nose and tail; a straight box leaves a bent road.
+        sine, cosine = d1 / norm, q / norm
+        width = half_w * cosine
+        front = d + nose * sine - 0.5 * kappa * nose * nose
+        rear = d - tail * sine - 0.5 * kappa * tail * tail
+        i2, part2 = place(s + nose, step, rows)
+        left, right = between(road, i, part, L.LEFT), between(road, i, part, L.RIGHT)
+        left2, right2 = between(road, i2, part2, L.LEFT), between(road, i2, part2, L.RIGHT)
+        out = max(max(front + width - left2, right2 - front + width), 0.0)
+        out = max(out, max(rear + width - left, right - rear + width))
+        if out > 0.0:
+            hard += 0.5 * out
+            report[1] = max(report[1], out)
+        for n in range(len(stops)):
+            past = s + nose - stops[n]
+            if past > 0.0:
+                hard += min(0.2 * past, 4.0)
+                report[4] = max(report[4], past)
+
+        # The field, and boxes.
+        u = attraction(d, aim, left, right, setting)
+        rc, rs = between(road, i, part, L.RCOS), between(road, i, part, L.RSIN)
+        cos, sin = rc * cosine - rs * sine, rs * cosine + rc * sine
+        px = between(road, i, part, L.RX) - d * rs + centre * cos
+        py = between(road, i, part, L.RY) + d * rc + centre * sin
+        for m in range(count):
+            dx, dy = others[k, m, L.OX] - px, others[k, m, L.OY] - py
+            gap2 = dx * dx + dy * dy
+            u += repulsion(
+                s + centre - others[k, m, L.OS], d + centre * sine - others[k, m, L.OD], v,
+                v - others[k, m, L.OVS], others[k, m, L.OANGLE], body[m, L.HALF_WIDTH],
+                body[m, L.STRENGTH], setting,
+            )  # fmt: skip
+            far = reach + body[m, L.REACH] + body[m, L.SOFT]
+            if gap2 < far * far:
+                apart = boxes_apart(
+                    dx, dy, cos, sin, half_l, half_w, others[k, m, L.OCOS], others[k, m, L.OSIN],
+                    body[m, L.HALF_LENGTH], body[m, L.HALF_WIDTH],
+                )  # fmt: skip
+                if apart < body[m, L.SOFT]:
+                    lack = 1.0 - apart / body[m, L.SOFT]
+                    run += 8.0 * lack * lack * (1.0 + 0.3 * v)
+                    if apart <= 0.05:
+                        # Who stands still cannot help being met.
+                        hard += (1.0 - apart) * min(0.2 + v, 1.0) * faded
+                        report[0] = max(report[0], 0.05 - apart)
+                        report[5] = min(report[5], t)
+        total += h * (run + setting[L.W_FIELD] * u + setting[L.W_HARD] * hard)
+        if total > bound:
+            return total
+        k += stride
+
+    # What comes right after the horizon: the ego can still stop behind who is ahead, and before lines.
+    room = 1e9
+    for n in range(len(stops)):
+        room = min(room, stops[n] - s - nose)
+    for m in range(count):
+        k = samples - 1
+        beside = abs(d + nose * d1 - others[k, m, L.OD])
+        if beside < half_w + body[m, L.HALF_WIDTH] + 0.2 and others[k, m, L.OS] > s + centre:
+            back = max(others[k, m, L.OVS], 0.0)
+            gap = others[k, m, L.OS] - body[m, L.HALF_LENGTH] - s - nose - setting[L.MIN_GAP]
+            room = min(room, gap + 0.5 * back * back / setting[L.BRAKE_LEAD])
+    lack = 0.5 * v * v / setting[L.BRAKE_SOFT] - room
+    if lack > 0.0 and v > 0.1:
+        total += setting[L.W_HARD] * h * faded * min(0.1 * lack, 3.0)
+    return total
+
+
+@kernel
+def cost_of(particles, start, road, others, body, stops, last, setting, stride, costs, reports):
+    """Costs `(N,)` and reports `(N, 6)` of `particles (N, 6)`."""
+    for n in range(len(particles)):
+        costs[n] = judge(
+            particles[n], start, road, others, body, stops, last, setting, 1e300, stride, reports[n]
+        )
+
+
+@kernel
+def follow(p, start, setting, dt, out):
+    """The motion of a particle: `out (N, 6)` of s, s', s'', d, dd/ds, d2d/ds2 every `dt` s, beginning now."""
+    c3, c4 = quartic(start[1], start[2], p[L.V_END], p[L.T_LON])
+    length, via = lateral_lengths(p, start, setting)
+    has_via = setting[L.VIA] != 0.0
+    first_end = p[L.D_VIA] if has_via else p[L.D_END]
+    first_length = via if has_via else length
+    l3, l4, l5 = quintic(start[3], start[4], start[5], first_end, first_length)
+    b3, b4, b5 = quintic(first_end, 0.0, 0.0, p[L.D_END], length)
+    reached = 0.0
+    for k in range(len(out)):
+        x, v, a, _ = along(k * dt, start[1], start[2], c3, c4, p[L.V_END], p[L.T_LON])
+        if x < reached or v < 0.0:
+            # A speed profile that would turn back stands instead.
+            x, v, a = max(x, reached), 0.0, 0.0
+        reached = x
+        if has_via and x > first_length:
+            d, d1, d2, _ = across(x - first_length, first_end, 0.0, 0.0, b3, b4, b5, p[L.D_END], length)
+        else:
+            d, d1, d2, _ = across(x, start[3], start[4], start[5], l3, l4, l5, first_end, first_length)
+        out[k, 0], out[k, 1], out[k, 2] = start[0] + x, v, a
+        out[k, 3], out[k, 4], out[k, 5] = d, d1, d2

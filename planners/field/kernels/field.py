@@ -1,0 +1,140 @@
+"""The risk field U = U_a + U_b + U_c in the frame of the road, and its change in time.
+
+Its parts are told by third parties who read Li, Tian, Wang, Yang, Lin, "dynamic risk field" (arXiv
+2504.14747); form and constants are reconstructed. U_a pulls to the lane and repels from the road's edges,
+U_b repels from other road users, U_c says how much room a lane lacks for who would change to it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from drive.planners.field.kernels import layout as L
+from drive.planners.field.kernels.base import kernel
+from drive.planners.field.kernels.curves import between, place
+from drive.sim.kernels.compile import scalar
+
+FAR = 18.0
+"""Where the quadratic form is larger, exp(-form / 2) is below 1.3e-4 and is not computed."""
+ONE_DEGREE = math.pi / 180.0
+
+
+@scalar
+def attraction(d, aim, left, right, setting):
+    """U_a: pull to the offset `aim`, and a soft edge; the room runs from `right` to `left`, m."""
+    miss = (d - aim) / setting[L.LANE_WIDTH]
+    middle, half = 0.5 * (left + right), 0.5 * (left - right)
+    # Beyond the edge the exponential is held: there the hard bounds take over.
+    over = min((abs(d - middle) - half + setting[L.EGO_HALF_WIDTH]) / setting[L.EDGE_LENGTH], 3.0)
+    edge = math.exp(over) if over > -8.0 else 0.0
+    return setting[L.K_LANE] * miss * miss + setting[L.K_EDGE] * edge
+
+
+@scalar
+def alignment(angle, setting):
+    """A(theta) of U_b: 1 for equal headings, falling with their difference; `LITERAL`: as published.
+
+    The published dtheta / (theta_front - theta_ego) is singular where both drive along the road, and
+    changes its sign with the side; its size is taken there, floored at one degree.
+    """
+    zero = setting[L.ANGLE_ZERO]
+    if setting[L.LITERAL] != 0.0:
+        return zero / max(abs(angle), ONE_DEGREE)
+    return zero / math.sqrt(angle * angle + zero * zero)
+
+
+@scalar
+def spread(ds, speed, closing, half_width, setting):
+    """(sigma_s, sigma_d) of U_b: longer for who closes in, wider for who is fast."""
+    nearing = closing if ds < 0.0 else -closing
+    sigma_s = setting[L.SIGMA_ZERO] + setting[L.SIGMA_CLOSING] * max(nearing, 0.0)
+    if ds < 0.0:
+        sigma_s += setting[L.SIGMA_SPEED] * speed
+    sigma_d = setting[L.SIGMA_SIDE] * (setting[L.EGO_HALF_WIDTH] + half_width)
+    return sigma_s, sigma_d + setting[L.SIGMA_SIDE_SPEED] * abs(speed)
+
+
+@scalar
+def repulsion(ds, dd, speed, closing, angle, half_width, strength, setting):
+    """U_b of one road user: (ds, dd) from it to the ego, m; `closing` ego's speed minus its own, m/s."""
+    sigma_s, sigma_d = spread(ds, speed, closing, half_width, setting)
+    a, b = ds / sigma_s, dd / sigma_d
+    form = a * a + b * b
+    if form > FAR:
+        return 0.0
+    return setting[L.K_FRONT] * strength * alignment(angle, setting) * math.exp(-0.5 * form)
+
+
+@scalar
+def repulsion_change(ds, dd, speed, closing, angle, half_width, strength, slip, setting):
+    """dU_b/dt for steady speeds: (dU/dds) (s'_ego - s'_other) + (dU/ddd) `slip`, the same of the offsets."""
+    sigma_s, sigma_d = spread(ds, speed, closing, half_width, setting)
+    u = repulsion(ds, dd, speed, closing, angle, half_width, strength, setting)
+    return -u * (ds * closing / (sigma_s * sigma_s) + dd * slip / (sigma_d * sigma_d))
+
+
+@kernel
+def deficit(speed, s, length, lane_d, width, who, body, out):
+    """U_c of the lane about the offset `lane_d`: the gaps that leader and follower lack, squared, per gap^2.
+
+    The gaps wanted are those of RSS, shortened: `who (M, OTHER)` now, `body (M, BODY)`; the ego at station
+    s with a length. `out (4,)`: U_c, gap and speed of the leader, gap to the follower.
+    """
+    lead, lead_speed, back, back_speed = 1e9, 0.0, 1e9, 0.0
+    for m in range(len(who)):
+        if abs(who[m, L.OD] - lane_d) > 0.5 * width + 0.7 * body[m, L.HALF_WIDTH]:
+            continue
+        gap = abs(who[m, L.OS] - s) - body[m, L.HALF_LENGTH] - 0.5 * length
+        if who[m, L.OS] >= s:
+            if gap < lead:
+                lead, lead_speed = gap, who[m, L.OVS]
+        elif gap < back:
+            back, back_speed = gap, who[m, L.OVS]
+    total = 0.0
+    if lead < 1e8:
+        need = 2.0 + 0.6 * speed + max(speed * speed - lead_speed * lead_speed, 0.0) / 8.0
+        lack = max(need - lead, 0.0) / max(lead, 0.5)
+        total += lack * lack
+    if back < 1e8:
+        need = 2.0 + 0.5 * back_speed + max(back_speed * back_speed - speed * speed, 0.0) / 6.0
+        lack = max(need - back, 0.0) / max(back, 0.5)
+        total += lack * lack
+    out[0], out[1], out[2], out[3] = total, lead, lead_speed, back
+
+
+@kernel
+def line_risk(speed, s, offset, road, others, body, setting):
+    """Mean of U along the line at an offset, held at the ego's speed, over the samples of `others`."""
+    total = 0.0
+    rows = len(road)
+    for k in range(len(others)):
+        here = s + speed * setting[L.DT] * (k + 1)
+        i, part = place(here, setting[L.ROAD_STEP], rows)
+        left, right = between(road, i, part, L.LEFT), between(road, i, part, L.RIGHT)
+        total += attraction(offset, offset, left, right, setting)
+        for m in range(len(body)):
+            o = others[k, m]
+            total += repulsion(
+                here - o[L.OS], offset - o[L.OD], speed, speed - o[L.OVS], o[L.OANGLE],
+                body[m, L.HALF_WIDTH], body[m, L.STRENGTH], setting,
+            )  # fmt: skip
+    return total / max(len(others), 1)
+
+
+@kernel
+def raster(speed, nodes, road, who, body, setting, out):
+    """U at `nodes (N, 2)` (station, offset) as an ego of that speed feels it now; `out (N,)`."""
+    rows = len(road)
+    for n in range(len(nodes)):
+        s, d = nodes[n, 0], nodes[n, 1]
+        i, part = place(s, setting[L.ROAD_STEP], rows)
+        total = attraction(
+            d, between(road, i, part, L.AIM), between(road, i, part, L.LEFT),
+            between(road, i, part, L.RIGHT), setting,
+        )  # fmt: skip
+        for m in range(len(body)):
+            total += repulsion(
+                s - who[m, L.OS], d - who[m, L.OD], speed, speed - who[m, L.OVS], who[m, L.OANGLE],
+                body[m, L.HALF_WIDTH], body[m, L.STRENGTH], setting,
+            )  # fmt: skip
+        out[n] = total

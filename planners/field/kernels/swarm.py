@@ -1,0 +1,107 @@
+"""Improved particle swarm: nonlinear inertia, time-varying pulls, stratified start, renewal on a stall.
+
+All constants are standard choices, not the paper's, which tells none. Every random number is drawn by
+counting, see `draws`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from drive.planners.field.kernels import layout as L
+from drive.planners.field.kernels.base import kernel
+from drive.planners.field.kernels.cost import judge
+from drive.planners.field.kernels.draws import mixed, normal, uniform
+
+NONE = 1e300
+LONGEST_STEP = 0.2
+RENEW_AFTER, STOP_AFTER = 4, 8
+SMALL_GAIN = 1e-3
+"""Share of the cost by which it has to fall for a generation to count as one that found something."""
+DIMS = L.PARTICLE
+
+
+@kernel
+def swarm(
+    start, road, others, body, stops, last, setting, stride, low, high, seeds, generations, improved, seed,
+    cycle, place, speed, best, cost, out, report,
+):  # fmt: skip
+    """Search the particle of the least cost; returns the evaluations made.
+
+    Bounds `low, high (6,)`; `seeds (Q, 6)` are put in as the first particles. `improved` 0: constant
+    coefficients (w = 0.7, c = 1.5), no seeds, no strata, no renewal: the baseline. `place, speed, best
+    (N, 6)` and `cost (N,)` are the swarm's memory; `out (7,)` the best particle and its cost.
+    """
+    count = len(place)
+    dims = DIMS if setting[L.VIA] != 0.0 else 4
+    key = mixed(mixed(np.uint64(seed) + np.uint64(0x632BE59BD9B4E019)) ^ np.uint64(cycle + 1))
+    given = min(len(seeds), count) if improved else 0
+    champion, least = 0, NONE
+    stall, made = 0, 0
+    # Generation 0 is the start itself.
+    for it in range(generations + 1):
+        part = it / generations if generations > 0 else 0.0
+        if improved:
+            w, c1, c2 = 0.9 - 0.5 * part * part, 2.5 - 2.0 * part, 0.5 + 2.0 * part
+        else:
+            w, c1, c2 = 0.7, 1.5, 1.5
+        for n in range(count):
+            for d in range(DIMS):
+                span = high[d] - low[d]
+                at = ((it * count + n) * DIMS + d) * 2
+                if it == 0:
+                    speed[n, d] = 0.0
+                    u = uniform(key, at)
+                    if improved and d == 0:
+                        u = (n + u) / count
+                    x = low[d] + u * span
+                    if n < given:
+                        x = min(max(seeds[n, d], low[d]), high[d])
+                    place[n, d] = x
+                elif d < dims:
+                    x = place[n, d]
+                    move = w * speed[n, d]
+                    move += c1 * uniform(key, at) * (best[n, d] - x)
+                    move += c2 * uniform(key, at + 1) * (out[d] - x)
+                    move = min(max(move, -LONGEST_STEP * span), LONGEST_STEP * span)
+                    x += move
+                    if x < low[d]:
+                        x, move = min(2.0 * low[d] - x, high[d]), -0.5 * move
+                    elif x > high[d]:
+                        x, move = max(2.0 * high[d] - x, low[d]), -0.5 * move
+                    place[n, d], speed[n, d] = x, move
+            bound = cost[n] if it > 0 else NONE
+            found = judge(
+                place[n], start, road, others, body, stops, last, setting, bound, stride, report
+            )
+            made += 1
+            if found < bound:
+                cost[n] = found
+                for d in range(DIMS):
+                    best[n, d] = place[n, d]
+        # The swarm's best is renewed between generations: the order within one does not matter.
+        before = least
+        for n in range(count):
+            if cost[n] < least:
+                champion, least = n, cost[n]
+        for d in range(DIMS):
+            out[d] = best[champion, d]
+        stall = stall + 1 if before - least <= SMALL_GAIN * abs(least) else 0
+        if not improved:
+            continue
+        if stall >= STOP_AFTER:
+            break
+        if stall >= RENEW_AFTER and it < generations:
+            for _ in range(max(count // 5, 1)):
+                worst = 0 if champion != 0 else 1
+                for n in range(count):
+                    if n != champion and cost[n] > cost[worst] and cost[n] < NONE:
+                        worst = n
+                for d in range(dims):
+                    at = ((it * count + worst) * DIMS + d) * 2 + 1_000_000
+                    x = out[d] + 0.15 * (high[d] - low[d]) * normal(key, at)
+                    place[worst, d] = min(max(x, low[d]), high[d])
+                    best[worst, d], speed[worst, d] = place[worst, d], 0.0
+                cost[worst] = NONE
+    out[DIMS] = least
+    return made

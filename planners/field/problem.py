@@ -1,0 +1,127 @@
+"""One search of the planner as plain arrays: what the kernels are given, and the swarm called on it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drive.planners.field.kernels import layout as L
+from drive.planners.field.kernels.cost import cost_of
+from drive.planners.field.kernels.swarm import swarm
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from drive.planners.field.config import FieldConfig
+    from drive.vehicle import VehicleParams
+
+    Floats = NDArray[np.float64]
+
+NO_PARTICLE = np.full(L.PARTICLE, np.nan)
+
+
+def settings(config: FieldConfig, vehicle: VehicleParams, road_step: float) -> Floats:
+    """The kernels' settings `(SETTINGS,)`."""
+    c, out = config, np.zeros(L.SETTINGS)
+    for at, value in (
+        (L.W_JERK, c.weight_jerk),
+        (L.W_OFFSET, c.weight_offset),
+        (L.W_SPEED, c.weight_speed),
+        (L.W_FIELD, c.weight_field),
+        (L.W_CHANGE, c.weight_change),
+        (L.W_HARD, c.weight_hard),
+        (L.W_COMFORT, c.weight_comfort),
+        (L.K_LANE, c.lane_pull),
+        (L.LANE_WIDTH, c.lane_width),
+        (L.K_EDGE, c.edge_push),
+        (L.EDGE_LENGTH, c.edge_length),
+        (L.K_FRONT, c.strength),
+        (L.ANGLE_ZERO, c.angle_zero),
+        (L.SIGMA_ZERO, c.sigma_zero),
+        (L.SIGMA_SPEED, c.sigma_speed),
+        (L.SIGMA_CLOSING, c.sigma_closing),
+        (L.SIGMA_SIDE, c.sigma_side),
+        (L.SIGMA_SIDE_SPEED, c.sigma_side_speed),
+        (L.ACCEL_MAX, min(c.max_acceleration, vehicle.max_acceleration)),
+        (L.BRAKE_SOFT, c.comfortable_braking),
+        (L.BRAKE_MAX, min(c.max_braking, vehicle.max_braking)),
+        (L.LATERAL_MAX, c.max_lateral),
+        (L.LATERAL_SOFT, c.comfortable_lateral),
+        (L.CURVATURE_MAX, math.tan(vehicle.max_steering) / vehicle.wheelbase),
+        (L.JERK_MAX, c.max_jerk),
+        (L.EGO_HALF_LENGTH, 0.5 * vehicle.length),
+        (L.EGO_HALF_WIDTH, 0.5 * vehicle.width),
+        (L.EGO_CENTRE, vehicle.rear_axle_to_center),
+        (L.MIN_LENGTH, c.min_length),
+        (L.MIN_GAP, c.min_gap),
+        (L.BRAKE_LEAD, 6.0),
+        (L.LITERAL, float(c.literal)),
+        (L.ROAD_STEP, road_step),
+        (L.DT, c.dt),
+    ):
+        out[at] = value
+    return out
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Problem:
+    """What one search depends on; shapes and columns in `kernels/layout.py`.
+
+    `others` reach over all samples of the plan, the search looks at every `stride`th.
+    """
+
+    start: Floats
+    road: Floats
+    others: Floats
+    body: Floats
+    stops: Floats
+    last: Floats
+    setting: Floats
+    low: Floats
+    high: Floats
+    seeds: Floats
+    stride: int
+
+    def cost(self, particles: Floats, stride: int | None = None) -> tuple[Floats, Floats]:
+        """Costs `(N,)` and reports `(N, 6)` of particles `(N, 6)`."""
+        n = len(particles)
+        costs, reports = np.empty(n), np.empty((n, 6))
+        cost_of(
+            np.ascontiguousarray(particles), self.start, self.road, self.others, self.body, self.stops,
+            self.last, self.setting, stride or self.stride, costs, reports,
+        )  # fmt: skip
+        return costs, reports
+
+    def with_(self, **changes: Any) -> Problem:
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Memory:
+    """Scratch of one swarm of N particles."""
+
+    place: Floats
+    speed: Floats
+    best: Floats
+    cost: Floats
+    report: Floats
+
+    @classmethod
+    def of(cls, particles: int) -> Memory:
+        shape = (particles, L.PARTICLE)
+        return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(particles), np.zeros(6))
+
+
+def search(
+    problem: Problem, memory: Memory, generations: int, seed: int, cycle: int, improved: bool = True
+) -> tuple[Floats, float, int]:
+    """The best particle `(6,)`, its cost, and the evaluations made; equal for equal (seed, cycle)."""
+    p, m, out = problem, memory, np.empty(L.PARTICLE + 1)
+    made = swarm(
+        p.start, p.road, p.others, p.body, p.stops, p.last, p.setting, p.stride, p.low, p.high, p.seeds,
+        generations, int(improved), seed, cycle, m.place, m.speed, m.best, m.cost, out, m.report,
+    )  # fmt: skip
+    return out[: L.PARTICLE].copy(), float(out[L.PARTICLE]), int(made)
