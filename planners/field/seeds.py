@@ -38,5 +38,9 @@ def seeds_of(problem: Problem, offsets: Sequence[float], warm: Floats | None = N
     grid[:, :4] = rows
     grid[:, L.D_VIA], grid[:, L.T_VIA] = grid[:, L.D_END], grid[:, L.T_LAT]
     costs, _ = problem.cost(grid)
-    best = grid[np.argsort(costs, kind="stable")[:most]]
+    share = len(rows) // len(offsets)
+    # The best of each offset: the swarm must not begin on one side only.
+    by_offset = np.argsort(costs.reshape(len(offsets), share), axis=1, kind="stable")
+    kept = by_offset[:, : max(most // len(offsets), 1)] + share * np.arange(len(offsets))[:, None]
+    best = grid[kept.reshape(-1)]
     return best if warm is None else np.concatenate((warm[None], best))
