@@ -9,7 +9,7 @@ from drive.errors import InputError
 
 _POSITIVE = (
     "dt", "lane_width", "edge_length", "angle_zero", "sigma_zero", "sigma_side", "max_acceleration",
-    "max_braking", "max_lateral", "comfortable_braking", "comfortable_lateral", "min_time", "max_time",
+    "max_braking", "max_lateral", "comfortable_braking", "comfortable_lateral", "min_time", "max_time", "min_speed_time",
     "fallback_speed", "min_length",
 )  # fmt: skip
 _NOT_NEGATIVE = (
@@ -77,6 +77,7 @@ class FieldConfig:
     min_gap: float = 2.0
     min_time: float = 2.0
     max_time: float = 6.0
+    min_speed_time: float = 1.0
     fallback_speed: float = 15.0
     delta_on: float = 0.25
     delta_off: float = 0.1

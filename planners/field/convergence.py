@@ -38,7 +38,8 @@ def random_scene(seed: int, config: FieldConfig | None = None) -> Problem:
     road[:, L.RCOS], road[:, L.RSIN] = np.cos(heading), np.sin(heading)
     road[:, L.KAPPA], road[:, L.DKAPPA] = kappa, np.gradient(kappa, step)
     road[:, L.WISH] = np.minimum(limit, np.sqrt(2.5 / np.maximum(np.abs(kappa), 1e-6)))
-    road[:, L.LEFT], road[:, L.RIGHT] = 1.75 + 3.5 * rng.integers(1, 3), -1.75
+    road[:, L.LEFT] = road[:, L.EDGE_LEFT] = 1.75 + 3.5 * rng.integers(1, 3)
+    road[:, L.RIGHT] = road[:, L.EDGE_RIGHT] = -1.75
     at = 60.0
     start = np.array([at, limit * rng.uniform(0.5, 1.0), 0.0, rng.uniform(-0.3, 0.3), 0.0, 0.0])
     count, k = int(rng.integers(2, 9)), np.arange(1, c.steps + 1)

@@ -1,0 +1,349 @@
+"""The planner in the frame of the road: intention by the field, motion by the swarm, checked before it is given.
+
+After Li, Tian, Wang, Yang, Lin (arXiv 2504.14747), whose constants are not public: docs/field.md says what
+is theirs and what is ours.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drive.planner import Candidates, Plan, PlannerSpec, PlanStatus
+from drive.planners.field.config import FieldConfig
+from drive.planners.field.intention import Intention, Lane, Stage
+from drive.planners.field.kernels import layout as L
+from drive.planners.field.kernels.cost import follow
+from drive.planners.field.kernels.field import deficit, line_risk
+from drive.planners.field.problem import NO_PARTICLE, Memory, Problem, search, settings
+from drive.planners.field.scene import Crowd, crowd_of, road_table, start_of
+from drive.planners.field.seeds import seeds_of
+from drive.planners.road.guide import Guide, GuideSettings
+from drive.planners.road.kernels import line as columns
+from drive.planners.road.plans import braking_plan, plan_on_frame
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from drive.planner import Observation
+    from drive.planners.road.frame import RoadFrame
+    from drive.planners.road.guide import RoadScene
+    from drive.scenario import Task
+
+    Floats = NDArray[np.float64]
+
+STITCH_D, STITCH_V = 0.3, 0.6
+"""Up to which offset (m) and speed (m/s) from the last plan the next one begins on it."""
+SOON = 2.5
+"""s: a contact that the plan would meet sooner is braked for, a later one is planned for again."""
+SWERVE = 0.6
+"""m beside a box that stands that the first particles keep."""
+MOST_OVER = 1.3
+"""A last cost may grow by this factor before a second swarm is sent."""
+SHOWN, SHOWN_DT = 6, 0.5
+
+
+class Field:
+    """Risk field, lane-change intention and an improved particle swarm in the frame of the road."""
+
+    config_type = FieldConfig
+
+    def __init__(self, config: FieldConfig | None = None) -> None:
+        self.config = config or FieldConfig()
+        c = self.config
+        self.spec = PlannerSpec("field", horizon=c.dt * c.steps, dt=c.dt, needs=("road", "route"))
+
+    def start(self, task: Task) -> FieldSession:
+        return FieldSession(self.config, task)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Last:
+    """The last plan: when, on which frame, its particle, its start, its motion (N, 6), its cost."""
+
+    time: float
+    frame: RoadFrame
+    particle: Floats
+    start: Floats
+    motion: Floats
+    plan: Plan
+    cost: float
+
+
+class FieldSession:
+    """One ego in one scene."""
+
+    def __init__(self, config: FieldConfig, task: Task) -> None:
+        self.config, self.task = config, task
+        self.guide = Guide(
+            task,
+            config.dt * np.arange(config.steps + 1),
+            GuideSettings(fallback_speed=config.fallback_speed, lateral_acceleration=config.comfortable_lateral),
+        )
+        self.memory = Memory.of(config.particles)
+        self.intention = Intention(config)
+        self.frame: RoadFrame | None = None
+        self.road = np.zeros((2, L.ROAD))
+        self.setting = np.zeros(L.SETTINGS)
+        self.aim = 0
+        self.last: _Last | None = None
+        self.cycle = 0
+        self.pace = 0.0
+
+    def plan(self, observation: Observation) -> Plan:
+        began = time.perf_counter()
+        scene = self.guide.look(observation)
+        if scene is None:
+            self.last = None
+            return braking_plan(observation, self.task.vehicle, "no lane to follow")
+        c, vehicle = self.config, self.task.vehicle
+        self._adopt(scene.frame)
+        start = self._start(observation, scene)
+        crowd = crowd_of(scene, self.road, vehicle, c.dt, c.neighbours)
+        lanes = self._lanes(scene, start, crowd)
+        self.intention.update(observation.time, float(start[3]), lanes)
+        self._steer_for(self.intention.aim)
+        problem = self._problem(scene, start, crowd)
+        particle, cost, made = self._search(problem, observation, began)
+        return self._answer(problem, particle, cost, made, observation, scene, crowd)
+
+    def _adopt(self, frame: RoadFrame) -> None:
+        if frame is not self.frame:
+            self.frame, self.road, self.aim = frame, road_table(frame), 0
+            self.setting = settings(self.config, self.task.vehicle, frame.step)
+
+    def _start(self, observation: Observation, scene: RoadScene) -> Floats:
+        """Where the plan begins: on the last plan where the ego has kept to it, else where the ego is."""
+        ego, last = observation.ego, self.last
+        here = start_of(ego, scene.state, scene.frame, self.task.vehicle)
+        if last is None:
+            return here
+        ahead = (observation.time - last.time) / self.config.dt
+        k = round(ahead)
+        if not 0 < k < len(last.motion) or abs(ahead - k) > 1e-3:
+            return here
+        if last.frame is scene.frame:
+            there = last.motion[k].copy()
+        else:
+            state = last.plan.trajectory.states[k]
+            there = start_of(state, scene.frame.state(state, float(scene.state[0])), scene.frame, self.task.vehicle)
+        if abs(there[3] - here[3]) > STITCH_D or abs(there[1] - here[1]) > STITCH_V:
+            return here
+        # Along the road the ego is where it is: the tracker holds the speed and not the place.
+        there[0] = here[0]
+        return there
+
+    def _lanes(self, scene: RoadScene, start: Floats, crowd: Crowd) -> dict[int, Lane]:
+        """The kept lane and those beside it that go on for a while."""
+        rows, step, c = scene.frame.rows, scene.frame.step, self.config
+        s, v = float(start[0]), float(start[1])
+        here = min(max(int(s / step), 0), len(rows) - 1)
+        there = min(here + int(max(60.0, 6.0 * v) / step), len(rows) - 1)
+        offsets = {0: 0.0}
+        for name, column in ((1, columns.LANE_LEFT), (-1, columns.LANE_RIGHT)):
+            if np.isfinite(rows[here : there + 1, column]).all():
+                offsets[name] = float(rows[here, column])
+        if len(offsets) == 1:
+            return {0: Lane(0.0, 0.0, 0.0)}
+        wish = float(self.road[here, L.WISH])
+        hold = scene.hold.station - s
+        out, found = {}, np.empty(4)
+        for name, offset in offsets.items():
+            risk = line_risk(wish, s + self.task.vehicle.rear_axle_to_center, offset, self.road, crowd.others, crowd.body, self.setting)
+            deficit(
+                v, s + self.task.vehicle.rear_axle_to_center, self.task.vehicle.length, offset, c.lane_width,
+                crowd.now, crowd.body, found,
+            )  # fmt: skip
+            # Nobody overtakes in front of a red light.
+            out[name] = Lane(offset, 0.0 if hold < 60.0 else float(risk), float(found[0]))
+        return out
+
+    def _steer_for(self, lane: int) -> None:
+        if lane == self.aim or self.frame is None:
+            return
+        self.aim = lane
+        column = {1: columns.LANE_LEFT, -1: columns.LANE_RIGHT}.get(lane)
+        self.road[:, L.AIM] = 0.0 if column is None else np.nan_to_num(self.frame.rows[:, column])
+
+    def _problem(self, scene: RoadScene, start: Floats, crowd: Crowd) -> Problem:
+        c, vehicle = self.config, self.task.vehicle
+        frame, road = scene.frame, self.road
+        nose = vehicle.rear_axle_to_center + 0.5 * vehicle.length
+        first = min(max(int(start[0] / frame.step), 0), len(road) - 2)
+        reach = slice(first, min(first + int(max(40.0, 6.0 * start[1]) / frame.step), len(road)))
+        half = 0.5 * vehicle.width
+        window = road[reach]
+        aim = float(window[:, L.AIM][min(len(window) - 1, int(3.0 * start[1] / frame.step))])
+        low_d = min(float(window[:, L.EDGE_RIGHT].min()) + half, float(start[3]), aim)
+        high_d = max(float(window[:, L.EDGE_LEFT].max()) - half, float(start[3]), aim)
+        low_d, high_d = max(low_d, aim - 5.0), min(high_d, aim + 5.0)
+        top = max(float(window[:, L.WISH].max()), 1.0)
+        low = np.array([low_d, c.min_time, 0.0, c.min_speed_time, low_d, 1.0])
+        high = np.array([high_d + 1e-3, c.max_time, top, c.max_time, high_d + 1e-3, c.max_time])
+        hold = scene.hold.station
+        stops = np.array([hold + nose]) if math.isfinite(hold) else np.zeros(0)
+        problem = Problem(
+            start, road, crowd.others, crowd.body, stops, NO_PARTICLE, self.setting, low, high,
+            np.zeros((0, L.PARTICLE)), c.stride,
+        )  # fmt: skip
+        warm = self._warm(start, problem)
+        offsets = self._offsets(aim, low_d, high_d, start, crowd)
+        return problem.with_(
+            seeds=seeds_of(problem, offsets, warm), last=NO_PARTICLE if warm is None else warm
+        )
+
+    def _warm(self, start: Floats, problem: Problem) -> Floats | None:
+        """The last particle, moved on: the same curves from here."""
+        last = self.last
+        if last is None or last.frame is not self.frame:
+            return None
+        p, least = last.particle.copy(), self.config.min_length
+        mean = 0.5 * (last.start[1] + p[L.V_END])
+        rest = max(p[L.T_LAT] * mean, least) - (start[0] - last.start[0])
+        p[L.T_LAT] = rest / max(0.5 * (start[1] + p[L.V_END]), 0.5)
+        p[L.T_LON] -= self.config.dt
+        return np.asarray(np.clip(p, problem.low, problem.high))
+
+    def _offsets(self, aim: float, low: float, high: float, start: Floats, crowd: Crowd) -> tuple[float, ...]:
+        """Offsets of the first particles: what is aimed at, and past both sides of the first one in the way."""
+        half = 0.5 * self.task.vehicle.width
+        nearest, sides = math.inf, (math.nan, math.nan)
+        for now, body in zip(crowd.now, crowd.body, strict=True):
+            gap, reach = float(now[L.OS] - start[0]), float(body[L.HALF_WIDTH]) + half
+            if 0.0 < gap < min(nearest, 80.0) and abs(now[L.OD] - aim) < reach + 0.3 and abs(now[L.OVS]) < 2.0:
+                nearest = gap
+                sides = (float(now[L.OD]) + reach + SWERVE, float(now[L.OD]) - reach - SWERVE)
+        return (aim, *(d for d in sides if low <= d <= high))
+
+    def _search(self, problem: Problem, observation: Observation, began: float) -> tuple[Floats, float, int]:
+        c = self.config
+        generations, again = c.generations, c.restart
+        budget = observation.time_budget
+        if budget is not None and self.pace > 0.0:
+            left = 0.6 * (budget - (time.perf_counter() - began))
+            affordable = int(left / self.pace)
+            generations = min(generations, max(affordable, 1))
+            again = again and affordable > 2 * generations
+        seed = c.seed * 1_000_003 + self.task.seed
+        timed = time.perf_counter()
+        particle, cost, made = search(problem, self.memory, generations, seed, 2 * self.cycle)
+        rounds = generations
+        hard = self.memory.report
+        _, reports = problem.cost(particle[None])
+        hard = reports[0]
+        worse = self.last is None or cost > MOST_OVER * self.last.cost + 5.0
+        if again and (worse or hard[:5].max() > 0.0):
+            rounds += generations
+            second, cost2, made2 = search(problem, self.memory, generations, seed, 2 * self.cycle + 1)
+            made += made2
+            if cost2 < cost:
+                particle, cost = second, cost2
+        # Only how long a round takes is remembered; without a budget nothing depends on it.
+        self.pace = max((time.perf_counter() - timed) / rounds, 0.9 * self.pace)
+        self.cycle += 1
+        return particle, cost, made
+
+    def _answer(
+        self,
+        problem: Problem,
+        particle: Floats,
+        cost: float,
+        made: int,
+        observation: Observation,
+        scene: RoadScene,
+        crowd: Crowd,
+    ) -> Plan:
+        """The motion of the best particle if it passes on the fine grid, else the last plan, else braking."""
+        c = self.config
+        costs, reports = problem.cost(particle[None], 1)
+        contact = float(reports[0, 5])
+        figures = {
+            "cost": cost,
+            "evaluations": float(made),
+            "lane": float(self.intention.lane),
+            "aim": float(self.intention.aim),
+            "stage": float(list(Stage).index(self.intention.stage)),
+            "hold": min(scene.hold.station - float(problem.start[0]), 200.0),
+        }
+        if contact < SOON and problem.start[1] > 0.3:
+            kept = self._keep(observation, problem)
+            if kept is not None and kept[0] > contact:
+                particle, contact = kept[1], kept[0]
+            if contact < SOON and self._brakes_better(problem, contact):
+                self.last = None
+                return braking_plan(
+                    observation, self.task.vehicle, f"no way past a box in {contact:.1f} s", figures=figures,
+                    braking=7.0,
+                )  # fmt: skip
+        motion = np.empty((c.steps + 1, 6))
+        follow(particle, problem.start, self.setting, c.dt, motion)
+        bad = self._faults(reports[0])
+        plan = plan_on_frame(
+            scene.frame,
+            in_time(motion),
+            c.dt,
+            observation,
+            self.task.vehicle,
+            PlanStatus.DEGRADED if bad else PlanStatus.OK,
+            bad,
+            self._candidates(problem, scene, observation, particle, cost),
+            figures,
+        )
+        self.last = _Last(observation.time, scene.frame, particle, problem.start, motion, plan, cost)
+        return plan
+
+    def _keep(self, observation: Observation, problem: Problem) -> tuple[float, Floats] | None:
+        """The last particle and when it would meet somebody, if it is there."""
+        if np.isnan(problem.last[0]):
+            return None
+        _, reports = problem.cost(problem.last[None], 1)
+        return float(reports[0, 5]), problem.last.copy()
+
+    def _brakes_better(self, problem: Problem, contact: float) -> bool:
+        """Whether braking hard, straight on, meets nobody, or later than `contact`."""
+        v = float(problem.start[1])
+        p = np.array([[problem.start[3], 6.0, 0.0, max(1.5 * v / 7.0, 0.5), 0.0, 1.0]])
+        _, reports = problem.cost(p, 1)
+        return float(reports[0, 5]) >= contact
+
+    def _faults(self, report: Floats) -> str:
+        if report[5] < 1e8:
+            return f"meets a box in {report[5]:.1f} s"
+        for value, least, what in (
+            (report[1], 0.02, "leaves the road"),
+            (report[4], 0.3, "passes a line that holds it"),
+            (report[2], 0.05, "breaks the limits of acceleration"),
+            (report[3], 0.05, "breaks the limit of curvature"),
+        ):
+            if value > least:
+                return what
+        return ""
+
+    def _candidates(
+        self, problem: Problem, scene: RoadScene, observation: Observation, particle: Floats, cost: float
+    ) -> Candidates:
+        """The best particles of the swarm, coarsely, for the replay."""
+        order = np.argsort(self.memory.cost, kind="stable")[: SHOWN - 1]
+        shown = np.concatenate((particle[None], self.memory.best[order]))
+        n = int(self.config.dt * self.config.steps / SHOWN_DT) + 1
+        motion = np.empty((len(shown), n, 6))
+        for row, p in zip(motion, shown, strict=True):
+            follow(p, problem.start, self.setting, SHOWN_DT, row)
+        flat = scene.frame.states(in_time(motion.reshape(-1, 6)), self.task.vehicle, float(observation.ego[2]))
+        costs = np.concatenate(([cost], self.memory.cost[order]))
+        return Candidates(
+            observation.time + SHOWN_DT * np.arange(n), flat.reshape(len(shown), n, 7), {"score": -costs}, chosen=0
+        )
+
+
+def in_time(motion: Floats) -> Floats:
+    """Frenet states `(N, 6)` with derivatives in time of those with slopes over the way."""
+    out = motion.copy()
+    v, a = motion[:, 1], motion[:, 2]
+    out[:, 4] = motion[:, 4] * v
+    out[:, 5] = motion[:, 5] * v * v + motion[:, 4] * a
+    return out

@@ -132,9 +132,10 @@ def judge(p, start, road, others, body, stops, last, setting, bound, stride, rep
         rear = d - tail * sine - 0.5 * kappa * tail * tail
         i2, part2 = place(s + nose, step, rows)
         left, right = between(road, i, part, L.LEFT), between(road, i, part, L.RIGHT)
-        left2, right2 = between(road, i2, part2, L.LEFT), between(road, i2, part2, L.RIGHT)
-        out = max(max(front + width - left2, right2 - front + width), 0.0)
-        out = max(out, max(rear + width - left, right - rear + width))
+        out = max(front + width - between(road, i2, part2, L.EDGE_LEFT), 0.0)
+        out = max(out, between(road, i2, part2, L.EDGE_RIGHT) - front + width)
+        out = max(out, rear + width - between(road, i, part, L.EDGE_LEFT))
+        out = max(out, between(road, i, part, L.EDGE_RIGHT) - rear + width)
         if out > 0.0:
             hard += 0.5 * out
             report[1] = max(report[1], out)
@@ -155,8 +156,8 @@ def judge(p, start, road, others, body, stops, last, setting, bound, stride, rep
             gap2 = dx * dx + dy * dy
             u += repulsion(
                 s + centre - others[k, m, L.OS], d + centre * sine - others[k, m, L.OD], v,
-                v - others[k, m, L.OVS], others[k, m, L.OANGLE], body[m, L.HALF_WIDTH],
-                body[m, L.STRENGTH], setting,
+                v - others[k, m, L.OVS], others[k, m, L.OANGLE], body[m, L.HALF_LENGTH],
+                body[m, L.HALF_WIDTH], body[m, L.STRENGTH], setting,
             )  # fmt: skip
             far = reach + body[m, L.REACH] + body[m, L.SOFT]
             if gap2 < far * far:

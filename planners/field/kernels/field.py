@@ -55,10 +55,12 @@ def spread(ds, speed, closing, half_width, setting):
 
 
 @scalar
-def repulsion(ds, dd, speed, closing, angle, half_width, strength, setting):
-    """U_b of one road user: (ds, dd) from it to the ego, m; `closing` ego's speed minus its own, m/s."""
+def repulsion(ds, dd, speed, closing, angle, half_length, half_width, strength, setting):
+    """U_b of one road user: (ds, dd) between centres, from it to the ego, m; `closing` the ego's speed minus
+    its own, m/s. Along the road the gap between the boxes counts."""
     sigma_s, sigma_d = spread(ds, speed, closing, half_width, setting)
-    a, b = ds / sigma_s, dd / sigma_d
+    gap = max(abs(ds) - half_length - setting[L.EGO_HALF_LENGTH], 0.0)
+    a, b = gap / sigma_s, dd / sigma_d
     form = a * a + b * b
     if form > FAR:
         return 0.0
@@ -66,11 +68,13 @@ def repulsion(ds, dd, speed, closing, angle, half_width, strength, setting):
 
 
 @scalar
-def repulsion_change(ds, dd, speed, closing, angle, half_width, strength, slip, setting):
+def repulsion_change(ds, dd, speed, closing, angle, half_length, half_width, strength, slip, setting):
     """dU_b/dt for steady speeds: (dU/dds) (s'_ego - s'_other) + (dU/ddd) `slip`, the same of the offsets."""
     sigma_s, sigma_d = spread(ds, speed, closing, half_width, setting)
-    u = repulsion(ds, dd, speed, closing, angle, half_width, strength, setting)
-    return -u * (ds * closing / (sigma_s * sigma_s) + dd * slip / (sigma_d * sigma_d))
+    u = repulsion(ds, dd, speed, closing, angle, half_length, half_width, strength, setting)
+    gap = max(abs(ds) - half_length - setting[L.EGO_HALF_LENGTH], 0.0)
+    away = closing if ds > 0.0 else -closing
+    return -u * (gap * away / (sigma_s * sigma_s) + dd * slip / (sigma_d * sigma_d))
 
 
 @kernel
@@ -104,20 +108,22 @@ def deficit(speed, s, length, lane_d, width, who, body, out):
 
 @kernel
 def line_risk(speed, s, offset, road, others, body, setting):
-    """Mean of U along the line at an offset, held at the ego's speed, over the samples of `others`."""
-    total = 0.0
-    rows = len(road)
+    """Mean of U_b along the line at an offset, driven at a speed, over the samples of `others`.
+
+    Who has met the field's ridge stays on it: the line is blocked there, and what lies behind does not count.
+    """
+    total, worst = 0.0, 0.0
     for k in range(len(others)):
         here = s + speed * setting[L.DT] * (k + 1)
-        i, part = place(here, setting[L.ROAD_STEP], rows)
-        left, right = between(road, i, part, L.LEFT), between(road, i, part, L.RIGHT)
-        total += attraction(offset, offset, left, right, setting)
+        now = 0.0
         for m in range(len(body)):
-            o = others[k, m]
-            total += repulsion(
-                here - o[L.OS], offset - o[L.OD], speed, speed - o[L.OVS], o[L.OANGLE],
-                body[m, L.HALF_WIDTH], body[m, L.STRENGTH], setting,
+            now += repulsion(
+                here - others[k, m, L.OS], offset - others[k, m, L.OD], speed, speed - others[k, m, L.OVS],
+                others[k, m, L.OANGLE], body[m, L.HALF_LENGTH], body[m, L.HALF_WIDTH], body[m, L.STRENGTH],
+                setting,
             )  # fmt: skip
+        worst = max(worst, min(now, 1.0))
+        total += worst
     return total / max(len(others), 1)
 
 
@@ -135,6 +141,6 @@ def raster(speed, nodes, road, who, body, setting, out):
         for m in range(len(body)):
             total += repulsion(
                 s - who[m, L.OS], d - who[m, L.OD], speed, speed - who[m, L.OVS], who[m, L.OANGLE],
-                body[m, L.HALF_WIDTH], body[m, L.STRENGTH], setting,
+                body[m, L.HALF_LENGTH], body[m, L.HALF_WIDTH], body[m, L.STRENGTH], setting,
             )  # fmt: skip
         out[n] = total

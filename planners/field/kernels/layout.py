@@ -9,10 +9,10 @@ setting (SETTINGS,)  weights and limits
 
 from __future__ import annotations
 
-RX, RY, RCOS, RSIN, KAPPA, DKAPPA, WISH, LEFT, RIGHT, AIM = range(10)
-"""x, y, cosine and sine of the heading, curvature, its derivative, the wished speed, the drivable room left
-and right of the line (right is negative), the offset that is aimed at."""
-ROAD = 10
+RX, RY, RCOS, RSIN, KAPPA, DKAPPA, WISH, LEFT, RIGHT, EDGE_LEFT, EDGE_RIGHT, AIM = range(12)
+"""x, y, cosine and sine of the heading, curvature, its derivative, the wished speed, offsets at which the lanes
+in the own direction end to the left and right, and the drivable road; the offset that is aimed at."""
+ROAD = 12
 
 OX, OY, OCOS, OSIN, OS, OD, OVS, OANGLE = range(8)
 """Box centre and heading in the plane, station and offset, speed along the road, heading against the road's."""

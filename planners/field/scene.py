@@ -1,0 +1,108 @@
+"""The moment on the road as the swarm's problem: table, others, where the plan begins, what is aimed at."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drive.planners.field.kernels import layout as L
+from drive.planners.field.kernels.pack import pack_others
+from drive.planners.road.kernels import line as columns
+from drive.vehicle import AgentKind
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from drive.planners.road.frame import RoadFrame
+    from drive.planners.road.guide import RoadScene
+    from drive.planners.road.others import Others
+    from drive.vehicle import VehicleParams
+
+    Floats = NDArray[np.float64]
+
+BESIDE_CAR, BESIDE_PERSON, BESIDE_THING = 0.4, 1.0, 0.4
+"""m that the swarm wants to keep beside boxes."""
+MIN_CURVATURE_SPEED = 1.0
+TAIL_SHARE = 0.9
+
+
+def road_table(frame: RoadFrame) -> Floats:
+    """The frame's rows in the swarm's columns `(P, ROAD)`; AIM is 0."""
+    rows = frame.rows
+    out = np.zeros((len(rows), L.ROAD))
+    out[:, L.RX], out[:, L.RY] = rows[:, columns.X], rows[:, columns.Y]
+    out[:, L.RCOS], out[:, L.RSIN] = np.cos(rows[:, columns.HEADING]), np.sin(rows[:, columns.HEADING])
+    out[:, L.KAPPA], out[:, L.DKAPPA] = rows[:, columns.CURVATURE], rows[:, columns.DCURVATURE]
+    out[:, L.WISH] = rows[:, columns.LIMIT]
+    out[:, L.LEFT] = rows[:, columns.LEFT]
+    out[:, L.RIGHT] = -rows[:, columns.RIGHT]
+    out[:, L.EDGE_LEFT], out[:, L.EDGE_RIGHT] = rows[:, columns.EDGE_LEFT], -rows[:, columns.EDGE_RIGHT]
+    return out
+
+
+def start_of(ego: Floats, state: Floats, frame: RoadFrame, vehicle: VehicleParams) -> Floats:
+    """The start `(6,)` of a rear-axle state `(7,)` with the Frenet `state (6,)`; slopes are over the way."""
+    s, d = float(state[0]), float(state[3])
+    at = min(max(s / frame.step, 0.0), len(frame.rows) - 1.001)
+    k, part = int(at), at - int(at)
+    row = (1.0 - part) * frame.rows[k] + part * frame.rows[k + 1]
+    kappa, dkappa = float(row[columns.CURVATURE]), float(row[columns.DCURVATURE])
+    angle = math.remainder(float(ego[2]) - float(row[columns.HEADING]), 2.0 * math.pi)
+    q = max(1.0 - kappa * d, 0.2)
+    d1 = q * math.tan(min(max(angle, -1.0), 1.0))
+    h = math.hypot(q, d1)
+    bend = dkappa * d + kappa * d1
+    turn = math.tan(float(ego[5])) / vehicle.wheelbase
+    # The inverse of `kernels.curves.in_plane`; the wheels tell the curvature at any speed.
+    d2 = ((turn * h - kappa) * h * h - bend * d1) / q
+    v = max(float(ego[3]), 0.0)
+    a = float(ego[4]) if v > 0.3 else max(float(ego[4]), 0.0)
+    return np.array([s, v / h, a / h, d, d1, min(max(d2, -0.2), 0.2)])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crowd:
+    """The others that count: `now (M, OTHER)`, `others (K, M, OTHER)` at dt, 2 dt .., `body (M, BODY)`,
+    `row (M,)` their rows in what the forecaster told."""
+
+    now: Floats
+    others: Floats
+    body: Floats
+    row: NDArray[np.intp]
+
+
+def crowd_of(scene: RoadScene, road: Floats, vehicle: VehicleParams, dt: float, most: int) -> Crowd:
+    """The nearest `most` others, without those who follow the ego in its own lane."""
+    o, frame, start = scene.others, scene.frame, scene.state
+    chosen = _who(o, float(start[0]), float(start[3]), vehicle, most)
+    packed = np.zeros((len(o.times), len(chosen), L.OTHER))
+    if len(chosen):
+        pack_others(
+            chosen, o.poses, o.frenet, float(frame.origin[0]), float(frame.origin[1]), dt, road, frame.step,
+            packed,
+        )  # fmt: skip
+    body = np.zeros((len(chosen), L.BODY))
+    half = 0.5 * o.size[chosen]
+    body[:, L.HALF_LENGTH], body[:, L.HALF_WIDTH] = half[:, 0], half[:, 1]
+    body[:, L.REACH] = np.hypot(half[:, 0], half[:, 1])
+    kind = o.kind[chosen]
+    body[:, L.STRENGTH] = np.where(kind == AgentKind.STATIC, 0.3, 1.0) * o.existence[chosen]
+    soft = np.where(kind == AgentKind.STATIC, BESIDE_THING, BESIDE_CAR)
+    vulnerable = (kind == AgentKind.PEDESTRIAN) | (kind == AgentKind.BICYCLE)
+    body[:, L.SOFT] = np.where(vulnerable, BESIDE_PERSON, soft)
+    return Crowd(packed[0], packed[1:], body, chosen)
+
+
+def _who(o: Others, s: float, d: float, vehicle: VehicleParams, most: int) -> NDArray[np.intp]:
+    if not len(o):
+        return np.zeros(0, dtype=np.intp)
+    ds, dd = o.frenet[:, 0, 0] - s, o.frenet[:, 0, 1] - d
+    behind = ds + o.extent[:, 0, 0] < vehicle.rear_axle_to_center - 0.5 * vehicle.length * TAIL_SHARE
+    follows = behind & (np.abs(dd) < 0.5 * vehicle.width + o.extent[:, 0, 1])
+    reach = np.abs(o.frenet[:, :, 1]).min(axis=1) - o.extent[:, 0, 1]
+    near = np.flatnonzero(~follows & (reach < 12.0) & (ds > -60.0))
+    order = np.argsort(np.hypot(ds[near], dd[near]), kind="stable")
+    return near[order[:most]]
