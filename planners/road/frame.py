@@ -140,6 +140,26 @@ class RoadFrame:
             float(min(row[columns.RIGHT], row[columns.EDGE_RIGHT])),
         )
 
+    def offset_bounds(
+        self, stations: Floats, vehicle: VehicleParams, margin: float, lean: float = 0.0
+    ) -> tuple[Floats, Floats]:
+        """Least and largest offset `(T,)` of the rear axle with which the box stays on lanes in the line's
+        direction and on the road, `margin` m from their ends; the box may reach `lean` m beyond the lanes.
+
+        In a bend the front sweeps outwards by half the curvature times the square of its distance from the
+        rear axle, and where the room narrows ahead the front gets there first. The least may exceed the
+        largest where the room is too narrow.
+        """
+        half, ahead = 0.5 * vehicle.width, vehicle.rear_axle_to_center + 0.5 * vehicle.length
+        left, right = [], []
+        for at in (stations, stations + 0.5 * ahead, stations + ahead):
+            left.append(np.minimum(self.at(at, columns.LEFT) + lean, self.at(at, columns.EDGE_LEFT)))
+            right.append(np.minimum(self.at(at, columns.RIGHT) + lean, self.at(at, columns.EDGE_RIGHT)))
+        sweep = 0.5 * ahead * ahead * self.at(stations + 0.5 * ahead, columns.CURVATURE)
+        high = np.minimum.reduce(left) - half - margin + np.minimum(sweep, 0.0)
+        low = -np.minimum.reduce(right) + half + margin + np.maximum(sweep, 0.0)
+        return low, high
+
     def at(self, station: float | Floats, column: int) -> Floats:
         """A column of the table at stations, held at its ends."""
         return np.asarray(np.interp(station, self.stations, self.rows[:, column]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class Guide:
     """
 
     task: Task
-    times: Floats
+    times: NDArray[np.floating[Any]]
     settings: GuideSettings = field(default_factory=GuideSettings)
     frame: RoadFrame | None = None
     hold: Hold = field(default_factory=Hold)
@@ -87,7 +87,7 @@ class Guide:
         self._station = float(state[0])
         if self._forecaster is None:
             self._forecaster = Forecaster(self.task.roadmap, self.settings.reach)
-        others = self._forecaster.look(observation, frame, self.times)
+        others = self._forecaster.look(observation, frame, np.asarray(self.times, dtype=np.float64))
         self.hold = find_hold(
             frame, state, others, observation, self.task.vehicle, math.isfinite(self.hold.station)
         )
