@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.planner import Candidates, Plan, PlannerSpec, PlanStatus
+from drive.planners.field.blocked import Standing
 from drive.planners.field.config import FieldConfig
 from drive.planners.field.intention import Intention, Lane, Stage
 from drive.planners.field.kernels import layout as L
@@ -86,6 +87,7 @@ class FieldSession:
         )
         self.memory = Memory.of(config.particles)
         self.intention = Intention(config)
+        self.standing = Standing()
         self.frame: RoadFrame | None = None
         self.road = np.zeros((2, L.ROAD))
         self.setting = np.zeros(L.SETTINGS)
@@ -107,7 +109,7 @@ class FieldSession:
         lanes = self._lanes(scene, start, crowd)
         self.intention.update(observation.time, float(start[3]), lanes)
         self._steer_for(self.intention.aim)
-        problem = self._problem(scene, start, crowd)
+        problem = self._problem(observation, scene, start, crowd)
         particle, cost, made = self._search(problem, observation, began)
         return self._answer(problem, particle, cost, made, observation, scene, crowd)
 
@@ -169,7 +171,7 @@ class FieldSession:
         column = {1: columns.LANE_LEFT, -1: columns.LANE_RIGHT}.get(lane)
         self.road[:, L.AIM] = 0.0 if column is None else np.nan_to_num(self.frame.rows[:, column])
 
-    def _problem(self, scene: RoadScene, start: Floats, crowd: Crowd) -> Problem:
+    def _problem(self, observation: Observation, scene: RoadScene, start: Floats, crowd: Crowd) -> Problem:
         c, vehicle = self.config, self.task.vehicle
         frame, road = scene.frame, self.road
         nose = vehicle.rear_axle_to_center + 0.5 * vehicle.length
@@ -178,8 +180,11 @@ class FieldSession:
         half = 0.5 * vehicle.width
         window = road[reach]
         aim = float(window[:, L.AIM][min(len(window) - 1, int(3.0 * start[1] / frame.step))])
-        low_d = min(float(window[:, L.EDGE_RIGHT].min()) + half, float(start[3]), aim)
-        high_d = max(float(window[:, L.EDGE_LEFT].max()) - half, float(start[3]), aim)
+        parked = self.standing.look(observation.time, scene, crowd, aim, half)
+        # The lanes of others are for passing what stands there for good.
+        right, left = (L.EDGE_RIGHT, L.EDGE_LEFT) if parked else (L.RIGHT, L.LEFT)
+        low_d = min(float(window[:, right].min()) + half, float(start[3]), aim)
+        high_d = max(float(window[:, left].max()) - half, float(start[3]), aim)
         low_d, high_d = max(low_d, aim - 5.0), min(high_d, aim + 5.0)
         top = max(float(window[:, L.WISH].max()), 1.0)
         low = np.array([low_d, c.min_time, 0.0, c.min_speed_time, low_d, 1.0])
@@ -191,7 +196,7 @@ class FieldSession:
             np.zeros((0, L.PARTICLE)), c.stride,
         )  # fmt: skip
         warm = self._warm(start, problem)
-        offsets = self._offsets(aim, low_d, high_d, start, crowd)
+        offsets = self._offsets(aim, low_d, high_d, crowd, parked)
         return problem.with_(
             seeds=seeds_of(problem, offsets, warm), last=NO_PARTICLE if warm is None else warm
         )
@@ -208,15 +213,15 @@ class FieldSession:
         p[L.T_LON] -= self.config.dt
         return np.asarray(np.clip(p, problem.low, problem.high))
 
-    def _offsets(self, aim: float, low: float, high: float, start: Floats, crowd: Crowd) -> tuple[float, ...]:
-        """Offsets of the first particles: what is aimed at, and past both sides of the first one in the way."""
-        half = 0.5 * self.task.vehicle.width
-        nearest, sides = math.inf, (math.nan, math.nan)
-        for now, body in zip(crowd.now, crowd.body, strict=True):
-            gap, reach = float(now[L.OS] - start[0]), float(body[L.HALF_WIDTH]) + half
-            if 0.0 < gap < min(nearest, 80.0) and abs(now[L.OD] - aim) < reach + 0.3 and abs(now[L.OVS]) < 2.0:
-                nearest = gap
-                sides = (float(now[L.OD]) + reach + SWERVE, float(now[L.OD]) - reach - SWERVE)
+    def _offsets(
+        self, aim: float, low: float, high: float, crowd: Crowd, parked: list[int]
+    ) -> tuple[float, ...]:
+        """Offsets of the first particles: what is aimed at, and past both sides of what stands there."""
+        if not parked:
+            return (aim,)
+        now, body = crowd.now[parked[0]], crowd.body[parked[0]]
+        reach = float(body[L.HALF_WIDTH]) + 0.5 * self.task.vehicle.width + SWERVE
+        sides = (float(now[L.OD]) + reach, float(now[L.OD]) - reach)
         return (aim, *(d for d in sides if low <= d <= high))
 
     def _search(self, problem: Problem, observation: Observation, began: float) -> tuple[Floats, float, int]:
