@@ -9,7 +9,7 @@ from drive.errors import InputError
 
 _POSITIVE = (
     "dt", "lane_width", "edge_length", "angle_zero", "sigma_zero", "sigma_side", "max_acceleration",
-    "max_braking", "max_lateral", "comfortable_braking", "comfortable_lateral", "min_time", "max_time", "min_speed_time",
+    "max_braking", "max_lateral", "comfortable_acceleration", "comfortable_braking", "comfortable_lateral", "min_time", "max_time", "min_speed_time",
     "fallback_speed", "min_length",
 )  # fmt: skip
 _NOT_NEGATIVE = (
@@ -69,6 +69,7 @@ class FieldConfig:
     sigma_side_speed: float = 0.01
     max_acceleration: float = 2.3
     max_braking: float = 6.0
+    comfortable_acceleration: float = 1.5
     comfortable_braking: float = 3.0
     max_lateral: float = 4.0
     comfortable_lateral: float = 2.0

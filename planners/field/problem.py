@@ -46,6 +46,7 @@ def settings(config: FieldConfig, vehicle: VehicleParams, road_step: float) -> F
         (L.SIGMA_SIDE, c.sigma_side),
         (L.SIGMA_SIDE_SPEED, c.sigma_side_speed),
         (L.ACCEL_MAX, min(c.max_acceleration, vehicle.max_acceleration)),
+        (L.ACCEL_WISH, c.comfortable_acceleration),
         (L.BRAKE_SOFT, c.comfortable_braking),
         (L.BRAKE_MAX, min(c.max_braking, vehicle.max_braking)),
         (L.LATERAL_MAX, c.max_lateral),

@@ -109,10 +109,12 @@ def judge(p, start, road, others, body, stops, last, setting, bound, stride, rep
         run += setting[L.W_COMFORT] * (over * over + soft * soft)
         miss = d - aim
         run += setting[L.W_OFFSET] * miss * miss
-        slow = v - wish
+        # What cannot be reached yet is not missed: else who crawls would fear the faster road ahead.
+        slow = v - min(wish, max(v0, 1.0) + setting[L.ACCEL_WISH] * t)
         run += setting[L.W_SPEED] * slow * slow
-        if slow > 0.0:
-            run += 20.0 * setting[L.W_SPEED] * slow * slow
+        over = v - wish - 0.2
+        if over > 0.0:
+            run += 20.0 * setting[L.W_SPEED] * over * over
 
         # Limits of the vehicle, each as a share of itself.
         worst = max(push / setting[L.ACCEL_MAX] - 1.0, -push / setting[L.BRAKE_MAX] - 1.0)
@@ -128,9 +130,11 @@ def judge(p, start, road, others, body, stops, last, setting, bound, stride, rep
         # The whole vehicle between the edges, at nose and tail; a straight box leaves a bent road.
         sine, cosine = d1 / norm, q / norm
         width = half_w * cosine
-        front = d + nose * sine - 0.5 * kappa * nose * nose
-        rear = d - tail * sine - 0.5 * kappa * tail * tail
         i2, part2 = place(s + nose, step, rows)
+        # The road's bend between axle and nose weighs most near the axle: a third of the way ahead.
+        i3, part3 = place(s + nose / 3.0, step, rows)
+        front = d + nose * sine - 0.5 * between(road, i3, part3, L.KAPPA) * nose * nose
+        rear = d - tail * sine - 0.5 * kappa * tail * tail
         left, right = between(road, i, part, L.LEFT), between(road, i, part, L.RIGHT)
         out = max(front + width - between(road, i2, part2, L.EDGE_LEFT), 0.0)
         out = max(out, between(road, i2, part2, L.EDGE_RIGHT) - front + width)
