@@ -65,7 +65,7 @@ class FieldConfig:
     sigma_zero: float = 4.0
     sigma_speed: float = 0.3
     sigma_closing: float = 0.8
-    sigma_side: float = 0.4
+    sigma_side: float = 0.5
     sigma_side_speed: float = 0.01
     max_acceleration: float = 2.3
     max_braking: float = 6.0

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-BESIDE_CAR, BESIDE_PERSON, BESIDE_THING = 0.4, 1.0, 0.4
+BESIDE_CAR, BESIDE_PERSON, BESIDE_THING = 0.6, 1.0, 0.4
 """m that the swarm wants to keep beside boxes."""
 MIN_CURVATURE_SPEED = 1.0
 TAIL_SHARE = 0.9

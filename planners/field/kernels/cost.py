@@ -25,6 +25,8 @@ from drive.planners.field.kernels.field import attraction, repulsion
 from drive.sim.kernels.compile import scalar
 from drive.sim.kernels.scalar import boxes_apart
 
+CONTACT = 0.1
+"""m between two boxes that count as a contact: a tracker keeps to a plan no better."""
 NEAR_D = 0.35
 """Of the time ahead, how much less a violation weighs at its end: forecasts are worth less by then."""
 
@@ -171,11 +173,11 @@ def judge(p, start, road, others, body, stops, last, setting, bound, stride, rep
                 )  # fmt: skip
                 if apart < body[m, L.SOFT]:
                     lack = 1.0 - apart / body[m, L.SOFT]
-                    run += 8.0 * lack * lack * (1.0 + 0.3 * v)
-                    if apart <= 0.05:
+                    run += 15.0 * lack * lack * (1.0 + 0.3 * v)
+                    if apart <= CONTACT:
                         # Who stands still cannot help being met.
                         hard += (1.0 - apart) * min(0.2 + v, 1.0) * faded
-                        report[0] = max(report[0], 0.05 - apart)
+                        report[0] = max(report[0], CONTACT - apart)
                         report[5] = min(report[5], t)
         total += h * (run + setting[L.W_FIELD] * u + setting[L.W_HARD] * hard)
         if total > bound:

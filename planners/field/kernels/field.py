@@ -32,7 +32,7 @@ def attraction(d, aim, left, right, setting):
 
 @scalar
 def alignment(angle, setting):
-    """A(theta) of U_b: 1 for equal headings, falling with their difference; `LITERAL`: as published.
+    """A(theta) of U_b: 1 along the road, to and fro, falling for headings across; `LITERAL`: as published.
 
     The published dtheta / (theta_front - theta_ego) is singular where both drive along the road, and
     changes its sign with the side; its size is taken there, floored at one degree.
@@ -40,7 +40,9 @@ def alignment(angle, setting):
     zero = setting[L.ANGLE_ZERO]
     if setting[L.LITERAL] != 0.0:
         return zero / max(abs(angle), ONE_DEGREE)
-    return zero / math.sqrt(angle * angle + zero * zero)
+    # Who comes the other way is along the road as well.
+    turn = min(abs(angle), math.pi - abs(angle))
+    return zero / math.sqrt(turn * turn + zero * zero)
 
 
 @scalar
