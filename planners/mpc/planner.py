@@ -55,7 +55,7 @@ class MPCConfig:
     pace: float = 0.98
     acceleration: float = 2.0
     braking: float = 6.0
-    jerk: float = 6.0
+    jerk: float = 15.0
     emergency_time: float = 1.0
     stitch: float = 0.4
     control: bool = True

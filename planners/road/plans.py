@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
+STOPPING = 0.4
+"""s in which the last of the speed is braked away."""
+
+
 def plan_on_frame(
     frame: RoadFrame,
     frenet: Floats,
@@ -45,7 +49,10 @@ def plan_on_frame(
     states = frame.states(frenet, vehicle, float(observation.ego[HEADING]))
     control = None
     if controlled:
-        control = Control(ControlKind.ACCELERATION_STEERING, states[1:, [ACCELERATION, STEERING]].copy(), dt)
+        values = states[1:, [ACCELERATION, STEERING]].copy()
+        # What is asked for arrives late: braking must fade before the speed does, or the ego rolls backwards.
+        values[:, 0] = np.maximum(values[:, 0], -np.maximum(states[:-1, SPEED], 0.0) / STOPPING)
+        control = Control(ControlKind.ACCELERATION_STEERING, values, dt)
     states[0, SPEED:STATE_SIZE] = observation.ego[SPEED:STATE_SIZE]
     return Plan(
         Trajectory.uniform(observation.time, dt, states),
