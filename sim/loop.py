@@ -215,6 +215,7 @@ def _run_log(
         {"time": t * scenario.dt, "kind": "collision", "agent": tracks.ids[others[a]]} for t, a in contacts
     ]
     events += _status_events(ego, status, reason, scenario.dt)
+    heat, about_heat = ego.heat_rows() if ego else ({}, None)
     if failure is not None:
         events.append(
             {"time": (samples - 1) * scenario.dt, "kind": failure["class"], "detail": failure["reason"]}
@@ -241,6 +242,7 @@ def _run_log(
             "events": sorted(events, key=lambda e: float(e["time"])),
             "failure": failure,
             "cand_dt": CANDIDATE_DT,
+            **({} if about_heat is None else {"heat": about_heat}),
             "traffic_compat": model.compat,
         },
         times=scenario.times[:samples],
@@ -267,6 +269,7 @@ def _run_log(
         series=ego.figures() if ego else {},
         agent_seen=np.ascontiguousarray(seen),
         **(ego.candidate_rows(keep_candidates) if ego else {}),
+        **heat,
     )
 
 

@@ -81,6 +81,7 @@ function drawPane(S, P) {
   ctx.translate(-view.x, -view.y);
   ctx.lineJoin = "round";
   if (P.map) drawRoads(P); else drawGrid(P);
+  if (P.layers.heat) drawHeat(P, S);
   drawRoute(P);
   drawGoal(P);
   if (P.layers.hidden) drawUnseen(P);

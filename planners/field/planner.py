@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from drive.planner import Candidates, Plan, PlannerSpec, PlanStatus
 from drive.planners.field.blocked import Standing
 from drive.planners.field.config import FieldConfig
+from drive.planners.field.draw import drawn
 from drive.planners.field.intention import Intention, Lane, Stage
 from drive.planners.field.kernels import layout as L
 from drive.planners.field.kernels.cost import follow
@@ -299,6 +300,12 @@ class FieldSession:
             figures,
         )
         self.last = _Last(observation.time, scene.frame, particle, problem.start, motion, plan, cost)
+        if c.draw:
+            ego, start = observation.ego, problem.start
+            heat = drawn(
+                ego[:3], float(start[1]), float(start[0]), scene.frame, self.road, crowd, self.setting
+            )
+            plan = replace(plan, heat=heat)
         return plan
 
     def _keep(self, observation: Observation, problem: Problem) -> tuple[float, Floats] | None:
