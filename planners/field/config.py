@@ -49,7 +49,7 @@ class FieldConfig:
     stride: int = 2
     neighbours: int = 12
     weight_jerk: float = 0.1
-    weight_offset: float = 0.5
+    weight_offset: float = 1.0
     weight_speed: float = 0.3
     weight_field: float = 20.0
     weight_change: float = 2.0

@@ -42,6 +42,8 @@ STITCH_D, STITCH_V = 0.3, 0.6
 """Up to which offset (m) and speed (m/s) from the last plan the next one begins on it."""
 SOON = 2.5
 """s: a contact that the plan would meet sooner is braked for, a later one is planned for again."""
+IN_LANE, MOST_ASIDE = 1.3, 5.0
+"""m beside what is aimed at that the swarm looks at, in the lane, and where something is to be dodged."""
 SWERVE = 0.6
 """m beside a box that stands that the first particles keep."""
 MOST_OVER = 1.3
@@ -95,6 +97,7 @@ class FieldSession:
         self.aim = 0
         self.last: _Last | None = None
         self.cycle = 0
+        self.pressed = False
         self.pace = 0.0
 
     def plan(self, observation: Observation) -> Plan:
@@ -186,7 +189,11 @@ class FieldSession:
         right, left = (L.EDGE_RIGHT, L.EDGE_LEFT) if parked else (L.RIGHT, L.LEFT)
         low_d = min(float(window[:, right].min()) + half, float(start[3]), aim)
         high_d = max(float(window[:, left].max()) - half, float(start[3]), aim)
-        low_d, high_d = max(low_d, aim - 5.0), min(high_d, aim + 5.0)
+        # Lanes are changed by intention; without one, and with nothing to dodge, the ego stays in its own.
+        dodges = bool(parked) or self.pressed or self.intention.stage is not Stage.KEEP
+        reach = MOST_ASIDE if dodges else IN_LANE
+        low_d = max(low_d, min(aim - reach, float(start[3])))
+        high_d = min(high_d, max(aim + reach, float(start[3])))
         top = max(float(window[:, L.WISH].max()), 1.0)
         low = np.array([low_d, c.min_time, 0.0, c.min_speed_time, low_d, 1.0])
         high = np.array([high_d + 1e-3, c.max_time, top, c.max_time, high_d + 1e-3, c.max_time])
@@ -267,6 +274,7 @@ class FieldSession:
         c = self.config
         costs, reports = problem.cost(particle[None], 1)
         contact = float(reports[0, 5])
+        self.pressed = contact < c.dt * c.steps
         figures = {
             "cost": cost,
             "evaluations": float(made),

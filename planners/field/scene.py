@@ -82,7 +82,7 @@ def crowd_of(scene: RoadScene, road: Floats, vehicle: VehicleParams, dt: float, 
     if len(chosen):
         pack_others(
             chosen, o.poses, o.frenet, float(frame.origin[0]), float(frame.origin[1]), dt, road, frame.step,
-            packed,
+            float(start[0]), packed,
         )  # fmt: skip
     body = np.zeros((len(chosen), L.BODY))
     half = 0.5 * o.size[chosen]
