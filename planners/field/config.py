@@ -15,7 +15,7 @@ _POSITIVE = (
 _NOT_NEGATIVE = (
     "weight_jerk", "weight_offset", "weight_speed", "weight_field", "weight_change", "weight_hard",
     "weight_comfort", "lane_pull", "edge_push", "strength", "sigma_speed", "sigma_closing",
-    "sigma_side_speed", "min_gap", "delta_on", "delta_off", "prepare_time", "change_below", "seed",
+    "sigma_side_speed", "sigma_side_closing", "min_gap", "delta_on", "delta_off", "prepare_time", "change_below", "seed",
 )  # fmt: skip
 
 
@@ -67,6 +67,7 @@ class FieldConfig:
     sigma_closing: float = 0.8
     sigma_side: float = 0.5
     sigma_side_speed: float = 0.01
+    sigma_side_closing: float = 0.25
     max_acceleration: float = 2.3
     max_braking: float = 6.0
     comfortable_acceleration: float = 1.5
@@ -76,7 +77,7 @@ class FieldConfig:
     max_jerk: float = 4.0
     min_length: float = 8.0
     min_gap: float = 2.0
-    min_time: float = 2.0
+    min_time: float = 1.5
     max_time: float = 6.0
     min_speed_time: float = 1.0
     fallback_speed: float = 15.0

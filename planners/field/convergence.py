@@ -55,7 +55,7 @@ def random_scene(seed: int, config: FieldConfig | None = None) -> Problem:
         others[:, m, L.OS], others[:, m, L.OD], others[:, m, L.OVS] = along, d, v
         body[m] = 2.3, 0.95, math.hypot(2.3, 0.95), 1.0, 0.4
     vehicle = VehicleParams()
-    low = np.array([-0.6, c.min_time, 0.0, c.min_time, -0.6, 1.0])
+    low = np.array([-0.6, 2.0, 0.0, 2.0, -0.6, 1.0])
     high = np.array([4.1, c.max_time, limit, c.max_time, 4.1, 4.0])
     problem = Problem(
         start, road, others, body, np.zeros(0), NO_PARTICLE, settings(c, vehicle, step), low, high,

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 STITCH_D, STITCH_V = 0.3, 0.6
 """Up to which offset (m) and speed (m/s) from the last plan the next one begins on it."""
+STITCH_SHARE = 0.3
+"""How much of the ego's own state is in such a beginning."""
 SOON = 2.5
 """s: a contact that the plan would meet sooner is braked for, a later one is planned for again."""
 IN_LANE, MOST_ASIDE = 1.3, 5.0
@@ -139,6 +141,8 @@ class FieldSession:
             there = start_of(state, scene.frame.state(state, float(scene.state[0])), scene.frame, self.task.vehicle)
         if abs(there[3] - here[3]) > STITCH_D or abs(there[1] - here[1]) > STITCH_V:
             return here
+        # Beginning on the plan alone would hide what the tracker cannot follow.
+        there += STITCH_SHARE * (here - there)
         # Along the road the ego is where it is: the tracker holds the speed and not the place.
         there[0] = here[0]
         return there
@@ -203,22 +207,19 @@ class FieldSession:
             start, road, crowd.others, crowd.body, stops, NO_PARTICLE, self.setting, low, high,
             np.zeros((0, L.PARTICLE)), c.stride,
         )  # fmt: skip
-        warm = self._warm(start, problem)
+        warm = self._warm(observation.time, problem)
         offsets = self._offsets(aim, low_d, high_d, crowd, parked)
         return problem.with_(
             seeds=seeds_of(problem, offsets, warm), last=NO_PARTICLE if warm is None else warm
         )
 
-    def _warm(self, start: Floats, problem: Problem) -> Floats | None:
+    def _warm(self, time: float, problem: Problem) -> Floats | None:
         """The last particle, moved on: the same curves from here."""
         last = self.last
         if last is None or last.frame is not self.frame:
             return None
-        p, least = last.particle.copy(), self.config.min_length
-        mean = 0.5 * (last.start[1] + p[L.V_END])
-        rest = max(p[L.T_LAT] * mean, least) - (start[0] - last.start[0])
-        p[L.T_LAT] = rest / max(0.5 * (start[1] + p[L.V_END]), 0.5)
-        p[L.T_LON] -= self.config.dt
+        p, passed = last.particle.copy(), self.config.dt * round((time - last.time) / self.config.dt)
+        p[[L.T_LAT, L.T_LON, L.T_VIA]] -= passed
         return np.asarray(np.clip(p, problem.low, problem.high))
 
     def _offsets(

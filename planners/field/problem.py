@@ -45,6 +45,7 @@ def settings(config: FieldConfig, vehicle: VehicleParams, road_step: float) -> F
         (L.SIGMA_CLOSING, c.sigma_closing),
         (L.SIGMA_SIDE, c.sigma_side),
         (L.SIGMA_SIDE_SPEED, c.sigma_side_speed),
+        (L.SIGMA_SIDE_CLOSING, c.sigma_side_closing),
         (L.ACCEL_MAX, min(c.max_acceleration, vehicle.max_acceleration)),
         (L.ACCEL_WISH, c.comfortable_acceleration),
         (L.BRAKE_SOFT, c.comfortable_braking),

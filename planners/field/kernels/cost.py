@@ -32,13 +32,11 @@ NEAR_D = 0.35
 
 
 @scalar
-def lateral_lengths(p, start, setting):
-    """Way (to the end offset, to the offset in between) that a particle's lateral times come to, m."""
-    mean = 0.5 * (start[1] + p[L.V_END])
-    return (
-        max(p[L.T_LAT] * mean, setting[L.MIN_LENGTH]),
-        max(p[L.T_VIA] * mean, 0.5 * setting[L.MIN_LENGTH]),
-    )
+def lateral_lengths(p, start, c3, c4, setting):
+    """Way (to the end offset, to the offset in between) driven in a particle's lateral times, m."""
+    end, _, _, _ = along(p[L.T_LAT], start[1], start[2], c3, c4, p[L.V_END], p[L.T_LON])
+    via, _, _, _ = along(p[L.T_VIA], start[1], start[2], c3, c4, p[L.V_END], p[L.T_LON])
+    return max(end, setting[L.MIN_LENGTH]), max(via, 0.5 * setting[L.MIN_LENGTH])
 
 
 @scalar
@@ -56,7 +54,7 @@ def judge(p, start, road, others, body, stops, last, setting, bound, stride, rep
     s0, v0, a0 = start[0], start[1], start[2]
     v_end, t_lon = p[L.V_END], p[L.T_LON]
     c3, c4 = quartic(v0, a0, v_end, t_lon)
-    length, via = lateral_lengths(p, start, setting)
+    length, via = lateral_lengths(p, start, c3, c4, setting)
     has_via = setting[L.VIA] != 0.0
     first_end = p[L.D_VIA] if has_via else p[L.D_END]
     first_length = via if has_via else length
@@ -214,7 +212,7 @@ def cost_of(particles, start, road, others, body, stops, last, setting, stride, 
 def follow(p, start, setting, dt, out):
     """The motion of a particle: `out (N, 6)` of s, s', s'', d, dd/ds, d2d/ds2 every `dt` s, beginning now."""
     c3, c4 = quartic(start[1], start[2], p[L.V_END], p[L.T_LON])
-    length, via = lateral_lengths(p, start, setting)
+    length, via = lateral_lengths(p, start, c3, c4, setting)
     has_via = setting[L.VIA] != 0.0
     first_end = p[L.D_VIA] if has_via else p[L.D_END]
     first_length = via if has_via else length

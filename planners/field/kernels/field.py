@@ -47,12 +47,15 @@ def alignment(angle, setting):
 
 @scalar
 def spread(ds, speed, closing, half_width, setting):
-    """(sigma_s, sigma_d) of U_b: longer for who closes in, wider for who is fast."""
-    nearing = closing if ds < 0.0 else -closing
-    sigma_s = setting[L.SIGMA_ZERO] + setting[L.SIGMA_CLOSING] * max(nearing, 0.0)
+    """(sigma_s, sigma_d) of U_b: longer for who closes in, wider for who is fast, or passes slower traffic."""
+    nearing = max(closing if ds < 0.0 else -closing, 0.0)
+    sigma_s = setting[L.SIGMA_ZERO] + setting[L.SIGMA_CLOSING] * nearing
     if ds < 0.0:
         sigma_s += setting[L.SIGMA_SPEED] * speed
     sigma_d = setting[L.SIGMA_SIDE] * (setting[L.EGO_HALF_WIDTH] + half_width)
+    # Somebody with 1 m/s or more in the ego's direction may come over; who stands or comes towards it, not.
+    if speed - closing > 1.0:
+        sigma_d += setting[L.SIGMA_SIDE_CLOSING] * nearing
     return sigma_s, sigma_d + setting[L.SIGMA_SIDE_SPEED] * abs(speed)
 
 
