@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-STITCH_D, STITCH_V = 0.3, 0.6
+STITCH_D, STITCH_V = 0.8, 0.6
 """Up to which offset (m) and speed (m/s) from the last plan the next one begins on it."""
-STITCH_SHARE = 0.3
+STITCH_SHARE = 0.0
 """How much of the ego's own state is in such a beginning."""
 SOON = 2.5
 """s: a contact that the plan would meet sooner is braked for, a later one is planned for again."""
