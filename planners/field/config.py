@@ -14,7 +14,7 @@ _POSITIVE = (
 )  # fmt: skip
 _NOT_NEGATIVE = (
     "weight_jerk", "weight_offset", "weight_speed", "weight_field", "weight_change", "weight_hard",
-    "weight_comfort", "lane_pull", "edge_push", "strength", "sigma_speed", "sigma_closing",
+    "weight_comfort", "weight_steer", "lane_pull", "edge_push", "strength", "sigma_speed", "sigma_closing",
     "sigma_side_speed", "sigma_side_closing", "min_gap", "delta_on", "delta_off", "prepare_time", "change_below", "seed",
 )  # fmt: skip
 
@@ -28,7 +28,7 @@ class FieldConfig:
     `steps` samples of `dt`, of which the swarm looks at every `stride`th.
 
     Cost: weights w of jerk, offset, speed, field, change against the last plan, violations, and of lateral
-    acceleration and braking beyond the comfortable ones.
+    acceleration and braking beyond the comfortable ones, and of the rate (rad/s) of the steering angle.
 
     Field: U_a `lane_pull` (m offset per `lane_width`), `edge_push` and `edge_length`; U_b `strength`,
     `angle_zero`, and the spreads; `literal` takes the published angle term; U_c `change_below` permits a
@@ -55,6 +55,7 @@ class FieldConfig:
     weight_change: float = 2.0
     weight_hard: float = 1000.0
     weight_comfort: float = 2.0
+    weight_steer: float = 150.0
     lane_pull: float = 0.02
     lane_width: float = 3.5
     edge_push: float = 0.05

@@ -14,7 +14,7 @@ import numpy as np
 
 from drive.planners.field.config import FieldConfig
 from drive.planners.field.kernels import layout as L
-from drive.planners.field.problem import NO_PARTICLE, Memory, Problem, search, settings
+from drive.planners.field.problem import NO_PARTICLE, Memory, Problem, pace_of, search, settings
 from drive.planners.field.seeds import seeds_of
 from drive.vehicle import VehicleParams
 
@@ -57,9 +57,10 @@ def random_scene(seed: int, config: FieldConfig | None = None) -> Problem:
     vehicle = VehicleParams()
     low = np.array([-0.6, 2.0, 0.0, 2.0, -0.6, 1.0])
     high = np.array([4.1, c.max_time, limit, c.max_time, 4.1, 4.0])
+    setting = settings(c, vehicle, step)
     problem = Problem(
-        start, road, others, body, np.zeros(0), NO_PARTICLE, settings(c, vehicle, step), low, high,
-        np.zeros((0, L.PARTICLE)), c.stride,
+        start, road, others, body, np.zeros(0), pace_of(start, road, setting, c.steps), NO_PARTICLE, setting,
+        low, high, np.zeros((0, L.PARTICLE)), c.stride,
     )  # fmt: skip
     return problem.with_(seeds=seeds_of(problem, (0.0, 3.5)))
 

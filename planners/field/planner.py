@@ -21,7 +21,7 @@ from drive.planners.field.intention import Intention, Lane, Stage
 from drive.planners.field.kernels import layout as L
 from drive.planners.field.kernels.cost import follow
 from drive.planners.field.kernels.field import deficit, line_risk
-from drive.planners.field.problem import NO_PARTICLE, Memory, Problem, search, settings
+from drive.planners.field.problem import NO_PARTICLE, Memory, Problem, pace_of, search, settings
 from drive.planners.field.scene import Crowd, crowd_of, road_table, start_of
 from drive.planners.field.seeds import seeds_of
 from drive.planners.road.guide import Guide, GuideSettings
@@ -161,12 +161,14 @@ class FieldSession:
             return {0: Lane(0.0, 0.0, 0.0)}
         wish = float(self.road[here, L.WISH])
         hold = scene.hold.station - s
-        out, found = {}, np.empty(4)
+        out, found, centre = {}, np.empty(4), self.task.vehicle.rear_axle_to_center
+        # Those in the lane beside are no reason against a lane, or nobody would ever pass.
+        plain = self.setting.copy()
+        plain[L.SIGMA_SIDE_CLOSING] = 0.0
         for name, offset in offsets.items():
-            risk = line_risk(wish, s + self.task.vehicle.rear_axle_to_center, offset, self.road, crowd.others, crowd.body, self.setting)
+            risk = line_risk(wish, s + centre, offset, self.road, crowd.others, crowd.body, plain)
             deficit(
-                v, s + self.task.vehicle.rear_axle_to_center, self.task.vehicle.length, offset, c.lane_width,
-                crowd.now, crowd.body, found,
+                v, s + centre, self.task.vehicle.length, offset, c.lane_width, crowd.now, crowd.body, found
             )  # fmt: skip
             # Nobody overtakes in front of a red light.
             out[name] = Lane(offset, 0.0 if hold < 60.0 else float(risk), float(found[0]))
@@ -204,8 +206,8 @@ class FieldSession:
         hold = scene.hold.station
         stops = np.array([hold + nose]) if math.isfinite(hold) else np.zeros(0)
         problem = Problem(
-            start, road, crowd.others, crowd.body, stops, NO_PARTICLE, self.setting, low, high,
-            np.zeros((0, L.PARTICLE)), c.stride,
+            start, road, crowd.others, crowd.body, stops,
+            pace_of(start, road, self.setting, c.steps), NO_PARTICLE, self.setting, low, high, np.zeros((0, L.PARTICLE)), c.stride,
         )  # fmt: skip
         warm = self._warm(observation.time, problem)
         offsets = self._offsets(aim, low_d, high_d, crowd, parked)
@@ -275,7 +277,7 @@ class FieldSession:
         c = self.config
         costs, reports = problem.cost(particle[None], 1)
         contact = float(reports[0, 5])
-        self.pressed = contact < c.dt * c.steps
+        self.pressed = contact < SOON
         figures = {
             "cost": cost,
             "evaluations": float(made),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive.planners.field.kernels import layout as L
-from drive.planners.field.kernels.cost import cost_of
+from drive.planners.field.kernels.cost import cost_of, paced
 from drive.planners.field.kernels.swarm import swarm
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ def settings(config: FieldConfig, vehicle: VehicleParams, road_step: float) -> F
         (L.SIGMA_SIDE, c.sigma_side),
         (L.SIGMA_SIDE_SPEED, c.sigma_side_speed),
         (L.SIGMA_SIDE_CLOSING, c.sigma_side_closing),
+        (L.W_STEER, c.weight_steer * vehicle.wheelbase**2),
         (L.ACCEL_MAX, min(c.max_acceleration, vehicle.max_acceleration)),
         (L.ACCEL_WISH, c.comfortable_acceleration),
         (L.BRAKE_SOFT, c.comfortable_braking),
@@ -80,6 +81,7 @@ class Problem:
     others: Floats
     body: Floats
     stops: Floats
+    pace: Floats
     last: Floats
     setting: Floats
     low: Floats
@@ -93,12 +95,19 @@ class Problem:
         costs, reports = np.empty(n), np.empty((n, 6))
         cost_of(
             np.ascontiguousarray(particles), self.start, self.road, self.others, self.body, self.stops,
-            self.last, self.setting, stride or self.stride, costs, reports,
+            self.pace, self.last, self.setting, stride or self.stride, costs, reports,
         )  # fmt: skip
         return costs, reports
 
     def with_(self, **changes: Any) -> Problem:
         return replace(self, **changes)
+
+
+def pace_of(start: Floats, road: Floats, setting: Floats, samples: int) -> Floats:
+    """The wished speeds `(samples,)` of the cost, see `kernels.cost.paced`."""
+    out = np.empty(samples)
+    paced(start, road, setting, out)
+    return out
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,7 +132,7 @@ def search(
     """The best particle `(6,)`, its cost, and the evaluations made; equal for equal (seed, cycle)."""
     p, m, out = problem, memory, np.empty(L.PARTICLE + 1)
     made = swarm(
-        p.start, p.road, p.others, p.body, p.stops, p.last, p.setting, p.stride, p.low, p.high, p.seeds,
+        p.start, p.road, p.others, p.body, p.stops, p.pace, p.last, p.setting, p.stride, p.low, p.high, p.seeds,
         generations, int(improved), seed, cycle, m.place, m.speed, m.best, m.cost, out, m.report,
     )  # fmt: skip
     return out[: L.PARTICLE].copy(), float(out[L.PARTICLE]), int(made)

@@ -237,7 +237,9 @@ def straight_problem():
     road[:, L.LEFT] = road[:, L.EDGE_LEFT] = 5.25
     start = np.array([60.0, 10.0, 0.0, 0.0, 0.0, 0.0])
     empty = np.zeros((60, 0, L.OTHER)), np.zeros((0, L.BODY))
-    return problem.with_(road=road, start=start, others=empty[0], body=empty[1], seeds=np.zeros((0, 6)))
+    return problem.with_(
+        road=road, start=start, others=empty[0], body=empty[1], pace=np.full(60, 10.0), seeds=np.zeros((0, 6))
+    )
 
 
 def standing(x: float, y: float, heading: float = 0.0) -> dict[str, np.ndarray]:
@@ -291,7 +293,8 @@ def test_a_bound_only_ends_what_costs_more() -> None:
     rng, report = np.random.default_rng(0), np.zeros(6)
     for _ in range(40):
         p = rng.uniform(problem.low, problem.high)
-        args = (problem.start, problem.road, problem.others, problem.body, problem.stops, problem.last)
+        p_ = problem
+        args = (p_.start, p_.road, p_.others, p_.body, p_.stops, p_.pace, p_.last)
         whole = _judged(judge, p, args, problem, 1e300, report)
         assert _judged(judge, p, args, problem, whole + 1e-9, report) == whole
         assert _judged(judge, p, args, problem, 0.5 * whole, report) > 0.5 * whole

@@ -10,7 +10,7 @@ import pytest
 from drive.planners.field.convergence import compare, grid, random_scene, share
 from drive.planners.field.kernels import layout as L
 from drive.planners.field.kernels.draws import normal, uniform
-from drive.planners.field.problem import Memory, search
+from drive.planners.field.problem import Memory, pace_of, search
 
 
 def draw(function, key, count=4000):
@@ -87,6 +87,7 @@ def test_a_plain_bowl_is_found() -> None:
     start = np.array([60.0, 10.0, 0.0, 0.5, 0.0, 0.0])
     free = problem.with_(
         road=road, start=start, others=np.zeros((60, 0, L.OTHER)), body=np.zeros((0, L.BODY)),
+        pace=pace_of(start, road, problem.setting, 60),
         seeds=np.zeros((0, L.PARTICLE)),
         high=np.array([4.1, 6.0, 15.0, 6.0, 4.1, 4.0]),
     )  # fmt: skip

@@ -40,11 +40,11 @@ def lateral_lengths(p, start, c3, c4, setting):
 
 
 @scalar
-def judge(p, start, road, others, body, stops, last, setting, bound, stride, report):
+def judge(p, start, road, others, body, stops, pace, last, setting, bound, stride, report):
     """The cost of a particle; gives up where it passes `bound`, for no later term is negative.
 
     `others (K, M, OTHER)` of which every `stride`th sample counts; `stops (Q,)` stations that the front
-    bumper must not pass; `last (6,)` the particle of the last plan, NaN for none. `report (6,)`: worst
+    bumper must not pass; `pace (K,)` the speeds of `paced`; `last (6,)` the particle of the last plan, NaN for none. `report (6,)`: worst
     violations by kind (contact in m, road's edge in m, acceleration, curvature, stop in m) and the time of
     the first contact in s.
     """
@@ -104,13 +104,15 @@ def judge(p, start, road, others, body, stops, last, setting, bound, stride, rep
         # Comfort, offset, speed.
         lateral_jerk = v * v * v * d3 + 3.0 * v * a * d2
         run = setting[L.W_JERK] * (j * j + lateral_jerk * lateral_jerk)
+        # Trackers follow a steering angle late: the faster it has to turn, the farther they swing out.
+        steer = v * (d3 + dkappa)
+        run += setting[L.W_STEER] * steer * steer
         over = max(abs(side) - setting[L.LATERAL_SOFT], 0.0)
         soft = max(-push - setting[L.BRAKE_SOFT], 0.0)
         run += setting[L.W_COMFORT] * (over * over + soft * soft)
         miss = d - aim
         run += setting[L.W_OFFSET] * miss * miss
-        # What cannot be reached yet is not missed: else who crawls would fear the faster road ahead.
-        slow = v - min(wish, max(v0, 1.0) + setting[L.ACCEL_WISH] * t)
+        slow = v - pace[k]
         run += setting[L.W_SPEED] * slow * slow
         over = v - wish - 0.2
         if over > 0.0:
@@ -200,11 +202,25 @@ def judge(p, start, road, others, body, stops, last, setting, bound, stride, rep
 
 
 @kernel
-def cost_of(particles, start, road, others, body, stops, last, setting, stride, costs, reports):
+def paced(start, road, setting, pace):
+    """v* of each sample: speeds `pace (K,)` of who drives at the wished speeds and comfortably reaches them.
+
+    It does not depend on where a particle is by then: else who crawls would fear the faster road ahead.
+    """
+    s, v = start[0], max(start[1], 1.0)
+    for k in range(len(pace)):
+        i, part = place(s, setting[L.ROAD_STEP], len(road))
+        v = min(v + setting[L.ACCEL_WISH] * setting[L.DT], between(road, i, part, L.WISH))
+        s += v * setting[L.DT]
+        pace[k] = v
+
+
+@kernel
+def cost_of(particles, start, road, others, body, stops, pace, last, setting, stride, costs, reports):
     """Costs `(N,)` and reports `(N, 6)` of `particles (N, 6)`."""
     for n in range(len(particles)):
         costs[n] = judge(
-            particles[n], start, road, others, body, stops, last, setting, 1e300, stride, reports[n]
+            particles[n], start, road, others, body, stops, pace, last, setting, 1e300, stride, reports[n]
         )
 
 

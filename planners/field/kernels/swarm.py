@@ -25,7 +25,7 @@ DIMS = L.PARTICLE
 
 @kernel
 def swarm(
-    start, road, others, body, stops, last, setting, stride, low, high, seeds, generations, improved, seed,
+    start, road, others, body, stops, pace, last, setting, stride, low, high, seeds, generations, improved, seed,
     cycle, place, speed, best, cost, out, report,
 ):  # fmt: skip
     """Search the particle of the least cost; returns the evaluations made.
@@ -80,7 +80,7 @@ def swarm(
                     place[n, d], speed[n, d] = x, move
             bound = cost[n] if it > 0 else NONE
             found = judge(
-                place[n], start, road, others, body, stops, last, setting, bound, stride, report
+                place[n], start, road, others, body, stops, pace, last, setting, bound, stride, report
             )
             made += 1
             if found < bound:
