@@ -392,7 +392,9 @@ def check_plan(plan: object, time: float) -> Plan:
 def _check_heat(heat: Heat) -> None:
     values, pose = np.asarray(heat.values), np.asarray(heat.pose)
     if values.ndim != 2 or not 0 < values.size <= MAX_HEAT_CELLS or not _is_finite(values):
-        raise PlanError(f"the plan's heat needs 1 to {MAX_HEAT_CELLS} finite values (R, C), got {values.shape}")
+        raise PlanError(
+            f"the plan's heat needs 1 to {MAX_HEAT_CELLS} finite values (R, C), got {values.shape}"
+        )
     if values.min() < 0.0 or pose.shape != (3,) or not _is_finite(pose):
         raise PlanError("the plan's heat needs values that are not negative, and a finite pose (3,)")
     if not (np.isfinite(heat.cell) and heat.cell > 0.0):

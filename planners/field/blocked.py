@@ -1,4 +1,4 @@
-"""What stands in the way for good, and may be passed in the lanes of others: parked cars, works, not queues."""
+"""What stands there for good and may be passed in the lanes of others: parked cars, works; not queues."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from drive.planners.field.kernels import layout as L
+from drive.planners.field.kernels import layout as la
 from drive.vehicle import AgentKind
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ class Standing:
         self.since = min(self.since, time)
         found = []
         for m, row in enumerate(crowd.row.tolist()):
-            ahead, d = float(crowd.now[m, L.OS] - start[0]), float(crowd.now[m, L.OD])
-            reach = float(crowd.body[m, L.HALF_WIDTH]) + half + 0.3
+            ahead, d = float(crowd.now[m, la.OS] - start[0]), float(crowd.now[m, la.OD])
+            reach = float(crowd.body[m, la.HALF_WIDTH]) + half + 0.3
             if int(o.id[row]) in self.moved or not -5.0 < ahead < REACH or abs(d - aim) > reach:
                 continue
             if o.kind[row] == AgentKind.PEDESTRIAN:
                 continue
-            waits = math.isfinite(scene.hold.station) and scene.hold.station > crowd.now[m, L.OS] - 10.0
+            waits = math.isfinite(scene.hold.station) and scene.hold.station > crowd.now[m, la.OS] - 10.0
             aside = o.kind[row] == AgentKind.STATIC or abs(d) > ASIDE
             if aside or (time - self.since > PATIENCE and not waits):
                 found.append((ahead, m))

@@ -1,4 +1,4 @@
-"""Settings of the field planner. What the paper does not tell is marked as ours in docs/field.md: nearly all."""
+"""Settings of the field planner; docs/field.md says which of them are ours: nearly all."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from drive.errors import InputError
 
 _POSITIVE = (
     "dt", "lane_width", "edge_length", "angle_zero", "sigma_zero", "sigma_side", "max_acceleration",
-    "max_braking", "max_lateral", "comfortable_acceleration", "comfortable_braking", "comfortable_lateral", "min_time", "max_time", "min_speed_time",
-    "fallback_speed", "min_length",
+    "max_braking", "max_lateral", "comfortable_acceleration", "comfortable_braking", "comfortable_lateral",
+    "min_time", "max_time", "min_speed_time", "fallback_speed", "min_length",
 )  # fmt: skip
 _NOT_NEGATIVE = (
     "weight_jerk", "weight_offset", "weight_speed", "weight_field", "weight_change", "weight_hard",
     "weight_comfort", "weight_steer", "lane_pull", "edge_push", "strength", "sigma_speed", "sigma_closing",
-    "sigma_side_speed", "sigma_side_closing", "min_gap", "delta_on", "delta_off", "prepare_time", "change_below", "seed",
+    "sigma_side_speed", "sigma_side_closing", "min_gap", "delta_on", "delta_off", "prepare_time",
+    "change_below", "seed",
 )  # fmt: skip
 
 
@@ -63,8 +64,8 @@ class FieldConfig:
     strength: float = 1.0
     angle_zero: float = math.radians(20.0)
     literal: bool = False
-    sigma_zero: float = 4.0
-    sigma_speed: float = 0.3
+    sigma_zero: float = 2.0
+    sigma_speed: float = 0.15
     sigma_closing: float = 0.8
     sigma_side: float = 0.5
     sigma_side_speed: float = 0.01
@@ -95,10 +96,18 @@ class FieldConfig:
         for name in _NOT_NEGATIVE:
             if not 0.0 <= getattr(self, name) < math.inf:
                 raise InputError(f"field's {name} must not be negative, got {getattr(self, name)}")
-        for name, least in (("particles", 4), ("generations", 1), ("steps", 10), ("stride", 1), ("neighbours", 1)):
+        for name, least in (
+            ("particles", 4),
+            ("generations", 1),
+            ("steps", 10),
+            ("stride", 1),
+            ("neighbours", 1),
+        ):
             if getattr(self, name) < least:
                 raise InputError(f"field's {name} must be at least {least}, got {getattr(self, name)}")
         if self.min_time >= self.max_time:
             raise InputError("field's min_time must be below its max_time")
         if self.steps % self.stride:
-            raise InputError(f"field's steps must be a multiple of its stride, got {self.steps}, {self.stride}")
+            raise InputError(
+                f"field's steps must be a multiple of its stride, got {self.steps}, {self.stride}"
+            )

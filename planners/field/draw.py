@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.planner import Heat
-from drive.planners.field.kernels import layout as L
+from drive.planners.field.kernels import layout as la
 from drive.planners.field.kernels.field import raster
 
 if TYPE_CHECKING:
@@ -44,12 +44,12 @@ def drawn(
     # Each row in the other direction than the last: the search of the feet then never jumps.
     points[1::2] = points[1::2, ::-1].copy()
     nodes = frame.locate(points.reshape(-1, 2), max(station - BEHIND, 0.0))
-    values = np.empty(len(nodes))
-    raster(speed, nodes, road, crowd.now, crowd.body, setting, values)
+    felt = np.empty(len(nodes))
+    raster(speed, nodes, road, crowd.now, crowd.body, setting, felt)
     row = np.clip(np.rint(nodes[:, 0] / frame.step).astype(np.intp), 0, len(road) - 1)
-    off = (nodes[:, 1] > road[row, L.EDGE_LEFT]) | (nodes[:, 1] < road[row, L.EDGE_RIGHT])
-    values[off] = 0.0
-    values = values.reshape(rows, columns)
+    off = (nodes[:, 1] > road[row, la.EDGE_LEFT]) | (nodes[:, 1] < road[row, la.EDGE_RIGHT])
+    felt[off] = 0.0
+    values = felt.reshape(rows, columns)
     values[1::2] = values[1::2, ::-1].copy()
     corner = (pose[0] - BEHIND * c + ASIDE * s, pose[1] - BEHIND * s - ASIDE * c, pose[2])
     return Heat("risk field", values, np.array(corner, dtype=np.float64), CELL)

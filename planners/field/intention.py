@@ -57,7 +57,7 @@ class Intention:
         return self.target if self.stage is Stage.CHANGE else self.lane
 
     def update(self, time: float, offset: float, lanes: Mapping[int, Lane]) -> None:
-        """A moment later: the ego's offset, and the lanes that are there; the kept one is, or 0 becomes it."""
+        """A moment later: the ego's offset, and the lanes there are; without the kept one 0 becomes it."""
         if self.lane not in lanes:
             self.lane, self.stage, self.wished = 0, Stage.KEEP, math.inf
         if self.stage is Stage.CHANGE:

@@ -1,4 +1,4 @@
-"""The planner in the frame of the road: intention by the field, motion by the swarm, checked before it is given.
+"""The planner in the frame of the road: intention by the field, motion by the swarm, checked on a finer grid.
 
 After Li, Tian, Wang, Yang, Lin (arXiv 2504.14747), whose constants are not public: docs/field.md says what
 is theirs and what is ours.
@@ -18,7 +18,7 @@ from drive.planners.field.blocked import Standing
 from drive.planners.field.config import FieldConfig
 from drive.planners.field.draw import drawn
 from drive.planners.field.intention import Intention, Lane, Stage
-from drive.planners.field.kernels import layout as L
+from drive.planners.field.kernels import layout as la
 from drive.planners.field.kernels.cost import follow
 from drive.planners.field.kernels.field import deficit, line_risk
 from drive.planners.field.problem import NO_PARTICLE, Memory, Problem, pace_of, search, settings
@@ -88,14 +88,16 @@ class FieldSession:
         self.guide = Guide(
             task,
             config.dt * np.arange(config.steps + 1),
-            GuideSettings(fallback_speed=config.fallback_speed, lateral_acceleration=config.comfortable_lateral),
+            GuideSettings(
+                fallback_speed=config.fallback_speed, lateral_acceleration=config.comfortable_lateral
+            ),
         )
         self.memory = Memory.of(config.particles)
         self.intention = Intention(config)
         self.standing = Standing()
         self.frame: RoadFrame | None = None
-        self.road = np.zeros((2, L.ROAD))
-        self.setting = np.zeros(L.SETTINGS)
+        self.road = np.zeros((2, la.ROAD))
+        self.setting = np.zeros(la.SETTINGS)
         self.aim = 0
         self.last: _Last | None = None
         self.cycle = 0
@@ -138,7 +140,9 @@ class FieldSession:
             there = last.motion[k].copy()
         else:
             state = last.plan.trajectory.states[k]
-            there = start_of(state, scene.frame.state(state, float(scene.state[0])), scene.frame, self.task.vehicle)
+            there = start_of(
+                state, scene.frame.state(state, float(scene.state[0])), scene.frame, self.task.vehicle
+            )
         if abs(there[3] - here[3]) > STITCH_D or abs(there[1] - here[1]) > STITCH_V:
             return here
         # Beginning on the plan alone would hide what the tracker cannot follow.
@@ -159,12 +163,12 @@ class FieldSession:
                 offsets[name] = float(rows[here, column])
         if len(offsets) == 1:
             return {0: Lane(0.0, 0.0, 0.0)}
-        wish = float(self.road[here, L.WISH])
+        wish = float(self.road[here, la.WISH])
         hold = scene.hold.station - s
         out, found, centre = {}, np.empty(4), self.task.vehicle.rear_axle_to_center
         # Those in the lane beside are no reason against a lane, or nobody would ever pass.
         plain = self.setting.copy()
-        plain[L.SIGMA_SIDE_CLOSING] = 0.0
+        plain[la.SIGMA_SIDE_CLOSING] = 0.0
         for name, offset in offsets.items():
             risk = line_risk(wish, s + centre, offset, self.road, crowd.others, crowd.body, plain)
             deficit(
@@ -179,20 +183,20 @@ class FieldSession:
             return
         self.aim = lane
         column = {1: columns.LANE_LEFT, -1: columns.LANE_RIGHT}.get(lane)
-        self.road[:, L.AIM] = 0.0 if column is None else np.nan_to_num(self.frame.rows[:, column])
+        self.road[:, la.AIM] = 0.0 if column is None else np.nan_to_num(self.frame.rows[:, column])
 
     def _problem(self, observation: Observation, scene: RoadScene, start: Floats, crowd: Crowd) -> Problem:
         c, vehicle = self.config, self.task.vehicle
         frame, road = scene.frame, self.road
         nose = vehicle.rear_axle_to_center + 0.5 * vehicle.length
         first = min(max(int(start[0] / frame.step), 0), len(road) - 2)
-        reach = slice(first, min(first + int(max(40.0, 6.0 * start[1]) / frame.step), len(road)))
+        ahead = slice(first, min(first + int(max(40.0, 6.0 * start[1]) / frame.step), len(road)))
         half = 0.5 * vehicle.width
-        window = road[reach]
-        aim = float(window[:, L.AIM][min(len(window) - 1, int(3.0 * start[1] / frame.step))])
+        window = road[ahead]
+        aim = float(window[:, la.AIM][min(len(window) - 1, int(3.0 * start[1] / frame.step))])
         parked = self.standing.look(observation.time, scene, crowd, aim, half)
         # The lanes of others are for passing what stands there for good.
-        right, left = (L.EDGE_RIGHT, L.EDGE_LEFT) if parked else (L.RIGHT, L.LEFT)
+        right, left = (la.EDGE_RIGHT, la.EDGE_LEFT) if parked else (la.RIGHT, la.LEFT)
         low_d = min(float(window[:, right].min()) + half, float(start[3]), aim)
         high_d = max(float(window[:, left].max()) - half, float(start[3]), aim)
         # Lanes are changed by intention; without one, and with nothing to dodge, the ego stays in its own.
@@ -200,14 +204,14 @@ class FieldSession:
         reach = MOST_ASIDE if dodges else IN_LANE
         low_d = max(low_d, min(aim - reach, float(start[3])))
         high_d = min(high_d, max(aim + reach, float(start[3])))
-        top = max(float(window[:, L.WISH].max()), 1.0)
+        top = max(float(window[:, la.WISH].max()), 1.0)
         low = np.array([low_d, c.min_time, 0.0, c.min_speed_time, low_d, 1.0])
         high = np.array([high_d + 1e-3, c.max_time, top, c.max_time, high_d + 1e-3, c.max_time])
         hold = scene.hold.station
         stops = np.array([hold + nose]) if math.isfinite(hold) else np.zeros(0)
         problem = Problem(
-            start, road, crowd.others, crowd.body, stops,
-            pace_of(start, road, self.setting, c.steps), NO_PARTICLE, self.setting, low, high, np.zeros((0, L.PARTICLE)), c.stride,
+            start, road, crowd.others, crowd.body, stops, pace_of(start, road, self.setting, c.steps),
+            NO_PARTICLE, self.setting, low, high, np.zeros((0, la.PARTICLE)), c.stride,
         )  # fmt: skip
         warm = self._warm(observation.time, problem)
         offsets = self._offsets(aim, low_d, high_d, crowd, parked)
@@ -221,7 +225,7 @@ class FieldSession:
         if last is None or last.frame is not self.frame:
             return None
         p, passed = last.particle.copy(), self.config.dt * round((time - last.time) / self.config.dt)
-        p[[L.T_LAT, L.T_LON, L.T_VIA]] -= passed
+        p[[la.T_LAT, la.T_LON, la.T_VIA]] -= passed
         return np.asarray(np.clip(p, problem.low, problem.high))
 
     def _offsets(
@@ -231,8 +235,8 @@ class FieldSession:
         if not parked:
             return (aim,)
         now, body = crowd.now[parked[0]], crowd.body[parked[0]]
-        reach = float(body[L.HALF_WIDTH]) + 0.5 * self.task.vehicle.width + SWERVE
-        sides = (float(now[L.OD]) + reach, float(now[L.OD]) - reach)
+        reach = float(body[la.HALF_WIDTH]) + 0.5 * self.task.vehicle.width + SWERVE
+        sides = (float(now[la.OD]) + reach, float(now[la.OD]) - reach)
         return (aim, *(d for d in sides if low <= d <= high))
 
     def _search(self, problem: Problem, observation: Observation, began: float) -> tuple[Floats, float, int]:
@@ -248,7 +252,6 @@ class FieldSession:
         timed = time.perf_counter()
         particle, cost, made = search(problem, self.memory, generations, seed, 2 * self.cycle)
         rounds = generations
-        hard = self.memory.report
         _, reports = problem.cost(particle[None])
         hard = reports[0]
         worse = self.last is None or cost > MOST_OVER * self.last.cost + 5.0
@@ -275,7 +278,7 @@ class FieldSession:
     ) -> Plan:
         """The motion of the best particle if it passes on the fine grid, else the last plan, else braking."""
         c = self.config
-        costs, reports = problem.cost(particle[None], 1)
+        _, reports = problem.cost(particle[None], 1)
         contact = float(reports[0, 5])
         self.pressed = contact < SOON
         figures = {
@@ -356,10 +359,15 @@ class FieldSession:
         motion = np.empty((len(shown), n, 6))
         for row, p in zip(motion, shown, strict=True):
             follow(p, problem.start, self.setting, SHOWN_DT, row)
-        flat = scene.frame.states(in_time(motion.reshape(-1, 6)), self.task.vehicle, float(observation.ego[2]))
+        flat = scene.frame.states(
+            in_time(motion.reshape(-1, 6)), self.task.vehicle, float(observation.ego[2])
+        )
         costs = np.concatenate(([cost], self.memory.cost[order]))
         return Candidates(
-            observation.time + SHOWN_DT * np.arange(n), flat.reshape(len(shown), n, 7), {"score": -costs}, chosen=0
+            np.asarray(observation.time + SHOWN_DT * np.arange(n), dtype=np.float64),
+            flat.reshape(len(shown), n, 7),
+            {"score": -costs},
+            chosen=0,
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive.planners.field.kernels import layout as L
+from drive.planners.field.kernels import layout as la
 from drive.planners.field.kernels.cost import cost_of, paced
 from drive.planners.field.kernels.swarm import swarm
 
@@ -20,50 +20,50 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-NO_PARTICLE = np.full(L.PARTICLE, np.nan)
+NO_PARTICLE = np.full(la.PARTICLE, np.nan)
 
 
 def settings(config: FieldConfig, vehicle: VehicleParams, road_step: float) -> Floats:
     """The kernels' settings `(SETTINGS,)`."""
-    c, out = config, np.zeros(L.SETTINGS)
+    c, out = config, np.zeros(la.SETTINGS)
     for at, value in (
-        (L.W_JERK, c.weight_jerk),
-        (L.W_OFFSET, c.weight_offset),
-        (L.W_SPEED, c.weight_speed),
-        (L.W_FIELD, c.weight_field),
-        (L.W_CHANGE, c.weight_change),
-        (L.W_HARD, c.weight_hard),
-        (L.W_COMFORT, c.weight_comfort),
-        (L.K_LANE, c.lane_pull),
-        (L.LANE_WIDTH, c.lane_width),
-        (L.K_EDGE, c.edge_push),
-        (L.EDGE_LENGTH, c.edge_length),
-        (L.K_FRONT, c.strength),
-        (L.ANGLE_ZERO, c.angle_zero),
-        (L.SIGMA_ZERO, c.sigma_zero),
-        (L.SIGMA_SPEED, c.sigma_speed),
-        (L.SIGMA_CLOSING, c.sigma_closing),
-        (L.SIGMA_SIDE, c.sigma_side),
-        (L.SIGMA_SIDE_SPEED, c.sigma_side_speed),
-        (L.SIGMA_SIDE_CLOSING, c.sigma_side_closing),
-        (L.W_STEER, c.weight_steer * vehicle.wheelbase**2),
-        (L.ACCEL_MAX, min(c.max_acceleration, vehicle.max_acceleration)),
-        (L.ACCEL_WISH, c.comfortable_acceleration),
-        (L.BRAKE_SOFT, c.comfortable_braking),
-        (L.BRAKE_MAX, min(c.max_braking, vehicle.max_braking)),
-        (L.LATERAL_MAX, c.max_lateral),
-        (L.LATERAL_SOFT, c.comfortable_lateral),
-        (L.CURVATURE_MAX, math.tan(vehicle.max_steering) / vehicle.wheelbase),
-        (L.JERK_MAX, c.max_jerk),
-        (L.EGO_HALF_LENGTH, 0.5 * vehicle.length),
-        (L.EGO_HALF_WIDTH, 0.5 * vehicle.width),
-        (L.EGO_CENTRE, vehicle.rear_axle_to_center),
-        (L.MIN_LENGTH, c.min_length),
-        (L.MIN_GAP, c.min_gap),
-        (L.BRAKE_LEAD, 6.0),
-        (L.LITERAL, float(c.literal)),
-        (L.ROAD_STEP, road_step),
-        (L.DT, c.dt),
+        (la.W_JERK, c.weight_jerk),
+        (la.W_OFFSET, c.weight_offset),
+        (la.W_SPEED, c.weight_speed),
+        (la.W_FIELD, c.weight_field),
+        (la.W_CHANGE, c.weight_change),
+        (la.W_HARD, c.weight_hard),
+        (la.W_COMFORT, c.weight_comfort),
+        (la.K_LANE, c.lane_pull),
+        (la.LANE_WIDTH, c.lane_width),
+        (la.K_EDGE, c.edge_push),
+        (la.EDGE_LENGTH, c.edge_length),
+        (la.K_FRONT, c.strength),
+        (la.ANGLE_ZERO, c.angle_zero),
+        (la.SIGMA_ZERO, c.sigma_zero),
+        (la.SIGMA_SPEED, c.sigma_speed),
+        (la.SIGMA_CLOSING, c.sigma_closing),
+        (la.SIGMA_SIDE, c.sigma_side),
+        (la.SIGMA_SIDE_SPEED, c.sigma_side_speed),
+        (la.SIGMA_SIDE_CLOSING, c.sigma_side_closing),
+        (la.W_STEER, c.weight_steer * vehicle.wheelbase**2),
+        (la.ACCEL_MAX, min(c.max_acceleration, vehicle.max_acceleration)),
+        (la.ACCEL_WISH, c.comfortable_acceleration),
+        (la.BRAKE_SOFT, c.comfortable_braking),
+        (la.BRAKE_MAX, min(c.max_braking, vehicle.max_braking)),
+        (la.LATERAL_MAX, c.max_lateral),
+        (la.LATERAL_SOFT, c.comfortable_lateral),
+        (la.CURVATURE_MAX, math.tan(vehicle.max_steering) / vehicle.wheelbase),
+        (la.JERK_MAX, c.max_jerk),
+        (la.EGO_HALF_LENGTH, 0.5 * vehicle.length),
+        (la.EGO_HALF_WIDTH, 0.5 * vehicle.width),
+        (la.EGO_CENTRE, vehicle.rear_axle_to_center),
+        (la.MIN_LENGTH, c.min_length),
+        (la.MIN_GAP, c.min_gap),
+        (la.BRAKE_LEAD, 6.0),
+        (la.LITERAL, float(c.literal)),
+        (la.ROAD_STEP, road_step),
+        (la.DT, c.dt),
     ):
         out[at] = value
     return out
@@ -122,7 +122,7 @@ class Memory:
 
     @classmethod
     def of(cls, particles: int) -> Memory:
-        shape = (particles, L.PARTICLE)
+        shape = (particles, la.PARTICLE)
         return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape), np.zeros(particles), np.zeros(6))
 
 
@@ -130,9 +130,9 @@ def search(
     problem: Problem, memory: Memory, generations: int, seed: int, cycle: int, improved: bool = True
 ) -> tuple[Floats, float, int]:
     """The best particle `(6,)`, its cost, and the evaluations made; equal for equal (seed, cycle)."""
-    p, m, out = problem, memory, np.empty(L.PARTICLE + 1)
+    p, m, out = problem, memory, np.empty(la.PARTICLE + 1)
     made = swarm(
-        p.start, p.road, p.others, p.body, p.stops, p.pace, p.last, p.setting, p.stride, p.low, p.high, p.seeds,
-        generations, int(improved), seed, cycle, m.place, m.speed, m.best, m.cost, out, m.report,
+        p.start, p.road, p.others, p.body, p.stops, p.pace, p.last, p.setting, p.stride, p.low, p.high,
+        p.seeds, generations, int(improved), seed, cycle, m.place, m.speed, m.best, m.cost, out, m.report,
     )  # fmt: skip
-    return out[: L.PARTICLE].copy(), float(out[L.PARTICLE]), int(made)
+    return out[: la.PARTICLE].copy(), float(out[la.PARTICLE]), int(made)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.planners.field.kernels import layout as L
+from drive.planners.field.kernels import layout as la
 from drive.planners.field.kernels.pack import pack_others
 from drive.planners.road.kernels import line as columns
 from drive.vehicle import AgentKind
@@ -32,14 +32,14 @@ TAIL_SHARE = 0.9
 def road_table(frame: RoadFrame) -> Floats:
     """The frame's rows in the swarm's columns `(P, ROAD)`; AIM is 0."""
     rows = frame.rows
-    out = np.zeros((len(rows), L.ROAD))
-    out[:, L.RX], out[:, L.RY] = rows[:, columns.X], rows[:, columns.Y]
-    out[:, L.RCOS], out[:, L.RSIN] = np.cos(rows[:, columns.HEADING]), np.sin(rows[:, columns.HEADING])
-    out[:, L.KAPPA], out[:, L.DKAPPA] = rows[:, columns.CURVATURE], rows[:, columns.DCURVATURE]
-    out[:, L.WISH] = rows[:, columns.LIMIT]
-    out[:, L.LEFT] = rows[:, columns.LEFT]
-    out[:, L.RIGHT] = -rows[:, columns.RIGHT]
-    out[:, L.EDGE_LEFT], out[:, L.EDGE_RIGHT] = rows[:, columns.EDGE_LEFT], -rows[:, columns.EDGE_RIGHT]
+    out = np.zeros((len(rows), la.ROAD))
+    out[:, la.RX], out[:, la.RY] = rows[:, columns.X], rows[:, columns.Y]
+    out[:, la.RCOS], out[:, la.RSIN] = np.cos(rows[:, columns.HEADING]), np.sin(rows[:, columns.HEADING])
+    out[:, la.KAPPA], out[:, la.DKAPPA] = rows[:, columns.CURVATURE], rows[:, columns.DCURVATURE]
+    out[:, la.WISH] = rows[:, columns.LIMIT]
+    out[:, la.LEFT] = rows[:, columns.LEFT]
+    out[:, la.RIGHT] = -rows[:, columns.RIGHT]
+    out[:, la.EDGE_LEFT], out[:, la.EDGE_RIGHT] = rows[:, columns.EDGE_LEFT], -rows[:, columns.EDGE_RIGHT]
     return out
 
 
@@ -78,21 +78,21 @@ def crowd_of(scene: RoadScene, road: Floats, vehicle: VehicleParams, dt: float, 
     """The nearest `most` others, without those who follow the ego in its own lane."""
     o, frame, start = scene.others, scene.frame, scene.state
     chosen = _who(o, float(start[0]), float(start[3]), vehicle, most)
-    packed = np.zeros((len(o.times), len(chosen), L.OTHER))
+    packed = np.zeros((len(o.times), len(chosen), la.OTHER))
     if len(chosen):
         pack_others(
             chosen, o.poses, o.frenet, float(frame.origin[0]), float(frame.origin[1]), dt, road, frame.step,
             float(start[0]), packed,
         )  # fmt: skip
-    body = np.zeros((len(chosen), L.BODY))
+    body = np.zeros((len(chosen), la.BODY))
     half = 0.5 * o.size[chosen]
-    body[:, L.HALF_LENGTH], body[:, L.HALF_WIDTH] = half[:, 0], half[:, 1]
-    body[:, L.REACH] = np.hypot(half[:, 0], half[:, 1])
+    body[:, la.HALF_LENGTH], body[:, la.HALF_WIDTH] = half[:, 0], half[:, 1]
+    body[:, la.REACH] = np.hypot(half[:, 0], half[:, 1])
     kind = o.kind[chosen]
-    body[:, L.STRENGTH] = np.where(kind == AgentKind.STATIC, 0.3, 1.0) * o.existence[chosen]
+    body[:, la.STRENGTH] = np.where(kind == AgentKind.STATIC, 0.3, 1.0) * o.existence[chosen]
     soft = np.where(kind == AgentKind.STATIC, BESIDE_THING, BESIDE_CAR)
     vulnerable = (kind == AgentKind.PEDESTRIAN) | (kind == AgentKind.BICYCLE)
-    body[:, L.SOFT] = np.where(vulnerable, BESIDE_PERSON, soft)
+    body[:, la.SOFT] = np.where(vulnerable, BESIDE_PERSON, soft)
     return Crowd(packed[0], packed[1:], body, chosen)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.planners.field.kernels import layout as L
+from drive.planners.field.kernels import layout as la
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,15 +18,20 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
-def seeds_of(problem: Problem, offsets: Sequence[float], warm: Floats | None = None, most: int = 13) -> Floats:
+def seeds_of(
+    problem: Problem, offsets: Sequence[float], warm: Floats | None = None, most: int = 13
+) -> Floats:
     """Seeds `(Q, 6)`: the last plan's particle, and the best of a grid over offsets, speeds and times.
 
     The grid has for each offset four speeds, two times for the speed and two for the offset.
     """
-    now, top = float(problem.start[1]), float(problem.high[L.V_END])
+    now, top = float(problem.start[1]), float(problem.high[la.V_END])
     speeds = np.unique(np.clip((0.0, 0.5 * now, now, 0.5 * (now + top), top), 0.0, top))
     low, high = problem.low, problem.high
-    early, late = (low + 0.15 * (high - low))[[L.T_LAT, L.T_LON]], (low + 0.7 * (high - low))[[L.T_LAT, L.T_LON]]
+    early, late = (
+        (low + 0.15 * (high - low))[[la.T_LAT, la.T_LON]],
+        (low + 0.7 * (high - low))[[la.T_LAT, la.T_LON]],
+    )
     rows = [
         (d, t_lat, v, t_lon)
         for d in offsets
@@ -34,9 +39,9 @@ def seeds_of(problem: Problem, offsets: Sequence[float], warm: Floats | None = N
         for t_lat in ((late[0],) if len(offsets) == 1 else (early[0], late[0]))
         for t_lon in (early[1], late[1])
     ]
-    grid = np.zeros((len(rows), L.PARTICLE))
+    grid = np.zeros((len(rows), la.PARTICLE))
     grid[:, :4] = rows
-    grid[:, L.D_VIA], grid[:, L.T_VIA] = grid[:, L.D_END], grid[:, L.T_LAT]
+    grid[:, la.D_VIA], grid[:, la.T_VIA] = grid[:, la.D_END], grid[:, la.T_LAT]
     costs, _ = problem.cost(grid)
     share = len(rows) // len(offsets)
     # The best of each offset: the swarm must not begin on one side only.

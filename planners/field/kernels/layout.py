@@ -10,12 +10,12 @@ setting (SETTINGS,)  weights and limits
 from __future__ import annotations
 
 RX, RY, RCOS, RSIN, KAPPA, DKAPPA, WISH, LEFT, RIGHT, EDGE_LEFT, EDGE_RIGHT, AIM = range(12)
-"""x, y, cosine and sine of the heading, curvature, its derivative, the wished speed, offsets at which the lanes
-in the own direction end to the left and right, and the drivable road; the offset that is aimed at."""
+"""x, y, cosine and sine of the heading, curvature, its derivative, the wished speed; the offsets at which the
+lanes in the own direction end to the left and right, and the drivable road; the offset that is aimed at."""
 ROAD = 12
 
 OX, OY, OCOS, OSIN, OS, OD, OVS, OANGLE = range(8)
-"""Box centre and heading in the plane, station and offset, speed along the road, heading against the road's."""
+"""Box centre and heading in the plane, station, offset, speed along the road, heading against the road's."""
 OTHER = 8
 
 HALF_LENGTH, HALF_WIDTH, REACH, STRENGTH, SOFT = range(5)
@@ -23,7 +23,7 @@ HALF_LENGTH, HALF_WIDTH, REACH, STRENGTH, SOFT = range(5)
 BODY = 5
 
 D_END, T_LAT, V_END, T_LON, D_VIA, T_VIA = range(6)
-"""Offset at the end and the time to get there, speed and the time to reach it; an offset on the way, and when."""
+"""Offset at the end and the time to it, speed and the time to it; an offset on the way, and its time."""
 PARTICLE = 6
 
 (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from drive.planners.field.kernels import layout as L
+from drive.planners.field.kernels import layout as la
 from drive.planners.field.kernels.base import kernel
 from drive.planners.field.kernels.curves import between, place
 
@@ -26,7 +26,7 @@ def pack_others(chosen, poses, frenet, x0, y0, dt, road, step, station, others):
     for m in range(len(chosen)):
         a = chosen[m]
         i, _ = place(frenet[a, 0, 0], step, rows)
-        aim, d0 = road[i, L.AIM], frenet[a, 0, 1]
+        aim, d0 = road[i, la.AIM], frenet[a, 0, 1]
         drift = (frenet[a, 1, 1] - d0) / dt
         away = aim - d0
         along = (frenet[a, 1, 0] - frenet[a, 0, 0]) / dt
@@ -42,11 +42,11 @@ def pack_others(chosen, poses, frenet, x0, y0, dt, road, step, station, others):
             h = poses[a, k, 2]
             cos, sin = math.cos(h), math.sin(h)
             i, part = place(s, step, rows)
-            rc, rs = between(road, i, part, L.RCOS), between(road, i, part, L.RSIN)
+            rc, rs = between(road, i, part, la.RCOS), between(road, i, part, la.RSIN)
             first, after = max(k - 1, 0), min(k + 1, count - 1)
-            others[k, m, L.OX] = poses[a, k, 0] - x0 - shift * rs
-            others[k, m, L.OY] = poses[a, k, 1] - y0 + shift * rc
-            others[k, m, L.OCOS], others[k, m, L.OSIN] = cos, sin
-            others[k, m, L.OS], others[k, m, L.OD] = s, d + shift
-            others[k, m, L.OVS] = (frenet[a, after, 0] - frenet[a, first, 0]) / ((after - first) * dt)
-            others[k, m, L.OANGLE] = math.atan2(sin * rc - cos * rs, cos * rc + sin * rs)
+            others[k, m, la.OX] = poses[a, k, 0] - x0 - shift * rs
+            others[k, m, la.OY] = poses[a, k, 1] - y0 + shift * rc
+            others[k, m, la.OCOS], others[k, m, la.OSIN] = cos, sin
+            others[k, m, la.OS], others[k, m, la.OD] = s, d + shift
+            others[k, m, la.OVS] = (frenet[a, after, 0] - frenet[a, first, 0]) / ((after - first) * dt)
+            others[k, m, la.OANGLE] = math.atan2(sin * rc - cos * rs, cos * rc + sin * rs)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from drive.planners.field.kernels import layout as L
+from drive.planners.field.kernels import layout as la
 from drive.planners.field.kernels.base import kernel
 from drive.planners.field.kernels.cost import judge
 from drive.planners.field.kernels.draws import mixed, normal, uniform
@@ -20,13 +20,13 @@ RENEW_AFTER, STOP_AFTER = 4, 8
 STRIDE = 0.9
 SMALL_GAIN = 1e-3
 """Share of the cost by which it has to fall for a generation to count as one that found something."""
-DIMS = L.PARTICLE
+DIMS = la.PARTICLE
 
 
 @kernel
 def swarm(
-    start, road, others, body, stops, pace, last, setting, stride, low, high, seeds, generations, improved, seed,
-    cycle, place, speed, best, cost, out, report,
+    start, road, others, body, stops, pace, last, setting, stride, low, high, seeds, generations, improved,
+    seed, cycle, place, speed, best, cost, out, report,
 ):  # fmt: skip
     """Search the particle of the least cost; returns the evaluations made.
 
@@ -35,7 +35,7 @@ def swarm(
     (N, 6)` and `cost (N,)` are the swarm's memory; `out (7,)` the best particle and its cost.
     """
     count = len(place)
-    dims = DIMS if setting[L.VIA] != 0.0 else 4
+    dims = DIMS if setting[la.VIA] != 0.0 else 4
     key = mixed(mixed(np.uint64(seed) + np.uint64(0x632BE59BD9B4E019)) ^ np.uint64(cycle + 1))
     given = min(len(seeds), count) if improved else 0
     champion, least = 0, NONE
@@ -64,7 +64,11 @@ def swarm(
                 elif d < dims and improved and n >= count - scouts and n != champion:
                     one = int(uniform(key, (it * count + n) * 2 + 3_000_000) * count)
                     two = int(uniform(key, (it * count + n) * 2 + 3_000_001) * count)
-                    x = out[d] + STRIDE * (best[one, d] - best[two, d]) + 0.01 * span * normal(key, at + 2_000_000)
+                    x = (
+                        out[d]
+                        + STRIDE * (best[one, d] - best[two, d])
+                        + 0.01 * span * normal(key, at + 2_000_000)
+                    )
                     place[n, d] = min(max(x, low[d]), high[d])
                 elif d < dims:
                     x = place[n, d]
