@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
 STITCH_D, STITCH_V = 0.8, 0.6
 """Up to which offset (m) and speed (m/s) from the last plan the next one begins on it."""
-STITCH_SHARE = 0.0
-"""How much of the ego's own state is in such a beginning."""
 SOON = 2.5
 """s: a contact that the plan would meet sooner is braked for, a later one is planned for again."""
 IN_LANE, MOST_ASIDE = 1.3, 5.0
@@ -137,7 +135,7 @@ class FieldSession:
         if not 0 < k < len(last.motion) or abs(ahead - k) > 1e-3:
             return here
         if last.frame is scene.frame:
-            there = last.motion[k].copy()
+            there: Floats = last.motion[k].copy()
         else:
             state = last.plan.trajectory.states[k]
             there = start_of(
@@ -145,8 +143,6 @@ class FieldSession:
             )
         if abs(there[3] - here[3]) > STITCH_D or abs(there[1] - here[1]) > STITCH_V:
             return here
-        # Beginning on the plan alone would hide what the tracker cannot follow.
-        there += STITCH_SHARE * (here - there)
         # Along the road the ego is where it is: the tracker holds the speed and not the place.
         there[0] = here[0]
         return there
