@@ -30,6 +30,8 @@ ROW = 12.0
 ELSEWHERE = 2.0
 """m beside the ego now from which on somebody is in another lane."""
 CREEP = 0.2
+EASE = 4
+"""Samples before and after, over which the offset that is aimed for is averaged."""
 
 
 class _Bounds:
@@ -112,7 +114,7 @@ def bound(scene: RoadScene, guess: Guess, vehicle: VehicleParams, config: MPCCon
             b.high = np.maximum(b.high, b.low)
     low, high = _ordered(b.low, b.high)
     fast = scene.frame.at(b.station, columns.LIMIT)
-    return Corridor(b.last, b.behind, high, low, fast, config.pace * fast, np.clip(0.0, low, high))
+    return Corridor(b.last, b.behind, high, low, fast, config.pace * fast, _eased(np.clip(0.0, low, high)))
 
 
 def _rows(parked: list[tuple[float, float, float, float]]) -> list[Floats]:
@@ -150,6 +152,12 @@ def _pass(b: _Bounds, row: Floats, level: list[tuple[Floats, Floats, NDArray[np.
             b.stay_left(where, to_left)
         else:
             b.stay_right(where, to_right)
+
+
+def _eased(centre: Floats) -> Floats:
+    """The offsets aimed for without their jumps: a way around somebody begins early and ends late."""
+    wide = np.pad(centre, EASE, mode="edge")
+    return np.convolve(wide, np.full(2 * EASE + 1, 1.0 / (2 * EASE + 1)), "valid")
 
 
 def _ordered(low: Floats, high: Floats) -> tuple[Floats, Floats]:

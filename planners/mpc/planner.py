@@ -66,8 +66,11 @@ class MPCConfig:
         if not 5 <= self.steps < LOOK:
             raise InputError(f"mpc's steps must lie between 5 and {LOOK - 1}, got {self.steps}")
         for name in ("dt", "headway", "acceleration", "braking", "jerk", "pace"):
-            if not getattr(self, name) > 0.0:
+            if not 0.0 < getattr(self, name) < math.inf:
                 raise InputError(f"mpc's {name} must be positive, got {getattr(self, name)}")
+        for name in ("min_gap", "side_gap", "person_gap", "edge_gap", "emergency_time", "stitch"):
+            if not 0.0 <= getattr(self, name) < math.inf:
+                raise InputError(f"mpc's {name} must be 0 or more, got {getattr(self, name)}")
         if self.iterations < 10:
             raise InputError(f"mpc's iterations must be at least 10, got {self.iterations}")
 

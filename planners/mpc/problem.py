@@ -12,12 +12,15 @@ with capitals from the guess, discretised by the trapezoidal rule.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import osqp
 import scipy.sparse as sp
+
+from drive.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,15 +41,20 @@ class Weights:
 
     speed: float = 1.0
     acceleration: float = 1.0
-    jerk: float = 0.6
+    jerk: float = 1.0
     offset: float = 2.0
     heading: float = 10.0
     curvature: float = 20.0
-    turn: float = 100.0
+    turn: float = 300.0
     near_slack: float = 300.0
     headway_slack: float = 3.0
     beside_slack: float = 100.0
     fast_slack: float = 20.0
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            if not 0.0 <= getattr(self, f.name) < math.inf:
+                raise InputError(f"mpc's weights.{f.name} must be 0 or more, got {getattr(self, f.name)}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drive.errors import InputError
 from drive.planners.road.frame import RoadFrame
-from drive.planners.road.holds import Hold, find_hold
+from drive.planners.road.holds import WAITING, Hold, find_hold
 from drive.planners.road.others import Forecaster, Others
 from drive.planners.road.way import find_way
 
@@ -47,6 +48,16 @@ class GuideSettings:
     lateral_acceleration: float = 2.0
     braking: float = 1.5
     reach: float = 120.0
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name == "offsets":
+                good = len(value) > 0 and all(math.isfinite(x) for x in value)
+            else:
+                good = 0.0 < value < math.inf
+            if not good:
+                raise InputError(f"road.{f.name} must be positive and finite, got {value}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,7 +100,7 @@ class Guide:
             self._forecaster = Forecaster(self.task.roadmap, self.settings.reach)
         others = self._forecaster.look(observation, frame, np.asarray(self.times, dtype=np.float64))
         self.hold = find_hold(
-            frame, state, others, observation, self.task.vehicle, math.isfinite(self.hold.station)
+            frame, state, others, observation, self.task.vehicle, self.hold.reason in WAITING
         )
         return RoadScene(frame, state, others, self.hold)
 
