@@ -38,8 +38,9 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-STITCH_D, STITCH_V = 0.8, 0.6
-"""Up to which offset (m) and speed (m/s) from the last plan the next one begins on it."""
+STITCH_D, STITCH_V, STITCH_SHARE = 0.3, 0.6, 0.3
+"""Up to which offset (m) and speed (m/s) from the last plan the next one begins on it, and how much of the
+ego's own offset is in that beginning."""
 SOON = 2.5
 """s: a contact that the plan would meet sooner is braked for, a later one is planned for again."""
 IN_LANE, MOST_ASIDE = 1.3, 5.0
@@ -143,8 +144,9 @@ class FieldSession:
             )
         if abs(there[3] - here[3]) > STITCH_D or abs(there[1] - here[1]) > STITCH_V:
             return here
-        # Along the road the ego is where it is: the tracker holds the speed and not the place.
+        # Along the road the ego is where it is; across it, what the controls missed is worked off.
         there[0] = here[0]
+        there[3:] += STITCH_SHARE * (here[3:] - there[3:])
         return there
 
     def _lanes(self, scene: RoadScene, start: Floats, crowd: Crowd) -> dict[int, Lane]:
@@ -308,6 +310,7 @@ class FieldSession:
             bad,
             self._candidates(problem, scene, observation, particle, cost),
             figures,
+            controlled=True,
         )
         self.last = _Last(observation.time, scene.frame, particle, problem.start, motion, plan, cost)
         if c.draw:
