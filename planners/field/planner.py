@@ -49,7 +49,7 @@ SWERVE = 0.6
 """m beside a box that stands that the first particles keep."""
 MOST_OVER = 1.3
 """A last cost may grow by this factor before a second swarm is sent."""
-SHOWN, SHOWN_DT = 6, 0.5
+SHOWN, SHOWN_DT = 5, 0.5
 
 
 class Field:

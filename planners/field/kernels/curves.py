@@ -61,19 +61,18 @@ def across(x, d, slope, bend, c3, c4, c5, end, length):
 
 @scalar
 def place(s, step, rows):
-    """Row of the road's table before a station, and the share of the way to the next one."""
+    """Row of the road's table before a station, and the share of the way to the next one; its ends hold."""
     at = s / step
     i = math.floor(at)
     i = min(max(i, 0), rows - 2)
-    return i, at - i
+    return i, min(max(at - i, 0.0), 1.0)
 
 
 @scalar
 def between(road, i, part, column):
-    """A column of the road's table between two rows; beyond its ends the last row holds."""
-    f = min(max(part, 0.0), 1.0)
+    """A column of the road's table between two rows."""
     a = road[i, column]
-    return a + f * (road[i + 1, column] - a)
+    return a + part * (road[i + 1, column] - a)
 
 
 @scalar

@@ -65,6 +65,8 @@ def repulsion(ds, dd, speed, closing, angle, half_length, half_width, strength, 
     its own, m/s. Along the road the gap between the boxes counts."""
     sigma_s, sigma_d = spread(ds, speed, closing, half_width, setting)
     gap = max(abs(ds) - half_length - setting[la.EGO_HALF_LENGTH], 0.0)
+    if gap * gap > FAR * sigma_s * sigma_s or dd * dd > FAR * sigma_d * sigma_d:
+        return 0.0
     a, b = gap / sigma_s, dd / sigma_d
     form = a * a + b * b
     if form > FAR:
