@@ -108,7 +108,7 @@ class FieldSession:
         scene = self.guide.look(observation)
         if scene is None:
             self.last = None
-            return braking_plan(observation, self.task.vehicle, "no lane to follow")
+            return self._brake(observation, "no lane to follow")
         c, vehicle = self.config, self.task.vehicle
         self._adopt(scene.frame)
         start = self._start(observation, scene)
@@ -293,10 +293,7 @@ class FieldSession:
                 particle, contact = kept[1], kept[0]
             if contact < SOON and self._brakes_better(problem, contact):
                 self.last = None
-                return braking_plan(
-                    observation, self.task.vehicle, f"no way past a box in {contact:.1f} s", figures=figures,
-                    braking=7.0,
-                )  # fmt: skip
+                return self._brake(observation, f"no way past a box in {contact:.1f} s", figures, 7.0)
         motion = np.empty((c.steps + 1, 6))
         follow(particle, problem.start, self.setting, c.dt, motion)
         bad = self._faults(reports[0])
@@ -320,6 +317,19 @@ class FieldSession:
             )
             plan = replace(plan, heat=heat)
         return plan
+
+    def _brake(
+        self,
+        observation: Observation,
+        reason: str,
+        figures: dict[str, float] | None = None,
+        braking: float = 5.0,
+    ) -> Plan:
+        c = self.config
+        return braking_plan(
+            observation, self.task.vehicle, reason, braking=braking, dt=c.dt, horizon=c.dt * c.steps,
+            figures=figures,
+        )  # fmt: skip
 
     def _keep(self, observation: Observation, problem: Problem) -> tuple[float, Floats] | None:
         """The last particle and when it would meet somebody, if it is there."""
