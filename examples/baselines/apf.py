@@ -17,7 +17,7 @@ TIMES = DT * np.arange(41)
 
 @dataclass(frozen=True)
 class APFConfig:
-    """Pull to the nearest lane's centre (1/s), push of others along (m/s^2) and across (m/s), their reach in m."""
+    """Pull to the nearest lane's centre (1/s), push of others along (m/s^2) and across (m/s), reach in m."""
 
     pull: float = 0.6
     push_along: float = 9.0

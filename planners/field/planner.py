@@ -86,7 +86,7 @@ class FieldSession:
         self.config, self.task = config, task
         self.guide = Guide(
             task,
-            config.dt * np.arange(config.steps + 1),
+            config.dt * config.stride * np.arange(config.steps // config.stride + 1),
             GuideSettings(
                 fallback_speed=config.fallback_speed, lateral_acceleration=config.comfortable_lateral
             ),
@@ -112,7 +112,7 @@ class FieldSession:
         c, vehicle = self.config, self.task.vehicle
         self._adopt(scene.frame)
         start = self._start(observation, scene)
-        crowd = crowd_of(scene, self.road, vehicle, c.dt, c.neighbours)
+        crowd = crowd_of(scene, self.road, vehicle, c.dt, c.stride, c.neighbours)
         lanes = self._lanes(scene, start, crowd)
         self.intention.update(observation.time, float(start[3]), lanes)
         self._steer_for(self.intention.aim)

@@ -74,14 +74,19 @@ class Crowd:
     row: NDArray[np.intp]
 
 
-def crowd_of(scene: RoadScene, road: Floats, vehicle: VehicleParams, dt: float, most: int) -> Crowd:
-    """The nearest `most` others, without those who follow the ego in its own lane."""
+def crowd_of(
+    scene: RoadScene, road: Floats, vehicle: VehicleParams, dt: float, every: int, most: int
+) -> Crowd:
+    """The nearest `most` others, without those who follow the ego in its own lane.
+
+    The scene has a forecast each `every` dt, the crowd each dt.
+    """
     o, frame, start = scene.others, scene.frame, scene.state
     chosen = _who(o, float(start[0]), float(start[3]), vehicle, most)
-    packed = np.zeros((len(o.times), len(chosen), la.OTHER))
+    packed = np.zeros((every * (len(o.times) - 1) + 1, len(chosen), la.OTHER))
     if len(chosen):
-        pack_others(
-            chosen, o.poses, o.frenet, float(frame.origin[0]), float(frame.origin[1]), dt, road, frame.step,
+            chosen, o.poses, o.frenet, float(frame.origin[0]), float(frame.origin[1]), dt, every, road,
+            frame.step, float(start[0]), packed,
             float(start[0]), packed,
         )  # fmt: skip
     body = np.zeros((len(chosen), la.BODY))

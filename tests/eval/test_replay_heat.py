@@ -134,7 +134,9 @@ def test_the_replay_draws_the_raster_where_it_lies_and_its_row_in_the_legend_hid
         # The light theme's colour of the greatest value, over the ground; the ground alone elsewhere.
         assert np.abs(np.array(on) - (190, 40, 110)).max() < 60
         assert off == (0xE6, 0xEA, 0xE4)
-        row = "[...document.querySelectorAll('#legend-rows button')].find((b) => b.textContent === 'risk <b>')"
+        row = (
+            "[...document.querySelectorAll('#legend-rows button')].find((b) => b.textContent === 'risk <b>')"
+        )
         browser.evaluate(f"{row}.click()")
         assert PAGES.settled(browser)["layers"]["heat"] is False
         assert at(4.5, 7.5) == off
