@@ -73,7 +73,7 @@ class SamplerSession:
         return plan_on_frame(frame, motion, DT, observation, self.task.vehicle)
 
     def _met(self, scene, s, d):
-        """Whether each sample's box (C,) meets another's on the frame; those behind in its lane do not count."""
+        """Whether each sample (C,) meets another on the frame; who is behind in its lane does not count."""
         o, vehicle = scene.others, self.task.vehicle
         met = np.zeros(len(s), dtype=bool)
         for a in range(len(o)):

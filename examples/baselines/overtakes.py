@@ -14,7 +14,7 @@ from drive.roadmap import FrenetFrame
 
 
 def figures(run):
-    """Of one run: collisions, mean speed, RMS of the lateral acceleration, whether the slow leader was passed."""
+    """Of one run: collisions, mean speed, RMS of the lateral acceleration, whether it passed the leader."""
     slow = run.agent_ids.index("slow")
     road = FrenetFrame.from_line(run.route_line)
     ego, other = road.to_frenet(run.ego[-1, :2])[0], road.to_frenet(run.agents[slow, -1, :2])[0]

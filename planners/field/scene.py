@@ -85,9 +85,9 @@ def crowd_of(
     chosen = _who(o, float(start[0]), float(start[3]), vehicle, most)
     packed = np.zeros((every * (len(o.times) - 1) + 1, len(chosen), la.OTHER))
     if len(chosen):
+        pack_others(
             chosen, o.poses, o.frenet, float(frame.origin[0]), float(frame.origin[1]), dt, every, road,
             frame.step, float(start[0]), packed,
-            float(start[0]), packed,
         )  # fmt: skip
     body = np.zeros((len(chosen), la.BODY))
     half = 0.5 * o.size[chosen]
