@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.planner import Candidates, Plan, PlannerSpec, PlanStatus
-from drive.planners.field.blocked import Standing
 from drive.planners.field.config import FieldConfig
 from drive.planners.field.draw import drawn
 from drive.planners.field.intention import Intention, Lane, Stage
@@ -22,7 +21,7 @@ from drive.planners.field.kernels import layout as la
 from drive.planners.field.kernels.cost import follow
 from drive.planners.field.kernels.field import deficit, line_risk
 from drive.planners.field.problem import NO_PARTICLE, Memory, Problem, pace_of, search, settings
-from drive.planners.field.scene import Crowd, crowd_of, road_table, start_of
+from drive.planners.field.scene import Crowd, crowd_of, parked_ahead, road_table, start_of
 from drive.planners.field.seeds import seeds_of
 from drive.planners.road.guide import Guide, GuideSettings
 from drive.planners.road.kernels import line as columns
@@ -93,7 +92,6 @@ class FieldSession:
         )
         self.memory = Memory.of(config.particles)
         self.intention = Intention(config)
-        self.standing = Standing()
         self.frame: RoadFrame | None = None
         self.road = np.zeros((2, la.ROAD))
         self.setting = np.zeros(la.SETTINGS)
@@ -192,7 +190,7 @@ class FieldSession:
         half = 0.5 * vehicle.width
         window = road[ahead]
         aim = float(window[:, la.AIM][min(len(window) - 1, int(3.0 * start[1] / frame.step))])
-        parked = self.standing.look(observation.time, scene, crowd, aim, half)
+        parked = parked_ahead(scene, crowd, aim, half)
         # The lanes of others are for passing what stands there for good.
         right, left = (la.EDGE_RIGHT, la.EDGE_LEFT) if parked else (la.RIGHT, la.LEFT)
         low_d = min(float(window[:, right].min()) + half, float(start[3]), aim)
@@ -291,7 +289,7 @@ class FieldSession:
             kept = self._keep(observation, problem)
             if kept is not None and kept[0] > contact:
                 particle, contact = kept[1], kept[0]
-            if contact < SOON and self._brakes_better(problem, contact):
+            if contact < SOON and self._brakes_better(problem, crowd, contact):
                 self.last = None
                 return self._brake(observation, f"no way past a box in {contact:.1f} s", figures, 7.0)
         motion = np.empty((c.steps + 1, 6))
@@ -338,9 +336,18 @@ class FieldSession:
         _, reports = problem.cost(problem.last[None], 1)
         return float(reports[0, 5]), problem.last.copy()
 
-    def _brakes_better(self, problem: Problem, contact: float) -> bool:
-        """Whether braking hard, straight on, meets nobody, or later than `contact`."""
-        v = float(problem.start[1])
+    def _brakes_better(self, problem: Problem, crowd: Crowd, contact: float) -> bool:
+        """Whether braking hard, straight on, meets nobody, or not before `contact`, and is for who is ahead.
+
+        Who is beside, or comes from behind, is not met less by standing in the way.
+        """
+        s, v, d = (float(problem.start[k]) for k in (0, 1, 3))
+        ahead = crowd.now[:, la.OS] - s - self.task.vehicle.rear_axle_to_center
+        beside = (
+            np.abs(crowd.now[:, la.OD] - d) - crowd.body[:, la.HALF_WIDTH] - 0.5 * self.task.vehicle.width
+        )
+        if not ((ahead > 0.0) & (ahead < v * contact + 12.0) & (beside < 1.5)).any():
+            return False
         p = np.array([[problem.start[3], 6.0, 0.0, max(1.5 * v / 7.0, 0.5), 0.0, 1.0]])
         _, reports = problem.cost(p, 1)
         return float(reports[0, 5]) >= contact

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 BESIDE_CAR, BESIDE_PERSON, BESIDE_THING = 0.6, 1.0, 0.4
 """m that the swarm wants to keep beside boxes."""
-MIN_CURVATURE_SPEED = 1.0
 TAIL_SHARE = 0.9
+PASSING_GAP, PARKED_REACH = 0.3, 80.0
 
 
 def road_table(frame: RoadFrame) -> Floats:
@@ -99,6 +99,14 @@ def crowd_of(
     vulnerable = (kind == AgentKind.PEDESTRIAN) | (kind == AgentKind.BICYCLE)
     body[:, la.SOFT] = np.where(vulnerable, BESIDE_PERSON, soft)
     return Crowd(packed[0], packed[1:], body, chosen)
+
+
+def parked_ahead(scene: RoadScene, crowd: Crowd, aim: float, half: float) -> list[int]:
+    """The crowd's rows that are parked in the way of an ego of that half width, the nearest first."""
+    ahead = crowd.now[:, la.OS] - scene.state[0]
+    aside = np.abs(crowd.now[:, la.OD] - aim) < crowd.body[:, la.HALF_WIDTH] + half + PASSING_GAP
+    found = np.flatnonzero(scene.others.parked[crowd.row] & aside & (ahead > -5.0) & (ahead < PARKED_REACH))
+    return [int(m) for m in found[np.argsort(ahead[found], kind="stable")]]
 
 
 def _who(o: Others, s: float, d: float, vehicle: VehicleParams, most: int) -> NDArray[np.intp]:

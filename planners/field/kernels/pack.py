@@ -12,7 +12,8 @@ DRIFTS = 0.3
 """m/s across the road from which somebody is taken to change over, not to waver."""
 IN_LANE, NEXT_LANE = 0.5, 5.0
 """m from the ego's lane within which somebody is in it, and up to which one may come into it."""
-LOOKS_BACK = 8.0
+ABREAST = 1.5
+"""m before the ego's rear axle: who is farther back than that looks where it goes."""
 TWO_PI = 2.0 * math.pi
 
 
@@ -34,7 +35,7 @@ def pack_others(chosen, poses, frenet, x0, y0, dt, every, road, step, station, o
         away = aim - d0
         along = (frenet[a, 1, 0] - frenet[a, 0, 0]) / (dt * every)
         enters = abs(drift) > DRIFTS and drift * away > 0.0 and IN_LANE < abs(away) < NEXT_LANE
-        enters = enters and along > 2.0 and frenet[a, 0, 0] > station - LOOKS_BACK
+        enters = enters and along > 2.0 and frenet[a, 0, 0] > station + ABREAST
         for k in range(count):
             j = min(k // every, frenet.shape[1] - 2)
             u = (k - j * every) / every
