@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drive.errors import InputError
+from drive.errors import MissingExtraError
 from drive.planner import PlannerSpec, PlanStatus
 from drive.planners.road.guide import Guide
 from drive.planners.road.kernels.line import LIMIT
@@ -30,7 +30,7 @@ class FISS:
         try:
             import fiss_planner
         except ImportError:
-            raise InputError("this planner needs fiss-planner: pip install fiss-planner") from None
+            raise MissingExtraError("fiss-planner", "baselines") from None
         self.fiss = fiss_planner
         self.config = config or FISSConfig()
         self.spec = PlannerSpec("fiss", horizon=5.0, dt=DT, needs=("road", "route"))

@@ -21,7 +21,7 @@ from drive.planners.field.kernels import layout as la
 from drive.planners.field.kernels.cost import follow
 from drive.planners.field.kernels.field import deficit, line_risk
 from drive.planners.field.problem import NO_PARTICLE, Memory, Problem, pace_of, search, settings
-from drive.planners.field.scene import Crowd, crowd_of, parked_ahead, road_table, start_of
+from drive.planners.field.scene import Crowd, crowd_of, parked_ahead, road_table, start_of, within_reach
 from drive.planners.field.seeds import seeds_of
 from drive.planners.road.guide import Guide, GuideSettings
 from drive.planners.road.kernels import line as columns
@@ -205,8 +205,9 @@ class FieldSession:
         high = np.array([high_d + 1e-3, c.max_time, top, c.max_time, high_d + 1e-3, c.max_time])
         hold = scene.hold.station
         stops = np.array([hold + nose]) if math.isfinite(hold) else np.zeros(0)
+        others, body = within_reach(crowd, start, low_d, high_d, top)
         problem = Problem(
-            start, road, crowd.others, crowd.body, stops, pace_of(start, road, self.setting, c.steps),
+            start, road, others, body, stops, pace_of(start, road, self.setting, c.steps),
             NO_PARTICLE, self.setting, low, high, np.zeros((0, la.PARTICLE)), c.stride,
         )  # fmt: skip
         warm = self._warm(observation.time, problem)

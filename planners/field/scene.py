@@ -27,6 +27,8 @@ BESIDE_CAR, BESIDE_PERSON, BESIDE_THING = 0.6, 1.0, 0.4
 """m that the swarm wants to keep beside boxes."""
 TAIL_SHARE = 0.9
 PASSING_GAP, PARKED_REACH = 0.3, 80.0
+NEAR_ASIDE, NEAR_BEHIND, NEAR_TIME, NEAR_AHEAD = 4.5, 25.0, 6.0, 30.0
+"""m beside the offsets in reach, m behind and s and m ahead of the ego, within which others count."""
 
 
 def road_table(frame: RoadFrame) -> Floats:
@@ -99,6 +101,20 @@ def crowd_of(
     vulnerable = (kind == AgentKind.PEDESTRIAN) | (kind == AgentKind.BICYCLE)
     body[:, la.SOFT] = np.where(vulnerable, BESIDE_PERSON, soft)
     return Crowd(packed[0], packed[1:], body, chosen)
+
+
+def within_reach(crowd: Crowd, start: Floats, low: float, high: float, top: float) -> tuple[Floats, Floats]:
+    """`others` and `body` of those who may come near an ego between two offsets, at most `top` m/s fast.
+
+    The rest can neither be met nor, but for a thousandth, be felt in the field.
+    """
+    d, s = crowd.others[:, :, la.OD], crowd.others[:, :, la.OS] - start[0]
+    aside = np.maximum(np.maximum(low - d, d - high), 0.0)
+    farthest = max(float(start[1]), top) * NEAR_TIME + NEAR_AHEAD
+    near = ((aside < NEAR_ASIDE) & (s > -NEAR_BEHIND) & (s < farthest)).any(axis=0)
+    if near.all():
+        return crowd.others, crowd.body
+    return np.ascontiguousarray(crowd.others[:, near]), crowd.body[near]
 
 
 def parked_ahead(scene: RoadScene, crowd: Crowd, aim: float, half: float) -> list[int]:

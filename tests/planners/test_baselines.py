@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 import drive
-from drive.errors import InputError
+from drive.errors import MissingExtraError
 from drive.planners.field.planner import Field
 from drive.registry import load_planner
 from drive.sim.loop import simulate
@@ -42,7 +42,7 @@ def test_a_baseline_drives_behind_a_slow_leader_without_a_collision(name: str) -
 
 def test_fiss_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fiss_planner", None)
-    with pytest.raises(InputError, match="pip install fiss-planner"):
+    with pytest.raises(MissingExtraError, match="drive-toolkit.baselines"):
         load_planner(f"{FOLDER}/fiss.py:FISS")
 
 
