@@ -42,7 +42,7 @@ def test_a_baseline_drives_behind_a_slow_leader_without_a_collision(name: str) -
 
 def test_fiss_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fiss_planner", None)
-    with pytest.raises(MissingExtraError, match="drive-toolkit.baselines"):
+    with pytest.raises(MissingExtraError, match="drive-toolkit"):
         load_planner(f"{FOLDER}/fiss.py:FISS")
 
 

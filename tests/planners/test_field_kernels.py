@@ -82,9 +82,7 @@ def frame_of_clothoid() -> RoadFrame:
     rows[:, columns.DCURVATURE] = 0.1 / 60.0
     none = np.zeros(0)
     signals = np.zeros(0, dtype=np.int32)
-    return RoadFrame(
-        np.array([700.0, -40.0]), 0.5, rows, 0.5 * np.arange(121), none, signals, none, True
-    )
+    return RoadFrame(np.array([700.0, -40.0]), 0.5, rows, 0.5 * np.arange(121), none, signals, none, True)
 
 
 @settings(max_examples=60, deadline=None)
