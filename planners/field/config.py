@@ -76,7 +76,6 @@ class FieldConfig:
     comfortable_braking: float = 3.0
     max_lateral: float = 4.0
     comfortable_lateral: float = 1.6
-    max_jerk: float = 4.0
     min_length: float = 8.0
     min_gap: float = 2.0
     min_time: float = 1.5

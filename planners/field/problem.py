@@ -54,7 +54,6 @@ def settings(config: FieldConfig, vehicle: VehicleParams, road_step: float) -> F
         (la.LATERAL_MAX, c.max_lateral),
         (la.LATERAL_SOFT, c.comfortable_lateral),
         (la.CURVATURE_MAX, math.tan(vehicle.max_steering) / vehicle.wheelbase),
-        (la.JERK_MAX, c.max_jerk),
         (la.EGO_HALF_LENGTH, 0.5 * vehicle.length),
         (la.EGO_HALF_WIDTH, 0.5 * vehicle.width),
         (la.EGO_CENTRE, vehicle.rear_axle_to_center),
