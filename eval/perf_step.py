@@ -23,12 +23,13 @@ INSTANT = 1e-6
 
 
 PARTS = {
-    "places": "boxes of everybody now and in 3 s; the parts below are beside this one",
-    "decision": "leader search, IDM, stop lines, who goes first",
-    "steering": "projection on the lane and steering along it",
-    "move": "bicycle",
-    "collision": "collisions of all pairs",
+    "places": ("places", "boxes of everybody now and in up to 3 s; the parts below are beside this one"),
+    "decision": ("decisions", "leader search, IDM, stop lines, who goes first"),
+    "steering": ("steering", "projection on the lane and steering along it"),
+    "move": ("moves", "bicycle"),
+    "collision": ("collisions", "collisions of all pairs"),
 }
+"""The kernel of `step_parts` that is each part, and what it does."""
 
 
 def part_rows(worlds: int) -> list[Row]:
@@ -38,7 +39,7 @@ def part_rows(worlds: int) -> list[Row]:
             f"step/{name}", "agent-step", lambda name=name: part(name, worlds),  # type: ignore[misc]
             float(worlds * CROWD), about, minus="" if name == "places" else "step/places",
         )
-        for name, about in PARTS.items()
+        for name, (_, about) in PARTS.items()
     ]  # fmt: skip
 
 
@@ -51,13 +52,8 @@ def _settled(worlds: int) -> World:
 def part(name: str, worlds: int) -> Callable[[], Any]:
     """Work: one part of PARTS for every agent of a batch."""
     world = _settled(worlds)
-    m, g, p = copy_motion(world.motion), world.agents, world.paths
-    _, _, crowd, flags, words = scratch(world.num_agents)
-    found, dt = np.zeros(world.num_agents, dtype=np.float32), F(world.dt)
-    return {
-        "places": lambda: step_parts.places(m, g, p, crowd),
-        "decision": lambda: step_parts.decisions(m, g, p, crowd, flags, words, dt, found),
-        "steering": lambda: step_parts.steering(m, g, p, crowd, dt, found),
-        "move": lambda: step_parts.moves(m, g, p, crowd, F(INSTANT)),
-        "collision": lambda: step_parts.collisions(m, g, p, crowd, flags, words),
-    }[name]
+    m, shape = copy_motion(world.motion), world.motion.x.shape
+    control, pose = (np.zeros((*shape, n), dtype=np.float32) for n in (2, 5))
+    dt = F(INSTANT if name == "move" else world.dt)
+    kernel = getattr(step_parts, PARTS[name][0])
+    return lambda: kernel(m, world.agents, world.paths, control, pose, *scratch(shape[1]), dt)

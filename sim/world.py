@@ -20,6 +20,7 @@ from drive.sim.kernels.layout import (
     copy_motion,
     empty_motion,
 )
+from drive.sim.kernels.passes import ID_ROWS, OWN_ROWS
 from drive.sim.kernels.step import step_kernel
 from drive.sim.kernels.survey import CROWD_ROWS, PAD
 from drive.sim.traffic.paths import concatenate_paths
@@ -192,13 +193,13 @@ def _check_motion(motion: Motion, name: str, shape: tuple[int, int]) -> None:
 def scratch(count: int) -> tuple[NDArray[Any], ...]:
     """What one thread needs for worlds of `count` agents, as `step_kernel` names it."""
     padded = PAD * -(-count // PAD)
-    flags = np.zeros(padded, dtype=np.uint8)
     return (
         np.zeros((4, count), dtype=np.float32),
         np.zeros(count, dtype=np.int32),
         np.zeros((CROWD_ROWS, padded), dtype=np.float32),
-        flags,
-        flags.view(np.uint64),
+        np.zeros(padded, dtype=np.uint8),
+        np.zeros((OWN_ROWS, padded), dtype=np.float32),
+        np.zeros((ID_ROWS, padded), dtype=np.int32),
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numba
+from numba.core.compiler import Compiler
 from numba.extending import register_jitable
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 # No "nnan" and "ninf": with them isnan() is optimised away and bad input goes unseen.
 FASTMATH = {"contract", "arcp", "reassoc", "nsz"}
+
+EXACT = {"nsz"}
+"""Where results must not depend on a number's place in a loop: what is left over after whole vectors is
+compiled apart from them, and products are contracted into sums in the one and not in the other."""
 
 
 @cache
@@ -73,6 +78,22 @@ def kernel(function: Callable[..., Any]) -> Any:
     return _compiled(function, None)
 
 
+def kernel_apart(function: Callable[..., Any]) -> Any:
+    """`kernel` for a function none of whose arrays share memory, which the compiler is told.
+
+    So loops vectorise that look up one array by numbers and write into another.
+    """
+    return _compiled(function, None, pipeline_class=_Apart, fastmath=EXACT)
+
+
+class _Apart(Compiler):
+    """Numba's compiler, with array arguments marked as what C calls restrict."""
+
+    def define_pipelines(self) -> Any:
+        self.state.flags.noalias = True
+        return super().define_pipelines()
+
+
 def kernels_of(folder: Path) -> Callable[[Callable[..., Any]], Any]:
     """`kernel` for a folder of kernels in another room: its sources name the cache as well as ours.
 
@@ -83,10 +104,11 @@ def kernels_of(folder: Path) -> Callable[[Callable[..., Any]], Any]:
     return lambda function: _compiled(function, own)
 
 
-def _compiled(function: Callable[..., Any], folder: Path | None) -> Any:
+def _compiled(function: Callable[..., Any], folder: Path | None, **more: Any) -> Any:
     options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+    options |= {"fastmath": FASTMATH, **more}
     with _cache_pointed(folder):
-        return numba.njit(**options, fastmath=FASTMATH)(function)
+        return numba.njit(**options)(function)
 
 
 def device_kernel(function: Callable[..., Any]) -> Any:

@@ -1,8 +1,8 @@
 """The step of a batch of worlds on a GPU: one block a world, its threads share the agents.
 
-The rules are those of `step`, the same functions; here is only who computes what. The crowd lies in
-shared memory. Everyone decides, then everyone moves, then who is awaited enters, with a barrier between;
-so many steps need no word from the host.
+The rules are those of `drivers` and `moves`, the same functions; here is only who computes what. The
+crowd lies in shared memory. Everyone decides, then everyone moves, then who is awaited enters, with a
+barrier between; so many steps need no word from the host.
 """
 
 from __future__ import annotations
@@ -14,10 +14,23 @@ import numpy as np
 from numba import cuda
 
 from drive.sim.kernels.compile import device_kernel, scalar
+from drive.sim.kernels.drivers import choose_lane, drive_on_path, follow_path, place_on
 from drive.sim.kernels.follow import place_one_later
 from drive.sim.kernels.layout import PRESENT
-from drive.sim.kernels.scalar import ZERO, boxes_apart
-from drive.sim.kernels.step import act, awaited, decide, enter
+from drive.sim.kernels.moves import (
+    CONTROL,
+    COOLDOWN,
+    IDM,
+    LOG,
+    MOBIL,
+    TRAJECTORY,
+    awaited,
+    enter,
+    move,
+    obey,
+    replay,
+)
+from drive.sim.kernels.scalar import ZERO, F, boxes_apart
 from drive.sim.kernels.survey import (
     COS,
     CROWD_ROWS,
@@ -29,6 +42,51 @@ from drive.sim.kernels.survey import (
     SIN,
     place_one,
 )
+
+
+@scalar
+def decide(w, i, m, g, p, wish, lane, crowd, flags, dt, count, anticipate):
+    """What a driver on a path does next: `lane[i]` the path that it is on then (-1: no such driver), and
+    `wish[:, i]` acceleration, steering rate, station and offset. Others see it as it is until all
+    have decided.
+    """
+    who = g.controller[w, i]
+    lane[i] = -1
+    if m.presence[w, i] != PRESENT or (who != IDM and who != MOBIL) or m.path[w, i] < 0:
+        return
+    path, station, offset = m.path[w, i], m.station[w, i], m.offset[w, i]
+    accel, lead = drive_on_path(w, i, path, station, m, g, p, crowd, flags, dt, count, anticipate)
+    m.leader[w, i] = lead
+    if who == MOBIL and m.cooldown[w, i] <= ZERO and m.speed[w, i] > F(2.0):
+        beside, at = choose_lane(w, i, accel, m, g, p, crowd, flags, dt, count, anticipate)
+        if beside >= 0:
+            path = beside
+            station, offset = place_on(w, i, path, at, m, p)
+    rate, station, offset = follow_path(w, i, path, station, offset, m, g, p, crowd, dt)
+    lane[i] = path
+    wish[0, i], wish[1, i], wish[2, i], wish[3, i] = accel, rate, station, offset
+
+
+@scalar
+def act(w, i, sample, m, g, p, control, pose, wish, lane, crowd, dt):
+    """Move an agent on to the `sample` of the clock."""
+    who, samples = g.controller[w, i], g.log.shape[2]
+    if who == LOG:
+        row = min(sample, samples - 1)
+        replay(w, i, sample < samples and g.log_valid[w, i, row] == 1, g.log[w, i, row], m, dt)
+    elif m.presence[w, i] == PRESENT:
+        if who == TRAJECTORY:
+            obey(w, i, pose, m, p, dt)
+            return
+        accel, rate = ZERO, ZERO
+        if who == CONTROL:
+            accel, rate = control[w, i, 0], control[w, i, 1]
+        elif lane[i] >= 0:
+            accel, rate = wish[0, i], wish[1, i]
+            if lane[i] != m.path[w, i]:
+                m.path[w, i], m.cooldown[w, i] = lane[i], COOLDOWN
+            m.station[w, i], m.offset[w, i] = wish[2, i], wish[3, i]
+        move(w, i, accel, rate, who != CONTROL, m, g, p, crowd, dt)
 
 
 @scalar
@@ -70,7 +128,7 @@ def step_kernel(size: int) -> Any:
                 place_one_later(w, i, LATER, m, g, p, crowd)
             cuda.syncthreads()
             for i in range(me, count, threads):
-                decide(w, i, m, g, p, wish, lane, crowd, None, None, dt, count, anticipate)
+                decide(w, i, m, g, p, wish, lane, crowd, None, dt, count, anticipate)
             cuda.syncthreads()
             sample += 1
             late = 0

@@ -17,6 +17,7 @@ from drive.sim.kernels.survey import (
     HALF_WIDTH,
     LATER_X,
     LATER_Y,
+    NOT_A_NUMBER,
     SAME_WAY,
     SIN,
     SPEED,
@@ -32,7 +33,33 @@ MAX_STEERING = F(0.6)
 TAN_MAX_STEERING = F(math.tan(0.6))
 MAX_STEERING_RATE = F(0.8)
 YELLOW_BRAKING = F(3.0)  # a driver who could stop with less stops at yellow
+TIMES, BETWEEN = 4, F(0.75)  # how often, and s between, ways are looked at up to `LATER`
 STOP_LINE_GAP = F(1.0)  # m kept before a stop line
+
+
+@scalar
+def foot_at(points, first, last, step, x, y, k):
+    """Station and offset of a point whose nearest sample is `k`, and whether it is, of the three there.
+
+    Exact on the two segments at the sample; beyond an end the end's segment is prolonged. Without a branch:
+    half of all points lie before their nearest sample.
+    """
+    a, b = max(k - 1, first), min(k + 1, last)
+    ax, ay, bx, by = points[a, 0], points[a, 1], points[b, 0], points[b, 1]
+    kx, ky = points[k, 0], points[k, 1]
+    dx, dy = x - kx, y - ky
+    own = dx * dx + dy * dy
+    nearest = (own <= (x - ax) * (x - ax) + (y - ay) * (y - ay)) & (
+        own <= (x - bx) * (x - bx) + (y - by) * (y - by)
+    )
+    back = (k > first) & (dx * (bx - kx) + dy * (by - ky) < ZERO)
+    back = back | (k == last)
+    sx, sy = ax if back else kx, ay if back else ky
+    ux, uy = ((kx if back else bx) - sx) / step, ((ky if back else by) - sy) / step
+    along = (x - sx) * ux + (y - sy) * uy
+    offset = (y - sy) * ux - (x - sx) * uy
+    along = min(along, step) if back and k < last else along
+    return F((a if back else k) - first) * step + along, offset, nearest
 
 
 @scalar
@@ -59,16 +86,8 @@ def project(points, first, last, step, x, y, guess):
             break
         best = trial
         k -= 1
-    seg = min(k, last - 1)
-    ux, uy = (points[seg + 1, 0] - points[seg, 0]) / step, (points[seg + 1, 1] - points[seg, 1]) / step
-    along = (x - points[seg, 0]) * ux + (y - points[seg, 1]) * uy
-    if along < ZERO and seg > first:
-        seg -= 1
-        ux, uy = (points[seg + 1, 0] - points[seg, 0]) / step, (points[seg + 1, 1] - points[seg, 1]) / step
-        along = (x - points[seg, 0]) * ux + (y - points[seg, 1]) * uy
-        along = min(along, step) if k < last else along
-    offset = (y - points[seg, 1]) * ux - (x - points[seg, 0]) * uy
-    return F(seg - first) * step + along, offset, k
+    s, d, _ = foot_at(points, first, last, step, x, y, k)
+    return s, d, k
 
 
 @scalar
@@ -78,11 +97,44 @@ def row_at(station, first, last, step):
 
 
 @scalar
+def row_near(station, first, last, step):
+    """The path's row nearest to a station."""
+    return row_at(station + HALF * step, first, last, step)
+
+
+@scalar
 def later_on_path(station, speed, rear, t, first, last, step, rows):
     """Box centre and heading (x, y, cos, sin) in `t` s of who keeps its speed on a path."""
     k = row_at(station + speed * t, first, last, step)
     c, s = rows[k, 2], rows[k, 3]
     return rows[k, 0] + rear * c, rows[k, 1] + rear * s, c, s
+
+
+@scalar
+def gap_in_corridor(s, d, pc, ps, cj, sj, v, hl, hw, wide, centre, front, anticipate):
+    """`gap_to` for a box at the station `s` and offset `d` of a path that runs along (`pc`, `ps`) there.
+
+    The corridor is `wide` to either side; the driver's box has its centre and front at these stations.
+    """
+    ct, st = cj * pc + sj * ps, sj * pc - cj * ps
+    c, n = abs(ct), abs(st)
+    half = wide + hl * n + hw * c
+    soon = (abs(v) > HALF) & (abs(d + v * st * ANTICIPATION) < half) & (s > front - ONE)
+    near = (abs(d) < half) | (soon if anticipate else False)
+    # Who is beside or behind me is not my leader, even if our corridors touch.
+    there = near & (s > centre) & (abs(d) <= MAX_SIDE)
+    gap = s - (hl * c + hw * n) - front
+    return gap if there else FREE_ROAD, v * ct if there else ZERO
+
+
+@scalar
+def is_far(dx, dy, c, sn, rear, half_length, half_width, v, hl, hw, reach, best):
+    """Whether a box at (`dx`, `dy`) from a rear axle that heads for (`c`, `sn`) is behind, or too far."""
+    # The straight way to it is at most the way along the path, and the one beside: no more than brings
+    # it into the corridor in time.
+    beside = half_width + CORRIDOR_MARGIN + hl + hw + abs(v) * ANTICIPATION
+    limit = min(reach + hl, best + rear + half_length + hw + hl + beside)
+    return (dx * dx + dy * dy > limit * limit) | (dx * c + dy * sn < -TWO * half_length)
 
 
 @scalar
@@ -98,28 +150,19 @@ def gap_to(i, j, station, rear, xi, yi, reach, best, first, last, step, rows, an
     dx, dy = cx - xi, cy - yi
     hl, hw, v = crowd[HALF_LENGTH, j], crowd[HALF_WIDTH, j], crowd[SPEED, j]
     square = dx * dx + dy * dy
-    # The straight way to it is at most the way along the path, and the one beside: no more than brings
-    # it into the corridor in time.
-    beside = crowd[HALF_WIDTH, i] + CORRIDOR_MARGIN + hl + hw + abs(v) * ANTICIPATION
-    limit = min(reach + hl, best + rear + crowd[HALF_LENGTH, i] + hw + hl + beside)
-    if square > limit * limit or dx * crowd[COS, i] + dy * crowd[SIN, i] < -TWO * crowd[HALF_LENGTH, i]:
+    if is_far(
+        dx, dy, crowd[COS, i], crowd[SIN, i], rear, crowd[HALF_LENGTH, i], crowd[HALF_WIDTH, i], v, hl, hw,
+        reach, best,
+    ):  # fmt: skip
         return FREE_ROAD, ZERO
-    s, d, k = project(rows, first, last, step, cx, cy, row_at(station + math.sqrt(square), first, last, step))
-    # Who is beside or behind me is not my leader, even if our corridors touch.
-    if s <= station + rear or abs(d) > MAX_SIDE:
-        return FREE_ROAD, ZERO
-    ct = crowd[COS, j] * rows[k, 2] + crowd[SIN, j] * rows[k, 3]
-    st = crowd[SIN, j] * rows[k, 2] - crowd[COS, j] * rows[k, 3]
-    c, n = abs(ct), abs(st)
-    along = hl * c + hw * n
-    half = crowd[HALF_WIDTH, i] + CORRIDOR_MARGIN + hl * n + hw * c
-    front = station + rear + crowd[HALF_LENGTH, i]
-    near = abs(d) < half
-    if not near and anticipate and abs(v) > HALF:
-        near = abs(d + v * st * ANTICIPATION) < half and s > front - ONE
-    if not near:
-        return FREE_ROAD, ZERO
-    return s - along - front, v * ct
+    s, d, k = project(
+        rows, first, last, step, cx, cy, row_near(station + math.sqrt(square), first, last, step)
+    )
+    wide, centre = crowd[HALF_WIDTH, i] + CORRIDOR_MARGIN, station + rear
+    return gap_in_corridor(
+        s, d, rows[k, 2], rows[k, 3], crowd[COS, j], crowd[SIN, j], v, hl, hw, wide, centre,
+        centre + crowd[HALF_LENGTH, i], anticipate,
+    )  # fmt: skip
 
 
 @scalar
@@ -152,6 +195,24 @@ def follower_gap(w, i, j, station, back, wide, first, last, step, rows, reach, m
 
 
 @scalar
+def way_of_both(w, i, j, t, station, first, last, step, m, g, p, crowd):
+    """Where `j` will be in `t` s as agent `i` on its path will see it, along and across; and the rows of both
+    on their paths then, -1 for who has none and goes straight on."""
+    k = row_at(station + m.speed[w, i] * t, first, last, step)
+    c, sn, mine = p.rows[k, 2], p.rows[k, 3], g.rear_to_center[w, i]
+    x, y = p.rows[k, 0] + mine * c, p.rows[k, 1] + mine * sn
+    theirs, q = m.path[w, j], -1
+    if theirs >= 0:
+        there = m.station[w, j] + m.speed[w, j] * t
+        q = row_at(there, p.start[theirs], p.start[theirs + 1] - 1, p.step[theirs])
+        r = g.rear_to_center[w, j]
+        ox, oy = p.rows[q, 0] + r * p.rows[q, 2], p.rows[q, 1] + r * p.rows[q, 3]
+    else:
+        ox, oy = crowd[CX, j] + m.vx[w, j] * t, crowd[CY, j] + m.vy[w, j] * t
+    return (ox - x) * c + (oy - y) * sn, (oy - y) * c - (ox - x) * sn, k, q
+
+
+@scalar
 def gap_to_let_in(w, i, j, path, station, m, g, p, crowd):
     """Gap in m to `j` if agent `i` has to let it go first, or a free road.
 
@@ -170,35 +231,20 @@ def gap_to_let_in(w, i, j, path, station, m, g, p, crowd):
         return FREE_ROAD
     if cos_i * crowd[COS, j] + sin_i * crowd[SIN, j] < SAME_WAY:
         return FREE_ROAD
+    wide = crowd[HALF_WIDTH, i] + crowd[HALF_WIDTH, j] + CORRIDOR_MARGIN
+    both = crowd[HALF_LENGTH, i] + crowd[HALF_LENGTH, j] + ONE
     guess = row_at(station + mine + forward, first, last, step)
     s, d, _ = project(p.rows, first, last, step, crowd[CX, j], crowd[CY, j], guess)
-    wide = crowd[HALF_WIDTH, i] + crowd[HALF_WIDTH, j] + CORRIDOR_MARGIN
     # Who is in my way already is followed; who is right behind me follows.
     if abs(d) < wide:
         return FREE_ROAD
-    both = crowd[HALF_LENGTH, i] + crowd[HALF_LENGTH, j] + ONE
     # Braking in the middle of a lane change is worse than finishing it.
     committed = abs(dy * crowd[COS, j] - dx * crowd[SIN, j]) < wide + HALF
-    theirs = m.path[w, j]
-    for n in range(4, 0, -1):
-        t = F(0.75) * F(n)
-        k = row_at(station + v * t, first, last, step)
-        c, sn = p.rows[k, 2], p.rows[k, 3]
-        x, y = p.rows[k, 0] + mine * c, p.rows[k, 1] + mine * sn
-        other = False
-        if theirs >= 0:
-            there = m.station[w, j] + m.speed[w, j] * t
-            q = row_at(there, p.start[theirs], p.start[theirs + 1] - 1, p.step[theirs])
-            r = g.rear_to_center[w, j]
-            ox, oy = p.rows[q, 0] + r * p.rows[q, 2], p.rows[q, 1] + r * p.rows[q, 3]
-            other = p.merging[q] == 1
-        else:
-            ox, oy = crowd[CX, j] + m.vx[w, j] * t, crowd[CY, j] + m.vy[w, j] * t
-        along = (ox - x) * c + (oy - y) * sn
-        across = (oy - y) * c - (ox - x) * sn
+    for n in range(TIMES, 0, -1):
+        along, across, k, q = way_of_both(w, i, j, BETWEEN * F(n), station, first, last, step, m, g, p, crowd)
         if abs(across) > wide or along > both + v:
             continue
-        changing = p.merging[k] == 1
+        changing, other = p.merging[k] == 1, q >= 0 and p.merging[q] == 1
         if changing and not other:
             closing, room = max(m.speed[w, j] - v, ZERO), max(-forward - both + ONE, ZERO)
             fast = closing * closing > TWO * LET_BY * room
@@ -223,16 +269,7 @@ def place_one_later(w, j, t, m, g, p, crowd):
         )  # fmt: skip
     else:
         x, y = crowd[CX, j] + m.vx[w, j] * t, crowd[CY, j] + m.vy[w, j] * t
-    crowd[LATER_X, j], crowd[LATER_Y, j] = x, y
-
-
-@scalar
-def place_later(w, count, t, m, g, p, crowd):
-    """Fill `LATER_X` and `LATER_Y` of a world's crowd."""
-    for j in range(count):
-        place_one_later(w, j, t, m, g, p, crowd)
-    for j in range(count, crowd.shape[1]):
-        crowd[LATER_X, j], crowd[LATER_Y, j] = ZERO, ZERO
+    crowd[LATER_X, j], crowd[LATER_Y, j] = x if m.speed[w, j] >= HALF else NOT_A_NUMBER, y
 
 
 @scalar
@@ -261,6 +298,32 @@ def red_light_gap(w, sample, station, front, speed, first, last, step, stop, nex
             return gap
         k = next_stop[k]
     return FREE_ROAD
+
+
+@scalar
+def worked_off(offset, speed, dt):
+    """What remains of a lateral offset after a step, and the slope at which it is worked off.
+
+    The rate is bounded; who stands keeps it.
+    """
+    v = max(speed, F(0.1))
+    rate = min(OFFSET_RATE, F(0.25) * v)
+    left = abs(offset) - rate * dt
+    works = (offset != ZERO) & (speed > F(0.1))
+    lasts = works & (left > ZERO)
+    slope = -math.copysign(min(rate / v, F(0.3)), offset) if lasts else ZERO
+    rest = math.copysign(left, offset) if lasts else ZERO
+    return rest if works else offset, slope
+
+
+@scalar
+def steer_back(d, offset, slope, c, sn, pc, ps, curvature, speed, steering, wheelbase, dt):
+    """`steer` for who is `d` beside a path that runs along (`pc`, `ps`), heads for (`c`, `sn`) and means to
+    be `offset` beside it, working that off at `slope`."""
+    # The sine of the error less the angle of the slope.
+    error = sn * pc - c * ps - (c * pc + sn * ps) * slope
+    error = error / math.sqrt(ONE + slope * slope)
+    return steer(curvature, d - offset, error, speed, steering, wheelbase, dt)
 
 
 @scalar

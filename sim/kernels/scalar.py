@@ -40,6 +40,13 @@ def wrap(angle):
 
 
 @scalar
+def wrap_once(angle):
+    """`wrap` for angles within three half turns, without a loop."""
+    a = angle - TWO_PI if angle > PI else angle
+    return a + TWO_PI if a <= -PI else a
+
+
+@scalar
 def sin_cos(angle):
     """Sine and cosine in float32, to 1e-7 within some turns; unlike the library's they vectorise.
 
@@ -79,22 +86,31 @@ def small_arctan(x):
 
 
 @scalar
+def fourth(x):
+    """The fourth power."""
+    square = x * x
+    return square * square
+
+
+@scalar
+def idm_of(speed, lead_speed, gap, power, min_gap, headway, accel, decel):
+    """`idm_acceleration` for who knows `power`, speed over target raised to the exponent."""
+    s = max(gap, min_gap)
+    desired = min_gap + speed * headway + speed * (speed - lead_speed) / (TWO * math.sqrt(accel * decel))
+    interaction = desired / s
+    return accel * (ONE - power - interaction * interaction)
+
+
+@scalar
 def idm_acceleration(speed, lead_speed, gap, target, min_gap, headway, accel, decel, exponent):
     """IDM acceleration in m/s^2, before clipping.
 
     a (1 - (v / v0)^e - (s* / s)^2), s* = s0 + v T + v (v - v_lead) / (2 sqrt(a b)); the gap is clamped
     below at s0 as nuPlan does. A free road is a very large gap.
     """
-    s = max(gap, min_gap)
-    desired = min_gap + speed * headway + speed * (speed - lead_speed) / (TWO * math.sqrt(accel * decel))
-    interaction = desired / s
     ratio = speed / target
-    if exponent == F(4.0):
-        free = ratio * ratio
-        free = free * free
-    else:
-        free = ratio**exponent
-    return accel * (ONE - free - interaction * interaction)
+    power = fourth(ratio) if exponent == F(4.0) else ratio**exponent
+    return idm_of(speed, lead_speed, gap, power, min_gap, headway, accel, decel)
 
 
 @scalar

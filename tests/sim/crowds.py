@@ -7,15 +7,15 @@ from typing import Any
 
 import numba
 
-from drive.sim.kernels.follow import place_later
-from drive.sim.kernels.step import look_around
+from drive.sim.kernels.drivers import look_around
+from drive.sim.kernels.follow import place_one_later
 from drive.sim.kernels.survey import LATER, place_crowd
 from drive.sim.world import World, scratch
 
 
 def crowd_of(x: Any, y: Any, heading: Any, speed: Any, presence: Any, *size: Any) -> Any:
     """The crowd of agents given as rows `(1, A)`; `size` is length, width and rear-to-centre."""
-    _, _, crowd, _, _ = scratch(x.shape[1])
+    crowd = scratch(x.shape[1])[2]
     m = SimpleNamespace(x=x, y=y, heading=heading, speed=speed, presence=presence)
     g = SimpleNamespace(**dict(zip(("length", "width", "rear_to_center"), size, strict=True)))
     place_crowd(0, m, g, crowd, x.shape[1])
@@ -25,19 +25,20 @@ def crowd_of(x: Any, y: Any, heading: Any, speed: Any, presence: Any, *size: Any
 @numba.njit(error_model="numpy")  # no cache: this module has no name that a cache could find
 def _placed(w, m, g, p, crowd, count):  # type: ignore[no-untyped-def]
     place_crowd(w, m, g, crowd, count)
-    place_later(w, count, LATER, m, g, p, crowd)
+    for j in range(count):
+        place_one_later(w, j, LATER, m, g, p, crowd)
 
 
 @numba.njit(error_model="numpy")
-def _looked(w, i, path, station, m, g, p, crowd, flags, words, count, anticipate):  # type: ignore[no-untyped-def]
-    return look_around(w, i, path, station, m, g, p, crowd, flags, words, count, anticipate)
+def _looked(w, i, path, station, m, g, p, crowd, flags, count, anticipate):  # type: ignore[no-untyped-def]
+    return look_around(w, i, path, station, m, g, p, crowd, flags, count, anticipate)
 
 
 def placed(world: World, w: int) -> tuple[Any, ...]:
-    """Crowd, flags and the flags' words of a world."""
-    _, _, crowd, flags, words = scratch(world.num_agents)
+    """Crowd and flags of a world."""
+    crowd, flags = scratch(world.num_agents)[2:4]
     _placed(w, world.motion, world.agents, world.paths, crowd, world.num_agents)
-    return crowd, flags, words
+    return crowd, flags
 
 
 def looked(world: World, w: int, i: int, around: tuple[Any, ...]) -> tuple[Any, ...]:

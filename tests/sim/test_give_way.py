@@ -82,7 +82,7 @@ def run(s: Scenario, traffic: TrafficModel = IDM) -> tuple[World, list[np.ndarra
 
 def wait(world: World, agent: int) -> float:
     m, g = world.motion, world.agents
-    crowd, _, _ = placed(world, 0)
+    crowd, _ = placed(world, 0)
     path, station = int(m.path[0, agent]), m.station[0, agent]
     return float(give_way_gap(0, agent, path, station, m, g, world.paths, crowd, world.num_agents))
 
@@ -166,7 +166,7 @@ def test_giving_way_equals_its_reference() -> None:
         for k in range(100):
             m, g = world.motion, world.agents
             if k % 4 == 0:
-                crowd, _, _ = placed(world, 1)
+                crowd, _ = placed(world, 1)
                 for i in np.flatnonzero(world.present[1] & (g.controller[1] == Controller.IDM)):
                     path, station = int(m.path[1, i]), m.station[1, i]
                     if world.paths.give_way[world.paths.start[path]] < 0:
