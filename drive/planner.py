@@ -233,12 +233,27 @@ class Candidates:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Heat:
+    """A quantity over the ground around the ego, for the replay: a risk, a cost, an occupancy; not negative.
+
+    `values (R, C)`, rows to the left and columns forward of `pose (3,)`, the raster's back right corner
+    in scenario coordinates; square cells of `cell` m. All rasters of a run have one shape.
+    """
+
+    name: str
+    values: Floats
+    pose: Floats
+    cell: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """A planner's answer: a trajectory at the rear axle, in scenario coordinates and absolute times.
 
     It begins at the observation's time, where the ego is; planners that plan along a line may begin at
     the ego's foot on it, for a tracker corrects only an offset that it is shown. `control`, where given,
-    is what the host applies if it accepts that kind; `figures` are named numbers for charts.
+    is what the host applies if it accepts that kind; `figures` are named numbers for charts; `heat`, where
+    given, is drawn under the road users.
     """
 
     trajectory: Trajectory
@@ -247,6 +262,7 @@ class Plan:
     status: PlanStatus = PlanStatus.OK
     reason: str = ""
     figures: Mapping[str, float] = field(default_factory=dict)
+    heat: Heat | None = None
 
     @classmethod
     def from_poses(
@@ -334,6 +350,7 @@ def planner(
 MAX_STATE = 1e7
 """No coordinate, speed or angle of a plan that can be driven is larger."""
 MAX_SPAN = 600.0
+MAX_HEAT_CELLS = 10_000
 _CONTROL_WIDTH = {
     ControlKind.ACCELERATION_STEERING: 2,
     ControlKind.PEDALS: 3,
@@ -347,7 +364,7 @@ def check_plan(plan: object, time: float) -> Plan:
     A plan that can be driven is a `Plan` with a finite trajectory that starts at `time` (to 1 ms), holds
     at least two states, none beyond `MAX_STATE`, and reaches at most `MAX_SPAN` seconds ahead; a control,
     if any, is finite and of the width that its kind asks for; candidates, if any, are finite and agree
-    about their shapes; the status is known and the figures are numbers.
+    about their shapes; the status is known and the figures are numbers; a heat is finite and not too large.
     """
     if not isinstance(plan, Plan):
         raise PlanError(f"the planner returned {type(plan).__name__} instead of a Plan")
@@ -371,7 +388,21 @@ def check_plan(plan: object, time: float) -> Plan:
     for name, value in plan.figures.items():
         if not isinstance(value, (int, float, np.number)):
             raise PlanError(f"the plan's figure '{name}' is {type(value).__name__}, not a number")
+    if plan.heat is not None:
+        _check_heat(plan.heat)
     return plan
+
+
+def _check_heat(heat: Heat) -> None:
+    values, pose = np.asarray(heat.values), np.asarray(heat.pose)
+    if values.ndim != 2 or not 0 < values.size <= MAX_HEAT_CELLS or not _is_finite(values):
+        raise PlanError(
+            f"the plan's heat needs 1 to {MAX_HEAT_CELLS} finite values (R, C), got {values.shape}"
+        )
+    if values.min() < 0.0 or pose.shape != (3,) or not _is_finite(pose):
+        raise PlanError("the plan's heat needs values that are not negative, and a finite pose (3,)")
+    if not (np.isfinite(heat.cell) and heat.cell > 0.0):
+        raise PlanError(f"the plan's heat has cells of {heat.cell} m, which is no size")
 
 
 def _check_control(control: Control) -> None:

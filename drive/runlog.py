@@ -64,7 +64,10 @@ class RunLog:
     expert (N, 7) or empty; route_line (R, 2); logged_ego (N, 3) rear-axle poses of the log, NaN where
     it has none; series: named arrays (N,) or (M,); roadmap or terrain: the environment;
     agent_seen (A, N) whether the ego could see the agent then, False while it is absent; empty where
-    that was not recorded.
+    that was not recorded;
+    heat: what planners drew on the ground, `heat_time (H,)` of the call, `heat_values (H, R, C)` from 0 to
+    255 for 0 to header["heat"]["high"], `heat_pose (H, 3)` of the raster's back right corner; cells of
+    header["heat"]["cell"] m; empty where nothing was drawn.
     """
 
     header: dict[str, Any]
@@ -97,6 +100,9 @@ class RunLog:
     series: Mapping[str, Floats] = field(default_factory=dict)
     terrain: Terrain | None = None
     agent_seen: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.bool_))
+    heat_time: Floats = field(default_factory=lambda: np.zeros(0))
+    heat_values: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0, 0), dtype=np.uint8))
+    heat_pose: Floats = field(default_factory=lambda: np.zeros((0, 3)))
 
     @property
     def dt(self) -> float:
@@ -223,6 +229,10 @@ class RunLog:
         if self.agent_seen.size and self.agent_seen.shape != (a, n):
             found = self.agent_seen.shape
             raise RunLogError(f"its array 'agent_seen' has the shape {found} instead of {(a, n)}")
+        heats = len(self.heat_time)
+        if self.heat_values.ndim != 3 or len(self.heat_values) != heats or self.heat_pose.shape != (heats, 3):
+            found = f"{self.heat_values.shape}, {self.heat_pose.shape}"
+            raise RunLogError(f"its heat has the shapes {found} instead of ({heats}, R, C), ({heats}, 3)")
         if self.signals.ndim != 2 or self.signals.shape[1] != n:
             raise RunLogError(f"its signals cover {self.signals.shape}, not (S, {n})")
         if len(self.agent_ids) != a or int(self.plan_start[-1]) != rows:

@@ -39,6 +39,7 @@ CANDIDATE_DT = 0.5
 CANDIDATE_STEPS = 9
 PLAN_ROWS = 41
 """Rows of a plan that the run log keeps: a picture needs no more."""
+MAX_HEAT_VALUES = 1_000_000
 
 
 class PlannerFailure(Exception):  # noqa: N818 - it is not an error of ours
@@ -254,6 +255,28 @@ class Driven:
             "cand_shared": shared,
         }
 
+    def heat_rows(self) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """The plans' heat as the `heat_*` arrays of a run log, and what the log's header says of it.
+
+        Of many calls every k-th is kept, so that a log stays small; a raster of another shape than the
+        first one's is left out.
+        """
+        found = [(p.trajectory.times[0], p.heat) for p in self.plans if p.heat is not None]
+        if not found:
+            return {}, None
+        first = found[0][1]
+        found = [(t, h) for t, h in found if h.values.shape == first.values.shape]
+        every = max(math.ceil(len(found) * first.values.size / MAX_HEAT_VALUES), 1)
+        times, heats = zip(*found[::every], strict=True)
+        values = np.stack([h.values for h in heats])
+        high = max(float(values.max()), 1e-9)
+        arrays = {
+            "heat_time": np.array(times),
+            "heat_values": np.rint(values * (255.0 / high)).astype(np.uint8),
+            "heat_pose": np.stack([h.pose for h in heats]),
+        }
+        return arrays, {"name": first.name, "cell": first.cell, "high": high}
+
     def figures(self) -> dict[str, Floats]:
         """Named figures of the plans as series over the planner's calls, NaN where one gave none."""
         names = sorted({name for p in self.plans for name in p.figures})
@@ -288,6 +311,9 @@ def own_copy(plan: Plan) -> Plan:
             scores={name: np.array(values) for name, values in c.scores.items()},
             probability=None if c.probability is None else np.array(c.probability),
         ),
+        heat=None
+        if plan.heat is None
+        else replace(plan.heat, values=np.array(plan.heat.values), pose=np.array(plan.heat.pose)),
     )
 
 

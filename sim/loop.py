@@ -243,6 +243,7 @@ def run_log(
         {"time": t * scenario.dt, "kind": "collision", "agent": tracks.ids[others[a]]} for t, a in contacts
     ]
     events += _status_events(ego, status, reason, scenario.dt)
+    heat, about_heat = ego.heat_rows() if ego else ({}, None)
     if failure is not None:
         events.append(
             {"time": (samples - 1) * scenario.dt, "kind": failure["class"], "detail": failure["reason"]}
@@ -269,6 +270,7 @@ def run_log(
             "events": sorted(events, key=lambda e: float(e["time"])),
             "failure": failure,
             "cand_dt": CANDIDATE_DT,
+            **({} if about_heat is None else {"heat": about_heat}),
             "traffic_compat": compat,
         },
         times=scenario.times[:samples],
@@ -296,6 +298,7 @@ def run_log(
         series=ego.figures() if ego else {},
         agent_seen=np.ascontiguousarray(seen),
         **(ego.candidate_rows(keep_candidates) if ego else {}),
+        **heat,
     )
 
 

@@ -3,7 +3,7 @@
 const S = {
   page: null, runs: [], maps: [], run: null, t: 0, end: 0, playing: false, rate: 1, split: false, beside: [], pointed: null, zoomed: false, notesClosed: false,
   view: { x: 0, y: 0, scale: 6 }, follow: true, headingUp: false, theme: "light", ratio: 1, width: 1, height: 1,
-  layers: { plan: true, candidates: true, expert: true, recorded: true, route: true, trails: true, others: true, hidden: true, shadow: true, events: true, names: false },
+  layers: { plan: true, candidates: true, expert: true, recorded: true, route: true, trails: true, others: true, heat: true, hidden: true, shadow: true, events: true, names: false },
   colour: "role", shown: new Set(USUAL), chosen: null, hover: null, charts: [], dirty: true, faults: [],
 };
 
@@ -220,7 +220,7 @@ function state() {
   return {
     t: S.t, sample: at.i, run: run.index, planner: run.label, scenario: run.scenario.id ?? null, ego: moved(poseOf(run.ego, at)), egos,
     expert: moved(poseOf(run.expert, at)), agents, plan, candidates: call >= 0 && call + 1 < run.candidates.start.length ? run.candidates.start[call + 1] - run.candidates.start[call] : 0,
-    signals: S.maps[run.map]?.stops.map((s) => signalState(run, s.signal, at.i)) ?? [], pointed: S.pointed, view: { ...S.view, follow: S.follow, headingUp: S.headingUp, split: isSplit(S) },
+    heat: heatState(run, S.t), signals: S.maps[run.map]?.stops.map((s) => signalState(run, s.signal, at.i)) ?? [], pointed: S.pointed, view: { ...S.view, follow: S.follow, headingUp: S.headingUp, split: isSplit(S) },
     charts: S.charts.map((c) => c.name), notes: run.notes, faults: S.faults, playing: S.playing, theme: S.theme, layers: { ...S.layers },
   };
 }

@@ -4,14 +4,14 @@ const PALETTES = {
   light: {
     ground: "#e6eae4", road: "#bfc5cc", path: "#cfd8c6", walk: "#d9dad8", parking: "#b3bac2", edge: "#8d969f", paint: "#ffffff", arrow: "#d9dee3",
     occluder: "#c9b9a3", wall: "#8f7c64", shade: "rgba(60,50,40,.25)", text: "#1b1f24", muted: "#57616d", ghost: "#2f3840", second: "#0072b2",
-    route: "#e0b000", grid: "#d8ddd9", outline: "#1b1f24", glass: "rgba(255,255,255,.8)", panel: "#ffffff", line: "#d5dae1", unseen: "rgba(40,48,60,.20)",
+    route: "#e0b000", grid: "#d8ddd9", outline: "#1b1f24", glass: "rgba(255,255,255,.8)", panel: "#ffffff", line: "#d5dae1", unseen: "rgba(40,48,60,.20)", heat: [190, 40, 110],
     red: "#c8321a", yellow: "#e0a800", green: "#00936b", unknown: "#7a848f", brake: "#e0001b", casing: "rgba(255,255,255,.7)",
     scale: [[226, 178, 76], [112, 176, 122], [30, 120, 160], [20, 40, 110]],
   },
   dark: {
     ground: "#1a2127", road: "#333c45", path: "#323e37", walk: "#282f34", parking: "#3b454e", edge: "#58636e", paint: "#b4bec8", arrow: "#46515b",
     occluder: "#4a4036", wall: "#7b6a56", shade: "rgba(0,0,0,.45)", text: "#e4e8ed", muted: "#98a3af", ghost: "#c9d2da", second: "#6cb8ea",
-    route: "#c9a92c", grid: "#262e35", outline: "#05070a", glass: "rgba(8,12,16,.65)", panel: "#161b21", line: "#2b333c", unseen: "rgba(0,0,0,.5)",
+    route: "#c9a92c", grid: "#262e35", outline: "#05070a", glass: "rgba(8,12,16,.65)", panel: "#161b21", line: "#2b333c", unseen: "rgba(0,0,0,.5)", heat: [255, 110, 170],
     red: "#ff6a4d", yellow: "#f0c93a", green: "#2fc796", unknown: "#98a3af", brake: "#ff4d5e", casing: "rgba(8,12,16,.7)",
     scale: [[52, 74, 140], [44, 140, 160], [120, 200, 140], [250, 240, 150]],
   },

@@ -18,6 +18,7 @@ function legendEntries(S) {
   if (S.maps[run.map]?.dark) add("shadow", "shadow", (ctx) => { ctx.fillStyle = "rgba(16,20,40,.62)"; ctx.fillRect(3, 1, 18, 10); });
   add("trails", "ways driven, and ahead", (ctx, C) => { line(own, [], 1.6)(ctx, C); ctx.fillStyle = C.panel; ctx.fillRect(13, 0, 2, 12); ctx.fillRect(18, 0, 2, 12); });
   if (others.length) add("others", `other runs: ${others.map((r) => nameOfRun(S, r).split(" \u2013 ").pop()).join(", ")}`, (ctx) => { ctx.strokeStyle = runColour(S, others[0].index); ctx.lineWidth = 2; ctx.strokeRect(4, 2, 16, 8); });
+  if (run.heat) add("heat", String(run.heat.name), heatPaint(22), { scale: [0, run.heat.high], bar: heatPaint(70), of: "" });
   if (run.hides) add("hidden", "out of the ego's sight", (ctx, C) => { ctx.fillStyle = C.unseen; ctx.fillRect(1, 0, 22, 12); ctx.strokeStyle = CONTROLLER_COLOURS.IDM; ctx.lineWidth = 1.6; ctx.setLineDash([3, 2]); ctx.strokeRect(4, 2, 16, 8); });
   if (run.events.some((e) => e.kind === "collision" || e.kind === "off_road")) add("events", "collision (C), off the road (R)", (ctx, C) => { ctx.strokeStyle = ctx.fillStyle = C.red; ctx.lineWidth = 1.6; ctx.beginPath(); ctx.arc(12, 6, 5, 0, 7); ctx.stroke(); ctx.font = `700 8px ${FONT}`; ctx.textAlign = "center"; ctx.textBaseline = "middle"; ctx.fillText("C", 12, 6.5); ctx.textAlign = "left"; ctx.textBaseline = "alphabetic"; });
   if (run.agents.length) add("names", "names of road users", (ctx, C) => { ctx.fillStyle = C.text; ctx.font = `600 10px ${FONT}`; ctx.fillText("a7", 6, 10); });
@@ -56,13 +57,17 @@ function scalePaint(width) {
   return (ctx, C) => { for (let x = 0; x < width; x++) { ctx.fillStyle = between(C.scale, x / (width - 1)); ctx.fillRect(x, 2, 1.2, 8); } };
 }
 
+function heatPaint(width) {
+  return (ctx, C) => { for (let x = 0; x < width; x++) { const [r, g, b, a] = heatColour(C, x / (width - 1)); ctx.fillStyle = `rgba(${r},${g},${b},${a / 255})`; ctx.fillRect(x + 1, 2, 1, 8); } };
+}
+
 function fillLegend(S) {
-  const rows = legendEntries(S).map(({ key, text, paint, scale }) => {
+  const rows = legendEntries(S).map(({ key, text, paint, scale, bar = scalePaint(70), of = "score " }) => {
     const words = [swatch(S, paint), el("span", {}, text)];
     const row = key === null ? el("div", {}, ...words) : el("button", { type: "button", "aria-pressed": S.layers[key], onclick: () => { S.layers[key] = !S.layers[key]; refresh(); } }, ...words);
     if (!scale || !S.layers[key]) return [row];
     const [low, high] = scale;
-    return [row, el("div", { class: "scale" }, el("span", {}, `score ${figure(low, 2)}`), swatch(S, scalePaint(70), 70), el("span", {}, figure(high, 2)))];
+    return [row, el("div", { class: "scale" }, el("span", {}, of + figure(low, 2)), swatch(S, bar, 70), el("span", {}, figure(high, 2)))];
   });
   const roles = roleEntries(S).map(({ text, paint }) => el("div", {}, swatch(S, paint), el("span", {}, text)));
   $("legend-rows").replaceChildren(...rows.flat());

@@ -54,6 +54,7 @@ def pack_run(packer: Packer, prefix: str, run: RunLog, offset: Floats) -> dict[s
     agents = _pack_agents(packer, prefix, run, offset, notes)
     _pack_plans(packer, prefix, run, offset, notes)
     _pack_candidates(packer, prefix, run, offset, notes)
+    heat = _pack_heat(packer, prefix, run, offset)
     packer.bytes(f"{prefix}.signals", run.signals)
     line = run.route_line.reshape(-1, 2) if run.route_line.size else np.zeros((0, 2))
     packer.steps(f"{prefix}.route", (line - offset).T, 0.01)
@@ -75,6 +76,7 @@ def pack_run(packer: Packer, prefix: str, run: RunLog, offset: Floats) -> dict[s
     return {
         "prefix": prefix,
         "agents": agents,
+        "heat": heat,
         "vehicle": clean(header.get("vehicle") or {}),
         "rover": clean(header.get("rover")),
         "series": _pack_series(packer, prefix, run, notes),
@@ -216,6 +218,22 @@ def _pack_candidates(packer: Packer, prefix: str, run: RunLog, offset: Floats, n
     packer.steps(f"{prefix}.candidates.shared", shared, 0.001)
     # The first candidate's times, of each call the same.
     packer.steps(f"{prefix}.candidates.ahead", at * float(run.header.get("cand_dt") or 0.5), 0.001)
+
+
+def _pack_heat(packer: Packer, prefix: str, run: RunLog, offset: Floats) -> dict[str, Any] | None:
+    """Rasters that the planner drew: the raw codes, their shape, and what they mean."""
+    about, times = _table(run.header.get("heat")), run.heat_time
+    known = np.isfinite(times) & np.isfinite(run.heat_pose).all(-1)
+    cell, high = clean(about.get("cell")), clean(about.get("high"))
+    numbers = isinstance(cell, int | float) and isinstance(high, int | float)
+    if not known.any() or not run.heat_values.size or not numbers or not cell > 0.0:
+        return None
+    packer.floats(f"{prefix}.heat.times", times[known])
+    packer.floats(f"{prefix}.heat.pose", (run.heat_pose[known] - [*offset, 0.0]).T)
+    packer.bytes(f"{prefix}.heat.values", run.heat_values[known])
+    rows, columns = run.heat_values.shape[1:]
+    name = clean(about.get("name", "heat"))
+    return {"name": name, "cell": cell, "high": high, "rows": rows, "columns": columns}
 
 
 def _pack_series(packer: Packer, prefix: str, run: RunLog, notes: list[str]) -> list[dict[str, Any]]:

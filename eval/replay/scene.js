@@ -31,6 +31,7 @@ function openRun(page, entry, index) {
       probability: get("candidates.probability"), shared: get("candidates.shared"), ahead: get("candidates.ahead"),
       points: page.arrays[entry.prefix + ".candidates.xy"][1][2],
     },
+    heat: entry.heat && { ...entry.heat, times: get("heat.times"), pose: get("heat.pose"), values: get("heat.values"), pictures: new Map() },
     lateral: get("lateral"),
     signals: get("signals"),
     route: get("route"),

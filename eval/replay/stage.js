@@ -81,6 +81,7 @@ function drawPane(S, P) {
   ctx.translate(-view.x, -view.y);
   ctx.lineJoin = "round";
   if (!P.map) drawGrid(P); else if (P.map.terrain) drawTerrain(P, S.theme, S.t); else drawRoads(P);
+  if (P.layers.heat) drawHeat(P, S);
   drawRoute(P);
   drawGoal(P);
   if (P.layers.hidden) drawUnseen(P);

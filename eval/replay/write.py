@@ -23,8 +23,9 @@ MARGIN = 150.0
 """Metres of map kept around what the ego, its expert and its logged self saw."""
 MAX_RUNS = 48
 SCRIPTS = (
-    *("decode.js", "scene.js", "colours.js", "roads.js", "terrain.js", "actors.js", "sight.js", "stage.js"),
-    *("charts.js", "panels.js", "timeline.js", "legend.js", "picture.js", "pointer.js", "link.js", "app.js"),
+    *("decode.js", "scene.js", "colours.js", "roads.js", "terrain.js", "actors.js", "sight.js", "heat.js"),
+    *("stage.js", "charts.js", "panels.js", "timeline.js", "legend.js", "picture.js", "pointer.js", "link.js"),
+    "app.js",
 )
 
 
