@@ -1,0 +1,7 @@
+"""How the kernels of this folder are compiled and cached."""
+
+from pathlib import Path
+
+from drive.sim.kernels.compile import kernels_of
+
+kernel = kernels_of(Path(__file__).parent)

@@ -1,0 +1,214 @@
+"""Drives: what the loop's branches start from. Each is a path beside the reference line driven by a rule.
+
+A drive follows a lateral option with a damped spring and keeps its distance by IDM, also to whoever will be
+in its way within the rule's foresight. Drives are judged by boxes: contact, near contact, progress, comfort.
+All in the road's frame.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from drive.planners.cpto.kernels.make import kernel
+from drive.sim.kernels.compile import routine, scalar
+
+FRACTION, FORESIGHT, YIELDS = 0, 1, 2
+"""Columns of a rule: share of the speed cap, seconds of foresight, whether it waits at give-way lines."""
+STATION, SPEED, ACCEL, OFFSET, SLOPE = 0, 1, 2, 3, 4
+"""Rows of a drive; the slope is the offset's rate in m/s."""
+CONTACT, NEAR, PROGRESS, EFFORT = 0, 1, 2, 3
+"""Columns of a judgement: time of contact, of near contact (s, or the horizon), metres, mean squared m/s^2."""
+FAR = 1e9
+
+
+class Road(NamedTuple):
+    """The table of the reference line at stations `first + step * i`; `cap` in m/s, `option (J, S)` in m."""
+
+    first: float
+    step: float
+    cap: Any
+    option: Any
+    stops: Any  # (Q,)
+    gives_way: Any  # (Q,) uint8: only rules that yield stop there
+
+
+class Others(NamedTuple):
+    """`pose (A, 4, K)`: station, offset, cosine and sine of the heading to the road; `half (A, 2)`.
+
+    `used (A,)` 0 ignored, 1 counted, 2 counted unless it comes from behind.
+    """
+
+    pose: Any
+    half: Any
+    used: Any
+
+
+class Driver(NamedTuple):
+    """IDM and box figures: m, s, m/s^2. `rear, front` of the own box from the reference point."""
+
+    min_gap: float
+    headway: float
+    speed_up: float
+    comfort: float
+    brake: float
+    jerk: float
+    rear: float
+    front: float
+    half_width: float
+    side_gap: float
+    settle: float
+    dt: float
+    stride: int
+
+
+@scalar
+def table_at(values, road, s):
+    """A table's value at a station, ends held."""
+    x = (s - road.first) / road.step
+    last = len(values) - 1
+    i = min(max(int(x), 0), last - 1)
+    f = min(max(x - i, 0.0), 1.0)
+    return values[i] + f * (values[i + 1] - values[i])
+
+
+@scalar
+def extent(c, s, half):
+    """Half sizes along and across the road of a box that is turned to it."""
+    return abs(c) * half[0] + abs(s) * half[1], abs(s) * half[0] + abs(c) * half[1]
+
+
+@scalar
+def boxes_apart(dx, dy, c, s, a, b, p, q):
+    """Whether an upright box of half sizes (a, b) at the origin misses one of (p, q) turned by (c, s)."""
+    ex, ey = abs(c) * p + abs(s) * q, abs(s) * p + abs(c) * q
+    if abs(dx) > a + ex or abs(dy) > b + ey:
+        return True
+    u, v = c * dx + s * dy, c * dy - s * dx
+    return abs(u) > p + abs(c) * a + abs(s) * b or abs(v) > q + abs(s) * a + abs(c) * b
+
+
+@scalar
+def _follow(v, gap, lead_speed, d):
+    """IDM's interaction term of one leader."""
+    wish = d.min_gap + max(0.0, v * d.headway + v * (v - lead_speed) / (2.0 * math.sqrt(d.speed_up * d.comfort)))
+    return (wish / max(gap, 0.1)) ** 2
+
+
+@routine
+def _strongest(road, others, d, option, foresight, k, s, v, offset, here):
+    """IDM's strongest interaction at sample k of the forecasts."""
+    strongest, last = 0.0, others.pose.shape[2] - 1
+    looks = 1 + int(foresight / 0.5)
+    for i in range(len(others.used)):
+        if not others.used[i]:
+            continue
+        for look in range(looks):
+            j = min(k + int(look * 0.5 / d.dt * d.stride + 0.5), last)
+            x, y = others.pose[i, 0, j], others.pose[i, 1, j]
+            if x < s or x - s > 120.0:
+                continue
+            half_x, half_y = extent(others.pose[i, 2, j], others.pose[i, 3, j], others.half[i])
+            fade = math.exp(-max(x - half_x - s - d.front, 0.0) / max(2.0 * v, 6.0))
+            lane = table_at(option, road, x) + (offset - here) * fade
+            if abs(y - lane) > half_y + d.half_width + d.side_gap:
+                continue
+            before = max(j - d.stride, 0)
+            speed = (others.pose[i, 0, j] - others.pose[i, 0, before]) / max(
+                (j - before) * d.dt / d.stride, 1e-3
+            )
+            gap = x - half_x - s - d.front
+            if look > 0:
+                # It is not there yet: what counts is the room left when it will be.
+                gap += max(min(speed, v), 0.0) * 0.0
+            strongest = max(strongest, _follow(v, gap, max(speed, 0.0), d))
+            break
+    return strongest
+
+
+@routine
+def _drive(road, others, d, option, rule, start, out):
+    """One drive `(5, K)` of K samples of `d.dt` seconds; the forecasts have `d.stride` samples for each."""
+    s, v, a, y, slope = start[0], start[1], start[2], start[3], start[4]
+    for k in range(out.shape[1]):
+        out[STATION, k], out[SPEED, k], out[ACCEL, k] = s, v, a
+        out[OFFSET, k], out[SLOPE, k] = y, slope
+        here = table_at(option, road, s)
+        cap = max(rule[FRACTION] * table_at(road.cap, road, s + 0.5 * v), 0.05)
+        push = _strongest(road, others, d, option, rule[FORESIGHT], k * d.stride, s, v, y, here)
+        for q in range(len(road.stops)):
+            gap = road.stops[q] - s - d.front
+            if gap > -2.0 and (rule[YIELDS] > 0.0 or not road.gives_way[q]):
+                push = max(push, _follow(v, gap + d.min_gap - 0.5, 0.0, d))
+        ratio = v / cap
+        free = 1.0 - ratio**4 if ratio < 1.0 else -min((v - cap) / (0.7 * d.speed_up), d.comfort / d.speed_up)
+        wish = d.speed_up * (free - push)
+        wish = min(max(wish, -d.brake), d.speed_up)
+        # Hard braking may come as fast as it must.
+        fall = d.jerk if wish > -d.comfort else 4.0 * d.jerk
+        a = min(max(wish, a - fall * d.dt), a + d.jerk * d.dt)
+        if v + a * d.dt < 0.0:
+            a = -v / d.dt
+        ahead = max(v, 0.0) * d.dt + 0.5 * a * d.dt * d.dt
+        s += max(ahead, 0.0)
+        v = max(v + a * d.dt, 0.0)
+        # A damped spring towards the option, whose own slope is fed forward; a slow car moves along.
+        target = table_at(option, road, s + 0.3 * v)
+        feed = (table_at(option, road, s + 0.3 * v + 1.0) - target) * v
+        w = 1.0 / d.settle
+        pull = w * w * (target - y) + 2.0 * w * (feed - slope)
+        most = min(2.0, 0.1 + 0.12 * v * v)
+        slope += min(max(pull, -most), most) * d.dt
+        steepest = 0.35 * v
+        slope = min(max(slope, -steepest), steepest)
+        y += slope * d.dt
+        if v < 1e-3:
+            a = max(a, 0.0) if k == 0 else a
+
+
+@routine
+def _judge(others, d, track, judgement):
+    """Contact with anybody's box, near contact, progress and effort of a drive."""
+    count, last = track.shape[1], others.pose.shape[2] - 1
+    span = (count - 1) * d.dt
+    contact, near, effort = span, span, 0.0
+    half, middle = 0.5 * (d.front + d.rear), 0.5 * (d.front - d.rear)
+    for k in range(count):
+        s, v, y = track[STATION, k] + middle, track[SPEED, k], track[OFFSET, k]
+        effort += track[ACCEL, k] * track[ACCEL, k]
+        j = min(k * d.stride, last)
+        if contact < span:
+            continue
+        for i in range(len(others.used)):
+            if not others.used[i]:
+                continue
+            dx, dy = others.pose[i, 0, j] - s, others.pose[i, 1, j] - y
+            if abs(dx) > 40.0 or abs(dy) > 20.0:
+                continue
+            c, n = others.pose[i, 2, j], others.pose[i, 3, j]
+            p, q = others.half[i, 0], others.half[i, 1]
+            if others.used[i] == 2 and dx < 0.0 and others.pose[i, 0, 0] < track[STATION, 0]:
+                continue
+            grow = 0.15 + 0.05 * k * d.dt
+            if not boxes_apart(dx, dy, c, n, half + grow, d.half_width + 0.15, p, q):
+                contact = min(contact, k * d.dt)
+                near = min(near, k * d.dt)
+            elif k * d.dt < near:
+                reach = 0.5 * v
+                if v > 0.5 and not boxes_apart(
+                    dx - 0.5 * reach, dy, c, n, half + 0.5 * reach, d.half_width + 0.1, p, q
+                ):
+                    near = k * d.dt
+    judgement[CONTACT], judgement[NEAR] = contact, near
+    judgement[PROGRESS] = track[STATION, count - 1] - track[STATION, 0]
+    judgement[EFFORT] = effort / count
+
+
+def _propose(road, others, driver, rules, option, start, tracks, judgements):
+    """Drive every `rules (V, 3)` along `road.option[option (V,)]`: `tracks (V, 5, K)`, `judgements (V, 4)`."""
+    for r in range(len(rules)):
+        _drive(road, others, driver, road.option[option[r]], rules[r], start, tracks[r])
+        _judge(others, driver, tracks[r], judgements[r])
+
+
+propose = kernel(_propose)
