@@ -75,7 +75,9 @@ class Way:
     `origin (2,)` to which positions are relative; `lines (J, P, 2)` the paths, `station (J, P)` along
     each; path 0 is sampled evenly and has offset 0 if the settings begin with 0. `line (P, 2)`,
     `line_station (P,)`, `heading (P,)` unwrapped, `limit (P,)` in m/s and `half_width (P,)` belong to
-    the centreline. `stops (J, Q)` are stations of stop lines on each path, `signals (Q,)` their signals.
+    the centreline, `lane_of (P,)` the lane that each of its vertices lies on, -1 none. `stops (J, Q)` are
+    stations of stop lines on each path, `signals (Q,)` their signals; `give_way (G,)` stations on the
+    centreline of those that belong to no signal.
     """
 
     origin: Floats
@@ -84,10 +86,12 @@ class Way:
     heading: Floats
     limit: Floats
     half_width: Floats
+    lane_of: NDArray[np.int32]
     lines: Floats
     station: Floats
     stops: Floats
     signals: NDArray[np.int32]
+    give_way: Floats
     lanes: tuple[int, ...]
     on_route: tuple[int, ...]
     truncated: bool
@@ -211,8 +215,10 @@ def compile_way(
     normal = np.stack((-np.sin(heading), np.cos(heading)), axis=-1)
     lines = line[None] + np.asarray(settings.offsets)[:, None, None] * normal[None]
     stations = np.stack([arc_length(path) for path in lines])
-    limit, half_width = _per_vertex(roadmap, lanes, line + origin, settings)
+    limit, half_width, lane_of = _per_vertex(roadmap, lanes, line + origin, settings)
     at, signals = _stop_lines(roadmap, lanes, line + origin, along)
+    give_way, signals = at[signals < 0], signals[signals >= 0]
+    at = at[: len(at) - len(give_way)]
     stops = np.stack([np.interp(at, along, s) for s in stations]) + np.minimum(at, 0.0)
     return Way(
         origin,
@@ -221,10 +227,12 @@ def compile_way(
         heading,
         limit,
         half_width,
+        lane_of,
         np.ascontiguousarray(lines),
         stations,
         np.ascontiguousarray(stops),
         signals,
+        give_way,
         tuple(int(lane) for lane in lanes),
         tuple(sorted(allowed)),
         truncated,
@@ -276,9 +284,10 @@ def _change(roadmap: RoadMap, start: int, end: int, station: float, length: floa
 
 def _per_vertex(
     roadmap: RoadMap, lanes: Sequence[int], line: Floats, settings: WaySettings
-) -> tuple[Floats, Floats]:
-    """Speed limit and half width of the lane at each vertex of the line."""
+) -> tuple[Floats, Floats, NDArray[np.int32]]:
+    """Speed limit and half width of the lane at each vertex of the line, and which lane that is."""
     limit, half = np.full(len(line), np.nan), np.full(len(line), 1.75)
+    lane_of = np.full(len(line), -1, dtype=np.int32)
     gap = np.full(len(line), np.inf)
     for lane in dict.fromkeys(int(x) for x in lanes):
         rows = roadmap.rows(lane)
@@ -287,19 +296,20 @@ def _per_vertex(
         near = np.flatnonzero(((line >= low) & (line <= high)).all(1))
         if not len(near):
             continue
-        s, d, k = _project(line[near], points)
+        s, d, k = project(line[near], points)
         beyond = np.maximum(np.maximum(-s, s - roadmap.length[lane]), 0.0)
         away = np.hypot(d, beyond)
         better = away < gap[near] - 1e-6
         take = near[better]
         gap[take] = away[better]
+        lane_of[take] = lane
         limit[take] = roadmap.limit(lane, settings.fallback_speed)
         width = np.hypot(*(roadmap.left[rows] - roadmap.right[rows]).T)
         half[take] = 0.5 * width[k[better]]
-    return np.where(np.isfinite(limit), limit, settings.fallback_speed), half
+    return np.where(np.isfinite(limit), limit, settings.fallback_speed), half, lane_of
 
 
-def _project(points: Floats, line: Floats) -> tuple[Floats, Floats, NDArray[np.intp]]:
+def project(points: Floats, line: Floats) -> tuple[Floats, Floats, NDArray[np.intp]]:
     """`project_to_polyline` for hundreds of points, in a time that does not grow with their product."""
     projector = Projector(line)
     nearest = np.empty(len(points), dtype=np.intp)
@@ -310,10 +320,10 @@ def _project(points: Floats, line: Floats) -> tuple[Floats, Floats, NDArray[np.i
 def _stop_lines(
     roadmap: RoadMap, lanes: Sequence[int], line: Floats, along: Floats
 ) -> tuple[Floats, NDArray[np.int32]]:
-    """Stations `(Q,)` on the line of the lanes' stop lines, and their signals `(Q,)`."""
+    """Stations `(Q,)` on the line of the lanes' stop lines, and their signals `(Q,)`, -1 none, those last."""
     at, signals = [], []
-    for lane in dict.fromkeys(int(x) for x in lanes):
-        if roadmap.signal[lane] < 0:
+    for lane in sorted(dict.fromkeys(int(x) for x in lanes), key=lambda x: bool(roadmap.signal[x] < 0)):
+        if roadmap.signal[lane] < 0 and not np.isfinite(roadmap.stop_station[lane]):
             continue
         stop = float(roadmap.stop_station[lane])
         if not np.isfinite(stop):

@@ -192,7 +192,7 @@ def recorded_line(roadmap: RoadMap, poses: Floats, lane: int) -> Floats:
     ahead = np.array([np.cos(end[2]), np.sin(end[2])])
     if lane < 0:
         return np.concatenate((moved, end[:2] + np.outer(np.linspace(2.0, 30.0, 15), ahead)))
-    line, s, heading = _onward(roadmap, lane)
+    line, s, heading = onward(roadmap, lane)
     rel = line - end[:2]
     k = int(np.argmin(np.einsum("ij,ij->i", rel, rel)))
     offset = float(np.cos(heading[k]) * -rel[k, 1] + np.sin(heading[k]) * rel[k, 0])
@@ -208,18 +208,24 @@ def recorded_line(roadmap: RoadMap, poses: Floats, lane: int) -> Floats:
     return np.concatenate((moved, tail)) if len(tail) else np.concatenate((moved, [end[:2] + 2.0 * ahead]))
 
 
-def _onward(roadmap: RoadMap, lane: int) -> tuple[Floats, Floats, Floats]:
-    """The line `(N, 2)` along a lane and the straightest after it, its stations and headings `(N,)`."""
+def onward_lanes(roadmap: RoadMap, lane: int) -> list[int]:
+    """A lane and the straightest after it, for `EXTENSION` metres beyond its end."""
+    chain, length = [lane], float(roadmap.length[lane])
+    while length < EXTENSION + roadmap.length[lane]:
+        nxt = straightest_successor(roadmap, chain[-1])
+        if nxt < 0 or nxt in chain:
+            break
+        chain.append(nxt)
+        length += float(roadmap.length[nxt])
+    return chain
+
+
+def onward(roadmap: RoadMap, lane: int) -> tuple[Floats, Floats, Floats]:
+    """The line `(N, 2)` along `onward_lanes`, its stations and headings `(N,)`; kept with the map."""
     known: dict[int, tuple[Floats, Floats, Floats]] = roadmap.__dict__.setdefault("_onward", {})
     if lane not in known:
-        chain, length = [lane], float(roadmap.length[lane])
-        while length < EXTENSION + roadmap.length[lane]:
-            nxt = straightest_successor(roadmap, chain[-1])
-            if nxt < 0 or nxt in chain:
-                break
-            chain.append(nxt)
-            length += float(roadmap.length[nxt])
         # Straight lanes may have no vertex for a long way; the offset is worked off from vertex to vertex.
+        chain = onward_lanes(roadmap, lane)
         line = resample_polyline(np.concatenate([roadmap.centerline(c) for c in chain]), 1.0)
         s = arc_length(line)
         heading = polyline_heading(line)

@@ -1,0 +1,168 @@
+"""The reference line as an even table: positions and headings interpolated linearly, feet found by Newton.
+
+Frenet states are (s, s', s'', d, d', d'') in time. With the frame's heading psi_r, curvature k and
+q = 1 - k d: s' = v cos(th) / q, d' = v sin(th), th = psi - psi_r; the second derivatives follow by the
+product rule (Werling, Ziegler, Kammel, Thrun 2010, written in time).
+"""
+
+from __future__ import annotations
+
+import math
+
+from drive.planners.road.kernels.base import kernel
+from drive.sim.kernels.compile import scalar
+from drive.sim.kernels.scalar import F, in_area
+
+(
+    X, Y, HEADING, CURVATURE, DCURVATURE, LIMIT, LEFT, RIGHT, EDGE_LEFT, EDGE_RIGHT, LANE_LEFT, LANE_RIGHT,
+    NUM_COLUMNS,
+) = range(13)  # fmt: skip
+"""Columns of a frame's table; see `drive.planners.road.frame.RoadFrame`."""
+FEWEST_Q = 0.1
+STANDING = 0.05
+"""m/s under which a heading is not to be had from a motion."""
+MARCH = 0.25
+"""m between the points at which the edge of the drivable area is looked for."""
+
+
+@scalar
+def place_on(rows, step, s):
+    """The table's row before a station and the share of the way to the next, beyond [0, 1] off its ends."""
+    n = rows.shape[0]
+    k = min(max(math.floor(s / step), 0), n - 2)
+    return k, s / step - k
+
+
+@scalar
+def at(rows, step, s, column):
+    """A column of the table at a station, held at its ends."""
+    k, u = place_on(rows, step, s)
+    u = min(max(u, 0.0), 1.0)
+    return rows[k, column] + u * (rows[k + 1, column] - rows[k, column])
+
+
+@scalar
+def point_at(rows, step, s):
+    """Position and heading (x, y, psi) of the line at a station; prolonged straight beyond its ends."""
+    k, u = place_on(rows, step, s)
+    inside = min(max(u, 0.0), 1.0)
+    heading = rows[k, HEADING] + inside * (rows[k + 1, HEADING] - rows[k, HEADING])
+    x = rows[k, X] + inside * (rows[k + 1, X] - rows[k, X])
+    y = rows[k, Y] + inside * (rows[k + 1, Y] - rows[k, Y])
+    over = (u - inside) * step
+    return x + over * math.cos(heading), y + over * math.sin(heading), heading
+
+
+@scalar
+def locate(rows, step, x, y, guess):
+    """Station and offset of a point, searched downhill from the station `guess`, then by Newton's method."""
+    n = rows.shape[0]
+    k = min(max(int(guess / step), 0), n - 1)
+    best = (rows[k, X] - x) ** 2 + (rows[k, Y] - y) ** 2
+    while k < n - 1:
+        trial = (rows[k + 1, X] - x) ** 2 + (rows[k + 1, Y] - y) ** 2
+        if trial >= best:
+            break
+        best, k = trial, k + 1
+    while k > 0:
+        trial = (rows[k - 1, X] - x) ** 2 + (rows[k - 1, Y] - y) ** 2
+        if trial >= best:
+            break
+        best, k = trial, k - 1
+    s = k * step
+    px, py, h = point_at(rows, step, s)
+    c, sn = math.cos(h), math.sin(h)
+    for _ in range(8):
+        along, d = (x - px) * c + (y - py) * sn, (y - py) * c - (x - px) * sn
+        if abs(along) < 1e-10:
+            break
+        # Beyond the ends the line is straight.
+        inside = 0.0 <= s <= (n - 1) * step
+        q = max(1.0 - at(rows, step, s, CURVATURE) * d, FEWEST_Q) if inside else 1.0
+        s += min(max(along / q, -4.0 * step), 4.0 * step)
+        px, py, h = point_at(rows, step, s)
+        c, sn = math.cos(h), math.sin(h)
+    return s, (y - py) * c - (x - px) * sn
+
+
+@kernel
+def locate_all(rows, step, points, guess, out):
+    """Stations and offsets `out (N, 2)` of `points (N, >= 2)`, each search from where the last one ended."""
+    s = guess
+    for i in range(points.shape[0]):
+        s, out[i, 1] = locate(rows, step, points[i, 0], points[i, 1], s)
+        out[i, 0] = s
+
+
+@kernel
+def nearest_row(rows, x, y):
+    """The row of the table nearest to a point, by looking at all."""
+    best, found = 1e300, 0
+    for k in range(rows.shape[0]):
+        gap = (rows[k, X] - x) ** 2 + (rows[k, Y] - y) ** 2
+        if gap < best:
+            best, found = gap, k
+    return found
+
+
+@kernel
+def frenet_state(rows, step, ego, guess, out):
+    """The Frenet state `out (6,)` of a rear-axle state `(7,)`: s, s', s'', d, d', d''."""
+    s, d = locate(rows, step, ego[0], ego[1], guess)
+    _, _, heading = point_at(rows, step, s)
+    k, dk = at(rows, step, s, CURVATURE), at(rows, step, s, DCURVATURE)
+    q = max(1.0 - k * d, FEWEST_Q)
+    th, v, a = ego[2] - heading, ego[3], ego[4]
+    c, sn = math.cos(th), math.sin(th)
+    s1, d1 = v * c / q, v * sn
+    turn = ego[6] - k * s1
+    dq = -(dk * s1 * d + k * d1)
+    out[0], out[1], out[2] = s, s1, (a * c - v * sn * turn - s1 * dq) / q
+    out[3], out[4], out[5] = d, d1, a * sn + v * c * turn
+
+
+@kernel
+def world_states(rows, step, frenet, wheelbase, heading, out):
+    """Rear-axle states `out (N, 7)` of Frenet states `(N, 6)`; who stands keeps the heading it had.
+
+    `heading` in rad is that of who stands from the start.
+    """
+    psi = heading
+    for i in range(frenet.shape[0]):
+        s, s1, s2 = frenet[i, 0], frenet[i, 1], frenet[i, 2]
+        d, d1, d2 = frenet[i, 3], frenet[i, 4], frenet[i, 5]
+        x, y, h = point_at(rows, step, s)
+        k, dk = at(rows, step, s, CURVATURE), at(rows, step, s, DCURVATURE)
+        q = max(1.0 - k * d, FEWEST_Q)
+        along = q * s1
+        change = q * s2 - (dk * s1 * d + k * d1) * s1
+        v = math.sqrt(along * along + d1 * d1)
+        a, turn = change, 0.0
+        if v > STANDING:
+            psi = h + math.atan2(d1, along)
+            a = (along * change + d1 * d2) / v
+            turn = k * s1 + (along * d2 - d1 * change) / (v * v)
+        out[i, 0], out[i, 1] = x - d * math.sin(h), y + d * math.cos(h)
+        out[i, 2], out[i, 3], out[i, 4] = psi, v, a
+        out[i, 5] = math.atan(wheelbase * turn / v) if v > STANDING else 0.0
+        out[i, 6] = turn
+
+
+@kernel
+def march_to_edge(rows, every, far, shift_x, shift_y, cell, state, start, triangles, corners, out):
+    """Room `out (N, 2)` in m to the left and to the right of every `every`th row before the area ends.
+
+    The area is that of `drive.roadmap.drivable.DrivableArea`, its corner at `shift_*` in the frame's
+    coordinates; nothing is looked for beyond `far` m.
+    """
+    for n in range(out.shape[0]):
+        k = min(n * every, rows.shape[0] - 1)
+        nx, ny = -math.sin(rows[k, HEADING]), math.cos(rows[k, HEADING])
+        for side in range(2):
+            sign, gap = 1.0 - 2.0 * side, 0.0
+            while gap < far:
+                x, y = F(rows[k, X] + sign * gap * nx), F(rows[k, Y] + sign * gap * ny)
+                if not in_area(x, y, F(shift_x), F(shift_y), F(cell), state, start, triangles, corners):
+                    break
+                gap += MARCH
+            out[n, side] = max(gap - MARCH, 0.0)
