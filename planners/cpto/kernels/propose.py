@@ -1,6 +1,6 @@
 """Drives: what the loop's branches start from. Each is a path beside the reference line driven by a rule.
 
-A drive follows a lateral option with a damped spring and keeps its distance by IDM, also to whoever will be
+A drive follows a lateral option and keeps its distance by IDM, also to whoever will be
 in its way within the rule's foresight. Drives are judged by boxes: contact, near contact, progress, comfort.
 All in the road's frame.
 """
@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from drive.planners.cpto.kernels.make import kernel
 from drive.sim.kernels.compile import routine, scalar
 
-FRACTION, FORESIGHT, YIELDS = 0, 1, 2
-"""Columns of a rule: share of the speed cap, seconds of foresight, whether it waits at give-way lines."""
+FRACTION, FORESIGHT = 0, 1
+"""Columns of a rule: share of the speed cap, seconds of foresight."""
 STATION, SPEED, ACCEL, OFFSET, SLOPE = 0, 1, 2, 3, 4
 """Rows of a drive; the slope is the offset's rate in m/s."""
 CONTACT, NEAR, PROGRESS, EFFORT = 0, 1, 2, 3
@@ -29,12 +29,12 @@ class Road(NamedTuple):
     step: float
     cap: Any
     option: Any
-    stops: Any  # (Q,)
-    gives_way: Any  # (Q,) uint8: only rules that yield stop there
+    stops: Any  # (Q,) stations before which the front has to halt
 
 
 class Others(NamedTuple):
-    """`pose (A, 4, K)`: station, offset, cosine and sine of the heading to the road; `half (A, 2)`.
+    """`pose (A, 4, K)`: station, offset, cosine and sine of the heading to the road; `half (A, 3)`:
+    half length, half width, and metres to keep more when stopping behind it.
 
     `used (A,)` 0 ignored, 1 counted, 2 counted unless it comes from behind.
     """
@@ -58,8 +58,9 @@ class Driver(NamedTuple):
     half_width: float
     side_gap: float
     settle: float
+    drift: float
+    sideways: float
     dt: float
-    stride: int
 
 
 @scalar
@@ -104,7 +105,7 @@ def _strongest(road, others, d, option, foresight, k, s, v, offset, here):
         if not others.used[i]:
             continue
         for look in range(looks):
-            j = min(k + int(look * 0.5 / d.dt * d.stride + 0.5), last)
+            j = min(k + int(look * 0.5 / d.dt + 0.5), last)
             x, y = others.pose[i, 0, j], others.pose[i, 1, j]
             if x < s or x - s > 120.0:
                 continue
@@ -113,32 +114,27 @@ def _strongest(road, others, d, option, foresight, k, s, v, offset, here):
             lane = table_at(option, road, x) + (offset - here) * fade
             if abs(y - lane) > half_y + d.half_width + d.side_gap:
                 continue
-            before = max(j - d.stride, 0)
-            speed = (others.pose[i, 0, j] - others.pose[i, 0, before]) / max(
-                (j - before) * d.dt / d.stride, 1e-3
-            )
-            gap = x - half_x - s - d.front
-            if look > 0:
-                # It is not there yet: what counts is the room left when it will be.
-                gap += max(min(speed, v), 0.0) * 0.0
+            before = max(j - 1, 0)
+            speed = (others.pose[i, 0, before + 1] - others.pose[i, 0, before]) / d.dt
+            gap = x - half_x - s - d.front - others.half[i, 2]
             strongest = max(strongest, _follow(v, gap, max(speed, 0.0), d))
             break
     return strongest
 
 
 @routine
-def _drive(road, others, d, option, rule, start, out):
-    """One drive `(5, K)` of K samples of `d.dt` seconds; the forecasts have `d.stride` samples for each."""
+def _drive(road, others, d, option, rule, start, begin, out):
+    """One drive `(5, K)` of K samples of `d.dt` seconds, from the forecasts' sample `begin` on."""
     s, v, a, y, slope = start[0], start[1], start[2], start[3], start[4]
     for k in range(out.shape[1]):
         out[STATION, k], out[SPEED, k], out[ACCEL, k] = s, v, a
         out[OFFSET, k], out[SLOPE, k] = y, slope
         here = table_at(option, road, s)
         cap = max(rule[FRACTION] * table_at(road.cap, road, s + 0.5 * v), 0.05)
-        push = _strongest(road, others, d, option, rule[FORESIGHT], k * d.stride, s, v, y, here)
+        push = _strongest(road, others, d, option, rule[FORESIGHT], begin + k, s, v, y, here)
         for q in range(len(road.stops)):
             gap = road.stops[q] - s - d.front
-            if gap > -2.0 and (rule[YIELDS] > 0.0 or not road.gives_way[q]):
+            if gap > -2.0:
                 push = max(push, _follow(v, gap + d.min_gap - 0.5, 0.0, d))
         ratio = v / cap
         free = 1.0 - ratio**4 if ratio < 1.0 else -min((v - cap) / (0.7 * d.speed_up), d.comfort / d.speed_up)
@@ -152,22 +148,19 @@ def _drive(road, others, d, option, rule, start, out):
         ahead = max(v, 0.0) * d.dt + 0.5 * a * d.dt * d.dt
         s += max(ahead, 0.0)
         v = max(v + a * d.dt, 0.0)
-        # A damped spring towards the option, whose own slope is fed forward; a slow car moves along.
+        # Towards the option at a bounded rate, its own slope fed forward; a slow car cannot move sideways.
         target = table_at(option, road, s + 0.3 * v)
         feed = (table_at(option, road, s + 0.3 * v + 1.0) - target) * v
-        w = 1.0 / d.settle
-        pull = w * w * (target - y) + 2.0 * w * (feed - slope)
-        most = min(2.0, 0.1 + 0.12 * v * v)
-        slope += min(max(pull, -most), most) * d.dt
-        steepest = 0.35 * v
-        slope = min(max(slope, -steepest), steepest)
+        rate = min(max((target - y) / d.settle, -d.drift), d.drift) + feed
+        steepest = 0.4 * v
+        rate = min(max(rate, -steepest), steepest)
+        most = min(d.sideways, 0.1 + 0.12 * v * v)
+        slope += min(max((rate - slope) * 3.0 / d.settle, -most), most) * d.dt
         y += slope * d.dt
-        if v < 1e-3:
-            a = max(a, 0.0) if k == 0 else a
 
 
 @routine
-def _judge(others, d, track, judgement):
+def _judge(others, d, track, begin, judgement):
     """Contact with anybody's box, near contact, progress and effort of a drive."""
     count, last = track.shape[1], others.pose.shape[2] - 1
     span = (count - 1) * d.dt
@@ -176,7 +169,7 @@ def _judge(others, d, track, judgement):
     for k in range(count):
         s, v, y = track[STATION, k] + middle, track[SPEED, k], track[OFFSET, k]
         effort += track[ACCEL, k] * track[ACCEL, k]
-        j = min(k * d.stride, last)
+        j = min(begin + k, last)
         if contact < span:
             continue
         for i in range(len(others.used)):
@@ -204,11 +197,14 @@ def _judge(others, d, track, judgement):
     judgement[EFFORT] = effort / count
 
 
-def _propose(road, others, driver, rules, option, start, tracks, judgements):
-    """Drive every `rules (V, 3)` along `road.option[option (V,)]`: `tracks (V, 5, K)`, `judgements (V, 4)`."""
+def _propose(road, others, driver, rules, option, start, begin, tracks, judgements):
+    """Drive every `rules (V, 2)` along `road.option[option (V,)]`: `tracks (V, 5, K)`, `judgements (V, 4)`.
+
+    `start (5,)` is the state at the forecasts' sample `begin`.
+    """
     for r in range(len(rules)):
-        _drive(road, others, driver, road.option[option[r]], rules[r], start, tracks[r])
-        _judge(others, driver, tracks[r], judgements[r])
+        _drive(road, others, driver, road.option[option[r]], rules[r], start, begin, tracks[r])
+        _judge(others, driver, tracks[r], begin, judgements[r])
 
 
 propose = kernel(_propose)

@@ -1,0 +1,103 @@
+"""The moment in the road's frame, and the hypotheses about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drive.planners.cpto.kernels.view import turn_to_road
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from drive.planners.cpto.config import CPTOConfig
+    from drive.planners.road.guide import RoadScene
+    from drive.vehicle import VehicleParams
+
+    Floats = NDArray[np.float64]
+    Bytes = NDArray[np.uint8]
+
+SURE, DENIED = 0.95, 0.05
+"""Existence above which somebody is taken for granted, and below which for absent."""
+LIKELY = 0.3
+PHANTOM_PROBABILITY, BRAKE_PROBABILITY = 0.1, 0.05
+IGNORED, COUNTED, FOLLOWS = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """Everybody who may be there, phantoms last: `pose (A, 4, K)` on the road (kernels/propose.py), `poses
+    (A, K, 3)` in the world, `half (A, 3)`, `used (A,)`, `existence (A,)`, `id (A,)` (phantoms negative)."""
+
+    pose: Floats
+    poses: Floats
+    half: Floats
+    used: Bytes
+    existence: Floats
+    id: NDArray[np.int64]
+    phantoms: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Configuration:
+    """One hypothesis: who is there (`used (A,)`), how probable, and a key that lasts over the calls."""
+
+    key: tuple[object, ...]
+    probability: float
+    used: Bytes
+    brakes: bool = False
+
+
+def look_around(scene: RoadScene, vehicle: VehicleParams, parked: Floats) -> View:
+    """The others on the road's frame; `parked (A,)` is what to keep more when stopping behind somebody."""
+    others, frame, state = scene.others, scene.frame, scene.state
+    pose = np.empty((len(others), 4, others.poses.shape[1]))
+    turn_to_road(frame.rows, frame.step, others.poses, others.frenet, pose)
+    half = np.column_stack((0.5 * others.size, parked))
+    # Who is behind in the own lane keeps its distance itself.
+    s, d = pose[:, 0, 0], pose[:, 1, 0]
+    behind = s + others.extent[:, 0, 0] < state[0] + vehicle.rear_axle_to_center
+    beside = np.abs(d - state[3]) < others.extent[:, 0, 1] + 0.5 * vehicle.width + 0.2
+    used = np.where(behind & beside, FOLLOWS, COUNTED).astype(np.uint8)
+    return View(pose, others.poses, half, used, others.existence, others.id)
+
+
+def hypotheses(view: View, conflict: Floats, config: CPTOConfig) -> list[Configuration]:
+    """The configurations that branches are made for, what is taken for likely first.
+
+    Who is doubtful is present in the first; then groups of the doubtful, in the order of their conflicts
+    `conflict (A,)` (how near the drives come to them), are absent one at a time; then phantoms are there;
+    the last one brakes.
+    """
+    real = len(view.id) - view.phantoms
+    likely = view.used * (view.existence >= (LIKELY if config.branches > 1 else 0.5))
+    likely[real:] = IGNORED
+    if config.branches == 1:
+        return [Configuration(("likely",), 1.0, likely.astype(np.uint8), config.always_brake)]
+    found = []
+    doubtful = np.flatnonzero(
+        (view.existence[:real] < SURE) & (view.existence[:real] > DENIED) & (view.used[:real] > 0)
+    )
+    doubtful = doubtful[np.argsort(conflict[doubtful], kind="stable")]
+    room = config.branches - 2 - (view.phantoms > 0)
+    groups = [g for g in np.array_split(doubtful, max(min(room, len(doubtful)), 1)) if len(g)]
+    rest = 1.0 - BRAKE_PROBABILITY
+    if view.phantoms:
+        rest -= PHANTOM_PROBABILITY
+    for group in groups[: max(room, 0)]:
+        used = likely.copy()
+        present = bool((likely[group] > 0).any())
+        used[group] = IGNORED if present else view.used[group]
+        p = float(view.existence[group].mean())
+        p = (1.0 - p) if present else p
+        key = ("flip", *sorted(view.id[group].tolist()))
+        found.append(Configuration(key, rest * p / len(groups), used.astype(np.uint8)))
+    if view.phantoms:
+        used = likely.copy()
+        used[real:] = COUNTED
+        found.append(Configuration(("phantoms",), PHANTOM_PROBABILITY, used.astype(np.uint8)))
+    found.append(Configuration(("brake",), BRAKE_PROBABILITY, likely.astype(np.uint8), True))
+    first = 1.0 - sum(c.probability for c in found)
+    return [Configuration(("likely",), first, likely.astype(np.uint8), config.always_brake), *found]
