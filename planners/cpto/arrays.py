@@ -24,7 +24,6 @@ def make_iterate(branches: int, pairs: int, steps: int) -> Iterate:
         dual=np.zeros((z, 3, 2, n)),
         away=np.zeros((z, p, 2, n)),
         press=np.zeros((z, p, 2, n)),
-        bend=np.zeros((z, n)),
         d=np.ones((z, p, n)),
         mean=np.zeros((3, TRUNK)),
         trunk_dual=np.zeros((3, z, TRUNK)),

@@ -56,6 +56,10 @@ class CPTOSession:
     standing: dict[int, float] = field(default_factory=dict)
     chosen: tuple[int, int] = (KEEP, 0)
     last: Plan | None = None
+    ahead: Floats | None = None
+    laid: object = None
+    planned_at: float = 0.0
+    start: Floats = field(default_factory=lambda: np.zeros(6))
 
     def __post_init__(self) -> None:
         c, vehicle = self.planner.config, self.task.vehicle
@@ -77,7 +81,7 @@ class CPTOSession:
         scene = self.guide.look(observation)
         if scene is None:
             return self._brake(observation, "no lane to follow", PlanStatus.INFEASIBLE)
-        state = scene.state
+        state = self._begin(scene, observation.time)
         view = look_around(scene, self.task.vehicle, np.zeros(len(scene.others)))
         blocking = self._blocking(scene, view, observation.time)
         front = self.driver.front
@@ -85,6 +89,7 @@ class CPTOSession:
             scene.frame, float(state[0]), max(float(state[1]), 0.0), self.task.vehicle, blocking,
             scene.hold.station + front, self.planner.config.lane_changes,
         )  # fmt: skip
+        self.start = state
         start = np.array([state[0], max(state[1], 0.0), state[2], state[3], state[4]])
         samples = len(self.guide.times)
         likely = view.used * (view.existence >= 0.3)
@@ -92,6 +97,22 @@ class CPTOSession:
             options, view, likely.astype(np.uint8), self.driver, start, samples, self.chosen
         )
         return self._optimise(observation, scene, view, options, drives, began)
+
+    def _begin(self, scene: RoadScene, now: float) -> Floats:
+        """The state to plan from: what the last plan foresaw for now, unless the ego is elsewhere.
+
+        A plan that begins at the ego hides from the tracker what it is to correct.
+        """
+        state = scene.state.copy()
+        if self.ahead is not None and self.laid is scene.frame:
+            at = (now - self.planned_at) / (0.5 * self.planner.config.dt)
+            k = round(at)
+            if abs(at - k) < 1e-3 and 0 < k < len(self.ahead):
+                foreseen = self.ahead[k]
+                off = np.abs(foreseen - state)
+                if off[0] < 1.0 and off[3] < 0.5 and off[1] < 1.0:
+                    return np.array(foreseen)
+        return state
 
     def _blocking(self, scene: RoadScene, view: View, now: float) -> Floats:
         """Who stands and may be passed `(B, 4)`: station, offset, half extents."""
@@ -159,11 +180,14 @@ class CPTOSession:
         start = nominal[:, joint].copy()
         if configuration.brakes:
             t = c.dt * np.arange(c.steps - joint)
-            v = np.maximum(start[SPEED] - 0.7 * c.brake * np.maximum(t - 0.2, 0.0), 0.0)
+            ramp = np.minimum(start[ACCEL], 0.0) - 6.0 * t
+            v = np.maximum(start[SPEED] + np.cumsum(np.maximum(ramp, -3.5)) * c.dt, 0.0)
             out[SPEED, joint:] = v
             way = np.concatenate(([0.0], np.cumsum(0.5 * (v[1:] + v[:-1]) * c.dt)))
             out[OFFSET, joint:] = np.interp(start[STATION] + way, nominal[STATION], nominal[OFFSET])
             out[STATION, joint:] = start[STATION] + way
+            out[SLOPE, joint:] = np.gradient(out[OFFSET, joint:], c.dt)
+            out[ACCEL, joint:] = np.gradient(v, c.dt)
             return out
         later = drive_all(
             options, view, configuration.used, self.driver, start, c.steps - joint, (-1, -1), joint, option
@@ -174,14 +198,14 @@ class CPTOSession:
     def _problem(
         self, scene: RoadScene, view: View, configurations: list[Configuration], tracks: Floats
     ) -> Problem:
-        c, frame, state = self.planner.config, scene.frame, scene.state
+        c, frame, state = self.planner.config, scene.frame, self.start
         count, steps, vehicle = len(configurations), c.steps, self.task.vehicle
         used = np.stack([z.used for z in configurations])
         near = np.empty(len(view.used))
         anybody = (used == COUNTED).any(0).astype(np.uint8)
         nearness(view.pose, view.half, anybody, tracks, near)
         chosen = np.argsort(near, kind="stable")[: c.obstacles]
-        chosen = chosen[near[chosen] < 25.0]
+        chosen = chosen[near[chosen] < 8.0]
         active = np.ascontiguousarray((used[:, chosen] == COUNTED).astype(np.uint8))
         most = len(chosen) * c.discs
         place, shape = np.empty((most, 2, steps)), np.empty((most, 4, steps))
@@ -209,6 +233,7 @@ class CPTOSession:
             np.ascontiguousarray(tracks[:, SPEED]),
             s - state[0],
             np.ascontiguousarray(y),
+            np.arctan2(tracks[:, SLOPE], np.maximum(tracks[:, SPEED], 0.5)),
             v_max,
             x_hi,
             y_lo,
@@ -236,7 +261,7 @@ class CPTOSession:
         it.path[:, 0, 0], it.path[:, 0, 1] = problem.x_ref, tracks[:, OFFSET]
         it.path[:, 1, 0], it.path[:, 1, 1] = tracks[:, SPEED], tracks[:, SLOPE]
         it.path[:, 2, 0] = tracks[:, ACCEL]
-        it.psi[:] = np.arctan2(tracks[:, SLOPE], np.maximum(tracks[:, SPEED], 0.5))
+        it.psi[:] = problem.psi_ref
         scratch = make_scratch(len(tracks), c.steps)
         left, fresh = c.iterations, True
         while left > 0:
@@ -284,7 +309,7 @@ class CPTOSession:
         drives: Drives,
     ) -> Plan:
         c = self.planner.config
-        station = float(scene.state[0])
+        station = float(self.start[0])
         fine = [self._frenet(it.w[:2, z], problem.start, station) for z in range(len(configurations))]
         found = [
             self._check(f, scene, view, z.used) for f, z in zip(fine, configurations, strict=True)
@@ -302,6 +327,7 @@ class CPTOSession:
             self.planner.basis.shared,
         )
         when, why = found[0]
+        self.ahead, self.laid, self.planned_at = fine[0], scene.frame, observation.time
         status = PlanStatus.OK if not np.isfinite(when) else PlanStatus.DEGRADED
         figures = {
             "fails_at": min(when, 99.0),

@@ -22,8 +22,7 @@ from drive.sim.kernels.compile import routine, scalar
 EXACT, ADMM, NONE = 0, 1, 2
 """One trunk; a copy of it for each branch, tied to their mean; copies that nothing ties."""
 SPEED_ROW, ACCEL_ROW, BOX_ROW = 0, 1, 2
-HOLD_SPEED = 0.3
-"""Below it, in m/s, the direction of motion says nothing: the heading before holds."""
+HOLD_SPEED = 1.0
 NUM_RESIDUALS = 5
 
 _project = routine(project_row)
@@ -61,7 +60,7 @@ class Weights(NamedTuple):
 class Problem(NamedTuple):
     """One call's figures, in the road's frame. Z branches, P pairs of a disc and an obstacle, N samples.
 
-    `start (3, 3)`: x, y, heading with two derivatives each. References `v_ref, x_ref, y_ref`, bounds
+    `start (3, 3)`: x, y, heading with two derivatives each. References `v_ref, x_ref, y_ref, psi_ref`, bounds
     `v_max, x_hi, y_lo, y_hi`, all `(Z, N)`. A pair keeps the point `lead (P,)` metres ahead of the
     reference point clear of the shape `(P, 4, N)` at `place (P, 2, N)`, in branches where `active (Z, P)`.
     """
@@ -71,6 +70,7 @@ class Problem(NamedTuple):
     v_ref: Any
     x_ref: Any
     y_ref: Any
+    psi_ref: Any
     v_max: Any
     x_hi: Any
     y_lo: Any
@@ -88,7 +88,7 @@ class Iterate(NamedTuple):
 
     `w (3, Z, 10)` free control points of x, y, heading; `path (Z, 3, 2, N)` position, speed, acceleration
     of x, y; `psi (Z, N)`; slacks and duals `slack, dual (Z, 3, 2, N)` of the speed, acceleration and box
-    rows, `away, press (Z, P, 2, N)` of the obstacles, `bend (Z, N)` of the heading; `d (Z, P, N)` gauges;
+    rows, `away, press (Z, P, 2, N)` of the obstacles; `d (Z, P, N)` gauges;
     `mean, trunk_dual (3, 4), (3, Z, 4)` of the consensus.
     """
 
@@ -99,7 +99,6 @@ class Iterate(NamedTuple):
     dual: Any
     away: Any
     press: Any
-    bend: Any
     d: Any
     mean: Any
     trunk_dual: Any
@@ -188,14 +187,18 @@ def _constants(model, weights, problem, s):
 
 
 @routine
-def _headings(it, z, s):
-    """The heading's cosine and sine, and the direction of motion `s.turn[2]`."""
-    held = it.psi[z, 0]
+def _headings(problem, it, z, s):
+    """The heading's cosine and sine, and the direction of motion `s.turn[2]`.
+
+    A slow motion says little about it: the guess's heading is blended in as if it were driven at
+    `HOLD_SPEED`.
+    """
     for k in range(it.psi.shape[1]):
-        vx, vy = it.path[z, 1, 0, k], it.path[z, 1, 1, k]
-        if vx * vx + vy * vy > HOLD_SPEED * HOLD_SPEED:
-            held = math.atan2(vy, vx)
-        s.turn[2, k] = held
+        held = problem.psi_ref[z, k]
+        s.turn[2, k] = math.atan2(
+            it.path[z, 1, 1, k] + HOLD_SPEED * math.sin(held),
+            max(it.path[z, 1, 0, k], 0.0) + HOLD_SPEED * math.cos(held),
+        )
         s.turn[0, k], s.turn[1, k] = math.cos(it.psi[z, k]), math.sin(it.psi[z, k])
 
 
@@ -321,7 +324,7 @@ def _project_all(weights, problem, it, fresh, square, over_time, s):
     relax = 1.0 if fresh else weights.relax
     it.residual[:3] = 0.0
     for z in range(len(problem.probability)):
-        _headings(it, z, s)
+        _headings(problem, it, z, s)
         _project_rows(weights, problem, it, z, relax, s)
         _project_obstacles(weights, problem, it, z, relax, square, over_time, s)
 
@@ -365,18 +368,17 @@ def _iterate(model, weights, problem, it, mode, fresh, square, over_time, iterat
     for _ in range(iterations):
         it.residual[3:] = 0.0
         for z in range(count):
-            _headings(it, z, s)
+            _headings(problem, it, z, s)
             for k in range(steps):
-                it.bend[z, k] = _clamp(it.bend[z, k] + it.psi[z, k] - s.turn[2, k], 1.0)
                 it.residual[3] = max(it.residual[3], abs(it.psi[z, k] - s.turn[2, k]))
-                g[k] = rho * (s.turn[2, k] - it.bend[z, k] - s.offset[2, 0, k])
+                g[k] = rho * (s.turn[2, k] - s.offset[2, 0, k])
             for j in range(FREE):
                 s.rhs[2, z, j] = s.cost[2, z, j]
             gather(model.free[0], g, s.rhs[2, z])
         _solve_axis(weights, it, 2, mode, s)
         for z in range(count):
             sample(model.free[0], s.offset[2, 0], it.w[2, z], it.psi[z])
-            _headings(it, z, s)
+            _headings(problem, it, z, s)
             _right_sides(model, weights, problem, it, z, s)
         for axis in range(2):
             _solve_axis(weights, it, axis, mode, s)
