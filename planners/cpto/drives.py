@@ -11,6 +11,7 @@ from drive.planners.cpto.kernels.propose import (
     CONTACT,
     EFFORT,
     NEAR,
+    NUM_ROWS,
     PROGRESS,
     SPEED,
     Driver,
@@ -39,7 +40,7 @@ SAME_OPTION, SAME_RULE = 0.3, 0.05
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drives:
-    """All drives `tracks (V, 5, K)` with their `option (V,)`, `rule (V,)` and `cost (V,)`."""
+    """All drives `tracks (V, 6, K)` with their `option (V,)`, `rule (V,)` and `cost (V,)`."""
 
     tracks: Floats
     judgements: Floats
@@ -83,7 +84,7 @@ def drive_all(
     begin: int = 0,
     only: int = -1,
 ) -> Drives:
-    """Every rule on every option (or the one numbered `only`) from `start (5,)` at a forecasts' sample.
+    """Every rule on every option (or the one numbered `only`) from `start (6,)` at a forecasts' sample.
 
     `before`: kind of the option and rule that were chosen last.
     """
@@ -91,7 +92,7 @@ def drive_all(
     numbers = np.arange(len(kinds)) if only < 0 else np.array([only])
     option = np.repeat(numbers, len(RULES))
     rule = np.tile(np.arange(len(RULES)), len(numbers))
-    tracks, judgements = np.empty((len(option), 5, samples)), np.empty((len(option), 4))
+    tracks, judgements = np.empty((len(option), NUM_ROWS, samples)), np.empty((len(option), 4))
     others = Others(view.pose, view.half, used)
     propose(options.road, others, driver, RULES[rule], option, start, begin, tracks, judgements)
     span = driver.dt * (samples - 1)

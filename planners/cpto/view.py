@@ -23,6 +23,8 @@ SURE, DENIED = 0.95, 0.05
 """Existence above which somebody is taken for granted, and below which for absent."""
 LIKELY = 0.3
 PHANTOM_PROBABILITY, BRAKE_PROBABILITY = 0.1, 0.05
+ROOM_TO_TURN = 5.0
+"""m kept more behind who is to be passed."""
 IGNORED, COUNTED, FOLLOWS = 0, 1, 2
 
 
@@ -50,12 +52,12 @@ class Configuration:
     brakes: bool = False
 
 
-def look_around(scene: RoadScene, vehicle: VehicleParams, parked: Floats) -> View:
-    """The others on the road's frame; `parked (A,)` is what to keep more when stopping behind somebody."""
+def look_around(scene: RoadScene, vehicle: VehicleParams) -> View:
+    """The others on the road's frame."""
     others, frame, state = scene.others, scene.frame, scene.state
     pose = np.empty((len(others), 4, others.poses.shape[1]))
     turn_to_road(frame.rows, frame.step, others.poses, others.frenet, pose)
-    half = np.column_stack((0.5 * others.size, parked))
+    half = np.column_stack((0.5 * others.size, np.zeros(len(others))))
     # Who is behind in the own lane keeps its distance itself.
     s, d = pose[:, 0, 0], pose[:, 1, 0]
     behind = s + others.extent[:, 0, 0] < state[0] + vehicle.rear_axle_to_center

@@ -12,14 +12,20 @@ from typing import Any, NamedTuple
 
 from drive.planners.cpto.kernels.make import kernel
 from drive.sim.kernels.compile import routine, scalar
+from drive.sim.kernels.scalar import boxes_apart
 
 FRACTION, FORESIGHT = 0, 1
 """Columns of a rule: share of the speed cap, seconds of foresight."""
-STATION, SPEED, ACCEL, OFFSET, SLOPE = 0, 1, 2, 3, 4
-"""Rows of a drive; the slope is the offset's rate in m/s."""
+STATION, SPEED, ACCEL, OFFSET, SLOPE, HEADING = 0, 1, 2, 3, 4, 5
+NUM_ROWS = 6
+"""Rows of a drive; the slope is the offset's rate in m/s, the heading is to the road's."""
+SLOW = 0.5
 CONTACT, NEAR, PROGRESS, EFFORT = 0, 1, 2, 3
 """Columns of a judgement: time of contact, of near contact (s, or the horizon), metres, mean squared m/s^2."""
-FAR = 1e9
+BESIDE = 0.12
+"""m between boxes that count as contact."""
+ALONG = 0.8
+"""Cosine of the heading to the road above which somebody drives along it."""
 
 
 class Road(NamedTuple):
@@ -80,16 +86,6 @@ def extent(c, s, half):
 
 
 @scalar
-def boxes_apart(dx, dy, c, s, a, b, p, q):
-    """Whether an upright box of half sizes (a, b) at the origin misses one of (p, q) turned by (c, s)."""
-    ex, ey = abs(c) * p + abs(s) * q, abs(s) * p + abs(c) * q
-    if abs(dx) > a + ex or abs(dy) > b + ey:
-        return True
-    u, v = c * dx + s * dy, c * dy - s * dx
-    return abs(u) > p + abs(c) * a + abs(s) * b or abs(v) > q + abs(s) * a + abs(c) * b
-
-
-@scalar
 def _follow(v, gap, lead_speed, d):
     """IDM's interaction term of one leader."""
     wish = d.min_gap + max(0.0, v * d.headway + v * (v - lead_speed) / (2.0 * math.sqrt(d.speed_up * d.comfort)))
@@ -115,20 +111,28 @@ def _strongest(road, others, d, option, foresight, k, s, v, offset, here):
             if abs(y - lane) > half_y + d.half_width + d.side_gap:
                 continue
             before = max(j - 1, 0)
-            speed = (others.pose[i, 0, before + 1] - others.pose[i, 0, before]) / d.dt
+            speed = max((others.pose[i, 0, before + 1] - others.pose[i, 0, before]) / d.dt, 0.0)
+            if look > 0 and others.pose[i, 2, j] > ALONG:
+                # Who comes in along the road is followed from where it is now, gently.
+                x = others.pose[i, 0, min(k, last)]
             gap = x - half_x - s - d.front - others.half[i, 2]
-            strongest = max(strongest, _follow(v, gap, max(speed, 0.0), d))
+            push = _follow(v, gap, speed, d)
+            if look > 0:
+                push = min(push, 1.0 + (d.comfort if look > 1 else 1.5 * d.comfort) / d.speed_up)
+            strongest = max(strongest, push)
             break
     return strongest
 
 
 @routine
 def _drive(road, others, d, option, rule, start, begin, out):
-    """One drive `(5, K)` of K samples of `d.dt` seconds, from the forecasts' sample `begin` on."""
-    s, v, a, y, slope = start[0], start[1], start[2], start[3], start[4]
+    """One drive `(6, K)` of K samples of `d.dt` seconds, from the forecasts' sample `begin` on."""
+    s, v, a, y, slope, heading = start[0], start[1], start[2], start[3], start[4], start[5]
     for k in range(out.shape[1]):
         out[STATION, k], out[SPEED, k], out[ACCEL, k] = s, v, a
         out[OFFSET, k], out[SLOPE, k] = y, slope
+        heading = math.atan2(slope, max(v, SLOW)) if v > 0.1 else heading
+        out[HEADING, k] = heading
         here = table_at(option, road, s)
         cap = max(rule[FRACTION] * table_at(road.cap, road, s + 0.5 * v), 0.05)
         push = _strongest(road, others, d, option, rule[FORESIGHT], begin + k, s, v, y, here)
@@ -167,7 +171,8 @@ def _judge(others, d, track, begin, judgement):
     contact, near, effort = span, span, 0.0
     half, middle = 0.5 * (d.front + d.rear), 0.5 * (d.front - d.rear)
     for k in range(count):
-        s, v, y = track[STATION, k] + middle, track[SPEED, k], track[OFFSET, k]
+        cos, sin = math.cos(track[HEADING, k]), math.sin(track[HEADING, k])
+        s, v, y = track[STATION, k] + middle * cos, track[SPEED, k], track[OFFSET, k] + middle * sin
         effort += track[ACCEL, k] * track[ACCEL, k]
         j = min(begin + k, last)
         if contact < span:
@@ -183,14 +188,17 @@ def _judge(others, d, track, begin, judgement):
             if others.used[i] == 2 and dx < 0.0 and others.pose[i, 0, 0] < track[STATION, 0]:
                 continue
             grow = 0.15 + 0.05 * k * d.dt
-            if not boxes_apart(dx, dy, c, n, half + grow, d.half_width + 0.15, p, q):
+            reach = half + d.half_width + p + q + 0.5 * v + 1.0
+            if dx * dx + dy * dy > reach * reach:
+                continue
+            if boxes_apart(dx, dy, cos, sin, half + grow, d.half_width, c, n, p, q) <= BESIDE:
                 contact = min(contact, k * d.dt)
                 near = min(near, k * d.dt)
-            elif k * d.dt < near:
-                reach = 0.5 * v
-                if v > 0.5 and not boxes_apart(
-                    dx - 0.5 * reach, dy, c, n, half + 0.5 * reach, d.half_width + 0.1, p, q
-                ):
+            elif k * d.dt < near and v > 0.5:
+                ahead = 0.25 * v
+                if boxes_apart(
+                    dx - ahead * cos, dy - ahead * sin, cos, sin, half + ahead, d.half_width, c, n, p, q
+                ) <= BESIDE:
                     near = k * d.dt
     judgement[CONTACT], judgement[NEAR] = contact, near
     judgement[PROGRESS] = track[STATION, count - 1] - track[STATION, 0]
@@ -198,9 +206,9 @@ def _judge(others, d, track, begin, judgement):
 
 
 def _propose(road, others, driver, rules, option, start, begin, tracks, judgements):
-    """Drive every `rules (V, 2)` along `road.option[option (V,)]`: `tracks (V, 5, K)`, `judgements (V, 4)`.
+    """Drive every `rules (V, 2)` along `road.option[option (V,)]`: `tracks (V, 6, K)`, `judgements (V, 4)`.
 
-    `start (5,)` is the state at the forecasts' sample `begin`.
+    `start (6,)` is the state at the forecasts' sample `begin`.
     """
     for r in range(len(rules)):
         _drive(road, others, driver, road.option[option[r]], rules[r], start, begin, tracks[r])

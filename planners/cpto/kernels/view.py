@@ -6,7 +6,7 @@ import math
 
 from drive.planners.cpto.kernels.make import kernel
 from drive.planners.cpto.kernels.polar import gauge
-from drive.planners.cpto.kernels.propose import OFFSET, STATION
+from drive.planners.cpto.kernels.propose import HEADING, OFFSET, STATION
 from drive.planners.road.kernels.line import point_at
 
 CORNER = 1.08
@@ -29,7 +29,7 @@ def turn_to_road(rows, step, poses, frenet, out):
 
 @kernel
 def nearness(pose, half, used, tracks, out):
-    """`out (A,)`: the least distance of any of `tracks (R, 5, K)` to each other road user, m along the road.
+    """`out (A,)`: the least distance of any of `tracks (R, 6, K)` to each other road user, m along the road.
 
     Beside the road distances count threefold: who is in another lane matters less.
     """
@@ -51,7 +51,7 @@ def lay_pairs(pose, half, chosen, tracks, active, own, discs, turned, square, pl
     `chosen (M,)` rows of `pose (A, 4, K)` and `half (A, 2)`. Who goes along the road is one box around both,
     and the point is the own box's centre; who is turned more than `turned` rad meets `discs` discs along the
     own axis. `own`: rear axle to centre, half length, half width, gap along, gap across. Shapes shrink until
-    no active drive of `tracks (Z, 5, N)` begins or comes within them, but not below the boxes themselves.
+    no active drive of `tracks (Z, 6, N)` begins or comes within them, but not below the boxes themselves.
     `place (P, 2, N)`, `shape (P, 4, N)`, `lead (P,)`, `owner (P,)`; `active (Z, M)` by others.
     """
     steps, pairs = place.shape[2], 0
@@ -86,8 +86,9 @@ def lay_pairs(pose, half, chosen, tracks, active, own, discs, turned, square, pl
                 for z in range(len(tracks)):
                     if not active[z, m]:
                         continue
-                    dx = tracks[z, STATION, k] + lead[pairs] - pose[a, 0, k]
-                    dy = tracks[z, OFFSET, k] - pose[a, 1, k]
+                    heading = tracks[z, HEADING, k]
+                    dx = tracks[z, STATION, k] + lead[pairs] * math.cos(heading) - pose[a, 0, k]
+                    dy = tracks[z, OFFSET, k] + lead[pairs] * math.sin(heading) - pose[a, 1, k]
                     r = gauge(
                         dx, dy, shape[pairs, 0, k], shape[pairs, 1, k], shape[pairs, 2, k],
                         shape[pairs, 3, k], square,
