@@ -35,7 +35,7 @@ RULES = np.array([(1.0, 1.0), (1.0, 2.5), (0.75, 1.0), (0.5, 1.5), (0.25, 2.5), 
 # What a metre, a second or a change is worth, found on scenes of other seeds than the suites'.
 CONTACT_COST, NEAR_COST, EFFORT_COST = 20.0, 3.0, 0.25
 LANE_COST, AROUND_COST, BEYOND_COST = 0.35, 0.05, 0.25
-SAME_OPTION, SAME_RULE = 0.3, 0.05
+SAME_OPTION, SAME_RULE = 0.6, 0.05
 
 
 @dataclass(frozen=True, slots=True, eq=False)

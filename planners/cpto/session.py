@@ -40,6 +40,8 @@ ASIDE = 0.8
 STRAYED = (1.0, 1.0, 0.5)
 """m along, m/s and m across by which the ego may be off its last plan and still be on it."""
 RETRIES = 2
+SOON = 2.5
+"""s: a motion that fails later is driven, for there is time to mend it, and what is foreseen changes."""
 
 
 class CPTOSession:
@@ -144,18 +146,15 @@ class CPTOSession:
         motion = best.motions[0]
         if len(tried) > 1:
             status, reason = PlanStatus.DEGRADED, tried[0][1].reason
-        if not math.isfinite(when):
-            pass
-        elif (braking := tried[0][1].braking) is not None:
-            status, reason, motion = PlanStatus.FALLBACK, f"{best.reason}: the braking branch", braking
-        else:
+        if when < SOON:
+            status, reason = PlanStatus.FALLBACK, best.reason
             shifted = self._shifted(observation.time, scene)
-            if shifted is not None and self.solver.check(shifted, scene, view, view.used)[0] > when:
-                status, reason, motion = PlanStatus.FALLBACK, f"{best.reason}: the plan before", shifted
-            elif when < 0.5:
-                status, reason = PlanStatus.FALLBACK, best.reason
-            else:
-                status, reason = PlanStatus.DEGRADED, best.reason
+            if tried[0][1].braking is not None:
+                motion, reason = tried[0][1].braking, f"{reason}: the braking branch"
+            elif shifted is not None and self.solver.check(shifted, scene, view, view.used)[0] > SOON:
+                motion, reason = shifted, f"{reason}: the plan before"
+        elif math.isfinite(when):
+            status, reason = PlanStatus.DEGRADED, best.reason
         self.chosen = (kinds[drives.option[best.row]], int(drives.rule[best.row]))
         self.ahead, self.laid, self.planned_at = motion, scene.frame, observation.time
         heading = float(observation.ego[2])

@@ -87,9 +87,17 @@ def extent(c, s, half):
 
 @scalar
 def _follow(v, gap, lead_speed, d):
-    """IDM's interaction term of one leader."""
+    """IDM's interaction term of one leader, but no more than what comfort or safety ask for.
+
+    IDM brakes as hard as it can when somebody cuts in at its own speed. What is needed is the braking that
+    keeps the boxes apart; a short headway alone is mended with comfort.
+    """
     wish = d.min_gap + max(0.0, v * d.headway + v * (v - lead_speed) / (2.0 * math.sqrt(d.speed_up * d.comfort)))
-    return (wish / max(gap, 0.1)) ** 2
+    push = (wish / max(gap, 0.1)) ** 2
+    closing = max(v - lead_speed, 0.0)
+    needed = 0.5 * closing * closing / max(gap - 0.5 * d.min_gap, 0.1)
+    calm = d.comfort if gap > 0.4 * v else 1.6 * d.comfort
+    return min(push, 1.0 + max(calm, 1.5 * needed) / d.speed_up)
 
 
 @routine
@@ -145,7 +153,7 @@ def _drive(road, others, d, option, rule, start, begin, out):
         wish = d.speed_up * (free - push)
         wish = min(max(wish, -d.brake), d.speed_up)
         # Hard braking may come as fast as it must.
-        fall = d.jerk if wish > -d.comfort else 4.0 * d.jerk
+        fall = d.jerk + 2.0 * max(-wish - d.comfort, 0.0)
         a = min(max(wish, a - fall * d.dt), a + d.jerk * d.dt)
         if v + a * d.dt < 0.0:
             a = -v / d.dt
