@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 RULES = np.array([(1.0, 1.0), (1.0, 2.5), (0.75, 1.0), (0.5, 1.5), (0.25, 2.5), (0.0, 0.0)])
 """Share of the speed cap, seconds of foresight."""
+COARSE = 2
+"""Samples of the forecasts to one of a drive."""
 # What a metre, a second or a change is worth, found on scenes of other seeds than the suites'.
 CONTACT_COST, NEAR_COST, EFFORT_COST = 20.0, 3.0, 0.25
 LANE_COST, AROUND_COST, BEYOND_COST = 0.35, 0.05, 0.25
@@ -69,7 +71,7 @@ def make_driver(config: CPTOConfig, vehicle: VehicleParams) -> Driver:
         1.2,
         1.3,
         1.5,
-        c.dt,
+        COARSE * c.dt,
     )
 
 
@@ -93,8 +95,8 @@ def drive_all(
     option = np.repeat(numbers, len(RULES))
     rule = np.tile(np.arange(len(RULES)), len(numbers))
     tracks, judgements = np.empty((len(option), NUM_ROWS, samples)), np.empty((len(option), 4))
-    others = Others(view.pose, view.half, used)
-    propose(options.road, others, driver, RULES[rule], option, start, begin, tracks, judgements)
+    others = Others(np.ascontiguousarray(view.pose[:, :, ::COARSE]), view.half, used)
+    propose(options.road, others, driver, RULES[rule], option, start, begin // COARSE, tracks, judgements)
     span = driver.dt * (samples - 1)
     # Progress is measured against driving at the limit.
     wanted = max(float(options.road.cap.mean()) * span, 1.0)
@@ -113,3 +115,9 @@ def drive_all(
     cost += BEYOND_COST * options.beyond[option]
     cost -= SAME_OPTION * (chosen == before[0]) + SAME_RULE * (rule == before[1])
     return Drives(tracks, judgements, option, rule, cost)
+
+
+def refine(track: Floats, samples: int) -> Floats:
+    """A drive `(6, K)` at the forecasts' samples."""
+    at, known = np.arange(samples) / COARSE, np.arange(track.shape[1])
+    return np.stack([np.interp(at, known, row) for row in track])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.planner import Candidates, Plan, PlanStatus
-from drive.planners.cpto.drives import drive_all, make_driver
+from drive.planners.cpto.drives import COARSE, drive_all, make_driver, refine
 from drive.planners.cpto.options import KEEP, make_options
 from drive.planners.cpto.solution import Solver
 from drive.planners.cpto.view import LIKELY, ROOM_TO_TURN, hypotheses, look_around
@@ -78,12 +78,12 @@ class CPTOSession:
         start = np.array([state[0], speed, state[2], state[3], state[4], heading])
         likely = view.used * (view.existence >= (LIKELY if c.branches > 1 else 0.5))
         drives = drive_all(
-            options, view, likely.astype(np.uint8), self.driver, start, len(self.guide.times), self.chosen
+            options, view, likely.astype(np.uint8), self.driver, start, len(self.guide.times) // COARSE + 1, self.chosen
         )
         left = math.inf if observation.time_budget is None else observation.time_budget
         tried: list[tuple[float, Solution]] = []
         for row in _attempts(drives):
-            near = self.solver.conflicts(view, drives.tracks[row])
+            near = self.solver.conflicts(view, refine(drives.tracks[row], len(self.guide.times)))
             found = self.solver.solve(
                 scene, view, options, self.driver, state, drives, row, hypotheses(view, near, c),
                 began + 0.7 * left,
@@ -126,7 +126,7 @@ class CPTOSession:
             parked = not others.yields[i] and (abs(d) > ASIDE or still)
             if others.kind[i] == AgentKind.STATIC or parked:
                 rows.append((s, d, others.extent[i, 0, 0], others.extent[i, 0, 1]))
-                view.half[i, 2] = ROOM_TO_TURN
+                view.half[view.row == i, 2] = ROOM_TO_TURN
         self.standing = known
         return np.array(rows).reshape(-1, 4)
 

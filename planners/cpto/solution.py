@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.planners.cpto.arrays import make_iterate, make_scratch
-from drive.planners.cpto.drives import drive_all
+from drive.planners.cpto.drives import COARSE, drive_all, refine
 from drive.planners.cpto.kernels.admm import ADMM, EXACT, NONE, Problem, Weights, iterate
 from drive.planners.cpto.kernels.check import check
 from drive.planners.cpto.kernels.propose import ACCEL, HEADING, OFFSET, SLOPE, SPEED, STATION
@@ -94,7 +94,7 @@ class Solver:
         until: float,
     ) -> Solution:
         """Optimise the branches that start from drive `row`; the loop ends at `until` (perf_counter)."""
-        nominal = drives.tracks[row, :, : self.planner.config.steps]
+        nominal = refine(drives.tracks[row], self.planner.config.steps)
         option = int(drives.option[row])
         tracks = np.stack(
             [self._branch(nominal, options, view, driver, option, z) for z in configurations]
@@ -138,10 +138,10 @@ class Solver:
             out[HEADING, joint:] = np.interp(out[STATION, joint:], nominal[STATION], nominal[HEADING])
         elif configuration.key != ("likely",):
             later = drive_all(
-                options, view, configuration.used, driver, nominal[:, joint].copy(), c.steps - joint,
+                options, view, configuration.used, driver, nominal[:, joint].copy(), (c.steps - joint) // COARSE + 1,
                 (-1, -1), joint, option,
             )  # fmt: skip
-            out[:, joint:] = later.tracks[later.best]
+            out[:, joint:] = refine(later.tracks[later.best], c.steps - joint)
         return out
 
     def _problem(

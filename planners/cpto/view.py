@@ -23,6 +23,10 @@ SURE, DENIED = 0.95, 0.05
 """Existence above which somebody is taken for granted, and below which for absent."""
 LIKELY = 0.3
 PHANTOM_PROBABILITY, BRAKE_PROBABILITY = 0.1, 0.05
+BEHIND, AHEAD, ASIDE = 50.0, 130.0, 14.0
+"""m from the ego along the way, and beside it, at which nobody is looked at."""
+LEAST_DRIFT, DRIFTS = 0.15, 4.0
+"""m/s towards the line at which somebody is taken to come in, and s for which that goes on."""
 ROOM_TO_TURN = 5.0
 """m kept more behind who is to be passed."""
 IGNORED, COUNTED, FOLLOWS = 0, 1, 2
@@ -31,7 +35,8 @@ IGNORED, COUNTED, FOLLOWS = 0, 1, 2
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
     """Everybody who may be there, phantoms last: `pose (A, 4, K)` on the road (kernels/propose.py), `poses
-    (A, K, 3)` in the world, `half (A, 3)`, `used (A,)`, `existence (A,)`, `id (A,)` (phantoms negative)."""
+    (A, K, 3)` in the world, `half (A, 3)`, `used (A,)`, `existence (A,)`, `id (A,)` (phantoms
+    negative), `row (R,)` the rows of the scene's others that they are, phantoms excepted."""
 
     pose: Floats
     poses: Floats
@@ -39,6 +44,7 @@ class View:
     used: Bytes
     existence: Floats
     id: NDArray[np.int64]
+    row: NDArray[np.intp]
     phantoms: int = 0
 
 
@@ -53,17 +59,40 @@ class Configuration:
 
 
 def look_around(scene: RoadScene, vehicle: VehicleParams) -> View:
-    """The others on the road's frame."""
+    """The others on the road's frame, but for those who are far from the way."""
     others, frame, state = scene.others, scene.frame, scene.state
-    pose = np.empty((len(others), 4, others.poses.shape[1]))
-    turn_to_road(frame.rows, frame.step, others.poses, others.frenet, pose)
-    half = np.column_stack((0.5 * others.size, np.zeros(len(others))))
+    ahead = others.frenet[..., 0] - state[0]
+    near = (ahead.max(1) > -BEHIND) & (ahead.min(1) < AHEAD) & (np.abs(others.frenet[..., 1]).min(1) < ASIDE)
+    rows = np.flatnonzero(near)
+    poses, extent = others.poses[rows], others.extent[rows]
+    pose = np.empty((len(rows), 4, poses.shape[1]))
+    turn_to_road(frame.rows, frame.step, poses, others.frenet[rows], pose)
+    _cut_in(pose, poses, others.speeds[rows, 0], others.times)
+    half = np.column_stack((0.5 * others.size[rows], np.zeros(len(rows))))
     # Who is behind in the own lane keeps its distance itself.
-    s, d = pose[:, 0, 0], pose[:, 1, 0]
-    behind = s + others.extent[:, 0, 0] < state[0] + vehicle.rear_axle_to_center
-    beside = np.abs(d - state[3]) < others.extent[:, 0, 1] + 0.5 * vehicle.width + 0.2
+    behind = pose[:, 0, 0] + extent[:, 0, 0] < state[0] + vehicle.rear_axle_to_center
+    beside = np.abs(pose[:, 1, 0] - state[3]) < extent[:, 0, 1] + 0.5 * vehicle.width + 0.2
     used = np.where(behind & beside, FOLLOWS, COUNTED).astype(np.uint8)
-    return View(pose, others.poses, half, used, others.existence, others.id)
+    return View(pose, poses, half, used, others.existence[rows], others.id[rows], rows)
+
+
+def _cut_in(pose: Floats, poses: Floats, speed: Floats, times: Floats) -> None:
+    """Who drives along the road and drifts towards the line is taken to go on until it is there."""
+    if not len(pose):
+        return
+    dt = times[1] - times[0]
+    offset = pose[:, 1, 0]
+    drift = (pose[:, 1, 1] - offset) / dt
+    comes = (drift * np.sign(offset) < -np.maximum(LEAST_DRIFT, 0.05 * speed)) & (pose[:, 2, 0] > 0.8)
+    for i in np.flatnonzero(comes & (speed > 0.5) & (np.abs(offset) > 0.3)).tolist():
+        reached = offset[i] + drift[i] * np.minimum(times, DRIFTS)
+        there = np.minimum(np.abs(reached), np.abs(pose[i, 1])) * np.sign(offset[i])
+        there = np.where(reached * offset[i] > 0.0, there, 0.0)
+        shift = there - pose[i, 1]
+        road = poses[i, :, 2] - np.arctan2(pose[i, 3], pose[i, 2])
+        poses[i, :, 0] -= shift * np.sin(road)
+        poses[i, :, 1] += shift * np.cos(road)
+        pose[i, 1] = there
 
 
 def hypotheses(view: View, conflict: Floats, config: CPTOConfig) -> list[Configuration]:

@@ -179,38 +179,61 @@ def _judge(others, d, track, begin, judgement):
     contact, near, effort = span, span, 0.0
     half, middle = 0.5 * (d.front + d.rear), 0.5 * (d.front - d.rear)
     for k in range(count):
-        cos, sin = math.cos(track[HEADING, k]), math.sin(track[HEADING, k])
-        s, v, y = track[STATION, k] + middle * cos, track[SPEED, k], track[OFFSET, k] + middle * sin
         effort += track[ACCEL, k] * track[ACCEL, k]
-        j = min(begin + k, last)
-        if contact < span:
+    for i in range(len(others.used)):
+        if not others.used[i]:
             continue
-        for i in range(len(others.used)):
-            if not others.used[i]:
-                continue
-            dx, dy = others.pose[i, 0, j] - s, others.pose[i, 1, j] - y
-            if abs(dx) > 40.0 or abs(dy) > 20.0:
-                continue
-            c, n = others.pose[i, 2, j], others.pose[i, 3, j]
-            p, q = others.half[i, 0], others.half[i, 1]
-            if others.used[i] == 2 and dx < 0.0 and others.pose[i, 0, 0] < track[STATION, 0]:
-                continue
-            grow = 0.15 + 0.05 * k * d.dt
-            reach = half + d.half_width + p + q + 0.5 * v + 1.0
+        p, q, beside = others.half[i, 0], others.half[i, 1], BESIDE
+        for k in range(count):
+            t = k * d.dt
+            if t >= near:
+                break
+            j, v = min(begin + k, last), track[SPEED, k]
+            dx, dy = others.pose[i, 0, j] - track[STATION, k], others.pose[i, 1, j] - track[OFFSET, k]
+            reach = half + d.half_width + p + q + 0.5 * v + 3.0
             if dx * dx + dy * dy > reach * reach:
                 continue
-            if boxes_apart(dx, dy, cos, sin, half + grow, d.half_width, c, n, p, q) <= BESIDE:
-                contact = min(contact, k * d.dt)
-                near = min(near, k * d.dt)
-            elif k * d.dt < near and v > 0.5:
+            cos, sin = math.cos(track[HEADING, k]), math.sin(track[HEADING, k])
+            dx, dy = dx - middle * cos, dy - middle * sin
+            if others.used[i] == 2 and dx < 0.0:
+                continue
+            c, n = others.pose[i, 2, j], others.pose[i, 3, j]
+            apart = boxes_apart(dx, dy, cos, sin, half + 0.05 * t, d.half_width, c, n, p, q)
+            if k == 0:
+                # Who begins close by is only not to be come closer to.
+                beside = min(beside, apart - 0.02)
+            if apart <= beside:
+                contact, near = min(contact, t), t
+            elif v > 0.5:
                 ahead = 0.25 * v
-                if boxes_apart(
+                apart = boxes_apart(
                     dx - ahead * cos, dy - ahead * sin, cos, sin, half + ahead, d.half_width, c, n, p, q
-                ) <= BESIDE:
-                    near = k * d.dt
+                )
+                if apart <= beside:
+                    near = t
+                    # Contact may still come before what others do.
+                    contact = min(contact, _contact_after(others, d, track, begin, i, k, half, middle, beside))
     judgement[CONTACT], judgement[NEAR] = contact, near
     judgement[PROGRESS] = track[STATION, count - 1] - track[STATION, 0]
     judgement[EFFORT] = effort / count
+
+
+@routine
+def _contact_after(others, d, track, begin, i, first, half, middle, beside):
+    """When a drive meets one of the others from a sample on; the span if never."""
+    count, last = track.shape[1], others.pose.shape[2] - 1
+    for k in range(first + 1, count):
+        j = min(begin + k, last)
+        cos, sin = math.cos(track[HEADING, k]), math.sin(track[HEADING, k])
+        dx = others.pose[i, 0, j] - track[STATION, k] - middle * cos
+        dy = others.pose[i, 1, j] - track[OFFSET, k] - middle * sin
+        c, n = others.pose[i, 2, j], others.pose[i, 3, j]
+        grown = half + 0.05 * k * d.dt
+        if boxes_apart(
+            dx, dy, cos, sin, grown, d.half_width, c, n, others.half[i, 0], others.half[i, 1]
+        ) <= beside:
+            return k * d.dt
+    return (count - 1) * d.dt
 
 
 def _propose(road, others, driver, rules, option, start, begin, tracks, judgements):
