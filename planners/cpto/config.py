@@ -25,7 +25,7 @@ class CPTOConfig:
     acceleration, jerk, speed, place along and across the road, and heading.
 
     Driving: as IDM, `speed_up`, `comfort` and `brake` limit the acceleration, `sideways` that across the
-    road, beside what its bends need. `polish` solves a quadratic programme after the loop.
+    road, and `bends` what its bends may ask for. `polish` solves a quadratic programme after the loop.
     """
 
     steps: int = 50
@@ -51,10 +51,11 @@ class CPTOConfig:
     w_place: float = 2.0
     w_lane: float = 5.0
     w_heading: float = 1.0
-    speed_up: float = 1.8
+    speed_up: float = 1.6
     comfort: float = 2.0
     brake: float = 6.0
     sideways: float = 2.5
+    bends: float = 1.7
     min_gap: float = 1.8
     headway: float = 1.1
     side_gap: float = 0.25

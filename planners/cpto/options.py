@@ -22,6 +22,8 @@ BEHIND, AHEAD = 10.0, 200.0
 PASSING_GAP = 0.5
 """m kept beside what is passed."""
 EDGE_GAP = 0.15
+LEAVING = 0.8
+"""m/s^2 out of a bend: trackers steer for the speed of now."""
 KEEP, AROUND, LEFT_OF, RIGHT_OF, LANE_LEFT, LANE_RIGHT = range(6)
 """Names of options: keep the line; pass on the nearer side, left or right; the lane beside."""
 
@@ -76,7 +78,7 @@ def make_options(
     beyond = np.maximum(over.max(1), 0.0)
     stops = np.array([halt]) if np.isfinite(halt) else np.zeros(0)
     road = Road(
-        frame.step * first, frame.step, np.ascontiguousarray(rows[:, columns.LIMIT]), option, stops
+        frame.step * first, frame.step, _out_of_bends(rows[:, columns.LIMIT], frame.step), option, stops
     )
     return Options(road, tuple(kinds), beyond)
 
@@ -106,6 +108,12 @@ def _ways_around(
             if np.array_equal(found[kind], found[AROUND]):
                 del found[kind]
     return found
+
+
+def _out_of_bends(limit: Floats, step: float) -> Floats:
+    """Limits that rise no faster than with `LEAVING`, as braking ahead of bends is in them already."""
+    rise = 2.0 * LEAVING * step * np.arange(len(limit))
+    return np.asarray(np.sqrt(np.minimum.accumulate(limit**2 - rise) + rise))
 
 
 def _smooth(values: Floats, width: int) -> Floats:

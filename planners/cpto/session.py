@@ -13,7 +13,7 @@ from drive.planners.cpto.drives import COARSE, drive_all, make_driver, refine
 from drive.planners.cpto.options import KEEP, make_options
 from drive.planners.cpto.solution import Solver
 from drive.planners.cpto.view import LIKELY, ROOM_TO_TURN, hypotheses, look_around
-from drive.planners.road.guide import Guide
+from drive.planners.road.guide import Guide, GuideSettings
 from drive.planners.road.plans import braking_plan, plan_on_frame
 from drive.vehicle import AgentKind
 
@@ -37,7 +37,7 @@ STANDING_TIME = 3.0
 """s after which who stands may be passed even where it looks like a queue."""
 ASIDE = 0.8
 """m beside the line from which who stands is taken to be parked."""
-STRAYED = (1.0, 1.0, 0.5)
+STRAYED = (1.0, 1.0, 1.5)
 """m along, m/s and m across by which the ego may be off its last plan and still be on it."""
 RETRIES = 2
 SOON = 2.5
@@ -51,7 +51,7 @@ class CPTOSession:
         self.planner, self.task = planner, task
         c = planner.config
         times = c.dt * np.arange(max(round(LOOK_AHEAD / c.dt) + 1, c.steps))
-        self.guide = Guide(task, times)
+        self.guide = Guide(task, times, GuideSettings(lateral_acceleration=c.bends))
         self.driver = make_driver(c, task.vehicle)
         self.solver = Solver(planner, task.vehicle)
         self.standing: dict[int, float] = {}
