@@ -22,7 +22,9 @@ from drive.sim.kernels.compile import routine, scalar
 EXACT, ADMM, NONE = 0, 1, 2
 """One trunk; a copy of it for each branch, tied to their mean; copies that nothing ties."""
 SPEED_ROW, ACCEL_ROW, BOX_ROW = 0, 1, 2
-HOLD_SPEED = 1.0
+HOLD_SPEED = 2.0
+"""m/s below which the direction of motion is not trusted alone."""
+MOST_BEND = 0.5
 NUM_RESIDUALS = 5
 
 _project = routine(project_row)
@@ -87,17 +89,20 @@ class Iterate(NamedTuple):
     """Where the loop stands, and what a next call may start from.
 
     `w (3, Z, 10)` free control points of x, y, heading; `path (Z, 3, 2, N)` position, speed, acceleration
-    of x, y; `psi (Z, N)`; slacks and duals `slack, dual (Z, 3, 2, N)` of the speed, acceleration and box
-    rows, `away, press (Z, P, 2, N)` of the obstacles; `d (Z, P, N)` gauges;
+    of x, y; `psi, bend (Z, N)` the heading and its dual; slacks and duals `slack, dual (Z, 3, 2, N)` of the speed, acceleration and box
+    rows; of the obstacles
+    `away, aim (Z, P, 2, N)`, `press, d (Z, P, N)` as in `polar.py`;
     `mean, trunk_dual (3, 4), (3, Z, 4)` of the consensus.
     """
 
     w: Any
     path: Any
     psi: Any
+    bend: Any
     slack: Any
     dual: Any
     away: Any
+    aim: Any
     press: Any
     d: Any
     mean: Any
@@ -190,15 +195,15 @@ def _constants(model, weights, problem, s):
 def _headings(problem, it, z, s):
     """The heading's cosine and sine, and the direction of motion `s.turn[2]`.
 
-    A slow motion says little about it: the guess's heading is blended in as if it were driven at
-    `HOLD_SPEED`.
+    A slow motion says little about it: below `HOLD_SPEED` the guess's heading is blended in.
     """
     for k in range(it.psi.shape[1]):
-        held = problem.psi_ref[z, k]
-        s.turn[2, k] = math.atan2(
-            it.path[z, 1, 1, k] + HOLD_SPEED * math.sin(held),
-            max(it.path[z, 1, 0, k], 0.0) + HOLD_SPEED * math.cos(held),
-        )
+        vx, vy = max(it.path[z, 1, 0, k], 0.0), it.path[z, 1, 1, k]
+        held = max(1.0 - math.sqrt(vx * vx + vy * vy) / HOLD_SPEED, 0.0)
+        if held > 0.0:
+            vx += held * math.cos(problem.psi_ref[z, k])
+            vy += held * math.sin(problem.psi_ref[z, k])
+        s.turn[2, k] = math.atan2(vy, vx)
         s.turn[0, k], s.turn[1, k] = math.cos(it.psi[z, k]), math.sin(it.psi[z, k])
 
 
@@ -220,10 +225,10 @@ def _right_sides(model, weights, problem, it, z, s):
             if not problem.active[z, q]:
                 continue
             lead, place = problem.lead[q], problem.place[q, axis]
-            away, press = it.away[z, q, axis], it.press[z, q, axis]
+            aim = it.aim[z, q, axis]
             turn, offset = s.turn[axis], s.offset[axis, 0]
             for k in range(steps):
-                target[0, k] += away[k] - press[k] + place[k] - lead * turn[k] - offset[k]
+                target[0, k] += aim[k] + place[k] - lead * turn[k] - offset[k]
         for j in range(FREE):
             s.rhs[axis, z, j] = s.cost[axis, z, j]
         for r in range(3):
@@ -286,18 +291,17 @@ def _project_obstacles(weights, problem, it, z, relax, square, over_time, s):
         if not problem.active[z, q]:
             continue
         lead, px, py = problem.lead[q], problem.place[q, 0], problem.place[q, 1]
-        ax, ay, ux, uy = it.away[z, q, 0], it.away[z, q, 1], it.press[z, q, 0], it.press[z, q, 1]
+        away = it.away[z, q]
         for k in range(steps):
-            rel_x[k] = relax * (x[k] + lead * cos[k] - px[k]) + (1.0 - relax) * ax[k] + ux[k]
-            rel_y[k] = relax * (y[k] + lead * sin[k] - py[k]) + (1.0 - relax) * ay[k] + uy[k]
+            rel_x[k] = relax * (x[k] + lead * cos[k] - px[k]) + (1.0 - relax) * away[0, k]
+            rel_y[k] = relax * (y[k] + lead * sin[k] - py[k]) + (1.0 - relax) * away[1, k]
         _project(
-            rel_x, rel_y, problem.shape[q], problem.gamma, square, over_time, problem.side[z], it.d[z, q], ax, ay
-        )
+            rel_x, rel_y, problem.shape[q], problem.gamma, square, over_time, problem.side[z], limit,
+            it.d[z, q], it.press[z, q], away, it.aim[z, q],
+        )  # fmt: skip
         for k in range(steps):
-            ux[k] = _clamp(rel_x[k] - ax[k], limit)
-            uy[k] = _clamp(rel_y[k] - ay[k], limit)
-            off = abs(x[k] + lead * cos[k] - px[k] - ax[k]) + abs(y[k] + lead * sin[k] - py[k] - ay[k])
-            worst = max(worst, off)
+            off = abs(x[k] + lead * cos[k] - px[k] - away[0, k])
+            worst = max(worst, off + abs(y[k] + lead * sin[k] - py[k] - away[1, k]))
     it.residual[2] = max(it.residual[2], worst)
 
 
@@ -370,8 +374,9 @@ def _iterate(model, weights, problem, it, mode, fresh, square, over_time, iterat
         for z in range(count):
             _headings(problem, it, z, s)
             for k in range(steps):
+                it.bend[z, k] = _clamp(it.bend[z, k] + it.psi[z, k] - s.turn[2, k], MOST_BEND)
                 it.residual[3] = max(it.residual[3], abs(it.psi[z, k] - s.turn[2, k]))
-                g[k] = rho * (s.turn[2, k] - s.offset[2, 0, k])
+                g[k] = rho * (s.turn[2, k] - it.bend[z, k] - s.offset[2, 0, k])
             for j in range(FREE):
                 s.rhs[2, z, j] = s.cost[2, z, j]
             gather(model.free[0], g, s.rhs[2, z])

@@ -34,11 +34,14 @@ def barrier_bound(before, gamma):
     return max(1.0, 1.0 + (1.0 - gamma) * (before - 1.0))
 
 
-def project_row(dx, dy, shape, gamma, square, over_time, side, d, out_x, out_y):
-    """Scale a row `(N,)` of relative positions out to the barrier; `d (N,)` holds the gauges afterwards.
+def project_row(dx, dy, shape, gamma, square, over_time, side, limit, d, press, away, aim):
+    """Scale a row `(N,)` of relative positions out to the barrier.
 
-    With `over_time` false, `d` comes in as the gauges of the iterate before. At the shape's very middle
-    there is no direction: `side` (+1 left, -1 right) gives one.
+    `d (N,)` holds the gauges afterwards; with `over_time` false it comes in as those of the iterate before.
+    `press (N,)` are the duals, metres along the ray and never outwards: taking the ray from the position
+    alone, they cannot carry it through the obstacle to the other side. `away (2, N)` is the slack, `aim (2,
+    N)` where the duals want the position. At the shape's very middle there is no ray: `side` (+1 left, -1
+    right) gives one.
     """
     before = 0.0
     for k in range(len(dx)):
@@ -53,10 +56,16 @@ def project_row(dx, dy, shape, gamma, square, over_time, side, d, out_x, out_y):
                 bound = barrier_bound(before, gamma[k - 1])
         else:
             bound = barrier_bound(d[k], gamma[k])
-        grow = bound / r if r < bound else 1.0
-        out_x[k], out_y[k] = grow * x, grow * y
-        before = grow * r
-        d[k] = before
+        unit = r / math.sqrt(x * x + y * y)
+        # In gauges: the slack, and the dual along the ray.
+        wish = r + press[k] * unit
+        grown = max(wish, bound)
+        push = max(wish - grown, -limit * unit)
+        press[k] = push / unit
+        away[0, k], away[1, k] = grown / r * x, grown / r * y
+        aim[0, k], aim[1, k] = (grown - push) / r * x, (grown - push) / r * y
+        before = grown
+        d[k] = grown
 
 
 project = kernel(project_row)
