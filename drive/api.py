@@ -47,6 +47,7 @@ def run(
     scores: Sequence[str] = ("nuplan_cls",),
     realtime: bool = False,
     visibility: str = "line_of_sight",
+    detection: str = "none",
     watchdog: float | None = 60.0,
     start: float | None = None,
     debug: bool = False,
@@ -54,8 +55,8 @@ def run(
     """Drive one scenario with one planner; the log holds the scores in its header.
 
     The run is the one that a benchmark with that `seed` makes. `settings` are those of a planner given
-    by its name, `visibility` says whom it sees (see `drive.sim.simulate`). A planner that fails ends the
-    run early, and `header["failure"]` says why.
+    by its name, `visibility` says whom it sees and `detection` how well (see `drive.sim.simulate`). A planner
+    that fails ends the run early, and `header["failure"]` says why.
 
     With `start` the ego follows the scenario's expert until that time in s, and the planner takes over
     there: it is not called before. `debug` stops in the debugger right before that first call.
@@ -82,6 +83,7 @@ def run(
         planner_config=config,
         realtime=realtime,
         visibility=visibility,
+        detection=detection,
         watchdog=None if debug else watchdog,
         lead=lead,
     )
@@ -125,12 +127,13 @@ def bench(
     scenarios: Sequence[str | Path | Scenario] = (),
     filter: str | None = None,
     settings: Mapping[str, Mapping[str, object]] | None = None,
-    traffic: str = "idm",
+    traffic: str | None = None,
     scores: Sequence[str] = ("nuplan_cls",),
     seed: int = 0,
     jobs: int | None = None,
     realtime: bool = False,
-    visibility: str = "line_of_sight",
+    visibility: str | None = None,
+    detection: str | None = None,
     ego: str | None = None,
     out: str | Path | None = None,
     resume: bool = False,
@@ -141,8 +144,10 @@ def bench(
     """Drive planners through a suite or through scenarios; returns `drive.eval.bench.Results`.
 
     No planners means all that can run here, neither suite nor scenarios the suite "mini", no `out` a
-    temporary folder, no `jobs` one process a core. `settings` are by planner: `{"idm": {"headway": 1.2}}`.
-    A planner may be an object: one that can be pickled drives in worker processes, any other in this one.
+    temporary folder, no `jobs` one process a core. Traffic, visibility and detection that are not given are
+    the suite's, or else "idm", "line_of_sight" and "none". `settings` are by planner:
+    `{"idm": {"headway": 1.2}}`. A planner may be an object: one that can be pickled drives in worker
+    processes, any other in this one.
     In a script that defines such a planner, call this under `if __name__ == "__main__":`.
     """
     options = load("drive.eval.bench.harness:Options")(
@@ -157,6 +162,7 @@ def bench(
         seed=seed,
         realtime=realtime,
         visibility=visibility,
+        detection=detection,
         ego=ego,
         out=out,
         resume=resume,

@@ -92,15 +92,19 @@ class Observation:
     """What a planner may know now, in scenario coordinates. A row view of an `ObservationBatch`.
 
     Agents are those that it has seen so far (`drive.sim.sight` says who is seen): whoever was always hidden
-    or absent has no row, and a row holds zeros at the samples at which its agent was not seen.
+    or absent has no row, and a row holds zeros at the samples at which its agent was not seen. A run may ask
+    for a sensor with faults (`drive.sim.detection`): then seen means detected, and places and velocities are
+    those that it measured.
 
     ego            (7,) rear-axle state in the columns of `drive.vehicle`, (10,) where the world is not flat
     ego_history    (H, 7) past states, oldest first, the last one is now; every `dt` of the task
     agents         (A, 5) box centres in `drive.scenario.TRACK_COLUMNS`
     agent_history  (A, H, 5), agent_history_valid (A, H) whether it was seen then
     agent_size     (A, 3), agent_kind (A,), agent_id (A,) stable over a run, agent_valid (A,) seen now
-    existence      (A,) probability that the agent is where its row says: 1 if seen now, else 0
-    covariance     (A, 3, 3) of x, y, heading
+    existence      (A,) probability that the agent is there: 1 if seen now, else 0; with a sensor with faults
+                   in (0, 1), rising with each detection and falling with each miss, 0 once it is below 0.05.
+                   Who is missed now keeps it for a while, and was last where its history says
+    covariance     (A, 3, 3) of x, y, heading, as of the latest detection; zero for an exact sensor
     occlusion_edges (E, 2, 2) segments that part what is seen from what is hidden: from each corner of a
                    building, truck or van that is in sight, along the ray from the sensor, to the next
                    occluder or the end of the range (200 m if unlimited). The hidden side lies left of the

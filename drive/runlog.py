@@ -10,8 +10,9 @@ header as UTF-8 bytes, every other entry the field of that name.
 header["schema"]    "drive-run/1"
 header["scenario"]  id, family, hash, dt, duration, origin, tags, provenance, expert_source, goal
 header["planner"]   name, config, privileged
-header["traffic"], ["seed"], ["visibility"], ["vehicle"], ["versions"], ["plan_status"], ["plan_reason"],
-["events"], ["failure"] (None or a failure class), ["scores"] (score name -> metric values, once evaluated)
+header["traffic"], ["seed"], ["visibility"], ["detection"], ["vehicle"], ["versions"], ["plan_status"],
+["plan_reason"], ["events"], ["failure"] (None or a failure class), ["scores"] (score name -> metric values,
+once evaluated)
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The figures of speed in the documentation, measured again: `python -m drive.eval.perf_docs`.
+"""The figures of speed in the documentation, measured again: `python -m drive.eval.perf_docs [planners]`.
 
-Run in the folder of the sources. Each block of figures is found by the command that stands in the text
-above it.
+Run in the folder of the sources; with `planners`, only their table is measured. Each block of figures is
+found by the command that stands in the text above it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from drive.errors import InputError
-from drive.eval import perf_growth
+from drive.eval import perf_growth, perf_planners
 from drive.eval.perf_table import everything, printed, rate, seconds
 
 COMMAND, GROWTH = "drive perf --cold", "drive perf --growth docs/images/perf_growth.svg"
+PLANNERS = "drive perf --planners"
 SHORT = (
     "step", "step/20", "rollout", "score", "pdm/call", "pdm/drive", "pdm/metrics", "pdm/total",
     "start/import", "start/help",
@@ -28,6 +29,9 @@ DIGITS = 4
 
 def main() -> None:
     """Measure everything, and write the reference of this processor, the tables and the picture."""
+    asked = sys.argv[1:]
+    if asked not in ([], ["planners"]):
+        raise SystemExit("give no argument, or planners to measure nothing else")
     root = Path.cwd()
     files = {name: root / name for name in ("README.md", "docs/performance.md", "eval/perf_reference.json")}
     for name, path in files.items():
@@ -37,8 +41,13 @@ def main() -> None:
     def note(line: str) -> None:
         print(f"{line} ...", file=sys.stderr)
 
+    calls = perf_planners.measure(perf_planners.planner_table(others=False), note=note)
+    guide = refilled(files["docs/performance.md"].read_text(), PLANNERS, perf_planners.printed(calls))
+    files["docs/performance.md"].write_text(guide)
+    if asked:
+        return
     found, grown = everything(("pdm",), True, (), note), perf_growth.measure(note)
-    readme, guide = (files[name].read_text() for name in ("README.md", "docs/performance.md"))
+    readme = files["README.md"].read_text()
     readme = refilled(readme, COMMAND, short(found))
     guide = refilled(refilled(guide, COMMAND, printed(found)), GROWTH, perf_growth.table(grown))
     kept = json.loads(files["eval/perf_reference.json"].read_text())

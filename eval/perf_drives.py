@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from drive import registry
 from drive.errors import SimulationError
@@ -150,18 +153,9 @@ def call_times(name: str) -> dict[str, Times]:
     """
     recorded = _recorded(name)
     assert recorded.task is not None
-    cpu, wall = [], []
-    for repeat in range(REPEATS + 1):
-        session = recorded.planner.start(recorded.task)
-        process, clocks = time.process_time(), []
-        for observation in recorded.observations:
-            begin = time.perf_counter()
-            session.plan(observation)
-            clocks.append(time.perf_counter() - begin)
-        if repeat:
-            cpu.append((time.process_time() - process) / len(clocks))
-            wall.extend(clocks)
-    times = {"": Times(cpu, wall)}
+    calls = len(recorded.observations)
+    whole = replayed(recorded, REPEATS * calls)
+    times = {"": Times(np.reshape(whole.cpu, (REPEATS, calls)).mean(axis=1).tolist(), whole.wall)}
     held: dict[str, list[float]] = defaultdict(list)
     for _ in range(REPEATS):
         session = recorded.planner.start(recorded.task)
@@ -174,6 +168,27 @@ def call_times(name: str) -> dict[str, Times]:
             for part in getattr(session, "parts", ()):
                 held[part].append(spent.get(part, 0.0))
     return times | {part: Times(values, values) for part, values in held.items()}
+
+
+def replayed(recorded: Recorder, least: int, first: bool = False) -> Times:
+    """Times of a recorded planner's calls in new sessions, whole passes until there are `least` of them.
+
+    A first pass warms up. With `first`, only the first call of each session is made.
+    """
+    assert recorded.task is not None
+    observations = recorded.observations[:1] if first else recorded.observations
+    cpu: list[float] = []
+    wall: list[float] = []
+    for repeat in range(math.ceil(least / len(observations)) + 1):
+        session = recorded.planner.start(recorded.task)
+        for observation in observations:
+            process, begin = time.process_time(), time.perf_counter()
+            session.plan(observation)
+            clock, used = time.perf_counter() - begin, time.process_time() - process
+            if repeat:
+                cpu.append(used)
+                wall.append(clock)
+    return Times(cpu, wall)
 
 
 def _timed(method: Callable[..., Any], name: str, spent: dict[str, float]) -> Callable[..., Any]:

@@ -136,6 +136,7 @@ def replan(
         drivers={track: registry.load_planner(name) for track, name in header.get("drivers", {}).items()},
         # A log from before planners had a line of sight is of a run in which they saw everybody.
         visibility=header.get("visibility", "all"),
+        detection=header.get("detection", "none"),
         lead=Lead(log.ego[: sample + 1], ask=same, driver=header["planner"]["name"]),
         stop=sample,
     )

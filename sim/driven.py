@@ -12,6 +12,7 @@ import numpy as np
 from drive.errors import PlannerTimeoutError
 from drive.planner import ControlKind, Plan, PlanStatus, check_plan
 from drive.scenario import Goal, Route, Task
+from drive.sim.detector import Detector
 from drive.sim.observe import Observer
 from drive.sim.sight import Sight
 from drive.sim.trackers import LQRTracker
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from drive.planner import Planner, Session
     from drive.scenario import Scenario
+    from drive.sim.detection import Detection
     from drive.sim.observe import Record
     from drive.sim.visibility import Visibility
 
@@ -92,6 +94,7 @@ class Driven:
         tracker: LQRTracker | None,
         limit: float | None,
         visibility: Visibility,
+        detection: Detection,
         lead: Lead | None = None,
     ) -> Driven:
         """Open the planner's session for the track `row`; raises PlannerFailure."""
@@ -109,11 +112,16 @@ class Driven:
         if lead is not None:
             states[0] = lead.states[0]
         session = guarded(lambda: planner.start(task), limit)
+        detector = (
+            None
+            if detection.exact
+            else Detector.of(detection, seed, row, scenario.dt, n, scenario.tracks.num_agents)
+        )
         return cls(
             row,
             task.vehicle,
             session,
-            Observer.of(scenario, task, Sight.of(scenario, row, task.vehicle, visibility), spec),
+            Observer.of(scenario, task, Sight.of(scenario, row, task.vehicle, visibility), spec, detector),
             tracker or LQRTracker(scenario.dt),
             max(round(1.0 / (spec.rate * scenario.dt)), 1),
             states,

@@ -13,6 +13,7 @@ import numpy as np
 from drive.errors import DriveError, PlanError, ScenarioError, SimulationError
 from drive.geometry import box_corners, boxes_overlap
 from drive.runlog import RunLog
+from drive.sim.detection import Detection
 from drive.sim.driven import CANDIDATE_DT, Driven, PlannerFailure
 from drive.sim.kernels.layout import Controller
 from drive.sim.observe import Record
@@ -52,6 +53,7 @@ def simulate(
     ego_tracker: LQRTracker | None = None,
     drivers: Mapping[str, Planner] | None = None,
     visibility: str = "line_of_sight",
+    detection: str = "none",
     lead: Lead | None = None,
     stop: int | None = None,
 ) -> RunLog:
@@ -59,19 +61,20 @@ def simulate(
 
     `drivers` puts planners behind other tracks, by track id; each has its own view. `visibility` says
     whom planners see: "all", or who is in their line of sight (`drive.sim.sight`), with
-    "line_of_sight:METRES" up to a range. Traffic models always see everybody, and metrics judge by
-    everybody. `realtime` gives each call the time between two calls as its budget and drives the old plan
-    while a late one is awaited; otherwise thinking takes no simulated time and equal inputs give
-    bit-equal runs. `watchdog` in s ends a call that does not return; `heartbeat` is called before each
-    step. `lead` says what the ego does before its planner drives it. The run ends at the sample `stop`,
-    whose plan is the last one.
+    "line_of_sight:METRES" up to a range. `detection` says how well: "none" for exactly, or with noise and
+    drop-outs as in "position=1.0/0.5,flicker=0.5" (`drive.sim.detection`). Traffic models always see
+    everybody, and metrics judge by everybody. `realtime` gives each call the time between two calls as
+    its budget and drives the old plan while a late one is awaited; otherwise thinking takes no simulated
+    time and equal inputs give bit-equal runs. `watchdog` in s ends a call that does not return; `heartbeat`
+    is called before each step. `lead` says what the ego does before its planner drives it. The run ends at
+    the sample `stop`, whose plan is the last one.
 
     A planner that raises, returns rubbish or does not answer ends the run early: the log holds the
     samples so far, and header["failure"] the class and the reason. Raises ScenarioError for a
     scenario that cannot be simulated and SimulationError for a fault of the simulator.
     """
     model = load_traffic(traffic)
-    view = Visibility.parse(visibility)
+    view, sensor = Visibility.parse(visibility), Detection.parse(detection)
     scenario = ensure_expert(scenario)
     tracks, dt, n = scenario.tracks, scenario.dt, scenario.num_steps
     rows = {scenario.ego: planner, **_driver_rows(scenario, drivers or {})}
@@ -97,7 +100,7 @@ def simulate(
         for row, p in rows.items():
             with _named(scenario, row):
                 mine = lead if row == scenario.ego else None
-                driven.append(Driven.start(scenario, p, row, seed, ego_tracker, watchdog, view, mine))
+                driven.append(Driven.start(scenario, p, row, seed, ego_tracker, watchdog, view, sensor, mine))
         _write(record, 0, world, driven)
         for sample in range(n):
             if heartbeat is not None:
@@ -131,6 +134,7 @@ def simulate(
             "seed": seed,
             "realtime": realtime,
             "visibility": str(view),
+            "detection": str(sensor),
             "drivers": {name: p.spec.name for name, p in (drivers or {}).items()},
             **_led(lead, driven, dt),
         },

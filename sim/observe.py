@@ -9,6 +9,7 @@ import numpy as np
 
 from drive.geometry import Projector, wrap_angle
 from drive.planner import Observation, ObservationBatch
+from drive.scenario import TRACK_VX, TRACK_VY, TRACK_X, TRACK_Y
 from drive.vehicle import HEADING, SPEED, STATE_SIZE, X, Y
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from drive.planner import PlannerSpec
     from drive.scenario import Scenario, Task
+    from drive.sim.detector import Detector
     from drive.sim.sight import Sight
 
     Floats = NDArray[np.float64]
@@ -31,9 +33,9 @@ class Record:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observer:
-    """What one driven agent observes: its sight, and what never changes of the others.
+    """What one driven agent observes: its sight, its sensor, and what never changes of the others.
 
-    `seen (N, A)` whom it saw, written by `look` as time goes.
+    `seen (N, A)` whom it saw, written by `look` as time goes. Without a detector, seen is measured exactly.
     """
 
     scenario: Scenario
@@ -48,9 +50,17 @@ class Observer:
     ids: NDArray[np.int64]
     covariance: Floats
     route: Projector | None
+    detector: Detector | None = None
 
     @classmethod
-    def of(cls, scenario: Scenario, task: Task, sight: Sight, spec: PlannerSpec) -> Observer:
+    def of(
+        cls,
+        scenario: Scenario,
+        task: Task,
+        sight: Sight,
+        spec: PlannerSpec,
+        detector: Detector | None = None,
+    ) -> Observer:
         """A view with the seconds of the past that the planner reads (at least the present sample)."""
         tracks = scenario.tracks
         others = np.delete(np.arange(tracks.num_agents), sight.row)
@@ -68,11 +78,15 @@ class Observer:
             others.astype(np.int64),
             np.zeros((len(others), 3, 3)),
             None if len(line) < 2 or bool((line == line[0]).all()) else Projector(line),
+            detector,
         )
 
     def look(self, sample: int, record: Record) -> None:
         """Note whom it sees at a sample; due at every sample, in their order, before `observe`."""
-        self.seen[sample] = self.sight.look(record.centers[sample], record.presence[sample])
+        seen = self.sight.look(record.centers[sample], record.presence[sample])
+        if self.detector is not None:
+            seen = self.detector.detect(sample, record.centers[sample], seen)
+        self.seen[sample] = seen
 
     def observe(
         self, sample: int, ego: Floats, ego_past: Floats, record: Record, time_budget: float | None = None
@@ -84,6 +98,9 @@ class Observer:
         others = self.others[met]
         seen = self.seen[max(first, 0) : sample + 1, others].T
         past = record.centers[max(first, 0) : sample + 1, others].swapaxes(0, 1)
+        if self.detector is not None:
+            past = past.copy()
+            past[..., _NOISY] += self.detector.noise[max(first, 0) : sample + 1, others].swapaxes(0, 1)
         past = np.where(seen[..., None], past, 0.0)
         agents, valid = past[:, -1].copy(), seen[:, -1].copy()
         own = ego_past[max(first, 0) : sample + 1]
@@ -103,8 +120,12 @@ class Observer:
             agent_kind=self.kind[met],
             agent_id=self.ids[met],
             agent_valid=valid,
-            existence=valid.astype(np.float64),
-            covariance=self.covariance[met],
+            existence=valid.astype(np.float64)
+            if self.detector is None
+            else self.detector.existence[sample, others],
+            covariance=self.covariance[met]
+            if self.detector is None
+            else self.detector.covariance[sample, others],
             occlusion_edges=self.sight.edges(record.centers[sample], record.presence[sample])
             if self.with_edges
             else _NO_EDGES,
@@ -166,3 +187,4 @@ def batch_observations(observations: list[Observation]) -> ObservationBatch:
 
 
 _NO_EDGES = np.zeros((0, 2, 2))
+_NOISY = [TRACK_X, TRACK_Y, TRACK_VX, TRACK_VY]

@@ -193,8 +193,8 @@ def test_the_docs_run(
         assert words[0] == "drive"
         assert run(words[1:]) == 0, line
     shown = capfd.readouterr().out
-    assert "careful passes 21 checks, " in shown
-    assert "steady passes 21 checks, " in shown
+    assert "careful passes 22 checks, " in shown
+    assert "steady passes 22 checks, " in shown
     assert "the plan is the recorded one" in shown
     test = runpy.run_path("test_steady.py")
     test["test_it_keeps_the_contract"]()

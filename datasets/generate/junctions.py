@@ -131,9 +131,14 @@ class Junction:
         y = p[1] - CROSSWALK_PLACE * np.sin(p[2])
         return chain([(length, 0.0, 0.0)]).moved((x, y, p[2] - 0.5 * np.pi))
 
-    def build_map(self, signal_of: Callable[[Movement], str | None], minor: tuple[int, ...] = ()) -> RoadMap:
+    def build_map(
+        self,
+        signal_of: Callable[[Movement], str | None],
+        minor: tuple[int, ...] = (),
+        extra: Callable[[Atlas], None] | None = None,
+    ) -> RoadMap:
         """Arms, connectors, the junction's area and its crosswalks; who comes in by a `minor` arm has a
-        give-way line: a stop line without a signal."""
+        give-way line: a stop line without a signal. `extra` adds what else there is."""
         atlas = Atlas()
         for k, arm in enumerate(self.arms):
             ends = {
@@ -155,6 +160,8 @@ class Junction:
                 r = CROSSWALK_PLACE + near * half
                 ring.append((p[0] - r * np.cos(p[2]), p[1] - r * np.sin(p[2])))
             atlas.builder.add_area(np.asarray(ring), AreaKind.CROSSWALK)
+        if extra is not None:
+            extra(atlas)
         return atlas.build()
 
     def _add_connector(self, atlas: Atlas, m: Movement, signal: str | None, line: bool) -> None:
@@ -198,15 +205,16 @@ def draw_arms(
     limits: Sequence[float],
     width: float,
     corner: tuple[float, float] = (10.5, 14.0),
+    skew: float = 0.1,
 ) -> tuple[tuple[Arm, ...], float]:
     """Three or four arms with (inbound, outbound) lane counts around the origin, and the distance of their
-    stop lines, `corner` metres from the widest arm's edge."""
+    stop lines, `corner` metres from the widest arm's edge; each is turned by up to `skew` rad."""
     widest = max(max(n) for n in lanes) * width
     reach = widest + float(rng.uniform(*corner))
     turn = float(rng.uniform(-np.pi, np.pi))
     arms = []
     for k, count in enumerate(lanes):
-        angle = turn + k * 0.5 * np.pi + float(rng.uniform(-0.1, 0.1))
+        angle = turn + k * 0.5 * np.pi + float(rng.uniform(-skew, skew))
         arms.append(draw_arm(rng, k, angle, reach, count, lengths[k], limits[k], width))
     return tuple(arms), reach
 

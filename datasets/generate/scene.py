@@ -37,7 +37,7 @@ class Draw:
 
     `build_map` makes the map, which costs more than the drive and is needed only where that is fit.
     `visible[frame]` are the stations between which a frame lies on the map; `signals` are the states
-    `(SAMPLES,)` by the map's ids.
+    `(SAMPLES,)` by the map's ids. Without a `goal`, the goal is the end of the route.
     """
 
     build_map: Callable[[], RoadMap]
@@ -49,6 +49,7 @@ class Draw:
     tags: tuple[str, ...]
     commands: tuple[tuple[tuple[float, float], str], ...] = ()
     signals: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    goal: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,13 +100,13 @@ def to_scenario(
 ) -> Scenario:
     """The scenario of a draw and its log."""
     roadmap = draw.build_map()
-    signals = np.zeros((len(roadmap.signal_ids), SAMPLES), dtype=np.uint8)
+    signals = np.zeros((len(roadmap.signal_ids), len(log.expert)), dtype=np.uint8)
     for row, signal in enumerate(roadmap.signal_ids):
         signals[row] = draw.signals[signal]
     return Scenario(
         id=name,
         dt=DT,
-        duration=DURATION,
+        duration=(len(log.expert) - 1) / round(1.0 / DT),
         environment=roadmap,
         tracks=log.tracks,
         ego=0,
@@ -148,4 +149,6 @@ def _route(draw: Draw, m: RoadMap) -> Route:
         near = int(np.argmin(np.hypot(line[:, 0] - place[0], line[:, 1] - place[1])))
         commands.append((float(np.round(station[near], 2)), word))
     goal = Goal(position=line[-1].copy(), lanes=(int(lanes[-1]),))
+    if draw.goal is not None:
+        goal = Goal(position=rounded(draw.goal, 4))
     return Route(lanes, route_groups(m, lanes), line, goal, tuple(commands) or ((0.0, "follow"),))

@@ -31,6 +31,12 @@ FAMILIES = (
     "t_junction_yield",
     "unprotected_left",
     "roundabout",
+    "occluded_crossing",
+    "occluded_crossing_empty",
+    "six_lanes",
+    "slow_obstacles",
+    "curved_overtake",
+    "curved_overtake_blocked",
 )
 TRIES = 50
 PREFIX = "gen/"

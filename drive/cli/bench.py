@@ -40,7 +40,9 @@ def command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="K=V", help="A setting, as idm.headway=1.2.")
     ] = None,
-    traffic: Annotated[str, typer.Option(metavar="T", help="Who drives the others.")] = "idm",
+    traffic: Annotated[
+        str | None, typer.Option(metavar="T", help="Who drives the others; default the suite's, or idm.")
+    ] = None,
     score: Annotated[
         list[str] | None, typer.Option(metavar="M", help="A score, or FILE.py:NAME; may be repeated.")
     ] = None,
@@ -52,9 +54,15 @@ def command(
         bool, typer.Option("--realtime", help="Late plans are late in the scene too.")
     ] = False,
     visibility: Annotated[
-        str,
+        str | None,
         typer.Option(metavar="V", help="Whom planners see: line_of_sight, line_of_sight:METRES or all."),
-    ] = "line_of_sight",
+    ] = None,
+    detection: Annotated[
+        str | None,
+        typer.Option(
+            metavar="D", help="How well they see: none, or as position=1.0/0.5,speed=0.5,flicker=0.5."
+        ),
+    ] = None,
     ego: Annotated[
         str | None,
         typer.Option(metavar="WHO", help="planned, or recorded: each recorded vehicle is the ego once."),
@@ -93,6 +101,7 @@ def command(
         seed=seed,
         realtime=realtime,
         visibility=visibility,
+        detection=detection,
         ego=ego,
         out=out or Path("out", time.strftime("bench-%Y%m%d-%H%M%S")),
         resume=resume,

@@ -19,7 +19,7 @@ def command(
         typer.Option("--only", metavar="NAME", help="This row and its parts alone; repeatable."),
     ] = None,
     planners: Annotated[
-        bool, typer.Option("--planners", help="Time every planner that can run, not pdm alone.")
+        bool, typer.Option("--planners", help="Instead, time the calls of planners, pinned to one core.")
     ] = False,
     cold: Annotated[
         bool, typer.Option("--cold", help="Compile the kernels in an empty cache, too (takes a minute).")
@@ -40,6 +40,7 @@ def command(
     Examples:
       drive perf --json > before.json
       drive perf --only score --compare before.json
+      drive perf --planners --only pdm --json
     """
 
     def note(line: str) -> None:
@@ -55,26 +56,29 @@ def command(
         growth.write_text(load("drive.eval.perf_growth:svg")(found))
         print(json.dumps(found, indent=2) if as_json else load("drive.eval.perf_growth:table")(found))
         return
-    found = load("drive.eval.perf_table:everything")(_names(planners), cold, only or (), note)
+    if planners:
+        if cold or compare is not None:
+            raise typer.BadParameter("--planners measures its own rows; only --only and --json go with it")
+        table = load("drive.eval.perf_planners:planner_table")()
+        found = load("drive.eval.perf_planners:measure")(table, only or (), note)
+    else:
+        names = [name for name in ("pdm",) if name in registry.names("drive.planners")]
+        found = load("drive.eval.perf_table:everything")(names, cold, only or (), note)
     if old is not None:
         found["ratios"] = load("drive.eval.perf:ratios")(old, found)
     if as_json:
         print(json.dumps(found, indent=2, allow_nan=False))
+    elif planners:
+        _print(load("drive.eval.perf_planners:lines")(found))
     else:
-        _print(found, None if compare is None else compare.name)
+        before = None if compare is None else compare.name
+        _print(load("drive.eval.perf_table:lines")(found, before))
 
 
-def _names(every: bool) -> list[str]:
-    if every:
-        names: list[str] = load("drive.eval.bench.planners:runnable_planners")()[0]
-        return names
-    return [name for name in ("pdm",) if name in registry.names("drive.planners")]
-
-
-def _print(found: dict[str, Any], before: str | None) -> None:
+def _print(lines: list[Any]) -> None:
     from rich.console import Console
 
     console = Console()
     console = console if console.is_terminal else Console(width=load("drive.eval.perf_table:WIDE"))
-    for line in load("drive.eval.perf_table:lines")(found, before):
+    for line in lines:
         console.print(line, highlight=False)

@@ -41,6 +41,12 @@ def command(
         str | None,
         typer.Option(metavar="V", help="Whom planners see: line_of_sight, line_of_sight:METRES or all."),
     ] = None,
+    detection: Annotated[
+        str | None,
+        typer.Option(
+            metavar="D", help="How well they see: none, or as position=1.0/0.5,speed=0.5,flicker=0.5."
+        ),
+    ] = None,
     start: Annotated[
         float | None,
         typer.Option(
@@ -81,9 +87,9 @@ def command(
         if start is None:
             raise InputError("of a run log one moment is planned again: say which by --from T")
         asked = {"--traffic": traffic, "--seed": seed, "--visibility": visibility, "--score": score}
-        for name, value in asked.items():
+        for name, value in (*asked.items(), ("--detection", detection)):
             if value is not None:
-                raise InputError(f"a moment has its run's traffic, seed and visibility, no score: no {name}")
+                raise InputError(f"a moment has its run's traffic, seed and perception, no score: no {name}")
         show_moment(Path(scenario), start, planner, changes, where, debug, out, as_json)
         return
     if planner is None:
@@ -104,6 +110,7 @@ def command(
             settings=changes.get(planner),
             scores=score or ["nuplan_cls"],
             visibility=visibility or "line_of_sight",
+            detection=detection or "none",
             start=start,
             debug=debug,
         )
@@ -128,6 +135,7 @@ def _summary(log: Any, saved: Path, page: Path) -> dict[str, Any]:
         "traffic": header["traffic"],
         "seed": header["seed"],
         "visibility": header["visibility"],
+        "detection": header["detection"],
         "expert_source": log.expert_source,
         "failure": header["failure"],
         "events": header["events"],

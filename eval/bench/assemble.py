@@ -60,6 +60,7 @@ def assemble(
         "seed": config["seed"],
         "realtime": config["realtime"],
         "visibility": config["visibility"],
+        "detection": config["detection"],
         "scores": config["scores"],
         "score_metrics": _score_metrics(records),
         "planners": [_planner(entry, config, chosen, records, dropped) for entry in entries],

@@ -22,8 +22,9 @@ from drive.eval.bench.planners import code_of, entries_of, runnable_planners
 from drive.eval.bench.pool import Pool, make_pool
 from drive.eval.bench.results import Results
 from drive.eval.bench.select import parse_filter
-from drive.eval.bench.suites import EGOS, load_suite, suite_hash
+from drive.eval.bench.suites import EGOS, Suite, load_suite, suite_hash
 from drive.eval.metrics.base import load_score, load_scores
+from drive.sim.detection import Detection
 from drive.sim.visibility import Visibility
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class Options:
     """What a benchmark is asked to do; see `drive bench --help`.
 
     `planners` are names or planner objects (none: all that can run), `scenarios` references or scenario
-    objects, `settings` as `drive.registry.parse_set` gives them, `out` None for a temporary folder.
+    objects, `settings` as `drive.registry.parse_set` gives them, `out` None for a temporary folder. Where
+    `traffic`, `visibility`, `detection` and `ego` are None, the suite's hold, or else the usual ones.
     """
 
     planners: Sequence[str | Planner] = ()
@@ -47,20 +49,49 @@ class Options:
     suite: str | Path | None = None
     scenarios: Sequence[str | Path | Scenario] = ()
     filter: str | None = None
-    traffic: str = "idm"
+    traffic: str | None = None
     scores: Sequence[str] = ("nuplan_cls",)
     mode: str = "closed"
     executor: str = "process"
     jobs: int | None = None
     seed: int = 0
     realtime: bool = False
-    visibility: str = "line_of_sight"
+    visibility: str | None = None
+    detection: str | None = None
     ego: str | None = None
     out: str | Path | None = None
     resume: bool = False
     force: bool = False
     watchdog: float = WATCHDOG
     command: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Who drives the others, and what planners perceive of them: as asked, as the suite has it, or usual."""
+
+    traffic: str
+    visibility: str
+    detection: str
+    ego: str
+
+    @classmethod
+    def of(cls, options: Options, suite: Suite | None) -> Surroundings:
+        """Raises InputError, or one of its kinds, for a value that nobody knows."""
+        found = {"traffic": "idm", "visibility": "line_of_sight", "detection": "none", "ego": "planned"}
+        for key in found:
+            for asked in (getattr(options, key), getattr(suite, key, None)):
+                if asked is not None:
+                    found[key] = asked
+                    break
+        made = cls(
+            found["traffic"],
+            str(Visibility.parse(found["visibility"])),
+            str(Detection.parse(found["detection"])),
+            found["ego"],
+        )
+        registry.entry("drive.traffic", made.traffic)
+        return made
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +122,15 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
         # A worker reads the script again to find the planner's class; it must not begin a benchmark itself.
         raise DriveError("put what runs in this script under: if __name__ == '__main__':")
     _check(options)
+    suite = None if len(options.scenarios) else load_suite(options.suite or "mini")
+    scene = Surroundings.of(options, suite)
     names: Sequence[str | Planner] = options.planners
     if not names:
         names, notes = runnable_planners()
         for note in notes:
             told.note(note)
     entries = entries_of(names, options.settings)
-    suite_id, refs, given, skipped = _scenarios(options)
+    suite_id, refs, given, skipped = _scenarios(options, suite, scene.ego)
     for file, reason in skipped:
         told.note(f"skipped {file}: {reason}")
     out = Path(options.out) if options.out is not None else Path(tempfile.mkdtemp(prefix="drive-bench-"))
@@ -107,10 +140,11 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
     setup = Setup(
         entries,
         given,
-        options.traffic,
+        scene.traffic,
         scores,
         options.realtime,
-        str(Visibility.parse(options.visibility)),
+        scene.visibility,
+        scene.detection,
         options.watchdog,
         out,
     )
@@ -121,13 +155,14 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
             "suite": suite_id,
             "suite hash": suite_hash((c.id, c.hash) for c in chosen),
             "planners": [entry.identity for entry in entries],
-            "traffic": options.traffic,
+            "traffic": scene.traffic,
             "scores": {name: _version(ref) for name, ref in scores.items()},
             "mode": options.mode,
             "seed": options.seed,
             "realtime": options.realtime,
-            "visibility": setup.visibility,
-            "ego": options.ego or "planned",
+            "visibility": scene.visibility,
+            "detection": scene.detection,
+            "ego": scene.ego,
             "version": versions()["drive"],
         }
         done = journal.read(out, config)
@@ -154,8 +189,6 @@ def _check(options: Options) -> None:
         raise UnknownNameError("ego", options.ego, EGOS)
     if options.suite is not None and len(options.scenarios):
         raise InputError("give a suite or scenarios, not both")
-    Visibility.parse(options.visibility)
-    registry.entry("drive.traffic", options.traffic)
     load_scores(options.scores)
     if options.filter is not None:
         parse_filter(options.filter, FILTER_NAMES)
@@ -167,19 +200,18 @@ def _version(score: str) -> str:
 
 
 def _scenarios(
-    options: Options,
+    options: Options, suite: Suite | None, ego: str
 ) -> tuple[str, tuple[str, ...], tuple[Scenario, ...], tuple[tuple[str, str], ...]]:
     """The suite's name, references that can be loaded, scenarios given as objects, and what was skipped."""
     from drive.scenario import Scenario
 
     given: tuple[Scenario, ...] = ()
-    if len(options.scenarios):
-        name, ego = "custom", options.ego or "planned"
+    if suite is None:
+        name = "custom"
         given = tuple(item for item in options.scenarios if isinstance(item, Scenario))
         wanted = [str(item) for item in options.scenarios if not isinstance(item, Scenario)]
     else:
-        suite = load_suite(options.suite or "mini")
-        name, ego, wanted = suite.id, options.ego or suite.ego, list(suite.refs)
+        name, wanted = suite.id, list(suite.refs)
     expansion = expand_all(wanted, ego)
     return name, expansion.refs, given, expansion.skipped
 

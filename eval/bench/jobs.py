@@ -81,6 +81,7 @@ class Setup:
     scores: Mapping[str, str]
     realtime: bool
     visibility: str
+    detection: str
     watchdog: float
     out: Path
 

@@ -5,6 +5,9 @@ families = ["cut_in", "dense_merge"]
 seeds = "100:110"                    # half open; or a list of numbers
 scenarios = ["recorded/one.xml"]     # relative to this file
 ego = "planned"                      # or "recorded"
+traffic = "log"                      # these three hold unless the benchmark is asked for others
+visibility = "line_of_sight:80"
+detection = "position=1.0/0.5"
 """
 
 from __future__ import annotations
@@ -21,19 +24,26 @@ from typing import Any
 from drive import registry
 from drive.errors import InputError, UnknownNameError
 
-_KEYS = ("description", "families", "seeds", "scenarios", "ego")
+_DEFAULTS = ("traffic", "visibility", "detection")
+_KEYS = ("description", "families", "seeds", "scenarios", "ego", *_DEFAULTS)
 EGOS = ("planned", "recorded")
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """What to expand into scenarios: `refs` as `drive.datasets.source.expand` takes them."""
+    """What to expand into scenarios: `refs` as `drive.datasets.source.expand` takes them.
+
+    `traffic`, `visibility` and `detection` are those that its scenes are meant for, None the usual ones.
+    """
 
     id: str
     refs: tuple[str, ...]
     ego: str = "planned"
     description: str = ""
     families: tuple[str, ...] = field(default=())
+    traffic: str | None = None
+    visibility: str | None = None
+    detection: str | None = None
 
 
 def suite_names() -> tuple[str, ...]:
@@ -86,7 +96,12 @@ def parse_suite(name: str, text: str, folder: Path | None) -> Suite:
     refs += [str(folder / file) if folder is not None else file for file in files]
     if not refs:
         raise InputError(f"suite '{name}' names no scenarios")
-    return Suite(name, tuple(refs), ego, str(table.get("description", "")), tuple(families))
+    defaults = [table.get(key) for key in _DEFAULTS]
+    for key, value in zip(_DEFAULTS, defaults, strict=True):
+        if value is not None and not isinstance(value, str):
+            raise InputError(f"suite '{name}': {key} must be a text")
+    about = str(table.get("description", ""))
+    return Suite(name, tuple(refs), ego, about, tuple(families), *defaults)
 
 
 def suite_hash(scenarios: Iterable[tuple[str, str]]) -> str:

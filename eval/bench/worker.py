@@ -150,6 +150,7 @@ class Worker:
             planner_config=self.setup.entries[job.planner].config,
             realtime=self.setup.realtime,
             visibility=self.setup.visibility,
+            detection=self.setup.detection,
             watchdog=watchdog,
             heartbeat=self.pulse.beat,
         )

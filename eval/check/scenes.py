@@ -227,7 +227,8 @@ def slow_clock() -> Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A scene that planners must get through; `realtime` tells them their time budget.
+    """A scene that planners must get through; `realtime` tells them their time budget, `detection` is their
+    sensor.
 
     Everybody else keeps to the log: cars that IDM drives would not vanish.
     """
@@ -235,6 +236,7 @@ class Trial:
     name: str
     make: Callable[[], Scenario]
     realtime: bool = False
+    detection: str = "none"
 
 
 TRIALS = (
@@ -249,4 +251,5 @@ TRIALS = (
     Trial("a standing ego", standing),
     Trial("a clock of 0.2 s", slow_clock),
     Trial("a time budget", bend_scene, realtime=True),
+    Trial("a faulty sensor", bend_scene, detection="position=2,speed=1,flicker=1,near=0"),
 )

@@ -161,7 +161,7 @@ class _Suite:
 
     def _trial(self, trial: Trial) -> Drive:
         self._step(trial.name)
-        how = {"traffic": "log", "realtime": trial.realtime}
+        how = {"traffic": "log", "realtime": trial.realtime, "detection": trial.detection}
         return self._watch(self._fresh(), trial.make(), trial.name, SHORT, self.think, **how)
 
     def _settings(self, first: Drive) -> Finding:

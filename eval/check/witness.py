@@ -127,6 +127,7 @@ def watch(
     seed: int = 0,
     traffic: str = "idm",
     realtime: bool = False,
+    detection: str = "none",
 ) -> Drive:
     """Drive the first `seconds` of a scene; a planner gets at most about `allowance` s to think in all."""
     seen = Drive(scene)
@@ -139,6 +140,7 @@ def watch(
             traffic=traffic,
             seed=seed,
             realtime=realtime,
+            detection=detection,
             watchdog=WATCHDOG,
         )
     except EnoughError:

@@ -102,7 +102,8 @@ function fillAbout(S) {
     ["scenario", scenario.id], ["family", scenario.family], ["content hash", scenario.hash],
     ["samples", `${run.n}, every ${scenario.dt ?? "?"} s`], ["road users", run.agents.length],
     ["expert", scenario.expert_source], ["planner", run.label], ["traffic", run.traffic],
-    ["planners see", run.visibility], ["seed", run.seed],
+    ["planners see", run.visibility],
+    ["their sensor", run.detection === "none" ? null : run.detection], ["seed", run.seed],
   ];
   const shown = rows.filter(([, v]) => v !== undefined && v !== null && v !== "").map(([k, v]) => el("tr", {}, el("th", {}, k), el("td", {}, typeof v === "object" ? JSON.stringify(v) : v)));
   const blocks = [["configuration", run.planner.config], ["provenance", scenario.provenance], ["vehicle", run.vehicle], ["versions", run.versions]]

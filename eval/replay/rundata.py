@@ -82,6 +82,7 @@ def pack_run(packer: Packer, prefix: str, run: RunLog, offset: Floats) -> dict[s
         "events": events,
         "moments": moments,
         "visibility": clean(header.get("visibility")),
+        "detection": clean(header.get("detection")),
         "scenario": clean(scenario),
         "planner": clean(planner),
         "traffic": clean(header.get("traffic")),

@@ -26,7 +26,7 @@ def reproduce(report: Report) -> str:
         "suite hash": suite.get("hash"),
         "scenarios": suite.get("scenarios"),
     }
-    facts |= {name: data.get(name) for name in ("mode", "ego", "traffic", "visibility", "seed")}
+    facts |= {name: data.get(name) for name in ("mode", "ego", "traffic", "visibility", "detection", "seed")}
     facts |= {"real time": "yes"} if data.get("realtime") else {}
     facts |= {f"score {k}": v for k, v in scores.items()} if isinstance(scores, Mapping) else {}
     command = " ".join(map(quoted, command_of(report)))
@@ -79,7 +79,7 @@ def command_of(report: Report) -> Sequence[str]:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
             out += ["--set", f"{p.name}.{key}={text}"]
     out += ["--traffic", str(data["traffic"])] if data.get("traffic") else []
-    for name, usual in (("visibility", "line_of_sight"), ("ego", "planned")):
+    for name, usual in (("visibility", "line_of_sight"), ("detection", "none"), ("ego", "planned")):
         out += [f"--{name}", str(data[name])] if data.get(name) not in (None, usual) else []
     out += ["--realtime"] if data.get("realtime") else []
     return [*out, "--seed", str(data["seed"])] if data.get("seed") is not None else out

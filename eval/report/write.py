@@ -176,6 +176,7 @@ def _header(report: Report) -> str:
         f"seed {data.get('seed', '?')}",
         str(data.get("mode") or "closed") + " loop",
         *([f"visibility {seen}"] if (seen := data.get("visibility")) not in (None, "line_of_sight") else []),
+        *([f"detection {how}"] if (how := data.get("detection")) not in (None, "none") else []),
         *(["real time"] if data.get("realtime") else []),
     ]
     return (

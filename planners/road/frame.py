@@ -43,18 +43,19 @@ MOST_LANES = 4
 class RoadFrame:
     """A way's centreline, sampled every `step` m, relative to `origin (2,)`.
 
-    `rows (K, 12)` float64 by the columns of `drive.planners.road.kernels.line`: X, Y in m; HEADING in rad,
-    unwrapped; CURVATURE in 1/m and DCURVATURE in 1/m^2; LIMIT in m/s, the least of the speed limit and of
-    what bends here and ahead permit; LEFT and RIGHT, m from the line to the end of the lanes in its
-    direction; EDGE_LEFT and EDGE_RIGHT, m to the edge of the drivable area, at most 12; LANE_LEFT and
-    LANE_RIGHT, the offset of the centre of the lane beside to which a change is permitted, NaN where none
-    is. `stops (Q,)` with their `signals (Q,)`, and `give_way (G,)`, are stations of lines before which the
-    front bumper has to halt. `ends` says that the road ends where the table does.
+    `rows (K, 12)` float64, at the `stations (K,)`, by the columns of `drive.planners.road.kernels.line`: X, Y
+    in m; HEADING in rad, unwrapped; CURVATURE in 1/m and DCURVATURE in 1/m^2; LIMIT in m/s, the least of the
+    speed limit and of what bends here and ahead permit; LEFT and RIGHT, m from the line to the end of the
+    lanes in its direction; EDGE_LEFT and EDGE_RIGHT, m to the edge of the drivable area, at most 12;
+    LANE_LEFT and LANE_RIGHT, the offset of the centre of the lane beside to which a change is permitted, NaN
+    where none is. `stops (Q,)` with their `signals (Q,)`, and `give_way (G,)`, are stations of lines before
+    which the front bumper has to halt. `ends` says that the road ends where the table does.
     """
 
     origin: Floats
     step: float
     rows: Floats
+    stations: Floats
     stops: Floats
     signals: NDArray[np.int32]
     give_way: Floats
@@ -63,10 +64,6 @@ class RoadFrame:
     @property
     def length(self) -> float:
         return self.step * (len(self.rows) - 1)
-
-    @property
-    def stations(self) -> Floats:
-        return np.asarray(self.step * np.arange(len(self.rows)), dtype=np.float64)
 
     @classmethod
     def of(
@@ -95,7 +92,8 @@ class RoadFrame:
         _edge_room(roadmap, way.origin, rows)
         stops = np.interp(way.stops[0], feet, step * np.arange(n))
         give_way = np.interp(way.give_way, feet, step * np.arange(n))
-        return cls(way.origin, step, rows, stops, way.signals, give_way, not way.truncated)
+        stations = np.asarray(step * np.arange(n), dtype=np.float64)
+        return cls(way.origin, step, rows, stations, stops, way.signals, give_way, not way.truncated)
 
     def nearest(self, x: float, y: float) -> float:
         """Station of the sample nearest to a point in scenario coordinates."""
@@ -139,6 +137,26 @@ class RoadFrame:
             float(min(row[columns.LEFT], row[columns.EDGE_LEFT])),
             float(min(row[columns.RIGHT], row[columns.EDGE_RIGHT])),
         )
+
+    def offset_bounds(
+        self, stations: Floats, vehicle: VehicleParams, margin: float, lean: float = 0.0
+    ) -> tuple[Floats, Floats]:
+        """Least and largest offset `(T,)` of the rear axle with which the box stays on lanes in the line's
+        direction and on the road, `margin` m from their ends; the box may reach `lean` m beyond the lanes.
+
+        In a bend the front sweeps outwards by half the curvature times the square of its distance from the
+        rear axle, and where the room narrows ahead the front gets there first. The least may exceed the
+        largest where the room is too narrow.
+        """
+        half, ahead = 0.5 * vehicle.width, vehicle.rear_axle_to_center + 0.5 * vehicle.length
+        left, right = [], []
+        for at in (stations, stations + 0.5 * ahead, stations + ahead):
+            left.append(np.minimum(self.at(at, columns.LEFT) + lean, self.at(at, columns.EDGE_LEFT)))
+            right.append(np.minimum(self.at(at, columns.RIGHT) + lean, self.at(at, columns.EDGE_RIGHT)))
+        sweep = 0.5 * ahead * ahead * self.at(stations + 0.5 * ahead, columns.CURVATURE)
+        high = np.minimum.reduce(left) - half - margin + np.minimum(sweep, 0.0)
+        low = -np.minimum.reduce(right) + half + margin + np.maximum(sweep, 0.0)
+        return low, high
 
     def at(self, station: float | Floats, column: int) -> Floats:
         """A column of the table at stations, held at its ends."""

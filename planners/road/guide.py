@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drive.errors import InputError
 from drive.planners.road.frame import RoadFrame
-from drive.planners.road.holds import Hold, find_hold
+from drive.planners.road.holds import WAITING, Hold, find_hold
 from drive.planners.road.others import Forecaster, Others
 from drive.planners.road.way import find_way
 
@@ -48,6 +49,16 @@ class GuideSettings:
     braking: float = 1.5
     reach: float = 120.0
 
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name == "offsets":
+                good = len(value) > 0 and all(math.isfinite(x) for x in value)
+            else:
+                good = 0.0 < value < math.inf
+            if not good:
+                raise InputError(f"road.{f.name} must be positive and finite, got {value}")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RoadScene:
@@ -68,7 +79,7 @@ class Guide:
     """
 
     task: Task
-    times: Floats
+    times: NDArray[np.floating[Any]]
     settings: GuideSettings = field(default_factory=GuideSettings)
     frame: RoadFrame | None = None
     hold: Hold = field(default_factory=Hold)
@@ -87,9 +98,9 @@ class Guide:
         self._station = float(state[0])
         if self._forecaster is None:
             self._forecaster = Forecaster(self.task.roadmap, self.settings.reach)
-        others = self._forecaster.look(observation, frame, self.times)
+        others = self._forecaster.look(observation, frame, np.asarray(self.times, dtype=np.float64))
         self.hold = find_hold(
-            frame, state, others, observation, self.task.vehicle, math.isfinite(self.hold.station)
+            frame, state, others, observation, self.task.vehicle, self.hold.reason in WAITING
         )
         return RoadScene(frame, state, others, self.hold)
 

@@ -41,6 +41,11 @@ CROSSES = 0.8
 SAME_WAY = 0.8
 
 
+PERSON, TRAFFIC, GIVE_WAY = "person crossing", "crossing traffic", "give-way line"
+WAITING = (PERSON, TRAFFIC, GIVE_WAY)
+"""Reasons to halt that somebody else gives."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """The ego's rear axle must not pass the `station`, m on the frame; infinite where nothing holds it.
@@ -90,7 +95,7 @@ def find_hold(
                 others,
             )
             if who >= 0:
-                found.append((line - LINE_GAP, line, "give-way line"))
+                found.append((line - LINE_GAP, line, GIVE_WAY))
     who, entry = _conflict(
         frame,
         front,
@@ -106,7 +111,7 @@ def find_hold(
         person = others.kind[who] == AgentKind.PEDESTRIAN
         gap = entry - CROSSING_GAP - front
         if gap > -1.0 and speed * speed <= 2.0 * HARDEST * max(gap, 0.5):
-            found.append((entry - CROSSING_GAP, entry, "person crossing" if person else "crossing traffic"))
+            found.append((entry - CROSSING_GAP, entry, PERSON if person else TRAFFIC))
     if frame.ends:
         found.append((frame.length - LINE_GAP, frame.length, "end of the road"))
     if not found:

@@ -36,6 +36,12 @@ MOST_BRAKING = 4.0
 SMOOTHING = 0.3
 """Share of a new difference of speeds in what is taken for an acceleration."""
 LEAST_EXISTENCE = 0.05
+STANDS = 0.3
+"""m/s up to which somebody stands."""
+PULLED_OVER, AT_ONCE, BROKEN_DOWN = 0.8, 0.5, 8.0
+"""Who has stood for so many s is parked, beside the middle of its lane by so many m, or in the middle."""
+QUEUE = 12.0
+"""m ahead of somebody within which another one makes a queue of them."""
 _DRIVES = np.zeros(256, dtype=np.bool_)
 _DRIVES[[AgentKind.VEHICLE, AgentKind.MOTORCYCLE, AgentKind.TRUCK, AgentKind.BUS, AgentKind.BICYCLE]] = True
 
@@ -47,7 +53,7 @@ class Others:
     `id (A,)`, `kind (A,)`, `existence (A,)`, `seen (A,)` whether it is seen now, `size (A, 2)` length and
     width, `poses (A, T, 3)` of box centres in scenario coordinates, `speeds (A, T)`; `frenet (A, T, 2)`
     station and offset of the centres on the frame, `extent (A, T, 2)` half extents along and across it;
-    `yields (A,)`: has a line ahead at which it has to wait.
+    `yields (A,)`: has a line ahead at which it has to wait; `parked (A,)`: stands, and not in a queue.
     """
 
     times: Floats
@@ -61,6 +67,7 @@ class Others:
     frenet: Floats
     extent: Floats
     yields: NDArray[np.bool_]
+    parked: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.id)
@@ -76,6 +83,7 @@ class _Seen:
     time: float
     speed: float
     acceleration: float = 0.0
+    moved: float = -math.inf
     lane: int = -1
     matched: float = -math.inf
 
@@ -119,8 +127,11 @@ class Forecaster:
             key, speed = int(observation.agent_id[i]), float(speeds[i])
             before = self.known.get(key)
             if before is None:
-                self.known[key] = _Seen(rows[i], sizes[i, :2], int(kinds[i]), now, speed)
+                before = _Seen(rows[i], sizes[i, :2], int(kinds[i]), now, speed, moved=now)
+                self.known[key] = before
                 continue
+            if abs(speed) > STANDS:
+                before.moved = now
             if now > before.time:
                 rate = (speed - before.speed) / (now - before.time)
                 before.acceleration += SMOOTHING * (min(max(rate, -8.0), 3.0) - before.acceleration)
@@ -166,7 +177,26 @@ class Forecaster:
             frenet,
             extent,
             np.isfinite(wait),
+            self._parked(all_seen, feet, wait, rows, size, now),
         )
+
+    def _parked(
+        self, seen: list[_Seen], feet: Floats, wait: Floats, rows: Floats, size: Floats, now: float
+    ) -> NDArray[np.bool_]:
+        out = np.zeros(len(seen), dtype=np.bool_)
+        for i, s in enumerate(seen):
+            still = now - s.moved
+            if s.kind == AgentKind.PEDESTRIAN or still < AT_ONCE:
+                continue
+            if s.kind == AgentKind.STATIC or s.lane < 0 or abs(feet[i, 1]) > PULLED_OVER:
+                out[i] = True
+            elif still >= BROKEN_DOWN and math.isinf(wait[i]):
+                rel = rows[:, :2] - rows[i, :2]
+                c, n = math.cos(rows[i, 2]), math.sin(rows[i, 2])
+                ahead, left = rel[:, 0] * c + rel[:, 1] * n, rel[:, 1] * c - rel[:, 0] * n
+                reach = 0.5 * (size[:, 0] + size[i, 0]) + QUEUE
+                out[i] = not ((ahead > 0.5) & (ahead < reach) & (np.abs(left) < 2.0)).any()
+        return out
 
     def _match(self, seen: list[_Seen], rows: Floats, now: float) -> None:
         """Ask the map which lanes those follow who are new, or off theirs."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.geometry import wrap_angle
-from drive.planner import Plan, PlanStatus
+from drive.planner import Control, ControlKind, Plan, PlanStatus
 from drive.trajectory import Trajectory
 from drive.vehicle import ACCELERATION, HEADING, SPEED, STATE_SIZE, STEERING, YAW_RATE, X, Y
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
+STOPPING = 0.4
+"""s in which the last of the speed is braked away."""
+
+
 def plan_on_frame(
     frame: RoadFrame,
     frenet: Floats,
@@ -34,16 +38,25 @@ def plan_on_frame(
     reason: str = "",
     candidates: Candidates | None = None,
     figures: Mapping[str, float] | None = None,
+    controlled: bool = False,
 ) -> Plan:
     """The plan of Frenet states `(T, 6)` in time, `dt` s apart, the first one now.
 
     It begins where `frenet` does, which may be the ego's foot; speed, acceleration and steering of the first
-    state are the ego's own.
+    state are the ego's own. A plan that is `controlled` carries its accelerations and steering angles, which
+    a host that accepts them applies for as long as the plan holds, in place of its tracker.
     """
     states = frame.states(frenet, vehicle, float(observation.ego[HEADING]))
+    control = None
+    if controlled:
+        values = states[1:, [ACCELERATION, STEERING]].copy()
+        # What is asked for arrives late: braking must fade before the speed does, or the ego rolls backwards.
+        values[:, 0] = np.maximum(values[:, 0], -np.maximum(states[:-1, SPEED], 0.0) / STOPPING)
+        control = Control(ControlKind.ACCELERATION_STEERING, values, dt)
     states[0, SPEED:STATE_SIZE] = observation.ego[SPEED:STATE_SIZE]
     return Plan(
         Trajectory.uniform(observation.time, dt, states),
+        control,
         candidates=candidates,
         status=status,
         reason=reason,

@@ -50,6 +50,10 @@ IDM = TrafficModel("idm", Controller.IDM)
 """Vehicles on lanes keep their logged way and react by IDM; the default."""
 MOBIL = TrafficModel("mobil", Controller.MOBIL)
 """Vehicles follow the lanes by IDM and change them by MOBIL."""
+IDM_BRISK = TrafficModel(
+    "idm_brisk", Controller.IDM, min_gap=3.0, headway=1.0, acceleration=3.0, deceleration=3.0
+)
+"""IDM that keeps short headways, and picks up and sheds speed quickly."""
 IDM_COMPAT = TrafficModel("idm_compat", Controller.IDM, anticipate=False, compat=True)
 """IDM that drops from the scene what nuPlan's reactive mode drops."""
 

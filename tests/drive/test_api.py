@@ -13,6 +13,7 @@ import drive
 from drive._imports import import_target
 from drive.cli import main
 from drive.errors import InputError, UnknownNameError
+from drive.eval.replan import replan
 
 FILE = Path(__file__).parents[1] / "eval" / "bench_scenes.py"
 straight = import_target(f"{FILE}:straight", "the tests")
@@ -59,6 +60,20 @@ def test_visibility_reaches_the_run_and_the_benchmark(tmp_path: Path) -> None:
     assert results.data["visibility"] == "line_of_sight:40"
     benched = results.run_log("keep", scene)
     np.testing.assert_array_equal(benched.agent_seen, near.agent_seen)
+
+
+def test_detection_reaches_the_run_the_benchmark_and_a_moment(tmp_path: Path) -> None:
+    scene, faults = "gen/stop_for_lead/1", "position=1/0.5,flicker=1"
+    faulty, exact = (drive.run(KEEP, scene, detection=d) for d in (faults, "none"))
+    assert faulty.header["detection"] == faults
+    assert faulty.agent_seen.sum() < 0.8 * exact.agent_seen.sum()
+    options = {"scenarios": [scene], "out": tmp_path, "report": False, "jobs": 1}
+    results = drive.bench([KEEP], detection=faults, **options)
+    assert results.data["detection"] == faults
+    np.testing.assert_array_equal(results.run_log("keep", scene).agent_seen, faulty.agent_seen)
+    log = drive.run("pdm", scene, detection=faults)
+    moment = replan(log, 3.0, drive.load_scenario(scene), drive.load_planner("pdm"))
+    assert moment.difference == ""  # the session has seen the same noise
 
 
 def test_run_takes_settings_for_names_only() -> None:

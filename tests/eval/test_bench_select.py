@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import drive
 from drive.errors import InputError, UnknownNameError
 from drive.eval.bench.select import parse_filter
 from drive.eval.bench.suites import load_suite, suite_hash, suite_names
@@ -93,6 +94,28 @@ def test_a_suite_of_ones_own(tmp_path: Path) -> None:
     assert suite.refs == ("gen/cut_in/3", "gen/cut_in/5", str(tmp_path / "logs/a.xml"))
 
 
+def test_a_suite_says_what_its_scenes_are_meant_for(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        'families = ["stop_for_lead"]\nseeds = [1]\ntraffic = "log"\nvisibility = "line_of_sight:40"\n'
+        'detection = "flicker=1"\n'
+    )
+    options = {"suite": file, "out": tmp_path / "a", "report": False, "jobs": 1}
+    found = drive.bench(["constant"], **options).data
+    assert [found[key] for key in ("traffic", "visibility", "detection")] == [
+        "log", "line_of_sight:40", "flicker=1",
+    ]  # fmt: skip
+    options["out"] = tmp_path / "b"
+    asked = drive.bench(["constant"], traffic="idm", detection="none", **options)
+    assert [asked.data[key] for key in ("traffic", "visibility", "detection")] == [
+        "idm", "line_of_sight:40", "none",
+    ]  # fmt: skip
+    log = asked.run_log("constant", "gen/stop_for_lead/1")
+    assert [log.header[key] for key in ("traffic", "visibility", "detection")] == [
+        "idm", "line_of_sight:40", "none",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -103,6 +126,7 @@ def test_a_suite_of_ones_own(tmp_path: Path) -> None:
         ('families = ["cut_in"]\nseeds = "all"', "seeds must be"),
         ('families = "cut_in"\nseeds = "0:2"', "list of texts"),
         ('scenarios = ["a.xml"]\nego = "anyone"', "unknown ego"),
+        ('scenarios = ["a.xml"]\ntraffic = 3', "traffic must be a text"),
         ("", "names no scenarios"),
     ],
 )

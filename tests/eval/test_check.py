@@ -202,7 +202,7 @@ def test_progress_counts_to_its_end() -> None:
 def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["check", "constant", "--set", "constant.turning=true"]) == 0
     shown = capsys.readouterr().out.splitlines()
-    assert shown[-1].startswith("constant passes 21 checks, ")
+    assert shown[-1].startswith("constant passes 22 checks, ")
     assert main.run(["check", f"{FILE}:short", "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert not found["ok"]

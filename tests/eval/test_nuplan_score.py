@@ -127,7 +127,10 @@ def test_a_flawless_run_scores_one(hand) -> None:
     drive = hand.drive(0.0, 9.0, 151)
     result = NUPLAN_CLS.evaluate(hand.run(drive, roadmap=hand.road(), expert=drive))
     assert result.score == 1.0
-    assert set(result.metrics) == SCORED | {"goal_reached", "min_time_to_collision", "mean_speed"}
+    assert set(result.metrics) == SCORED | {
+        "goal_reached", "collisions", "min_time_to_collision", "mean_speed",
+    }  # fmt: skip
+    assert result.metrics["collisions"].score == 0.0
     assert {name for name, m in result.metrics.items() if m.scored} == SCORED
     assert result.metrics["mean_speed"].score == pytest.approx(9.0)
     assert result.metrics["min_time_to_collision"].score is None

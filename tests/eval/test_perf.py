@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,7 +13,16 @@ import pytest
 
 from drive.cli import main
 from drive.errors import InputError, UnknownNameError
-from drive.eval import perf, perf_docs, perf_drives, perf_growth, perf_rows, perf_scenes, perf_table
+from drive.eval import (
+    perf,
+    perf_docs,
+    perf_drives,
+    perf_growth,
+    perf_planners,
+    perf_rows,
+    perf_scenes,
+    perf_table,
+)
 from drive.geometry import box_corners, boxes_overlap
 from drive.sim.candidates import score
 
@@ -159,7 +169,8 @@ def test_the_documentation_has_the_blocks_that_are_refilled() -> None:
     guide = perf_docs.refilled(guide, perf_docs.COMMAND, perf_table.printed(found))
     assert guide.count("1.23 us") == len(perf_docs.SHORT)
     assert "figures for this processor" not in guide
-    assert perf_docs.refilled(guide, perf_docs.GROWTH, "grown").count("    grown\n") == 1
+    for command in (perf_docs.GROWTH, perf_docs.PLANNERS):
+        assert perf_docs.refilled(guide, command, "grown").count("    grown\n") == 1
     assert perf_docs.reference(found)["rows"][0]["cpu_s"] == 1.235e-6
 
 
@@ -212,6 +223,58 @@ def test_the_command_prints_what_was_measured(
     assert "a folder that exists" in capsys.readouterr().err
     assert main.run(["perf", "--growth", "x.svg", "--only", "step"]) != 0
     assert "only --json goes with it" in capsys.readouterr().err
+
+
+def test_planners_are_timed_on_their_own_drives_or_told_about(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        perf_planners.PlannerRow("plain", "idm"),
+        perf_planners.PlannerRow("quick", "idm", {"headway": 0.5}),
+        perf_planners.PlannerRow("unset", "idm", {"branches": 5}),
+        perf_planners.PlannerRow("nobody", "cptoo"),
+        perf_planners.PlannerRow("nowhere", "idm", ref="gen/mars/0"),
+        perf_planners.PlannerRow("once", "idm", first=True),
+    ]
+    found = perf_planners.measure(rows, cycles=160)
+    assert [row["name"] for row in found["rows"]] == ["plain", "quick", "once"]
+    # Whole passes through the scene's 150 calls, or as many sessions as calls.
+    assert [row["repeats"] for row in found["rows"]] == [300, 300, 160]
+    for row in found["rows"]:
+        assert 0.0 < row["cpu"]["p50"] <= row["cpu"]["p95"] <= row["cpu"]["p99"]
+        assert 0.0 < row["wall"]["p50"] <= row["wall"]["p95"] <= row["wall"]["p99"]
+    reasons = {item["name"]: item["reason"] for item in found["absent"]}
+    assert set(reasons) == {"unset", "nobody", "nowhere"}
+    assert "branches" in reasons["unset"]
+    assert "unknown planner 'cptoo'" in reasons["nobody"]
+    assert "unknown scenario family 'mars'" in reasons["nowhere"]
+    text = perf_planners.printed(found)
+    assert "nobody: unknown planner" in text
+    assert text.count("busy road") == 3
+    monkeypatch.setattr(perf_planners, "CYCLES", 1)
+    assert main.run(["perf", "--planners", "--only", "constant", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [row["planner"] for row in told["rows"]] == ["constant"]
+    assert told["schema"] == perf.SCHEMA
+    assert main.run(["perf", "--planners", "--only", "constnat"]) == 1
+    assert "did you mean 'constant'" in capsys.readouterr().err
+    assert main.run(["perf", "--planners", "--cold"]) != 0
+
+
+def test_one_core_is_kept_and_given_back() -> None:
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("this system pins no process")
+    before = os.sched_getaffinity(0)
+    with perf_planners.pinned() as core:
+        assert os.sched_getaffinity(0) == {core}
+    assert os.sched_getaffinity(0) == before
+
+
+def test_the_planners_asked_for_are_not_privileged() -> None:
+    names = [row.planner for row in perf_planners.planner_table()]
+    assert {"idm", "pdm", "mpc", "cpto", "field", "rover", "constant"} <= set(names)
+    assert "log" not in names
+    assert len({row.name for row in perf_planners.ROWS}) == len(perf_planners.ROWS)
 
 
 def test_start_times_are_of_a_fresh_process_and_a_fresh_cache(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ TEXTS: dict[str, str] = {
         "lanes (a bare position: within 2 m), heading, speed and time in their intervals. No value "
         "without a goal, nor for a goal without a time that a driven expert does not come to either."
     ),
+    "collisions": ("Not scored. Road users that the ego touched, whoever caused it."),
     "min_time_to_collision": (
         "Not scored. Smallest time to collision in s; no value where there was none below 3 s."
     ),

@@ -103,6 +103,7 @@ def _metrics(run: RunLog) -> dict[str, MetricResult]:
             {"goal_reached": reached},
             scored=False,
         ),
+        "collisions": MetricResult(float((contacts.sample >= 0).sum()), scored=False),
         "min_time_to_collision": MetricResult(finite(ttc.min()), scored=False),
         "mean_speed": MetricResult(float(ego.speed.mean()), series={"speed": ego.speed}, scored=False),
     }
