@@ -28,7 +28,11 @@ def convex_model(model: Model, weights: Weights, problem: Problem, it: Iterate) 
             """Samples of x (0) or y (1): the start's share, the trunk's and the branch's."""
             free = model.free[order].T
             own = branches[axis, BRANCH * z : BRANCH * (z + 1)]
-            return problem.start[axis] @ model.start[order] + free[:, :TRUNK] @ trunk[axis] + free[:, TRUNK:] @ own
+            return (
+                problem.start[axis] @ model.start[order]
+                + free[:, :TRUNK] @ trunk[axis]
+                + free[:, TRUNK:] @ own
+            )
 
         x, vx, ax, jx = (motion(0, r) for r in range(4))
         y, vy, ay, jy = (motion(1, r) for r in range(4))

@@ -83,9 +83,7 @@ def make_options(
     return Options(road, tuple(kinds), beyond)
 
 
-def _ways_around(
-    along: Floats, blocking: Floats, vehicle: VehicleParams, ramp: float
-) -> dict[int, Floats]:
+def _ways_around(along: Floats, blocking: Floats, vehicle: VehicleParams, ramp: float) -> dict[int, Floats]:
     half = 0.5 * vehicle.width
     front = vehicle.rear_axle_to_center + 0.5 * vehicle.length
     rear = 0.5 * vehicle.length - vehicle.rear_axle_to_center

@@ -11,8 +11,9 @@ import numpy as np
 from drive.planner import Candidates, Plan, PlanStatus
 from drive.planners.cpto.drives import COARSE, drive_all, make_driver, refine
 from drive.planners.cpto.options import KEEP, make_options
+from drive.planners.cpto.phantoms import find_crossings, make_phantoms
 from drive.planners.cpto.solution import Solver
-from drive.planners.cpto.view import LIKELY, ROOM_TO_TURN, hypotheses, look_around
+from drive.planners.cpto.view import LIKELY, ROOM_TO_TURN, hypotheses, look_around, with_phantoms
 from drive.planners.road.guide import Guide, GuideSettings
 from drive.planners.road.plans import braking_plan, plan_on_frame
 from drive.vehicle import AgentKind
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from drive.planner import Observation
     from drive.planners.cpto.drives import Drives
+    from drive.planners.cpto.phantoms import Crossing
     from drive.planners.cpto.planner import CPTO
     from drive.planners.cpto.solution import Solution
     from drive.planners.cpto.view import View
@@ -40,6 +42,7 @@ ASIDE = 0.8
 STRAYED = (1.0, 1.0, 1.5)
 """m along, m/s and m across by which the ego may be off its last plan and still be on it."""
 RETRIES = 2
+UNSEEN = "somebody unseen may come"
 SOON = 2.5
 """s: a motion that fails later is driven, for there is time to mend it, and what is foreseen changes."""
 
@@ -59,6 +62,8 @@ class CPTOSession:
         self.ahead: Floats | None = None
         self.laid: object = None
         self.planned_at = -math.inf
+        self.crossings: list[Crossing] = []
+        self.crossings_of: object = None
 
     def plan(self, observation: Observation) -> Plan:
         began = time.perf_counter()
@@ -68,6 +73,8 @@ class CPTOSession:
         c, vehicle = self.planner.config, self.task.vehicle
         state = self._begin(scene, observation.time)
         view = look_around(scene, vehicle)
+        if c.phantoms and c.branches > 1:
+            view = self._expect(view, observation, scene)
         blocking = self._blocking(scene, view, observation.time)
         options = make_options(
             scene.frame, float(state[0]), max(float(state[1]), 0.0), vehicle, blocking,
@@ -78,20 +85,39 @@ class CPTOSession:
         start = np.array([state[0], speed, state[2], state[3], state[4], heading])
         likely = view.used * (view.existence >= (LIKELY if c.branches > 1 else 0.5))
         drives = drive_all(
-            options, view, likely.astype(np.uint8), self.driver, start, len(self.guide.times) // COARSE + 1, self.chosen
+            options,
+            view,
+            likely.astype(np.uint8),
+            self.driver,
+            start,
+            len(self.guide.times) // COARSE + 1,
+            self.chosen,
         )
         left = math.inf if observation.time_budget is None else observation.time_budget
-        tried: list[tuple[float, Solution]] = []
+        tried: list[tuple[float, float, Solution]] = []
         for row in _attempts(drives):
             near = self.solver.conflicts(view, refine(drives.tracks[row], len(self.guide.times)))
             found = self.solver.solve(
                 scene, view, options, self.driver, state, drives, row, hypotheses(view, near, c),
                 began + 0.7 * left,
             )  # fmt: skip
-            tried.append((found.fails_at, found))
-            if not math.isfinite(found.fails_at) or time.perf_counter() - began > 0.5 * left:
+            # Whom nobody has seen is no reason to brake hard, but to be slower where that helps.
+            tried.append((found.fails_at, found.phantoms_at, found))
+            good = math.isinf(found.fails_at) and math.isinf(found.phantoms_at)
+            if good or time.perf_counter() - began > 0.5 * left:
                 break
         return self._answer(observation, scene, view, options.kind, drives, tried)
+
+    def _expect(self, view: View, observation: Observation, scene: RoadScene) -> View:
+        """The view with whom occlusion edges may hide."""
+        if self.crossings_of is not scene.frame:
+            self.crossings = find_crossings(self.task.roadmap, scene.frame)
+            self.crossings_of = scene.frame
+        poses, half = make_phantoms(
+            observation, scene.frame, float(scene.state[0]), self.crossings, self.guide.times,
+            self.planner.config,
+        )  # fmt: skip
+        return with_phantoms(view, scene.frame, poses, half) if len(poses) else view
 
     def _begin(self, scene: RoadScene, now: float) -> Floats:
         """The state to plan from: what the last plan foresaw for now, unless the ego is elsewhere.
@@ -127,7 +153,7 @@ class CPTOSession:
             parked = not others.yields[i] and (abs(d) > ASIDE or still)
             if others.kind[i] == AgentKind.STATIC or parked:
                 rows.append((s, d, others.extent[i, 0, 0], others.extent[i, 0, 1]))
-                view.half[view.row == i, 2] = ROOM_TO_TURN
+                view.half[np.flatnonzero(view.row == i), 2] = ROOM_TO_TURN
         self.standing = known
         return np.array(rows).reshape(-1, 4)
 
@@ -138,20 +164,20 @@ class CPTOSession:
         view: View,
         kinds: tuple[int, ...],
         drives: Drives,
-        tried: list[tuple[float, Solution]],
+        tried: list[tuple[float, float, Solution]],
     ) -> Plan:
         """The first motion that passes its check: optimised, braking branch, what was planned before."""
         c, vehicle = self.planner.config, self.task.vehicle
-        when, best = max(tried, key=lambda pair: pair[0])
+        when, _, best = max(tried, key=lambda one: one[:2])
         status, reason = PlanStatus.OK, ""
         motion = best.motions[0]
         if len(tried) > 1:
-            status, reason = PlanStatus.DEGRADED, tried[0][1].reason
+            status, reason = PlanStatus.DEGRADED, tried[0][2].reason or UNSEEN
         if when < SOON:
             status, reason = PlanStatus.FALLBACK, best.reason
             shifted = self._shifted(observation.time, scene)
-            if tried[0][1].braking is not None:
-                motion, reason = tried[0][1].braking, f"{reason}: the braking branch"
+            if tried[0][2].braking is not None:
+                motion, reason = tried[0][2].braking, f"{reason}: the braking branch"
             elif shifted is not None and self.solver.check(shifted, scene, view, view.used)[0] > SOON:
                 motion, reason = shifted, f"{reason}: the plan before"
         elif math.isfinite(when):

@@ -15,7 +15,7 @@ from drive.planners.cpto.kernels.admm import ADMM, EXACT, NONE, Problem, Weights
 from drive.planners.cpto.kernels.check import check
 from drive.planners.cpto.kernels.propose import ACCEL, HEADING, OFFSET, SLOPE, SPEED, STATION
 from drive.planners.cpto.kernels.view import lay_pairs, nearness
-from drive.planners.cpto.view import COUNTED
+from drive.planners.cpto.view import COUNTED, PHANTOMS
 from drive.planners.road.kernels import line as columns
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ BRAKING, BRAKING_JERK = 3.5, 6.0
 class Solution:
     """Branches' `motions (Z,)` of Frenet states on the fine grid, with the `times (Z,)` at which they fail.
 
-    `fails_at` is the first of those that count, infinite if none fails, and `reason` why; `braking` is the
+    `fails_at` is the first of those that count, infinite if none fails, and `reason` why;
+    `phantoms_at` is that of the branch with phantoms; `braking` is the
     braking branch where it passes; `row` the drive that it came from.
     """
 
@@ -53,6 +54,7 @@ class Solution:
     times: Floats
     probability: Floats
     fails_at: float
+    phantoms_at: float
     reason: str
     braking: Floats | None
     row: int
@@ -96,23 +98,23 @@ class Solver:
         """Optimise the branches that start from drive `row`; the loop ends at `until` (perf_counter)."""
         nominal = refine(drives.tracks[row], self.planner.config.steps)
         option = int(drives.option[row])
-        tracks = np.stack(
-            [self._branch(nominal, options, view, driver, option, z) for z in configurations]
-        )
+        tracks = np.stack([self._branch(nominal, options, view, driver, option, z) for z in configurations])
         problem = self._problem(scene, view, state, configurations, tracks)
         it = self._iterate(problem, tracks, until)
         station = float(state[0])
         motions = [self._motion(it.w[:2, z], problem.start, station) for z in range(len(tracks))]
         found = [self.check(m, scene, view, z.used) for m, z in zip(motions, configurations, strict=True)]
-        fails_at, reason, braking = math.inf, "", None
+        fails_at, phantoms_at, reason, braking = math.inf, math.inf, "", None
         for (when, why), configuration, motion in zip(found, configurations, motions, strict=True):
             if configuration.brakes and configuration.key != ("likely",):
                 braking = motion if not math.isfinite(when) else None
+            elif configuration.key == PHANTOMS:
+                phantoms_at = when
             elif when < fails_at:
                 fails_at, reason = when, why
         times = np.array([when for when, _ in found])
         probability = np.array([z.probability for z in configurations])
-        return Solution(motions, times, probability, fails_at, reason, braking, row, it.residual)
+        return Solution(motions, times, probability, fails_at, phantoms_at, reason, braking, row, it.residual)
 
     def _branch(
         self,
@@ -153,7 +155,7 @@ class Solver:
         tracks: Floats,
     ) -> Problem:
         c, frame = self.planner.config, scene.frame
-        count, steps = len(configurations), c.steps
+        steps = c.steps
         used = np.stack([z.used for z in configurations])
         near = np.empty(len(view.used))
         nearness(view.pose, view.half, (used == COUNTED).any(0).astype(np.uint8), tracks, near)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drive.planners.cpto.config import CPTOConfig
+    from drive.planners.road.frame import RoadFrame
     from drive.planners.road.guide import RoadScene
     from drive.vehicle import VehicleParams
 
@@ -30,6 +31,8 @@ LEAST_DRIFT, DRIFTS = 0.15, 4.0
 ROOM_TO_TURN = 5.0
 """m kept more behind who is to be passed."""
 IGNORED, COUNTED, FOLLOWS = 0, 1, 2
+PHANTOMS = ("phantoms",)
+"""The key of the configuration in which phantoms are there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +77,24 @@ def look_around(scene: RoadScene, vehicle: VehicleParams) -> View:
     beside = np.abs(pose[:, 1, 0] - state[3]) < extent[:, 0, 1] + 0.5 * vehicle.width + 0.2
     used = np.where(behind & beside, FOLLOWS, COUNTED).astype(np.uint8)
     return View(pose, poses, half, used, others.existence[rows], others.id[rows], rows)
+
+
+def with_phantoms(view: View, frame: RoadFrame, poses: Floats, half: Floats) -> View:
+    """A view and phantoms `poses (F, K, 3)`, `half (F, 2)` behind it."""
+    count, steps = poses.shape[:2]
+    frenet = np.stack([frame.locate(p, float(frame.nearest(*p[0, :2].tolist()))) for p in poses])
+    pose = np.empty((count, 4, steps))
+    turn_to_road(frame.rows, frame.step, np.ascontiguousarray(poses), frenet, pose)
+    return View(
+        np.concatenate((view.pose, pose)),
+        np.concatenate((view.poses, poses)),
+        np.concatenate((view.half, np.column_stack((half, np.zeros(count))))),
+        np.concatenate((view.used, np.full(count, COUNTED, dtype=np.uint8))),
+        np.concatenate((view.existence, np.zeros(count))),
+        np.concatenate((view.id, -1 - np.arange(count))),
+        view.row,
+        count,
+    )
 
 
 def _cut_in(pose: Floats, poses: Floats, speed: Floats, times: Floats) -> None:
@@ -128,7 +149,7 @@ def hypotheses(view: View, conflict: Floats, config: CPTOConfig) -> list[Configu
     if view.phantoms:
         used = likely.copy()
         used[real:] = COUNTED
-        found.append(Configuration(("phantoms",), PHANTOM_PROBABILITY, used.astype(np.uint8)))
+        found.append(Configuration(PHANTOMS, PHANTOM_PROBABILITY, used.astype(np.uint8)))
     found.append(Configuration(("brake",), BRAKE_PROBABILITY, likely.astype(np.uint8), True))
     first = 1.0 - sum(c.probability for c in found)
     return [Configuration(("likely",), first, likely.astype(np.uint8), config.always_brake), *found]

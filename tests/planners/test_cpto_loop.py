@@ -129,7 +129,7 @@ def test_the_barrier_holds_on_the_returned_samples():
 
 @pytest.fixture(scope="module")
 def braking():
-    """Straight ahead, faster wanted than allowed, and a place to halt before: convex, for no heading turns."""
+    """Straight ahead, faster wanted than allowed, and a place to halt before: convex, no heading turns."""
     return make_problem([0.0, 0.0], speed=10.0, wanted=13.0, hold=30.0)
 
 

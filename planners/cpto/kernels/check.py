@@ -58,7 +58,10 @@ def check(states, frenet, dt, rows, step, own, poses, half, used, every, limits,
             turn = poses[i, j + 1, 2] - poses[i, j, 2]
             turn = math.atan2(math.sin(turn), math.cos(turn))
             h = poses[i, j, 2] + f * turn
-            if boxes_apart(dx, dy, c, n, own[1], own[2], math.cos(h), math.sin(h), half[i, 0], half[i, 1]) <= 0.0:
+            if (
+                boxes_apart(dx, dy, c, n, own[1], own[2], math.cos(h), math.sin(h), half[i, 0], half[i, 1])
+                <= 0.0
+            ):
                 out[0] = min(out[0], t)
                 who[0] = i
                 break

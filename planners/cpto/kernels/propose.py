@@ -92,7 +92,9 @@ def _follow(v, gap, lead_speed, d):
     IDM brakes as hard as it can when somebody cuts in at its own speed. What is needed is the braking that
     keeps the boxes apart; a short headway alone is mended with comfort.
     """
-    wish = d.min_gap + max(0.0, v * d.headway + v * (v - lead_speed) / (2.0 * math.sqrt(d.speed_up * d.comfort)))
+    wish = d.min_gap + max(
+        0.0, v * d.headway + v * (v - lead_speed) / (2.0 * math.sqrt(d.speed_up * d.comfort))
+    )
     push = (wish / max(gap, 0.1)) ** 2
     closing = max(v - lead_speed, 0.0)
     needed = 0.5 * closing * closing / max(gap - 0.5 * d.min_gap, 0.1)
@@ -212,7 +214,9 @@ def _judge(others, d, track, begin, judgement):
                 if apart <= beside:
                     near = t
                     # Contact may still come before what others do.
-                    contact = min(contact, _contact_after(others, d, track, begin, i, k, half, middle, beside))
+                    contact = min(
+                        contact, _contact_after(others, d, track, begin, i, k, half, middle, beside)
+                    )
     judgement[CONTACT], judgement[NEAR] = contact, near
     judgement[PROGRESS] = track[STATION, count - 1] - track[STATION, 0]
     judgement[EFFORT] = effort / count
@@ -229,9 +233,10 @@ def _contact_after(others, d, track, begin, i, first, half, middle, beside):
         dy = others.pose[i, 1, j] - track[OFFSET, k] - middle * sin
         c, n = others.pose[i, 2, j], others.pose[i, 3, j]
         grown = half + 0.05 * k * d.dt
-        if boxes_apart(
-            dx, dy, cos, sin, grown, d.half_width, c, n, others.half[i, 0], others.half[i, 1]
-        ) <= beside:
+        if (
+            boxes_apart(dx, dy, cos, sin, grown, d.half_width, c, n, others.half[i, 0], others.half[i, 1])
+            <= beside
+        ):
             return k * d.dt
     return (count - 1) * d.dt
 
