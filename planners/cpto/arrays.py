@@ -20,7 +20,6 @@ def make_iterate(branches: int, pairs: int, steps: int) -> Iterate:
         w=np.zeros((3, z, FREE)),
         path=np.zeros((z, 3, 2, n)),
         psi=np.zeros((z, n)),
-        bend=np.zeros((z, n)),
         slack=np.zeros((z, 3, 2, n)),
         dual=np.zeros((z, 3, 2, n)),
         away=np.zeros((z, p, 2, n)),

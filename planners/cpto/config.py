@@ -42,7 +42,7 @@ class CPTOConfig:
     rho: float = 3.0
     tie: float = 50.0
     relax: float = 1.6
-    dual_limit: float = 10.0
+    dual_limit: float = 2.0
     discs: int = 3
     turned: float = 0.23
     w_acceleration: float = 0.1
@@ -50,7 +50,7 @@ class CPTOConfig:
     w_speed: float = 2.0
     w_place: float = 2.0
     w_lane: float = 5.0
-    w_heading: float = 1.0
+    w_heading: float = 0.02
     speed_up: float = 1.6
     comfort: float = 2.0
     brake: float = 6.0

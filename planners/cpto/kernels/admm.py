@@ -24,7 +24,8 @@ EXACT, ADMM, NONE = 0, 1, 2
 SPEED_ROW, ACCEL_ROW, BOX_ROW = 0, 1, 2
 HOLD_SPEED = 2.0
 """m/s below which the direction of motion is not trusted alone."""
-MOST_BEND = 0.5
+MOST_TURN = 0.15
+"""rad from the guess's heading when slow."""
 NUM_RESIDUALS = 5
 
 _project = routine(project_row)
@@ -89,7 +90,7 @@ class Iterate(NamedTuple):
     """Where the loop stands, and what a next call may start from.
 
     `w (3, Z, 10)` free control points of x, y, heading; `path (Z, 3, 2, N)` position, speed, acceleration
-    of x, y; `psi, bend (Z, N)` the heading and its dual; slacks and duals `slack, dual (Z, 3, 2, N)` of the speed, acceleration and box
+    of x, y; `psi (Z, N)`; slacks and duals `slack, dual (Z, 3, 2, N)` of the speed, acceleration and box
     rows; of the obstacles
     `away, aim (Z, P, 2, N)`, `press, d (Z, P, N)` as in `polar.py`;
     `mean, trunk_dual (3, 4), (3, Z, 4)` of the consensus.
@@ -98,7 +99,6 @@ class Iterate(NamedTuple):
     w: Any
     path: Any
     psi: Any
-    bend: Any
     slack: Any
     dual: Any
     away: Any
@@ -201,9 +201,13 @@ def _headings(problem, it, z, s):
         vx, vy = max(it.path[z, 1, 0, k], 0.0), it.path[z, 1, 1, k]
         held = max(1.0 - math.sqrt(vx * vx + vy * vy) / HOLD_SPEED, 0.0)
         if held > 0.0:
-            vx += held * math.cos(problem.psi_ref[z, k])
-            vy += held * math.sin(problem.psi_ref[z, k])
-        s.turn[2, k] = math.atan2(vy, vx)
+            ref = problem.psi_ref[z, k]
+            vx += held * math.cos(ref)
+            vy += held * math.sin(ref)
+            # Standing still nothing else would hold the heading.
+            s.turn[2, k] = ref + _clamp(math.atan2(vy, vx) - ref, MOST_TURN)
+        else:
+            s.turn[2, k] = math.atan2(vy, vx)
         s.turn[0, k], s.turn[1, k] = math.cos(it.psi[z, k]), math.sin(it.psi[z, k])
 
 
@@ -374,9 +378,8 @@ def _iterate(model, weights, problem, it, mode, fresh, square, over_time, iterat
         for z in range(count):
             _headings(problem, it, z, s)
             for k in range(steps):
-                it.bend[z, k] = _clamp(it.bend[z, k] + it.psi[z, k] - s.turn[2, k], MOST_BEND)
                 it.residual[3] = max(it.residual[3], abs(it.psi[z, k] - s.turn[2, k]))
-                g[k] = rho * (s.turn[2, k] - it.bend[z, k] - s.offset[2, 0, k])
+                g[k] = rho * (s.turn[2, k] - s.offset[2, 0, k])
             for j in range(FREE):
                 s.rhs[2, z, j] = s.cost[2, z, j]
             gather(model.free[0], g, s.rhs[2, z])
