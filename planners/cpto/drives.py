@@ -18,7 +18,6 @@ from drive.planners.cpto.kernels.propose import (
     Others,
     propose,
 )
-from drive.planners.cpto.options import KEEP, LANE_LEFT, LANE_RIGHT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +35,6 @@ COARSE = 2
 """Samples of the forecasts to one of a drive."""
 # What a metre, a second or a change is worth, found on scenes of other seeds than the suites'.
 CONTACT_COST, NEAR_COST, EFFORT_COST = 20.0, 3.0, 0.25
-LANE_COST, AROUND_COST, BEYOND_COST = 0.35, 0.05, 0.25
 SAME_OPTION, SAME_RULE = 0.6, 0.05
 
 
@@ -90,34 +88,34 @@ def drive_all(
 
     `before`: kind of the option and rule that were chosen last.
     """
-    kinds = np.array(options.kind)
-    numbers = np.arange(len(kinds)) if only < 0 else np.array([only])
-    option = np.repeat(numbers, len(RULES))
-    rule = np.tile(np.arange(len(RULES)), len(numbers))
+    if only < 0:
+        option = np.repeat(np.arange(len(options.kind)), len(RULES))
+        rule = np.tile(np.arange(len(RULES)), len(options.kind))
+        extra = options.extra - SAME_OPTION * (np.array(options.kind) == before[0])
+        extra = extra[option] - SAME_RULE * (rule == before[1])
+    else:
+        option, rule, extra = np.full(len(RULES), only), np.arange(len(RULES)), 0.0
     tracks, judgements = np.empty((len(option), NUM_ROWS, samples)), np.empty((len(option), 4))
-    others = Others(np.ascontiguousarray(view.pose[:, :, ::COARSE]), view.half, used)
+    others = Others(view.coarse, view.half, used)
     propose(options.road, others, driver, RULES[rule], option, start, begin // COARSE, tracks, judgements)
     span = driver.dt * (samples - 1)
     # Progress is measured against driving at the limit.
-    wanted = max(float(options.road.cap.mean()) * span, 1.0)
+    contact = judgements[:, CONTACT]
     cost = (
-        CONTACT_COST * (1.0 - judgements[:, CONTACT] / span)
+        CONTACT_COST * (1.0 - contact / span)
         + NEAR_COST * (1.0 - judgements[:, NEAR] / span)
         + EFFORT_COST * judgements[:, EFFORT]
-        - 5.0 * np.minimum(judgements[:, PROGRESS] / wanted, 1.0)
-        + 0.3 * (1.0 - tracks[:, SPEED, -1] / max(float(options.road.cap.max()), 1.0))
+        - 5.0 * np.minimum(judgements[:, PROGRESS] / max(options.pace * span, 1.0), 1.0)
+        - 0.3 * tracks[:, SPEED, -1] / max(options.fastest, 1.0)
+        # A contact soon costs on top: later ones may be mended by later plans.
+        + 5.0 * (contact < min(3.0, span))
+        + extra
     )
-    # A contact at once costs on top: later ones may be mended by later plans.
-    cost += 5.0 * (judgements[:, CONTACT] < 3.0)
-    chosen = kinds[option]
-    lane = (chosen == LANE_LEFT) | (chosen == LANE_RIGHT)
-    cost += LANE_COST * lane + AROUND_COST * ((chosen != KEEP) & ~lane)
-    cost += BEYOND_COST * options.beyond[option]
-    cost -= SAME_OPTION * (chosen == before[0]) + SAME_RULE * (rule == before[1])
     return Drives(tracks, judgements, option, rule, cost)
 
 
 def refine(track: Floats, samples: int) -> Floats:
-    """A drive `(6, K)` at the forecasts' samples."""
-    at, known = np.arange(samples) / COARSE, np.arange(track.shape[1])
-    return np.stack([np.interp(at, known, row) for row in track])
+    """A drive `(6, K)` at the forecasts' samples: every second one is between two of its own."""
+    out = np.empty((len(track), COARSE * track.shape[1] - 1))
+    out[:, ::2], out[:, 1::2] = track, 0.5 * (track[:, 1:] + track[:, :-1])
+    return out[:, :samples]

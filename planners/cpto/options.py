@@ -22,6 +22,10 @@ BEHIND, AHEAD = 10.0, 200.0
 PASSING_GAP = 0.5
 """m kept beside what is passed."""
 EDGE_GAP = 0.15
+LANE_COST, AROUND_COST, BEYOND_COST = 0.35, 0.05, 0.25
+"""Of taking a lane beside, of passing, and of a metre beyond the lanes in the ego's direction."""
+EVERY = 2
+"""Rows of the frame to one of the table."""
 LEAVING = 0.8
 """m/s^2 out of a bend: trackers steer for the speed of now."""
 KEEP, AROUND, LEFT_OF, RIGHT_OF, LANE_LEFT, LANE_RIGHT = range(6)
@@ -32,12 +36,14 @@ KEEP, AROUND, LEFT_OF, RIGHT_OF, LANE_LEFT, LANE_RIGHT = range(6)
 class Options:
     """The road's window as a table, and what each of its lateral options is (`kind (J,)`).
 
-    `beyond (J,)` is how many metres an option leaves the lanes in the ego's direction.
+    `extra (J,)` is what an option costs by itself; `pace` and `fastest` the mean and highest speed cap.
     """
 
     road: Road
     kind: tuple[int, ...]
-    beyond: Floats
+    extra: Floats
+    pace: float
+    fastest: float
 
 
 def make_options(
@@ -51,8 +57,9 @@ def make_options(
 ) -> Options:
     """Options from a station on; `blocking (B, 4)`: station, offset, half extents of who may be passed."""
     first = max(int((station - BEHIND) / frame.step), 0)
-    rows = frame.rows[first : int((station + AHEAD) / frame.step) + 2]
-    along = frame.step * (first + np.arange(len(rows)))
+    rows = frame.rows[first : int((station + AHEAD) / frame.step) + 2 : EVERY]
+    step = EVERY * frame.step
+    along = frame.step * first + step * np.arange(len(rows))
     half = 0.5 * vehicle.width
     high = np.maximum(rows[:, columns.EDGE_LEFT] - half - EDGE_GAP, 0.0)
     low = -np.maximum(rows[:, columns.EDGE_RIGHT] - half - EDGE_GAP, 0.0)
@@ -68,19 +75,21 @@ def make_options(
             known = np.isfinite(beside)
             here = (along > station) & (along < station + max(40.0, 3.0 * speed))
             if known[here].all() and here.any():
-                lines.append(_smooth(np.where(known, beside, 0.0), int(ramp / frame.step)))
+                lines.append(_smooth(np.where(known, beside, 0.0), int(ramp / step)))
                 kinds.append(kind)
     option = np.ascontiguousarray(lines)
     over = np.maximum(
         option + half - np.maximum(rows[:, columns.LEFT], half),
         -option + half - np.maximum(rows[:, columns.RIGHT], half),
     )
-    beyond = np.maximum(over.max(1), 0.0)
+    kind = np.array(kinds)
+    beside_lane = kind >= LANE_LEFT
+    extra = BEYOND_COST * np.maximum(over.max(1), 0.0)
+    extra += LANE_COST * beside_lane + AROUND_COST * ((kind != KEEP) & ~beside_lane)
     stops = np.array([halt]) if np.isfinite(halt) else np.zeros(0)
-    road = Road(
-        frame.step * first, frame.step, _out_of_bends(rows[:, columns.LIMIT], frame.step), option, stops
-    )
-    return Options(road, tuple(kinds), beyond)
+    cap = _out_of_bends(rows[:, columns.LIMIT], step)
+    road = Road(frame.step * first, step, cap, option, stops)
+    return Options(road, tuple(kinds), extra, float(cap.mean()), float(cap.max()))
 
 
 def _ways_around(along: Floats, blocking: Floats, vehicle: VehicleParams, ramp: float) -> dict[int, Floats]:

@@ -99,7 +99,7 @@ class CPTOSession:
             near = self.solver.conflicts(view, refine(drives.tracks[row], len(self.guide.times)))
             found = self.solver.solve(
                 scene, view, options, self.driver, state, drives, row, hypotheses(view, near, c),
-                began + 0.7 * left,
+                began + 0.7 * left, float(observation.ego[2]),
             )  # fmt: skip
             # Whom nobody has seen is no reason to brake hard, but to be slower where that helps.
             tried.append((found.fails_at, found.phantoms_at, found))
@@ -184,10 +184,9 @@ class CPTOSession:
             status, reason = PlanStatus.DEGRADED, best.reason
         self.chosen = (kinds[drives.option[best.row]], int(drives.rule[best.row]))
         self.ahead, self.laid, self.planned_at = motion, scene.frame, observation.time
-        heading = float(observation.ego[2])
         candidates = Candidates(
             observation.time + self.planner.basis.times,
-            np.stack([scene.frame.states(m[::2], vehicle, heading) for m in best.motions]),
+            best.states,
             {"fails_at": np.minimum(best.times, 1e3)},
             best.probability,
             0,

@@ -43,14 +43,16 @@ BRAKING, BRAKING_JERK = 3.5, 6.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Solution:
-    """Branches' `motions (Z,)` of Frenet states on the fine grid, with the `times (Z,)` at which they fail.
+    """Branches' `motions (Z, 2 N - 1, 6)` of Frenet states on the fine grid, their `states (Z, N, 7)` in the
+    world, and the `times (Z,)` at which they fail.
 
     `fails_at` is the first of those that count, infinite if none fails, and `reason` why;
     `phantoms_at` is that of the branch with phantoms; `braking` is the
     braking branch where it passes; `row` the drive that it came from.
     """
 
-    motions: list[Floats]
+    motions: Floats
+    states: Floats
     times: Floats
     probability: Floats
     fails_at: float
@@ -94,6 +96,7 @@ class Solver:
         row: int,
         configurations: list[Configuration],
         until: float,
+        heading: float,
     ) -> Solution:
         """Optimise the branches that start from drive `row`; the loop ends at `until` (perf_counter)."""
         nominal = refine(drives.tracks[row], self.planner.config.steps)
@@ -102,8 +105,12 @@ class Solver:
         problem = self._problem(scene, view, state, configurations, tracks)
         it = self._iterate(problem, tracks, until)
         station = float(state[0])
-        motions = [self._motion(it.w[:2, z], problem.start, station) for z in range(len(tracks))]
-        found = [self.check(m, scene, view, z.used) for m, z in zip(motions, configurations, strict=True)]
+        motions = self._motions(it.w[:2], problem.start, station)
+        states = [scene.frame.states(m, self.vehicle, heading) for m in motions]
+        found = [
+            self._check(m, s, scene, view, z.used)
+            for m, s, z in zip(motions, states, configurations, strict=True)
+        ]
         fails_at, phantoms_at, reason, braking = math.inf, math.inf, "", None
         for (when, why), configuration, motion in zip(found, configurations, motions, strict=True):
             if configuration.brakes and configuration.key != ("likely",):
@@ -114,7 +121,7 @@ class Solver:
                 fails_at, reason = when, why
         times = np.array([when for when, _ in found])
         probability = np.array([z.probability for z in configurations])
-        return Solution(motions, times, probability, fails_at, phantoms_at, reason, braking, row, it.residual)
+        return Solution(motions, np.stack(states)[:, ::2], times, probability, fails_at, phantoms_at, reason, braking, row, it.residual)
 
     def _branch(
         self,
@@ -214,19 +221,23 @@ class Solver:
                 break
         return it
 
-    def _motion(self, w: Floats, start: Floats, station: float) -> Floats:
-        """Frenet states `(2 N - 1, 6)` on the fine grid of control points `w (2, 10)`."""
+    def _motions(self, w: Floats, start: Floats, station: float) -> Floats:
+        """Frenet states `(Z, 2 N - 1, 6)` on the fine grid of control points `w (2, Z, 10)`."""
         begin, free = self.planner.fine
-        out = np.empty((free.shape[2], 6))
+        out = np.empty((w.shape[1], free.shape[2], 6))
         for axis in range(2):
             for r in range(3):
-                out[:, 3 * axis + r] = start[axis] @ begin[r] + w[axis] @ free[r]
-        out[:, 0] += station
+                out[:, :, 3 * axis + r] = w[axis] @ free[r] + start[axis] @ begin[r]
+        out[:, :, 0] += station
         return out
 
     def check(self, motion: Floats, scene: RoadScene, view: View, used: Bytes) -> tuple[float, str]:
         """When a motion first fails, infinite if it does not, and why."""
-        states = scene.frame.states(motion, self.vehicle, 0.0)
+        return self._check(motion, scene.frame.states(motion, self.vehicle, 0.0), scene, view, used)
+
+    def _check(
+        self, motion: Floats, states: Floats, scene: RoadScene, view: View, used: Bytes
+    ) -> tuple[float, str]:
         out, who = np.empty(3), np.empty(1, dtype=np.int64)
         check(
             states, motion, 0.5 * self.planner.config.dt, scene.frame.rows, scene.frame.step, self.own,

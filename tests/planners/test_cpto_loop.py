@@ -11,7 +11,7 @@ from drive.planners.cpto.qp import OSQP, control_points, convexify, flat
 
 BASIS = make_basis(50, 0.1, 1.0)
 MODEL = model_of(BASIS)
-WEIGHTS = Weights(0.1, 0.05, 2.0, 2.0, 5.0, 1.0, 3.0, 50.0, 1.6, 2.0, 6.0, 2.5, 0.2, 10.0)
+WEIGHTS = Weights(0.1, 0.05, 2.0, 2.0, 5.0, 0.02, 3.0, 50.0, 1.6, 2.0, 6.0, 2.5, 0.2, 10.0)
 STEPS = len(BASIS.times)
 
 
@@ -111,7 +111,7 @@ def pass_by(gamma):
     problem = make_problem([1.6], obstacles=[(20.0, 0.0, 5.0, 0.0)])
     problem = problem._replace(gamma=np.full(STEPS, gamma), y_ref=np.full((1, STEPS), 1.6))
     problem.start[1, 0] = 1.6
-    it = run(problem, EXACT, 3000, weights=WEIGHTS._replace(dual=1e4))
+    it = run(problem, EXACT, 3000, weights=WEIGHTS._replace(dual=1e4, heading=0.0))
     dx, dy = it.path[0, 0] - problem.place[0]
     return np.hypot(dx / 5.0, dy / 2.0)
 
