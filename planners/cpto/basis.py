@@ -49,7 +49,7 @@ class Basis:
 
 def make_basis(steps: int, dt: float, joint: float) -> Basis:
     """The basis at `steps` samples of `dt` seconds, with the joint at `joint` seconds."""
-    times = dt * np.arange(steps)
+    times = np.asarray(dt * np.arange(steps), dtype=np.float64)
     start, free = sample_basis(times, joint, float(times[-1]))
     gram = np.einsum("rik,rjk->rij", free, free)
     shared = int(np.searchsorted(times, joint + 1e-9))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from drive.errors import InputError
@@ -76,6 +77,16 @@ class CPTOConfig:
             raise InputError("cpto needs a branch, an obstacle, an iteration, and 1 to 3 discs")
         if not 0.0 < self.gamma <= 1.0 or not 1.0 <= self.relax < 2.0:
             raise InputError("cpto's gamma must lie in (0, 1], its relax in [1, 2)")
-        for name in ("dt", "rho", "speed_up", "comfort", "brake", "sideways", "dual_limit", "min_gap"):
-            if not getattr(self, name) > 0.0:
-                raise InputError(f"cpto's {name} must be positive, got {getattr(self, name)}")
+        positive = (
+            "dt", "rho", "speed_up", "comfort", "brake", "sideways", "bends", "dual_limit", "min_gap",
+            "w_speed", "w_place", "w_lane",
+        )  # fmt: skip
+        for name in positive:
+            if not (math.isfinite(value := getattr(self, name)) and value > 0.0):
+                raise InputError(f"cpto's {name} must be positive and finite, got {value}")
+        for name in (
+            "tie", "turned", "headway", "side_gap", "phantom_speed", "phantom_walk", "w_acceleration",
+            "w_jerk", "w_heading",
+        ):  # fmt: skip
+            if not (math.isfinite(value := getattr(self, name)) and value >= 0.0):
+                raise InputError(f"cpto's {name} must be finite and not negative, got {value}")

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def convex_model(model: Model, weights: Weights, problem: Problem, it: Iterate) -> tuple[Any, Any, Any]:
     """The cvxpy problem around an iterate, and its trunk `(2, 4)` and branches `(2, Z * 6)`."""
-    import cvxpy as cp
+    import cvxpy
+
+    cp: Any = cvxpy
 
     count, steps = it.psi.shape
     trunk, branches = cp.Variable((2, TRUNK)), cp.Variable((2, BRANCH * count))

@@ -1,4 +1,4 @@
-"""Where a drive may go beside the reference line: keep it, pass what stands in the way, take a lane beside."""
+"""Where a drive may go beside the reference line: keep it, pass what stands there, take a lane beside."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def make_options(
     first = max(int((station - BEHIND) / frame.step), 0)
     rows = frame.rows[first : int((station + AHEAD) / frame.step) + 2 : EVERY]
     step = EVERY * frame.step
-    along = frame.step * first + step * np.arange(len(rows))
+    along = np.asarray(frame.step * first + step * np.arange(len(rows)), dtype=np.float64)
     half = 0.5 * vehicle.width
     high = np.maximum(rows[:, columns.EDGE_LEFT] - half - EDGE_GAP, 0.0)
     low = -np.maximum(rows[:, columns.EDGE_RIGHT] - half - EDGE_GAP, 0.0)
@@ -82,10 +82,10 @@ def make_options(
         option + half - np.maximum(rows[:, columns.LEFT], half),
         -option + half - np.maximum(rows[:, columns.RIGHT], half),
     )
-    kind = np.array(kinds)
-    beside_lane = kind >= LANE_LEFT
+    numbers = np.array(kinds)
+    beside_lane = numbers >= LANE_LEFT
     extra = BEYOND_COST * np.maximum(over.max(1), 0.0)
-    extra += LANE_COST * beside_lane + AROUND_COST * ((kind != KEEP) & ~beside_lane)
+    extra += LANE_COST * beside_lane + AROUND_COST * ((numbers != KEEP) & ~beside_lane)
     stops = np.array([halt]) if np.isfinite(halt) else np.zeros(0)
     cap = _out_of_bends(rows[:, columns.LIMIT], step)
     road = Road(frame.step * first, step, cap, option, stops)

@@ -96,14 +96,17 @@ def make_phantoms(
     if not len(edges):
         return np.empty((0, len(times), 3)), np.empty((0, 2))
     found: list[tuple[float, Floats, tuple[float, float]]] = []
-    corners = frame.locate(edges[:, 0], station)
+    # An edge runs along a ray of sight, so that its nearer end is the corner of what hides.
+    ends = np.hypot(*(edges - observation.ego[:2]).transpose(2, 0, 1))
+    points = edges[np.arange(len(edges)), np.argmin(ends, axis=1)]
+    corners = frame.locate(points, station)
     hidden = np.stack((edges[:, 0, 1] - edges[:, 1, 1], edges[:, 1, 0] - edges[:, 0, 0]), axis=-1)
-    for (s, d), corner, side in zip(corners.tolist(), edges[:, 0], hidden, strict=True):
+    for (s, d), corner, side in zip(corners.tolist(), points, hidden, strict=True):
         if not (5.0 < s - station < REACH and BESIDE[0] < abs(d) < BESIDE[1]):
             continue
         road = float(frame.at(s, HEADING))
-        if np.cos(road) * side[0] + np.sin(road) * side[1] <= 0.0:
-            continue  # what lies before the corner is seen
+        if (np.cos(road) * side[1] - np.sin(road) * side[0]) * d <= 0.0:
+            continue  # what is hidden lies towards the way: the other corner hides it
         toward = road - np.sign(d) * 0.5 * np.pi
         way = config.phantom_walk * times
         begin = corner + 0.5 * np.array([np.cos(road), np.sin(road)])

@@ -35,7 +35,7 @@ class CPTO:
         )
         self.basis = make_basis(c.steps, c.dt, c.joint)
         self.model = model_of(self.basis)
-        fine = 0.5 * c.dt * np.arange(2 * c.steps - 1)
+        fine = np.asarray(0.5 * c.dt * np.arange(2 * c.steps - 1), dtype=np.float64)
         self.fine = sample_basis(fine, c.joint, float(self.basis.times[-1]))
 
     def start(self, task: Task) -> CPTOSession:

@@ -41,6 +41,8 @@ ASIDE = 0.8
 """m beside the line from which who stands is taken to be parked."""
 STRAYED = (1.0, 1.0, 1.5)
 """m along, m/s and m across by which the ego may be off its last plan and still be on it."""
+OFF = 15.0
+"""m from the line, or before it begins, at which no road is planned on."""
 RETRIES = 2
 UNSEEN = "somebody unseen may come"
 SOON = 2.5
@@ -53,7 +55,9 @@ class CPTOSession:
     def __init__(self, planner: CPTO, task: Task) -> None:
         self.planner, self.task = planner, task
         c = planner.config
-        times = c.dt * np.arange(max(round(LOOK_AHEAD / c.dt) + 1, c.steps))
+        count = max(round(LOOK_AHEAD / c.dt) + 1, c.steps)
+        times = np.asarray(c.dt * np.arange(count), dtype=np.float64)
+        self.times = times
         self.guide = Guide(task, times, GuideSettings(lateral_acceleration=c.bends))
         self.driver = make_driver(c, task.vehicle)
         self.solver = Solver(planner, task.vehicle)
@@ -71,6 +75,8 @@ class CPTOSession:
         if scene is None:
             return self._brake(observation, "no lane to follow", PlanStatus.INFEASIBLE)
         c, vehicle = self.planner.config, self.task.vehicle
+        if abs(scene.state[3]) > OFF or not -OFF < scene.state[0] < scene.frame.length:
+            return self._brake(observation, "the ego is off the road", PlanStatus.INFEASIBLE)
         state = self._begin(scene, observation.time)
         view = look_around(scene, vehicle)
         if c.phantoms and c.branches > 1:
@@ -90,13 +96,13 @@ class CPTOSession:
             likely.astype(np.uint8),
             self.driver,
             start,
-            len(self.guide.times) // COARSE + 1,
+            len(self.times) // COARSE + 1,
             self.chosen,
         )
         left = math.inf if observation.time_budget is None else observation.time_budget
         tried: list[tuple[float, float, Solution]] = []
         for row in _attempts(drives):
-            near = self.solver.conflicts(view, refine(drives.tracks[row], len(self.guide.times)))
+            near = self.solver.conflicts(view, refine(drives.tracks[row], len(self.times)))
             found = self.solver.solve(
                 scene, view, options, self.driver, state, drives, row, hypotheses(view, near, c),
                 began + 0.7 * left, float(observation.ego[2]),
@@ -104,7 +110,8 @@ class CPTOSession:
             # Whom nobody has seen is no reason to brake hard, but to be slower where that helps.
             tried.append((found.fails_at, found.phantoms_at, found))
             good = math.isinf(found.fails_at) and math.isinf(found.phantoms_at)
-            if good or time.perf_counter() - began > 0.5 * left:
+            enough = math.isinf(found.fails_at) and len(tried) > 1
+            if good or enough or time.perf_counter() - began > 0.5 * left:
                 break
         return self._answer(observation, scene, view, options.kind, drives, tried)
 
@@ -114,7 +121,7 @@ class CPTOSession:
             self.crossings = find_crossings(self.task.roadmap, scene.frame)
             self.crossings_of = scene.frame
         poses, half = make_phantoms(
-            observation, scene.frame, float(scene.state[0]), self.crossings, self.guide.times,
+            observation, scene.frame, float(scene.state[0]), self.crossings, self.times,
             self.planner.config,
         )  # fmt: skip
         return with_phantoms(view, scene.frame, poses, half) if len(poses) else view
@@ -168,10 +175,13 @@ class CPTOSession:
     ) -> Plan:
         """The first motion that passes its check: optimised, braking branch, what was planned before."""
         c, vehicle = self.planner.config, self.task.vehicle
-        when, _, best = max(tried, key=lambda one: one[:2])
+        when, unseen, best = max(tried, key=lambda one: one[:2])
+        if math.isinf(tried[0][0]) and not math.isinf(unseen):
+            # Slower would not help against whom nobody has seen.
+            when, _, best = tried[0]
         status, reason = PlanStatus.OK, ""
         motion = best.motions[0]
-        if len(tried) > 1:
+        if best is not tried[0][2]:
             status, reason = PlanStatus.DEGRADED, tried[0][2].reason or UNSEEN
         if when < SOON:
             status, reason = PlanStatus.FALLBACK, best.reason
@@ -218,7 +228,9 @@ class CPTOSession:
         more = np.repeat(end[None], k, axis=0)
         more[:, 0] += dt * np.arange(1, k + 1) * max(end[1], 0.0)
         more[:, [2, 4, 5]] = 0.0
-        return np.concatenate((self.ahead[k:], more))
+        motion = np.concatenate((self.ahead[k:], more))
+        motion[:, 0] += scene.state[0] - motion[0, 0]
+        return motion
 
     def _brake(self, observation: Observation, reason: str, status: PlanStatus) -> Plan:
         c = self.planner.config

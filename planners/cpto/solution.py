@@ -37,6 +37,8 @@ MODES = {"exact": EXACT, "admm": ADMM, "none": NONE}
 REASONS = ("it would meet a road user", "it would leave the road", "it would break the vehicle's limits")
 CLOSE = 8.0
 """m from a drive, as `nearness` measures, beyond which somebody is no obstacle to it."""
+MOST_SLOPE = 0.7
+"""Of the motion to the road, as a tangent."""
 BRAKING, BRAKING_JERK = 3.5, 6.0
 """m/s^2 and m/s^3 of the braking branch."""
 
@@ -121,7 +123,18 @@ class Solver:
                 fails_at, reason = when, why
         times = np.array([when for when, _ in found])
         probability = np.array([z.probability for z in configurations])
-        return Solution(motions, np.stack(states)[:, ::2], times, probability, fails_at, phantoms_at, reason, braking, row, it.residual)
+        return Solution(
+            motions,
+            np.stack(states)[:, ::2],
+            times,
+            probability,
+            fails_at,
+            phantoms_at,
+            reason,
+            braking,
+            row,
+            it.residual,
+        )
 
     def _branch(
         self,
@@ -147,7 +160,8 @@ class Solver:
             out[HEADING, joint:] = np.interp(out[STATION, joint:], nominal[STATION], nominal[HEADING])
         elif configuration.key != ("likely",):
             later = drive_all(
-                options, view, configuration.used, driver, nominal[:, joint].copy(), (c.steps - joint) // COARSE + 1,
+                options, view, configuration.used, driver, nominal[:, joint].copy(),
+                (c.steps - joint) // COARSE + 1,
                 (-1, -1), joint, option,
             )  # fmt: skip
             out[:, joint:] = refine(later.tracks[later.best], c.steps - joint)
@@ -229,6 +243,9 @@ class Solver:
             for r in range(3):
                 out[:, :, 3 * axis + r] = w[axis] @ free[r] + start[axis] @ begin[r]
         out[:, :, 0] += station
+        # What is left of going backwards or sideways at standstill would turn the car about.
+        out[:, :, 1] = np.maximum(out[:, :, 1], 0.0)
+        out[:, :, 4] = np.clip(out[:, :, 4], -MOST_SLOPE * out[:, :, 1], MOST_SLOPE * out[:, :, 1])
         return out
 
     def check(self, motion: Floats, scene: RoadScene, view: View, used: Bytes) -> tuple[float, str]:

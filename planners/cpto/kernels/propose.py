@@ -21,7 +21,7 @@ NUM_ROWS = 6
 """Rows of a drive; the slope is the offset's rate in m/s, the heading is to the road's."""
 SLOW = 0.5
 CONTACT, NEAR, PROGRESS, EFFORT = 0, 1, 2, 3
-"""Columns of a judgement: time of contact, of near contact (s, or the horizon), metres, mean squared m/s^2."""
+"""Columns of a judgement: times of contact and of near contact (s), metres, mean squared m/s^2."""
 BESIDE = 0.12
 """m between boxes that count as contact."""
 ALONG = 0.8
