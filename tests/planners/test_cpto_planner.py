@@ -143,7 +143,7 @@ def test_somebody_may_step_out_at_the_corner_that_hides_him(watched):
     assert poses[0, 0, :2] == pytest.approx([20.5, -2.5])
     assert poses[0, -1, :2] == pytest.approx([20.5, -2.5 + 1.6 * 5.0])
     assert poses[0, 0, 2] == pytest.approx(0.5 * np.pi)
-    for nothing in (shadow[:, ::-1], np.full((1, 2, 2), np.nan), shadow + [0.0, -10.0]):
+    for nothing in (shadow[:, ::-1], np.full((1, 2, 2), np.nan), shadow + np.array([0.0, -10.0])):
         other = dataclasses.replace(observation, occlusion_edges=nothing)
         assert len(make_phantoms(other, straight_frame(), 0.0, [], times, CPTOConfig())[0]) == 0
 
