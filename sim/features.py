@@ -19,6 +19,7 @@ from drive.sim.kernels.features import (
     NEIGHBOURS,
     POINTS,
     ROW,
+    ROW_BITS,
     SLICES,
     features_kernel,
 )
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float32]
 
-MAX_AGENTS = 4096
+MAX_AGENTS = 1 << ROW_BITS
 """Agents of a world that can be told apart while they are sorted."""
 FARTHEST = 1e6
 """m from a scenario's origin beyond which float32 says nothing of a car."""
@@ -87,11 +88,11 @@ def features(
     padded, lanes = _sixteens(count), min(_sixteens(k), LANES)
 
     def part(worker: int, n0: int, n1: int) -> None:
-        square = np.empty((padded + 2) * LANES, dtype=np.float32)
         features_kernel(
             world.motion, world.agents, world.paths, ground.table, rows, chosen,
-            np.empty((CROWD_ROWS, padded), dtype=np.float32), square, square.view(np.int32),
-            np.empty((k, 2), dtype=np.int32), out, padded, lanes, n0, n1,
+            np.empty((CROWD_ROWS, padded), dtype=np.float32), np.empty((padded + 1, 8), dtype=np.float32),
+            np.empty((2, LANES), dtype=np.float32), np.empty(padded * LANES, dtype=np.int32),
+            np.empty(k, dtype=np.int32), out, padded, lanes, n0, n1,
         )  # fmt: skip
 
     share(len(chosen), whole(threads, "threads", 1), part)
@@ -124,8 +125,7 @@ def series(
         series_kernel(
             world.motion, world.agents, world.paths, ground.table, ground.areas, rows, chosen,
             np.empty((CROWD_ROWS, padded), dtype=np.float32), times, times.view(np.int32),
-            np.empty((k, 2), dtype=np.int32), memory, out,
-            np.float32(world.dt), n0, n1,
+            memory, out, np.float32(world.dt), n0, n1,
         )  # fmt: skip
 
     share(len(chosen), whole(threads, "threads", 1), part)

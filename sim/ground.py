@@ -74,8 +74,8 @@ def compile_ground(casts: Sequence[Cast], roadmaps: Sequence[RoadMap], spacing: 
             parts[id(c.paths)] = (first + rows, points, about)
             rows += len(points)
     start, points, about = (np.concatenate(a) for a in zip(*parts.values(), strict=True))
-    planes = np.ascontiguousarray(points.reshape(-1, 4).T)
-    table = RoadTable(start.astype(np.int32), np.int32(stride), planes, about)
+    columns = np.ascontiguousarray(points.swapaxes(1, 2)).reshape(len(points), -1)
+    table = RoadTable(start.astype(np.int32), np.int32(stride), columns, about)
     return Ground(table, areas)
 
 

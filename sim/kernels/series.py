@@ -10,7 +10,7 @@ import numpy as np
 
 from drive.sim.kernels.areas import area_at
 from drive.sim.kernels.compile import kernel, scalar
-from drive.sim.kernels.features import find_places, place_on_path
+from drive.sim.kernels.features import place_on_path, slice_at
 from drive.sim.kernels.follow import RED, next_line
 from drive.sim.kernels.layout import PRESENT, SIGNALS
 from drive.sim.kernels.scalar import ONE, ZERO, F
@@ -101,18 +101,17 @@ def passed_red(w, before, now, first, last, step, m, p, signals):
 
 
 @kernel
-def series_kernel(m, g, p, table, areas, rows, chosen, crowd, times, bits, spots, memory, out, dt, n0, n1):
+def series_kernel(m, g, p, table, areas, rows, chosen, crowd, times, bits, memory, out, dt, n0, n1):
     """Write `out (W, K, WIDTH)` for the agents `rows (W, K)` of the worlds `chosen[n0:n1]`; row -1 is nobody.
 
     `memory (W, K, KEPT)` is read and written: what progress, jerk and yaw acceleration are measured from, NaN
     for nothing yet. Scratch: `crowd (CROWD_ROWS, padded)`, `times (padded,)` and `bits`, the same memory as
-    int32, `spots (K, 2)` int32.
+    int32.
     """
     count = m.x.shape[1]
     for n in range(n0, n1):
         w = chosen[n]
         place_crowd(w, m, g, crowd, count)
-        find_places(w, rows, m, p, table, spots)
         area = area_at(areas.of[w], areas)
         for col in range(rows.shape[1]):
             i = rows[w, col]
@@ -147,8 +146,10 @@ def series_kernel(m, g, p, table, areas, rows, chosen, crowd, times, bits, spots
             path, station = m.path[w, i], F(np.nan)
             if path >= 0:
                 first, last, step = p.start[path], p.start[path + 1] - 1, p.step[path]
-                station, offset, pc, ps, at = place_on_path(w, i, path, m.x[w, i], m.y[w, i], m, p)
-                limit = table.about[table.start[path] + (at - first) // table.stride, 2]
+                station, offset, pc, ps, at = place_on_path(
+                    m.station[w, i], m.x[w, i], m.y[w, i], first, last, step, p
+                )
+                limit = table.about[table.start[path] + slice_at(at - first, table.stride), 2]
                 row[5], row[6] = offset, F(last - first) * step - station
                 row[14] = max(v - limit, ZERO) if limit > ZERO else ZERO
                 row[15] = c * pc + s * ps

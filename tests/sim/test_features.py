@@ -135,11 +135,13 @@ def moved(s: Scenario, angle: float, by: tuple[float, float]) -> Any:
     m = step(world, steps=40).motion
     x, y = turned(m.x.astype(float), m.y.astype(float))
     m = m._replace(x=x, y=y, heading=(m.heading + np.float32(angle)))
-    planes = ground.table.points.astype(float)
+    shape = (-1, len(POINT_COLUMNS), 4)
+    planes = ground.table.points.astype(float).reshape(shape).swapaxes(0, 1)
     known = (planes[2:] != 0.0).any(0)
     px, py = turned(planes[0], planes[1])
     pc, ps = (c * planes[2] - sn * planes[3]), (sn * planes[2] + c * planes[3])
     points = np.where(known, np.stack((px, py, pc, ps)), 0.0).astype(np.float32)
+    points = np.ascontiguousarray(points.swapaxes(0, 1)).reshape(-1, 16)
     rows = world.paths.rows.copy()
     rows[:, 0], rows[:, 1] = turned(rows[:, 0].astype(float), rows[:, 1].astype(float))
     rows[:, 2], rows[:, 3] = c * rows[:, 2] - sn * rows[:, 3], sn * rows[:, 2] + c * rows[:, 3]
