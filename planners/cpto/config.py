@@ -77,6 +77,8 @@ class CPTOConfig:
             raise InputError("cpto needs a branch, an obstacle, an iteration, and 1 to 3 discs")
         if not 0.0 < self.gamma <= 1.0 or not 1.0 <= self.relax < 2.0:
             raise InputError("cpto's gamma must lie in (0, 1], its relax in [1, 2)")
+        if self.polish != "never" and self.consensus != "exact":
+            raise InputError("cpto polishes only with consensus 'exact'")
         positive = (
             "dt", "rho", "speed_up", "comfort", "brake", "sideways", "bends", "dual_limit", "min_gap",
             "w_speed", "w_place", "w_lane",

@@ -45,7 +45,7 @@ class QPBackend(Protocol):
 class OSQP:
     """OSQP (Stellato et al. 2020), set up anew for each programme."""
 
-    tolerance: float = 1e-4
+    tolerance: float = 1e-3
     iterations: int = 4000
 
     def solve(self, program: QuadraticProgram, guess: Floats | None = None) -> Floats | None:

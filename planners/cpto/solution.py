@@ -15,6 +15,7 @@ from drive.planners.cpto.kernels.admm import ADMM, EXACT, NONE, Problem, Weights
 from drive.planners.cpto.kernels.check import check
 from drive.planners.cpto.kernels.propose import ACCEL, HEADING, OFFSET, SLOPE, SPEED, STATION
 from drive.planners.cpto.kernels.view import lay_pairs, nearness
+from drive.planners.cpto.qp import OSQP, control_points, convexify, flat
 from drive.planners.cpto.view import COUNTED, PHANTOMS
 from drive.planners.road.kernels import line as columns
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from drive.planners.cpto.kernels.propose import Driver
     from drive.planners.cpto.options import Options
     from drive.planners.cpto.planner import CPTO
+    from drive.planners.cpto.qp import QPBackend
     from drive.planners.cpto.view import Configuration, View
     from drive.planners.road.guide import RoadScene
     from drive.vehicle import VehicleParams
@@ -72,6 +74,7 @@ class Solver:
         self.planner, self.vehicle = planner, vehicle
         c = planner.config
         curvature = math.tan(vehicle.max_steering) / vehicle.wheelbase
+        self.backend: QPBackend = OSQP()
         self.gamma = np.linspace(c.gamma, 1.0, c.steps)
         self.weights = Weights(
             c.w_acceleration, c.w_jerk, c.w_speed, c.w_place, c.w_lane, c.w_heading, c.rho, c.tie, c.relax,
@@ -106,8 +109,33 @@ class Solver:
         tracks = np.stack([self._branch(nominal, options, view, driver, option, z) for z in configurations])
         problem = self._problem(scene, view, state, configurations, tracks)
         it = self._iterate(problem, tracks, until)
-        station = float(state[0])
-        motions = self._motions(it.w[:2], problem.start, station)
+        found = self._judge(it.w[:2], it, problem, scene, view, state, configurations, row, heading)
+        how = self.planner.config.polish
+        if how == "always" or (how == "failed" and math.isfinite(found.fails_at)):
+            polished = self.backend.solve(
+                convexify(self.planner.model, self.weights, problem, it), flat(it.w)
+            )
+            if polished is not None:
+                w = control_points(polished, len(tracks))
+                better = self._judge(w, it, problem, scene, view, state, configurations, row, heading)
+                if better.fails_at >= found.fails_at:
+                    return better
+        return found
+
+    def _judge(
+        self,
+        w: Floats,
+        it: Iterate,
+        problem: Problem,
+        scene: RoadScene,
+        view: View,
+        state: Floats,
+        configurations: list[Configuration],
+        row: int,
+        heading: float,
+    ) -> Solution:
+        """The motions of control points `w (2, Z, 10)`, checked."""
+        motions = self._motions(w, problem.start, float(state[0]))
         states = [scene.frame.states(m, self.vehicle, heading) for m in motions]
         found = [
             self._check(m, s, scene, view, z.used)
@@ -121,20 +149,10 @@ class Solver:
                 phantoms_at = when
             elif when < fails_at:
                 fails_at, reason = when, why
-        times = np.array([when for when, _ in found])
-        probability = np.array([z.probability for z in configurations])
         return Solution(
-            motions,
-            np.stack(states)[:, ::2],
-            times,
-            probability,
-            fails_at,
-            phantoms_at,
-            reason,
-            braking,
-            row,
-            it.residual,
-        )
+            motions, np.stack(states)[:, ::2], np.array([when for when, _ in found]), problem.probability,
+            fails_at, phantoms_at, reason, braking, row, it.residual,
+        )  # fmt: skip
 
     def _branch(
         self,

@@ -248,6 +248,17 @@ def test_other_ways_of_consensus_drive_too(watched, consensus):
     assert (plan.figures["consensus"] > 0.0) == (consensus == "admm")
 
 
+def test_a_polished_plan_is_no_worse(watched):
+    gaps = []
+    for observation, _ in moments(watched, 30):
+        plain = CPTO().start(watched.task).plan(observation)
+        polished = CPTO(CPTOConfig(polish="always")).start(watched.task).plan(observation)
+        assert polished.figures["fails_at"] >= plain.figures["fails_at"]
+        gap = polished.trajectory.states[:, :2] - plain.trajectory.states[:, :2]
+        gaps.append(np.hypot(*gap.T).max())
+    assert 0.0 < max(gaps) < 2.0
+
+
 @pytest.mark.parametrize(
     "settings",
     [
