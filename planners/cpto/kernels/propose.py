@@ -103,8 +103,8 @@ def _follow(v, gap, lead_speed, d):
 
 
 @routine
-def _strongest(road, others, d, option, foresight, k, s, v, offset, here):
-    """IDM's strongest interaction at sample k of the forecasts."""
+def _strongest(road, others, d, option, most, foresight, k, s, v, offset, here):
+    """IDM's strongest interaction at sample k of the forecasts; `most` bounds how far aside a drive goes."""
     strongest, last = 0.0, others.pose.shape[2] - 1
     looks = 1 + int(foresight / 0.5)
     for i in range(len(others.used)):
@@ -116,6 +116,8 @@ def _strongest(road, others, d, option, foresight, k, s, v, offset, here):
             if x < s or x - s > 120.0:
                 continue
             half_x, half_y = extent(others.pose[i, 2, j], others.pose[i, 3, j], others.half[i])
+            if abs(y) - half_y - d.half_width - d.side_gap > most:
+                continue
             fade = math.exp(-max(x - half_x - s - d.front, 0.0) / max(2.0 * v, 6.0))
             lane = table_at(option, road, x) + (offset - here) * fade
             if abs(y - lane) > half_y + d.half_width + d.side_gap:
@@ -137,6 +139,9 @@ def _strongest(road, others, d, option, foresight, k, s, v, offset, here):
 @routine
 def _drive(road, others, d, option, rule, start, begin, out):
     """One drive `(6, K)` of K samples of `d.dt` seconds, from the forecasts' sample `begin` on."""
+    most = abs(start[3])
+    for i in range(len(option)):
+        most = max(most, abs(option[i]))
     s, v, a, y, slope, heading = start[0], start[1], start[2], start[3], start[4], start[5]
     for k in range(out.shape[1]):
         out[STATION, k], out[SPEED, k], out[ACCEL, k] = s, v, a
@@ -145,7 +150,7 @@ def _drive(road, others, d, option, rule, start, begin, out):
         out[HEADING, k] = heading
         here = table_at(option, road, s)
         cap = max(rule[FRACTION] * table_at(road.cap, road, s + 0.5 * v), 0.05)
-        push = _strongest(road, others, d, option, rule[FORESIGHT], begin + k, s, v, y, here)
+        push = _strongest(road, others, d, option, most, rule[FORESIGHT], begin + k, s, v, y, here)
         for q in range(len(road.stops)):
             gap = road.stops[q] - s - d.front
             if gap > -2.0:
