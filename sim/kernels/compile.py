@@ -94,12 +94,14 @@ class _Apart(Compiler):
         return super().define_pipelines()
 
 
-def kernels_of(folder: Path) -> Callable[[Callable[..., Any]], Any]:
+def kernels_of(folder: Path, *used: Path) -> Callable[[Callable[..., Any]], Any]:
     """`kernel` for a folder of kernels in another room: its sources name the cache as well as ours.
 
     `kernel = kernels_of(Path(__file__).parent)` in one module of the folder, which the others import.
+    `used` are further folders, beside ours, whose helpers it takes.
     """
-    own = cache_folder() / f"{folder.parent.name}-{source_digest(folder)}"
+    digests = "-".join(source_digest(f) for f in (folder, *used))
+    own = cache_folder() / f"{folder.parent.name}-{digests}"
     own.mkdir(parents=True, exist_ok=True)
     return lambda function: _compiled(function, own)
 

@@ -1,0 +1,49 @@
+"""The loop's buffers, made once for a number of branches and pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from drive.planners.cpto.basis import BRANCH, FREE, TRUNK, Basis
+from drive.planners.cpto.kernels.admm import NUM_RESIDUALS, Iterate, Model, Scratch
+
+
+def model_of(basis: Basis) -> Model:
+    late = min(basis.shared + 2, len(basis.times) - 1)
+    return Model(basis.start, basis.free, basis.gram, basis.lane, late)
+
+
+def make_iterate(branches: int, pairs: int, steps: int) -> Iterate:
+    """Everything zero: no slack, no dual."""
+    z, p, n = branches, pairs, steps
+    return Iterate(
+        w=np.zeros((3, z, FREE)),
+        path=np.zeros((z, 3, 2, n)),
+        psi=np.zeros((z, n)),
+        slack=np.zeros((z, 3, 2, n)),
+        dual=np.zeros((z, 3, 2, n)),
+        away=np.zeros((z, p, 2, n)),
+        aim=np.zeros((z, p, 2, n)),
+        press=np.zeros((z, p, n)),
+        d=np.ones((z, p, n)),
+        mean=np.zeros((3, TRUNK)),
+        trunk_dual=np.zeros((3, z, TRUNK)),
+        residual=np.zeros(NUM_RESIDUALS),
+    )
+
+
+def make_scratch(branches: int, steps: int) -> Scratch:
+    z, n = branches, steps
+    return Scratch(
+        hessian=np.empty((z, FREE, FREE)),
+        bb=np.empty((3, z, BRANCH, BRANCH)),
+        cross=np.empty((3, z, BRANCH, TRUNK)),
+        trunk=np.empty((3, z, TRUNK, TRUNK)),
+        cost=np.empty((3, z, FREE)),
+        rhs=np.empty((3, z, FREE)),
+        offset=np.empty((3, 4, n)),
+        target=np.empty((2, 3, n)),
+        turn=np.empty((3, n)),
+        rel=np.empty((2, n)),
+        old=np.empty((z, TRUNK)),
+    )

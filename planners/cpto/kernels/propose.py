@@ -1,0 +1,259 @@
+"""Drives: what the loop's branches start from. Each is a path beside the reference line driven by a rule.
+
+A drive follows a lateral option and keeps its distance by IDM, also to whoever will be
+in its way within the rule's foresight. Drives are judged by boxes: contact, near contact, progress, comfort.
+All in the road's frame.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from drive.planners.cpto.kernels.make import kernel
+from drive.sim.kernels.compile import routine, scalar
+from drive.sim.kernels.scalar import boxes_apart
+
+FRACTION, FORESIGHT = 0, 1
+"""Columns of a rule: share of the speed cap, seconds of foresight."""
+STATION, SPEED, ACCEL, OFFSET, SLOPE, HEADING = 0, 1, 2, 3, 4, 5
+NUM_ROWS = 6
+"""Rows of a drive; the slope is the offset's rate in m/s, the heading is to the road's."""
+SLOW = 0.5
+CONTACT, NEAR, PROGRESS, EFFORT = 0, 1, 2, 3
+"""Columns of a judgement: times of contact and of near contact (s), metres, mean squared m/s^2."""
+BESIDE = 0.12
+"""m between boxes that count as contact."""
+ALONG = 0.8
+"""Cosine of the heading to the road above which somebody drives along it."""
+
+
+class Road(NamedTuple):
+    """The table of the reference line at stations `first + step * i`; `cap` in m/s, `option (J, S)` in m."""
+
+    first: float
+    step: float
+    cap: Any
+    option: Any
+    stops: Any  # (Q,) stations before which the front has to halt
+
+
+class Others(NamedTuple):
+    """`pose (A, 4, K)`: station, offset, cosine and sine of the heading to the road; `half (A, 3)`:
+    half length, half width, and metres to keep more when stopping behind it.
+
+    `used (A,)` 0 ignored, 1 counted, 2 counted unless it comes from behind.
+    """
+
+    pose: Any
+    half: Any
+    used: Any
+
+
+class Driver(NamedTuple):
+    """IDM and box figures: m, s, m/s^2. `rear, front` of the own box from the reference point."""
+
+    min_gap: float
+    headway: float
+    speed_up: float
+    comfort: float
+    brake: float
+    jerk: float
+    rear: float
+    front: float
+    half_width: float
+    side_gap: float
+    settle: float
+    drift: float
+    sideways: float
+    dt: float
+
+
+@scalar
+def table_at(values, road, s):
+    """A table's value at a station, ends held."""
+    x = (s - road.first) / road.step
+    last = len(values) - 1
+    i = min(max(int(x), 0), last - 1)
+    f = min(max(x - i, 0.0), 1.0)
+    return values[i] + f * (values[i + 1] - values[i])
+
+
+@scalar
+def extent(c, s, half):
+    """Half sizes along and across the road of a box that is turned to it."""
+    return abs(c) * half[0] + abs(s) * half[1], abs(s) * half[0] + abs(c) * half[1]
+
+
+@scalar
+def _follow(v, gap, lead_speed, d):
+    """IDM's interaction term of one leader, but no more than what comfort or safety ask for.
+
+    IDM brakes as hard as it can when somebody cuts in at its own speed. What is needed is the braking that
+    keeps the boxes apart; a short headway alone is mended with comfort.
+    """
+    wish = d.min_gap + max(
+        0.0, v * d.headway + v * (v - lead_speed) / (2.0 * math.sqrt(d.speed_up * d.comfort))
+    )
+    push = (wish / max(gap, 0.1)) ** 2
+    closing = max(v - lead_speed, 0.0)
+    needed = 0.5 * closing * closing / max(gap - 0.5 * d.min_gap, 0.1)
+    calm = d.comfort if gap > 0.4 * v else 1.6 * d.comfort
+    return min(push, 1.0 + max(calm, 1.5 * needed) / d.speed_up)
+
+
+@routine
+def _strongest(road, others, d, option, most, foresight, k, s, v, offset, here):
+    """IDM's strongest interaction at sample k of the forecasts; `most` bounds how far aside a drive goes."""
+    strongest, last = 0.0, others.pose.shape[2] - 1
+    looks = 1 + int(foresight / 0.5)
+    for i in range(len(others.used)):
+        if not others.used[i]:
+            continue
+        for look in range(looks):
+            j = min(k + int(look * 0.5 / d.dt + 0.5), last)
+            x, y = others.pose[i, 0, j], others.pose[i, 1, j]
+            if x < s or x - s > 120.0:
+                continue
+            half_x, half_y = extent(others.pose[i, 2, j], others.pose[i, 3, j], others.half[i])
+            if abs(y) - half_y - d.half_width - d.side_gap > most:
+                continue
+            fade = math.exp(-max(x - half_x - s - d.front, 0.0) / max(2.0 * v, 6.0))
+            lane = table_at(option, road, x) + (offset - here) * fade
+            if abs(y - lane) > half_y + d.half_width + d.side_gap:
+                continue
+            before = max(j - 1, 0)
+            speed = max((others.pose[i, 0, before + 1] - others.pose[i, 0, before]) / d.dt, 0.0)
+            if look > 0 and others.pose[i, 2, j] > ALONG:
+                # Who comes in along the road is followed from where it is now, gently.
+                x = others.pose[i, 0, min(k, last)]
+            gap = x - half_x - s - d.front - others.half[i, 2]
+            push = _follow(v, gap, speed, d)
+            if look > 0:
+                push = min(push, 1.0 + (d.comfort if look > 1 else 1.5 * d.comfort) / d.speed_up)
+            strongest = max(strongest, push)
+            break
+    return strongest
+
+
+@routine
+def _drive(road, others, d, option, rule, start, begin, out):
+    """One drive `(6, K)` of K samples of `d.dt` seconds, from the forecasts' sample `begin` on."""
+    most = abs(start[3])
+    for i in range(len(option)):
+        most = max(most, abs(option[i]))
+    s, v, a, y, slope, heading = start[0], start[1], start[2], start[3], start[4], start[5]
+    for k in range(out.shape[1]):
+        out[STATION, k], out[SPEED, k], out[ACCEL, k] = s, v, a
+        out[OFFSET, k], out[SLOPE, k] = y, slope
+        heading = math.atan2(slope, max(v, SLOW)) if v > 0.1 else heading
+        out[HEADING, k] = heading
+        here = table_at(option, road, s)
+        cap = max(rule[FRACTION] * table_at(road.cap, road, s + 0.5 * v), 0.05)
+        push = _strongest(road, others, d, option, most, rule[FORESIGHT], begin + k, s, v, y, here)
+        for q in range(len(road.stops)):
+            gap = road.stops[q] - s - d.front
+            if gap > -2.0:
+                push = max(push, _follow(v, gap + d.min_gap - 0.5, 0.0, d))
+        ratio = v / cap
+        free = 1.0 - ratio**4 if ratio < 1.0 else -min((v - cap) / (0.7 * d.speed_up), d.comfort / d.speed_up)
+        wish = d.speed_up * (free - push)
+        wish = min(max(wish, -d.brake), d.speed_up)
+        # Hard braking may come as fast as it must.
+        fall = d.jerk + 2.0 * max(-wish - d.comfort, 0.0)
+        a = min(max(wish, a - fall * d.dt), a + d.jerk * d.dt)
+        if v + a * d.dt < 0.0:
+            a = -v / d.dt
+        ahead = max(v, 0.0) * d.dt + 0.5 * a * d.dt * d.dt
+        s += max(ahead, 0.0)
+        v = max(v + a * d.dt, 0.0)
+        # Towards the option at a bounded rate, its own slope fed forward; a slow car cannot move sideways.
+        target = table_at(option, road, s + 0.3 * v)
+        feed = (table_at(option, road, s + 0.3 * v + 1.0) - target) * v
+        rate = min(max((target - y) / d.settle, -d.drift), d.drift) + feed
+        steepest = 0.4 * v
+        rate = min(max(rate, -steepest), steepest)
+        most = min(d.sideways, 0.1 + 0.12 * v * v)
+        slope += min(max((rate - slope) * 3.0 / d.settle, -most), most) * d.dt
+        y += slope * d.dt
+
+
+@routine
+def _judge(others, d, track, begin, judgement):
+    """Contact with anybody's box, near contact, progress and effort of a drive."""
+    count, last = track.shape[1], others.pose.shape[2] - 1
+    span = (count - 1) * d.dt
+    contact, near, effort = span, span, 0.0
+    half, middle = 0.5 * (d.front + d.rear), 0.5 * (d.front - d.rear)
+    for k in range(count):
+        effort += track[ACCEL, k] * track[ACCEL, k]
+    for i in range(len(others.used)):
+        if not others.used[i]:
+            continue
+        p, q, beside = others.half[i, 0], others.half[i, 1], BESIDE
+        for k in range(count):
+            t = k * d.dt
+            if t >= near:
+                break
+            j, v = min(begin + k, last), track[SPEED, k]
+            dx, dy = others.pose[i, 0, j] - track[STATION, k], others.pose[i, 1, j] - track[OFFSET, k]
+            reach = half + d.half_width + p + q + 0.5 * v + 3.0
+            if dx * dx + dy * dy > reach * reach:
+                continue
+            cos, sin = math.cos(track[HEADING, k]), math.sin(track[HEADING, k])
+            dx, dy = dx - middle * cos, dy - middle * sin
+            if others.used[i] == 2 and dx < 0.0:
+                continue
+            c, n = others.pose[i, 2, j], others.pose[i, 3, j]
+            apart = boxes_apart(dx, dy, cos, sin, half + 0.05 * t, d.half_width, c, n, p, q)
+            if k == 0:
+                # Who begins close by is only not to be come closer to.
+                beside = min(beside, apart - 0.02)
+            if apart <= beside:
+                contact, near = min(contact, t), t
+            elif v > 0.5:
+                ahead = 0.25 * v
+                apart = boxes_apart(
+                    dx - ahead * cos, dy - ahead * sin, cos, sin, half + ahead, d.half_width, c, n, p, q
+                )
+                if apart <= beside:
+                    near = t
+                    # Contact may still come before what others do.
+                    contact = min(
+                        contact, _contact_after(others, d, track, begin, i, k, half, middle, beside)
+                    )
+    judgement[CONTACT], judgement[NEAR] = contact, near
+    judgement[PROGRESS] = track[STATION, count - 1] - track[STATION, 0]
+    judgement[EFFORT] = effort / count
+
+
+@routine
+def _contact_after(others, d, track, begin, i, first, half, middle, beside):
+    """When a drive meets one of the others from a sample on; the span if never."""
+    count, last = track.shape[1], others.pose.shape[2] - 1
+    for k in range(first + 1, count):
+        j = min(begin + k, last)
+        cos, sin = math.cos(track[HEADING, k]), math.sin(track[HEADING, k])
+        dx = others.pose[i, 0, j] - track[STATION, k] - middle * cos
+        dy = others.pose[i, 1, j] - track[OFFSET, k] - middle * sin
+        c, n = others.pose[i, 2, j], others.pose[i, 3, j]
+        grown = half + 0.05 * k * d.dt
+        if (
+            boxes_apart(dx, dy, cos, sin, grown, d.half_width, c, n, others.half[i, 0], others.half[i, 1])
+            <= beside
+        ):
+            return k * d.dt
+    return (count - 1) * d.dt
+
+
+def _propose(road, others, driver, rules, option, start, begin, tracks, judgements):
+    """Drive every `rules (V, 2)` along `road.option[option (V,)]`: `tracks (V, 6, K)`, `judgements (V, 4)`.
+
+    `start (6,)` is the state at the forecasts' sample `begin`.
+    """
+    for r in range(len(rules)):
+        _drive(road, others, driver, road.option[option[r]], rules[r], start, begin, tracks[r])
+        _judge(others, driver, tracks[r], begin, judgements[r])
+
+
+propose = kernel(_propose)

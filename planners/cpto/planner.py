@@ -1,0 +1,42 @@
+"""CPTO: consistent parallel trajectory optimisation (Zheng et al., arXiv 2409.10310), rebuilt.
+
+Several hypotheses about the others are planned for at once; their trajectories share the first second
+exactly, so that what is driven now suits all of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drive.planner import PlannerSpec
+from drive.planners.cpto.arrays import model_of
+from drive.planners.cpto.basis import make_basis, sample_basis
+from drive.planners.cpto.config import CPTOConfig
+from drive.planners.cpto.session import CPTOSession
+
+if TYPE_CHECKING:
+    from drive.scenario import Task
+
+
+class CPTO:
+    """Consensus planner on roads: one trunk, a branch for each hypothesis."""
+
+    config_type = CPTOConfig
+
+    def __init__(self, config: CPTOConfig | None = None) -> None:
+        self.config = c = config or CPTOConfig()
+        self.spec = PlannerSpec(
+            "cpto",
+            horizon=c.dt * (c.steps - 1),
+            dt=c.dt,
+            needs=("road", "route", "occlusion") if c.phantoms else ("road", "route"),
+        )
+        self.basis = make_basis(c.steps, c.dt, c.joint)
+        self.model = model_of(self.basis)
+        fine = np.asarray(0.5 * c.dt * np.arange(2 * c.steps - 1), dtype=np.float64)
+        self.fine = sample_basis(fine, c.joint, float(self.basis.times[-1]))
+
+    def start(self, task: Task) -> CPTOSession:
+        return CPTOSession(self, task)
