@@ -24,8 +24,8 @@ MARGIN = 150.0
 MAX_RUNS = 48
 SCRIPTS = (
     *("decode.js", "scene.js", "colours.js", "roads.js", "terrain.js", "actors.js", "sight.js", "heat.js"),
-    *("stage.js", "charts.js", "panels.js", "timeline.js", "legend.js", "picture.js", "pointer.js", "link.js"),
-    "app.js",
+    *("stage.js", "charts.js", "panels.js", "timeline.js", "legend.js", "picture.js", "pointer.js"),
+    *("link.js", "app.js"),
 )
 
 
