@@ -139,8 +139,8 @@ class CPTOSession:
                 foreseen = self.ahead[k]
                 off = np.abs(foreseen - state)
                 if off[0] < STRAYED[0] and off[1] < STRAYED[1] and off[3] < STRAYED[2]:
-                    # Along the road the ego itself counts: bends have to be steered where they are.
-                    return np.array([state[0], *foreseen[1:]])
+                    # Along the road the ego itself counts: for bends and gaps it matters where it is.
+                    return np.array([state[0], state[1], *foreseen[2:]])
         return np.array(state)
 
     def _blocking(self, scene: RoadScene, view: View, now: float) -> Floats:

@@ -31,7 +31,7 @@ LEAST_DRIFT, DRIFTS = 0.15, 4.0
 """m/s towards the line at which somebody is taken to come in, and s for which that goes on."""
 ROOM_TO_TURN = 5.0
 """m kept more behind who is to be passed."""
-IGNORED, COUNTED, FOLLOWS = 0, 1, 2
+IGNORED, COUNTED = 0, 1
 PHANTOMS = ("phantoms",)
 """The key of the configuration in which phantoms are there."""
 
@@ -81,7 +81,7 @@ def look_around(scene: RoadScene, vehicle: VehicleParams) -> View:
     # Who is behind in the own lane keeps its distance itself.
     behind = pose[:, 0, 0] + extent[:, 0, 0] < state[0] + vehicle.rear_axle_to_center
     beside = np.abs(pose[:, 1, 0] - state[3]) < extent[:, 0, 1] + 0.5 * vehicle.width + 0.2
-    used = np.where(behind & beside, FOLLOWS, COUNTED).astype(np.uint8)
+    used = np.where(behind & beside, IGNORED, COUNTED).astype(np.uint8)
     return View(pose, poses, half, used, others.existence[rows], others.id[rows], rows)
 
 

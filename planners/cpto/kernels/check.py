@@ -18,7 +18,7 @@ def check(states, frenet, dt, rows, step, own, poses, half, used, every, limits,
 
     `states (T, 7)` at the rear axle and `frenet (T, 6)`, `dt` s apart; `own`: rear axle to centre, half
     length, half width. `poses (A, K, 3)` have a sample every `every` of the states; between them they are
-    interpolated. `used (A,)` as for drives. `limits`: speeding up, braking, curvature (1/m). `who (1,)` is
+    interpolated. `used (A,)` who counts. `limits`: speeding up, braking, curvature (1/m). `who (1,)` is
     the row that is met, -1 none.
     """
     out[0] = out[1] = out[2] = math.inf
@@ -52,8 +52,6 @@ def check(states, frenet, dt, rows, step, own, poses, half, used, every, limits,
             dy = poses[i, j, 1] + f * (poses[i, j + 1, 1] - poses[i, j, 1]) - y
             reach = own[1] + own[2] + half[i, 0] + half[i, 1]
             if dx * dx + dy * dy > reach * reach:
-                continue
-            if used[i] == 2 and dx * c + dy * n < 0.0:
                 continue
             turn = poses[i, j + 1, 2] - poses[i, j, 2]
             turn = math.atan2(math.sin(turn), math.cos(turn))

@@ -42,7 +42,7 @@ class Others(NamedTuple):
     """`pose (A, 4, K)`: station, offset, cosine and sine of the heading to the road; `half (A, 3)`:
     half length, half width, and metres to keep more when stopping behind it.
 
-    `used (A,)` 0 ignored, 1 counted, 2 counted unless it comes from behind.
+    `used (A,)` whether it counts.
     """
 
     pose: Any
@@ -202,8 +202,6 @@ def _judge(others, d, track, begin, judgement):
                 continue
             cos, sin = math.cos(track[HEADING, k]), math.sin(track[HEADING, k])
             dx, dy = dx - middle * cos, dy - middle * sin
-            if others.used[i] == 2 and dx < 0.0:
-                continue
             c, n = others.pose[i, 2, j], others.pose[i, 3, j]
             apart = boxes_apart(dx, dy, cos, sin, half + 0.05 * t, d.half_width, c, n, p, q)
             if k == 0:
