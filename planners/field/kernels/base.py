@@ -6,4 +6,6 @@ from pathlib import Path
 
 from drive.sim.kernels.compile import kernels_of
 
-kernel = kernels_of(Path(__file__).parent)
+_HERE = Path(__file__).parent
+
+kernel = kernels_of(_HERE, _HERE.parents[1] / "road" / "kernels")
