@@ -31,7 +31,8 @@ $(PY):
 	@touch .venv/installed-core $@
 
 bench: .venv/installed-core
-	$(PY) -m drive bench --suite mini --planner constant --planner idm --planner pdm --planner log --out out/bench --force
+	$(PY) -m drive bench --suite mini --planner constant --planner idm --planner pdm --planner mpc \
+		--planner cpto --planner field --planner log --out out/bench --force
 	@echo "The report lies in out/bench/report.html"
 
 test: .venv/installed-dev
