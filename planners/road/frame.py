@@ -19,6 +19,7 @@ from drive.planners.road.kernels.line import (
 from drive.planners.road.way import project
 from drive.roadmap.drivable import DrivableArea
 from drive.roadmap.model import LaneKind
+from drive.sim.traffic.paths import smoothed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -72,15 +73,15 @@ class RoadFrame:
         """The table of a way; bends are taken with the lateral acceleration, and slowed down for with the
         braking, both in m/s^2."""
         line = resample_polyline(way.line, STEP)
-        line = resample_polyline(_smooth(_smooth(line, SMOOTH), SMOOTH), STEP)
+        line = resample_polyline(smoothed(smoothed(line, SMOOTH), SMOOTH), STEP)
         station = arc_length(line)
         n, step = len(line), float(station[-1] / (len(line) - 1))
         rows = np.zeros((n, columns.NUM_COLUMNS))
         heading = unwrap_angle(polyline_heading(line))
-        curvature = _smooth(np.gradient(heading, step)[:, None], SMOOTH)[:, 0]
+        curvature = smoothed(np.gradient(heading, step)[:, None], SMOOTH)[:, 0]
         rows[:, columns.X], rows[:, columns.Y], rows[:, columns.HEADING] = line[:, 0], line[:, 1], heading
         rows[:, columns.CURVATURE] = curvature
-        rows[:, columns.DCURVATURE] = _smooth(np.gradient(curvature, step)[:, None], SMOOTH)[:, 0]
+        rows[:, columns.DCURVATURE] = smoothed(np.gradient(curvature, step)[:, None], SMOOTH)[:, 0]
         feet, _, _ = project(line, way.line)
         bend = np.sqrt(lateral_acceleration / np.maximum(np.abs(curvature), 1e-6))
         vertex = np.minimum(
@@ -161,15 +162,6 @@ class RoadFrame:
     def at(self, station: float | Floats, column: int) -> Floats:
         """A column of the table at stations, held at its ends."""
         return np.asarray(np.interp(station, self.stations, self.rows[:, column]))
-
-
-def _smooth(values: Floats, half: int) -> Floats:
-    """Moving average `(N, D)` over 2 half + 1 samples, shrinking towards the ends, which stay."""
-    n = len(values)
-    total = np.concatenate((np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)))
-    k = np.arange(n)
-    reach = np.minimum(half, np.minimum(k, n - 1 - k))
-    return np.asarray((total[k + reach + 1] - total[k - reach]) / (2 * reach + 1)[:, None])
 
 
 def _reachable(limit: Floats, step: float, braking: float) -> Floats:

@@ -254,14 +254,14 @@ def path_samples(
     n = max(round(s[-1] / STEP), 4)
     at = np.linspace(0.0, s[-1], n + 1)
     xy = np.stack((np.interp(at, s, line[:, 0]), np.interp(at, s, line[:, 1])), axis=-1)
-    xy = _smooth(xy, 2)
+    xy = smoothed(xy, 2)
     # Smoothing shortens the line a little: make the samples equidistant again.
     s = arc_length(xy)
     at = np.linspace(0.0, s[-1], n + 1)
     xy = np.stack((np.interp(at, s, xy[:, 0]), np.interp(at, s, xy[:, 1])), axis=-1)
     heading = np.unwrap(polyline_heading(xy))
     step = float(s[-1] / n)
-    curvature = np.gradient(_smooth(heading[:, None], 2)[:, 0], step)
+    curvature = np.gradient(smoothed(heading[:, None], 2)[:, 0], step)
     tree, rows = map_tree(roadmap)
     gap, nearest = tree.query(xy)
     lane = np.searchsorted(roadmap.lane_start, rows[nearest], side="right") - 1
@@ -281,8 +281,8 @@ def _without_dips(limit: Floats) -> Floats:
     return np.asarray(np.lib.stride_tricks.sliding_window_view(high, DIP + 1).min(-1))
 
 
-def _smooth(values: Floats, half: int) -> Floats:
-    """Moving average over 2 half + 1 samples, shrinking towards the ends, which stay."""
+def smoothed(values: Floats, half: int) -> Floats:
+    """Moving average of `values (N, D)` over 2 half + 1 samples, shrinking towards the ends, which stay."""
     n = len(values)
     total = np.concatenate((np.zeros((1, values.shape[1])), np.cumsum(values, axis=0)))
     k = np.arange(n)
