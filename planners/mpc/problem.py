@@ -127,7 +127,7 @@ class Problem:
         return self._slacks + NS * k + what
 
     def _build_cost(self) -> None:
-        w, n, k = self.weights, self.steps, np.arange(1, self.steps + 1)
+        w, k = self.weights, np.arange(1, self.steps + 1)
         diagonal = np.zeros(self.size)
         for what, weight in (
             (V, w.speed),
@@ -145,7 +145,6 @@ class Problem:
         self._linear = np.zeros(self.size)
         for what, weight in enumerate(slacks):
             self._linear[self._slack(k - 1, what)] = 0.5 * weight if what in (NEAR, BESIDE) else 0.0
-        assert len(diagonal) == NX * (n + 1) + NU * n + NS * n
 
     def _build_rows(self) -> None:
         """The matrix with ones where numbers come from the guess, and where in its data they are."""

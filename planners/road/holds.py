@@ -141,9 +141,8 @@ def _conflict(
     skip: NDArray[np.bool_],
     others: Others,
 ) -> tuple[int, float]:
-    out = np.empty(2)
-    who = first_conflict(
+    who, entry = first_conflict(
         frame.rows, frame.step, front, speed, vehicle.length, 0.5 * vehicle.width, *between, headroom,
-        most_cosine, skip, others.times, others.poses, others.speeds, others.frenet, others.extent, out,
+        most_cosine, skip, others.times, others.poses, others.frenet, others.extent,
     )  # fmt: skip
-    return int(who), float(out[0])
+    return int(who), float(entry)

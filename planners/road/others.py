@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.planners.road.kernels.others import CALM, LANE_STEP, beside_line, forecast, lane_feet
+from drive.planners.road.way import stop_on_lane
 from drive.scenario import SignalState
 from drive.sim.traffic.paths import match_lanes, onward, onward_lanes
 from drive.vehicle import AgentKind
@@ -246,10 +247,8 @@ def _lines_ahead(roadmap: RoadMap, lane: int) -> list[tuple[float, int]]:
     """Stations on the line onward from a lane of its stop lines, and their signals, -1 none."""
     found, begin = [], 0.0
     for now in onward_lanes(roadmap, lane):
-        stop, signal = float(roadmap.stop_station[now]), int(roadmap.signal[now])
-        if np.isfinite(stop):
-            found.append((begin + stop, signal))
-        elif signal >= 0:
-            found.append((begin + (0.0 if roadmap.intersection[now] else float(roadmap.length[now])), signal))
+        stop = stop_on_lane(roadmap, now)
+        if stop is not None:
+            found.append((begin + stop, int(roadmap.signal[now])))
         begin += float(roadmap.length[now])
     return sorted(found)

@@ -317,17 +317,28 @@ def project(points: Floats, line: Floats) -> tuple[Floats, Floats, NDArray[np.in
     return projector.feet(points, nearest)
 
 
+def stop_on_lane(roadmap: RoadMap, lane: int) -> float | None:
+    """Station on a lane of its stop line, with or without a signal; None where it has none.
+
+    A signal without a line holds at the junction: before a lane in it, at the end of one that leads there.
+    """
+    stop = float(roadmap.stop_station[lane])
+    if np.isfinite(stop):
+        return stop
+    if roadmap.signal[lane] < 0:
+        return None
+    return 0.0 if roadmap.intersection[lane] else float(roadmap.length[lane])
+
+
 def _stop_lines(
     roadmap: RoadMap, lanes: Sequence[int], line: Floats, along: Floats
 ) -> tuple[Floats, NDArray[np.int32]]:
     """Stations `(Q,)` on the line of the lanes' stop lines, and their signals `(Q,)`, -1 none, those last."""
     at, signals = [], []
     for lane in sorted(dict.fromkeys(int(x) for x in lanes), key=lambda x: bool(roadmap.signal[x] < 0)):
-        if roadmap.signal[lane] < 0 and not np.isfinite(roadmap.stop_station[lane]):
+        stop = stop_on_lane(roadmap, lane)
+        if stop is None:
             continue
-        stop = float(roadmap.stop_station[lane])
-        if not np.isfinite(stop):
-            stop = 0.0 if roadmap.intersection[lane] else float(roadmap.length[lane])
         rows = roadmap.rows(lane)
         inside = min(max(stop, 0.0), float(roadmap.length[lane]))
         p = roadmap.points[rows]
