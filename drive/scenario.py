@@ -197,7 +197,9 @@ class Scenario:
     `duration / dt + 1` samples; the tracks and signals cover them. Positions are relative to
     `origin`, a float64 pair of the source's coordinates. `initial (7,)` is the ego's rear-axle state at
     time 0; `ego` the row of the ego's own track. `signals (S, T)` of `SignalState` in the order of the
-    map's `signal_ids`. `rover` is the ego's body where the environment is a terrain.
+    map's `signal_ids`. `rover` is the ego's body where the environment is a terrain. `live` holds, by the
+    name of a traffic model, what that model needs of the source beside the log: a simulator's files, a
+    storyboard. Its values have a `content_hash`, which is part of the scenario's.
     """
 
     id: str
@@ -216,6 +218,7 @@ class Scenario:
     tags: tuple[str, ...] = ()
     provenance: Provenance = field(default_factory=Provenance)
     rover: RoverParams | None = None
+    live: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _keep(self, initial=np.float64, signals=np.uint8)
@@ -299,6 +302,8 @@ class Scenario:
             "goal_lanes": [int(lane) for lane in goal.lanes],
             "goal": [pair and [float(v) for v in pair] for pair in (goal.heading, goal.speed, goal.time)],
         }
+        if self.live:
+            meta["live"] = {name: str(value.content_hash) for name, value in self.live.items()}
         text = json.dumps(meta, sort_keys=True)
         return hash_arrays({"meta": np.frombuffer(text.encode(), dtype=np.uint8)})
 

@@ -19,6 +19,7 @@ from drive.sim.kernels.layout import Controller
 from drive.sim.observe import Record
 from drive.sim.reference import ensure_expert
 from drive.sim.traffic.compile import cast
+from drive.sim.traffic.director import Cue, Stage
 from drive.sim.traffic.model import load_traffic
 from drive.sim.visibility import Visibility
 from drive.sim.world import compile_world, step
@@ -26,7 +27,7 @@ from drive.terrain import Terrain
 from drive.vehicle import HEADING, STATE_SIZE, rear_to_center
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -90,54 +91,69 @@ def simulate(
         )  # fmt: skip
     model = load_traffic(traffic)
     scenario = ensure_expert(scenario)
-    tracks, dt, n = scenario.tracks, scenario.dt, scenario.num_steps
+    dt, n, digest = scenario.dt, scenario.num_steps, scenario.content_hash
     rows = {scenario.ego: planner, **_driver_rows(scenario, drivers or {})}
-    who = {row: Controller.TRAJECTORY for row in rows}
+    stage = None if model.director is None else Stage.open(model.director, scenario, seed, tuple(rows))
     try:
-        people = cast(scenario, model, who)
-        world = compile_world([people], dt, anticipate=model.anticipate)
-    except DriveError:
-        raise
-    except Exception as error:
-        raise SimulationError(f"scenario '{scenario.id}' cannot be compiled: {_line(error)}") from error
+        if stage is not None:
+            scenario = stage.scenario
+        who = dict.fromkeys((*rows, *(() if stage is None else stage.rows.tolist())), Controller.TRAJECTORY)
+        try:
+            people = cast(scenario, model, who)
+            world = compile_world([people], dt, anticipate=model.anticipate)
+        except DriveError:
+            raise
+        except Exception as error:
+            raise SimulationError(f"scenario '{scenario.id}' cannot be compiled: {_line(error)}") from error
 
-    record = Record(
-        np.zeros((n + 1, tracks.num_agents, 5)), np.zeros((n + 1, tracks.num_agents), dtype=np.bool_)
-    )
-    driven: list[Driven] = []
-    failure: dict[str, str] | None = None
-    pose = np.zeros((1, tracks.num_agents, 5), dtype=np.float32)
-    sample = 0
-    try:
-        if heartbeat is not None:
-            heartbeat()
-        for row, p in rows.items():
-            with _named(scenario, row):
-                mine = lead if row == scenario.ego else None
-                driven.append(Driven.start(scenario, p, row, seed, ego_tracker, watchdog, view, sensor, mine))
-        _write(record, 0, world, driven)
-        for sample in range(n):
+        record = Record.of(scenario)
+        driven: list[Driven] = []
+        failure: dict[str, str] | None = None
+        pose = np.zeros((1, scenario.tracks.num_agents, 5), dtype=np.float32)
+        told: list[dict[str, Any]] = []
+        sample = 0
+        try:
             if heartbeat is not None:
                 heartbeat()
-            for agent in driven:
-                with _named(scenario, agent.row):
-                    agent.think(sample, record, dt, realtime, watchdog)
-            if sample == stop:
-                break
-            for agent in driven:
-                with _named(scenario, agent.row):
-                    pose[0, agent.row] = agent.move(sample, dt)
-            try:
-                world = step(world, pose=pose, out=world)
-            except Exception as error:
-                raise SimulationError(f"scenario '{scenario.id}', step {sample}: {_line(error)}") from error
-            _write(record, sample + 1, world, driven)
-        samples = (n if stop is None else min(n, stop)) + 1
-    except PlannerFailure as error:
-        failure = {"class": error.kind, "reason": error.reason}
-        samples = sample + 1
+            for row, p in rows.items():
+                with _named(scenario, row):
+                    mine = lead if row == scenario.ego else None
+                    driven.append(
+                        Driven.start(scenario, p, row, seed, ego_tracker, watchdog, view, sensor, mine)
+                    )
+            _write(record, 0, world, driven)
+            for sample in range(n):
+                if heartbeat is not None:
+                    heartbeat()
+                for agent in driven:
+                    with _named(scenario, agent.row):
+                        agent.think(sample, record, dt, realtime, watchdog)
+                if sample == stop:
+                    break
+                for agent in driven:
+                    with _named(scenario, agent.row):
+                        pose[0, agent.row] = agent.move(sample, dt)
+                if stage is not None:
+                    now, ahead = ({a.row: a.states[k] for a in driven} for k in (sample, sample + 1))
+                    told += stage.ask(Cue(sample, sample * dt, record, now, ahead), world, pose)
+                try:
+                    world = step(world, pose=pose, out=world)
+                except Exception as error:
+                    raise SimulationError(
+                        f"scenario '{scenario.id}', step {sample}: {_line(error)}"
+                    ) from error
+                if stage is not None:
+                    stage.place(world, pose, record, sample + 1)
+                _write(record, sample + 1, world, driven)
+            samples = (n if stop is None else min(n, stop)) + 1
+        except PlannerFailure as error:
+            failure = {"class": error.kind, "reason": error.reason}
+            samples = sample + 1
+    finally:
+        if stage is not None:
+            stage.close()
     return run_log(
-        scenario, model.compat, people.controller, record, driven, samples, failure, keep_candidates,
+        scenario, digest, model.compat, people.controller, record, driven, samples, failure, keep_candidates,
         {
             "planner": {
                 "name": planner_name or planner.spec.name,
@@ -152,6 +168,7 @@ def simulate(
             "drivers": {name: p.spec.name for name, p in (drivers or {}).items()},
             **_led(lead, driven, dt),
         },
+        told,
     )  # fmt: skip
 
 
@@ -213,6 +230,7 @@ def check_fit(planner: Planner, scenario: Scenario) -> None:
 
 def run_log(
     scenario: Scenario,
+    digest: str,
     compat: bool,
     controller: NDArray[np.uint8],
     record: Record,
@@ -221,8 +239,13 @@ def run_log(
     failure: dict[str, str] | None,
     keep_candidates: int,
     header: dict[str, Any],
+    told: Sequence[dict[str, Any]] = (),
 ) -> RunLog:
-    """The log of a run from what was recorded; `compat` as the traffic model has it."""
+    """The log of a run from what was recorded; `compat` as the traffic model has it.
+
+    `digest` is the content hash of the scenario as it was given: a director may have added tracks to it.
+    `told` are events beside those that follow from the record.
+    """
     tracks = scenario.tracks
     others = np.delete(np.arange(tracks.num_agents), scenario.ego)
     expert, environment = scenario.expert, scenario.environment
@@ -243,6 +266,7 @@ def run_log(
         {"time": t * scenario.dt, "kind": "collision", "agent": tracks.ids[others[a]]} for t, a in contacts
     ]
     events += _status_events(ego, status, reason, scenario.dt)
+    events += [event for event in told if event["time"] <= (samples - 1) * scenario.dt + 1e-9]
     heat, about_heat = ego.heat_rows() if ego else ({}, None)
     if failure is not None:
         events.append(
@@ -254,7 +278,7 @@ def run_log(
             "scenario": {
                 "id": scenario.id,
                 "family": scenario.family,
-                "hash": scenario.content_hash,
+                "hash": digest,
                 "dt": scenario.dt,
                 "duration": scenario.duration,
                 "origin": list(scenario.origin),
@@ -283,7 +307,7 @@ def run_log(
         agent_kind=tracks.kind[others],
         agent_controller=controller[others],
         agent_ids=tuple(tracks.ids[i] for i in others),
-        signals=scenario.signals[:, :samples],
+        signals=record.signals[:, :samples],
         plan_step=np.asarray(ego.plan_step if ego else [], dtype=np.int32),
         plan_latency=np.asarray(ego.latency if ego else [], dtype=np.float64),
         plan_start=start,

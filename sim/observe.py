@@ -25,10 +25,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Record:
-    """What happened so far: everyone's centres `(N, A, 5)` and presence `(N, A)`, written as time goes."""
+    """What happened so far, written as time goes: everyone's centres `(N, A, 5)` and presence `(N, A)`.
+
+    `signals (S, N)` are those that the scenario foresees, until somebody outside switches others.
+    """
 
     centers: Floats
     presence: NDArray[np.bool_]
+    signals: NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, scenario: Scenario) -> Record:
+        """An empty record of a run through the scenario."""
+        n, count = scenario.num_steps + 1, scenario.tracks.num_agents
+        return cls(np.zeros((n, count, 5)), np.zeros((n, count), dtype=np.bool_), np.array(scenario.signals))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +139,7 @@ class Observer:
             occlusion_edges=self.sight.edges(record.centers[sample], record.presence[sample])
             if self.with_edges
             else _NO_EDGES,
-            signals=self.scenario.signals[:, sample].copy(),
+            signals=record.signals[:, sample].copy(),
             route_progress=self._progress(ego),
             time_budget=time_budget,
         )

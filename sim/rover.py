@@ -77,10 +77,7 @@ def simulate_rover(
     terrain, rover = _parts(scenario)
     wobble = disturbance or Disturbance()
     n, dt = scenario.num_steps, scenario.dt
-    record = Record(
-        np.zeros((n + 1, scenario.tracks.num_agents, 5)),
-        np.zeros((n + 1, scenario.tracks.num_agents), dtype=np.bool_),
-    )
+    record = Record.of(scenario)
     # What is executed is the plan: a tracker of the loop's own that held the limit would be judged instead.
     follow = (tracker or RoverMPC(hold=False)).start(
         terrain, rover, Surface.under(terrain, rover.wheelbase), dt
@@ -148,7 +145,10 @@ def simulate_rover(
         "disturbance": asdict(wobble),
     }
     controller = np.full(scenario.tracks.num_agents, Controller.TRAJECTORY, dtype=np.uint8)
-    log = run_log(scenario, False, controller, record, driven, samples, failure, keep_candidates, header)
+    digest = scenario.content_hash
+    log = run_log(
+        scenario, digest, False, controller, record, driven, samples, failure, keep_candidates, header
+    )
     # Nobody drove here before.
     log = replace(log, logged_ego=np.full((samples, 3), np.nan))
     return log.with_series(**{name: values[:samples] for name, values in series.items()})

@@ -143,6 +143,10 @@ class VectorWorld:
             raise InputError(f"a reward is a function of the vector world, got {type(reward).__name__}")
         vocabulary = _vocabulary(actions, repeat)
         model = load_traffic(traffic)
+        if model.director is not None:
+            raise InputError(
+                f"traffic '{model.name}' drives single runs, no batches; choose idm, mobil or log"
+            )
         who = Controller.CONTROL if vocabulary is None else Controller.TRAJECTORY
         casts = [cast(s, model, {s.ego: who}) for s in many]
         bank = compile_world(casts, many[0].dt, model.anticipate)

@@ -12,7 +12,7 @@ from xml.parsers import expat
 from drive.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -116,11 +116,14 @@ class Document:
         return self.number(self.require(node, "x")), self.number(self.require(node, "y"))
 
 
-def parse_xml(path: Path, max_bytes: int = MAX_BYTES) -> Document:
+def parse_xml(
+    path: Path, max_bytes: int = MAX_BYTES, on_child: Callable[[Document, Node], None] | None = None
+) -> Document:
     """Parse a file. Raises InputError, one line with file and line, for anything that is not plain XML.
 
     A document type declaration is refused outright: with it go entity bombs, external entities and
-    parameter entities, none of which a scenario needs.
+    parameter entities, none of which a scenario needs. With `on_child`, each child of the root is handed
+    to it as soon as it is complete, and then forgotten: a large file never lies in memory as a tree.
     """
     try:
         size = os.stat(path).st_size
@@ -132,10 +135,10 @@ def parse_xml(path: Path, max_bytes: int = MAX_BYTES) -> Document:
             data = file.read(max_bytes + 1)
     except OSError as error:
         raise InputError(f"{path.name}: cannot be read ({error.strerror or error})") from None
-    return Document(path.name, _build(path.name, data))
+    return Document(path.name, _build(path.name, data, on_child))
 
 
-def _build(name: str, data: bytes) -> Node:
+def _build(name: str, data: bytes, on_child: Callable[[Document, Node], None] | None = None) -> Node:
     parser = expat.ParserCreate()
     parser.buffer_text = True
     root: list[Node] = []
@@ -152,7 +155,10 @@ def _build(name: str, data: bytes) -> Node:
         stack.append(node)
 
     def end(tag: str) -> None:
-        stack.pop()
+        node = stack.pop()
+        if on_child is not None and len(stack) == 1:
+            root[0].children.pop()
+            on_child(Document(name, root[0]), node)
 
     def text(data: str) -> None:
         # A bound on the text kept: appending without end would take quadratic time.

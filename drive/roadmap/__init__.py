@@ -1,6 +1,7 @@
 """Road maps: flat lane arrays, their builder, grid index, routes and Frenet frames."""
 
 from drive.roadmap.builder import LaneSpec, RoadMapBuilder
+from drive.roadmap.crop import crop
 from drive.roadmap.drivable import DrivableArea
 from drive.roadmap.frenet import FrenetFrame
 from drive.roadmap.index import GridIndex
@@ -19,6 +20,7 @@ __all__ = [
     "Polygons",
     "RoadMap",
     "RoadMapBuilder",
+    "crop",
     "extend_route",
     "find_route",
     "hash_arrays",

@@ -41,8 +41,8 @@ COMFORT = (
 def events_of(run: RunLog) -> list[dict[str, Any]]:
     """Ticks for the time line: the log's events, changes of the plan's status, the failure, and spells.
 
-    Each has `time`, `kind`, `text` and `grave` (False for a mere change of the plan's status). Spells are
-    off the road, a low time to collision, and braking harder than is comfortable.
+    Each has `time`, `kind`, `text` and `grave`, which a mere change of the plan's status and a storyboard's
+    event are not. Spells are off the road, a low time to collision, and braking harder than is comfortable.
     """
     given = run.header.get("events")
     listed = [_event(e, run) for e in given if isinstance(e, dict)] if isinstance(given, list) else []
@@ -206,7 +206,12 @@ def _event(event: dict[str, Any], run: RunLog) -> dict[str, Any] | None:
     if kind == "collision" and len(fault):
         near = np.abs(run.times - time) < 0.051
         parts.append("at fault" if (fault[near] > 0).any() else "not at fault")
-    return {"time": float(time), "kind": kind, "text": _text(", ".join(parts)), "grave": kind != "status"}
+    return {
+        "time": float(time),
+        "kind": kind,
+        "text": _text(", ".join(parts)),
+        "grave": kind not in ("status", "story"),
+    }
 
 
 def _text(value: object) -> str:

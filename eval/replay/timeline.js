@@ -3,7 +3,7 @@
 const EVENT_KINDS = {
   collision: ["C", "collision"], off_road: ["R", "off the road"], low_time_to_collision: ["T", "low time to collision"],
   hard_braking: ["B", "hard braking"], status: ["P", "plan status"], planner_error: ["F", "planner failed"],
-  planner_timeout: ["F", "planner timed out"], simulator_error: ["F", "simulator failed"],
+  planner_timeout: ["F", "planner timed out"], simulator_error: ["F", "simulator failed"], story: ["S", "story"],
 };
 
 function eventLetter(e) { return (EVENT_KINDS[e.kind] || ["\u2022"])[0]; }
@@ -12,7 +12,7 @@ function eventName(e) { return (EVENT_KINDS[e.kind] || [0, e.kind.replaceAll("_"
 
 function eventText(e) { return [eventName(e), e.text].filter(Boolean).join(": "); }
 
-function eventClass(e) { return e.kind === "status" ? "plan" : e.grave && (e.kind === "low_time_to_collision" || e.kind === "hard_braking") ? "warn" : "bad"; }
+function eventClass(e) { return e.kind === "status" || e.kind === "story" ? "plan" : e.grave && (e.kind === "low_time_to_collision" || e.kind === "hard_braking") ? "warn" : "bad"; }
 
 function nextEvent(direction) {
   const times = S.run.events.map((e) => e.time).filter((t) => (t - S.t) * direction > 1e-3);

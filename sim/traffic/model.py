@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from drive.sim.kernels.layout import Controller
+
+if TYPE_CHECKING:
+    from drive.sim.traffic.director import Director
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,8 @@ class TrafficModel:
     has none); deviations: agents also keep to bends, work off lateral offsets, `anticipate` who is
     about to enter their way, and want no more speed, and stop as firmly, as their recording shows
     (`drive.sim.traffic.desire`). `compat` drops what nuPlan drops and switches these off.
-    `politeness` is MOBIL's.
+    `politeness` is MOBIL's. A `director` places the agents that it claims, and the `controller` is for
+    the rest.
     """
 
     name: str
@@ -30,6 +35,7 @@ class TrafficModel:
     politeness: float = 0.3
     anticipate: bool = True
     compat: bool = False
+    director: Director | None = None
 
     def driver_row(self) -> tuple[float, ...]:
         """Parameters in the kernels' DRIVER_COLUMNS."""

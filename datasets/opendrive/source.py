@@ -1,0 +1,2 @@
+SOURCE=None
+class OpenDriveSource: pass
