@@ -9,7 +9,7 @@ import numpy as np
 
 from drive.datasets.generate.check import first_overlap, track_corners
 from drive.datasets.generate.drivers import EGO_BODY, draw_body
-from drive.geometry import arc_length, box_corners, boxes_overlap, polyline_heading, unwrap_angle
+from drive.geometry import arc_length, box_corners, boxes_overlap, polyline_heading, resample_polyline, unwrap_angle
 from drive.roadmap import LaneKind, route_line
 from drive.scenario import Route, Scenario, Tracks
 from drive.sim.kernels.layout import PRESENT, Controller
@@ -39,6 +39,9 @@ MAX_VEHICLES = 40
 ROOM = 8.0
 """Metres that a vehicle keeps from others at its start, beside one second of way."""
 TRIES = 8
+PLACE = 5.0
+SHORT = 12.0
+"""Metres of lane below which nobody sets off on it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,25 +89,46 @@ def width_of(roadmap: RoadMap, lane: int) -> float:
     return float(roadmap.half_width[roadmap.rows(lane)].sum(1).mean())
 
 
-def place_vehicles(
-    rng: np.random.Generator, roadmap: RoadMap, ego: Draft, duration: float, count: int
-) -> list[Draft]:
-    """The ego and up to `count` vehicles on lanes outside junctions, none in another one's way at first."""
-    lanes = [
-        i
-        for i in range(roadmap.num_lanes)
-        if roadmap.kind[i] == LaneKind.LANE and roadmap.length[i] > 12.0 and width_of(roadmap, i) > NARROW
-    ]
-    made, boxes = [ego], [_box(ego)]
+def places(roadmap: RoadMap, near: Floats, reach: float) -> tuple[NDArray[np.intp], Floats]:
+    """Where vehicles may set off: every `PLACE` metres of the lanes outside junctions that lie within
+    `reach` metres of the line `near (N, 2)`; the lanes `(P,)` and the stations on them `(P,)`."""
+    from scipy.spatial import cKDTree
+
+    lanes: list[NDArray[np.intp]] = []
+    stations: list[Floats] = []
+    points: list[Floats] = []
+    for i in np.flatnonzero(roadmap.kind == LaneKind.LANE):
+        lane = int(i)
+        if roadmap.length[lane] < SHORT or width_of(roadmap, lane) <= NARROW:
+            continue
+        s = np.arange(1.0, roadmap.length[lane] - 0.5 * SHORT, PLACE)
+        rows = roadmap.rows(lane)
+        points.append(
+            np.stack([np.interp(s, roadmap.station[rows], roadmap.points[rows, k]) for k in (0, 1)], axis=-1)
+        )
+        stations.append(s)
+        lanes.append(np.full(len(s), lane, dtype=np.intp))
     if not lanes:
-        return made
-    weight = np.cumsum(roadmap.length[lanes])
+        return np.zeros(0, dtype=np.intp), np.zeros(0)
+    line = resample_polyline(near, PLACE)
+    gap = cKDTree(line).query(np.concatenate(points), distance_upper_bound=reach)[0]
+    return np.concatenate(lanes)[gap < np.inf], np.concatenate(stations)[gap < np.inf]
+
+
+def place_vehicles(
+    rng: np.random.Generator, roadmap: RoadMap, ego: Draft, duration: float, reach: float, share: float
+) -> list[Draft]:
+    """The ego and vehicles on lanes around its way, `share` of them for every kilometre of lane, none in
+    another one's way at first."""
+    made, boxes = [ego], [_box(ego)]
+    lanes, stations = places(roadmap, ego.line, reach)
+    count = min(round(share * PLACE * len(lanes) / 1000.0), MAX_VEHICLES)
     for _ in range(3 * count):
         if len(made) > count:
             break
-        lane = lanes[min(int(np.searchsorted(weight, rng.random() * weight[-1])), len(lanes) - 1)]
-        body = draw_body(rng)
-        station = float(rng.uniform(1.0, max(roadmap.length[lane] - body.length, 1.1)))
+        pick = int(rng.integers(len(lanes)))
+        lane, body = int(lanes[pick]), draw_body(rng)
+        station = float(stations[pick] + rng.uniform(0.0, PLACE))
         limit = roadmap.limit(lane, DEFAULT_LIMIT)
         speed = limit * float(rng.uniform(0.8, 1.0))
         way, _ = random_way(rng, roadmap, lane, station + (duration + WARM_UP) * limit + 50.0)
@@ -218,5 +242,3 @@ def _drive_once(
     tracks = Tracks(np.where(there[..., None], states, 0.0), there, size, kind, rear, names).select(kept)
     return Drive(expert[warm:], tracks, 0)
 
-
-__all__ = ["DEFAULT_LIMIT", "EGO_BODY", "Draft", "Drive", "drive_all", "place_vehicles", "random_way", "width_of"]
