@@ -19,7 +19,7 @@ from drive.sim.kernels.layout import Controller
 from drive.sim.observe import Record
 from drive.sim.reference import ensure_expert
 from drive.sim.traffic.compile import cast
-from drive.sim.traffic.director import Cue, Stage
+from drive.sim.traffic.director import Cue, Stage, director_of
 from drive.sim.traffic.model import load_traffic
 from drive.sim.visibility import Visibility
 from drive.sim.world import compile_world, step
@@ -93,7 +93,8 @@ def simulate(
     scenario = ensure_expert(scenario)
     dt, n, digest = scenario.dt, scenario.num_steps, scenario.content_hash
     rows = {scenario.ego: planner, **_driver_rows(scenario, drivers or {})}
-    stage = None if model.director is None else Stage.open(model.director, scenario, seed, tuple(rows))
+    director = director_of(model.director, scenario)
+    stage = None if director is None else Stage.open(director, scenario, seed, tuple(rows))
     try:
         if stage is not None:
             scenario = stage.scenario

@@ -162,6 +162,16 @@ class Stage:
         self.direction.close()
 
 
+def director_of(asked: Director | None, scenario: Scenario) -> Director | None:
+    """The director of a traffic model, or the one that a scenario brings along: a storyboard is played
+    whatever drives the rest."""
+    if asked is not None or "storyboard" not in scenario.live:
+        return asked
+    from drive.sim.traffic.story import DIRECTOR
+
+    return DIRECTOR
+
+
 def _check_cast(given: Scenario, direction: Direction, driven: tuple[int, ...]) -> None:
     run, rows = direction.scenario, np.asarray(direction.rows)
     same = (
@@ -190,4 +200,4 @@ def _guard(name: str, when: str, call: Any) -> Any:
         ) from error
 
 
-__all__ = ["Cue", "Direction", "Director", "Moves", "Stage"]
+__all__ = ["Cue", "Direction", "Director", "Moves", "Stage", "director_of"]

@@ -1,0 +1,89 @@
+"""Positions of OpenSCENARIO, resolved on the OpenDRIVE road network that they mean."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drive.datasets.opendrive.lanes import lane_borders
+from drive.datasets.opendrive.plan import reference_line
+from drive.sim.traffic.story.model import Beside, Fixed, Near
+
+if TYPE_CHECKING:
+    from drive.datasets.opendrive import OpenDriveFile
+    from drive.datasets.openscenario.text import Text
+    from drive.sim.traffic.story.model import Place
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ground:
+    """The road network and the origin of the map made of it."""
+
+    network: OpenDriveFile
+    origin: tuple[float, float]
+
+    def place(self, position: Text) -> Place | None:
+        """A <Position>; None, and noted, where its kind is not read. Raises InputError on a road or lane
+        that the network lacks."""
+        kind = position.only()
+        if kind.tag == "WorldPosition":
+            return Fixed(
+                kind.number("x") - self.origin[0], kind.number("y") - self.origin[1], kind.number("h", 0.0)
+            )
+        if kind.tag == "LanePosition":
+            return self.on_lane(kind, kind.text("roadId"), kind.whole("laneId"), kind.number("s"))
+        if kind.tag == "RoadPosition":
+            return self.on_road(kind, kind.text("roadId"), kind.number("s"), kind.number("t"))
+        turn = _turn(kind)
+        entity = kind.text("entityRef", "")
+        if kind.tag == "RelativeLanePosition":
+            ahead = kind.number("ds", kind.number("dsLane", 0.0))
+            return Beside(entity, kind.whole("dLane"), ahead, kind.number("offset", 0.0), turn=turn)
+        if kind.tag == "RelativeRoadPosition":
+            return Beside(entity, 0, kind.number("ds"), None, kind.number("dt"), turn)
+        if kind.tag in ("RelativeObjectPosition", "RelativeWorldPosition"):
+            own = kind.tag == "RelativeObjectPosition"
+            return Near(entity, kind.number("dx"), kind.number("dy"), turn, own)
+        position.skip(kind.tag)
+        return None
+
+    def on_lane(self, text: Text, road_id: str, lane: int, s: float) -> Fixed:
+        """A place in the middle of a lane, moved by the element's offset, looking the way that traffic goes."""
+        road = self.network.roads.get(road_id)
+        if road is None:
+            raise text.fault(f"the road network {self.network.name} has no road '{road_id}'")
+        at = min(max(s, 0.0), road.length)
+        section = road.sections[road.section_of(at)]
+        if lane not in section.lanes:
+            raise text.fault(f"road '{road_id}' of {self.network.name} has no lane {lane} at s = {s:g} m")
+        t = 0.0
+        if lane:
+            inner, outer = lane_borders(road, section, np.array([at]))[lane]
+            t = 0.5 * float(inner[0] + outer[0])
+        forward = road.runs_forward(lane) if lane else True
+        return self._fixed(text, road_id, at, t + text.number("offset", 0.0), not forward)
+
+    def on_road(self, text: Text, road_id: str, s: float, t: float) -> Fixed:
+        """A place beside a road's reference line, looking along it."""
+        road = self.network.roads.get(road_id)
+        if road is None:
+            raise text.fault(f"the road network {self.network.name} has no road '{road_id}'")
+        return self._fixed(text, road_id, min(max(s, 0.0), road.length), t, False)
+
+    def _fixed(self, text: Text, road_id: str, s: float, t: float, against: bool) -> Fixed:
+        points, heading, _ = reference_line(self.network.roads[road_id].plan, np.array([s]))
+        h = float(heading[0])
+        x = float(points[0, 0]) - t * math.sin(h) - self.origin[0]
+        y = float(points[0, 1]) + t * math.cos(h) - self.origin[1]
+        orientation = text.child("Orientation")
+        if orientation is not None and orientation.text("type", "relative") == "absolute":
+            return Fixed(x, y, orientation.number("h", 0.0))
+        return Fixed(x, y, h + (math.pi if against else 0.0) + _turn(text))
+
+
+def _turn(kind: Text) -> float:
+    orientation = kind.child("Orientation")
+    return 0.0 if orientation is None else orientation.number("h", 0.0)
