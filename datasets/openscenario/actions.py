@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.datasets.openscenario.catalogs import Catalogs
 from drive.errors import InputError
 from drive.sim.traffic.story.model import (
     ChangeLane,
@@ -37,18 +36,21 @@ IDLE = (
 CLOTHOID_STEP = 0.5
 
 
-def action(text: Text, ground: Ground, catalogs: Catalogs) -> tuple[Doing | None, tuple[str, ...]]:
+def action(text: Text, ground: Ground) -> tuple[Doing | None, tuple[str, ...]]:
     """What the element with a <PrivateAction>, <GlobalAction> or <UserDefinedAction> in it says, and who acts
     where it says so itself. None, and noted by name, where that is not read."""
+    if not text.node.children:
+        text.skip("Action without content")
+        return None, ()
     kind = text.only()
     if kind.tag == "GlobalAction":
         return _global(kind.only(), ground)
     if kind.tag == "UserDefinedAction":
         return NoMotion(kind.tag), ()
-    return private(kind, ground, catalogs), ()
+    return private(kind, ground), ()
 
 
-def private(text: Text, ground: Ground, catalogs: Catalogs) -> Doing | None:
+def private(text: Text, ground: Ground) -> Doing | None:
     """What a <PrivateAction> says."""
     kind = text.only()
     if kind.tag in IDLE:
@@ -66,12 +68,12 @@ def private(text: Text, ground: Ground, catalogs: Catalogs) -> Doing | None:
     if read is not None:
         return read(inner)
     if inner.tag == "FollowTrajectoryAction":
-        return _follow(inner, ground, catalogs)
+        return _follow(inner, ground)
     if inner.tag == "AcquirePositionAction":
         place = ground.place(inner.need("Position"))
         return None if place is None else TakeRoute((place,))
     if inner.tag == "AssignRouteAction":
-        return _route(inner, ground, catalogs)
+        return _route(inner, ground)
     text.skip(inner.tag)
     return None
 
@@ -165,17 +167,17 @@ def _synchronise(text: Text, ground: Ground) -> Doing | None:
     return Synchronise(text.text("masterEntityRef"), mine, theirs, final, relative)
 
 
-def _route(text: Text, ground: Ground, catalogs: Catalogs) -> Doing | None:
-    route = text.child("Route") or catalogs.entry(text.child("CatalogReference"))
+def _route(text: Text, ground: Ground) -> Doing | None:
+    route = text.child("Route") or ground.catalogs.entry(text.child("CatalogReference"))
     if route is None:
         return None
     found = [ground.place(point.need("Position")) for point in route.children("Waypoint")]
     return TakeRoute(tuple(p for p in found if p is not None))
 
 
-def _follow(text: Text, ground: Ground, catalogs: Catalogs) -> Doing | None:
+def _follow(text: Text, ground: Ground) -> Doing | None:
     holder = text.child("TrajectoryRef") or text
-    trajectory = holder.child("Trajectory") or catalogs.entry(holder.child("CatalogReference"))
+    trajectory = holder.child("Trajectory") or ground.catalogs.entry(holder.child("CatalogReference"))
     if trajectory is None:
         return None
     shape = trajectory.need("Shape").only()

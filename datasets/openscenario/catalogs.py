@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from drive.datasets.openscenario.expressions import Parameters
-from drive.datasets.openscenario.text import declared, open_text
+from drive.datasets.openscenario.text import Text, declared, open_text
 from drive.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from drive.datasets.openscenario.text import Text
 
 MAX_FILES = 500
 
@@ -38,7 +35,7 @@ class Catalogs:
                     continue
                 seen.add(file)
                 try:
-                    root = open_text(file)
+                    root = open_text(file, any_version=True)
                 except InputError:
                     continue
                 catalog = root.child("Catalog")
@@ -60,9 +57,8 @@ class Catalogs:
                     given = {}
                     block = reference.child("ParameterAssignments")
                     for row in () if block is None else block.children("ParameterAssignment"):
-                        given[row.text("parameterRef").lstrip("$")] = row.text("value")
-                    bare = child.at(child.node, Parameters())
-                    entry = child.at(child.node, declared(bare, given))
-                    # What the entry cannot read counts with the scenario.
-                    return type(entry)(entry.doc, entry.node, entry.parameters, reference.skipped)
+                        given[row.reference("parameterRef")] = row.text("value")
+                    # Entries may use what the scenario declares; what they cannot read counts with it.
+                    entry = Text(child.doc, child.node, reference.parameters, reference.skipped)
+                    return entry.at(child.node, declared(entry, given))
         raise reference.fault(f"no catalog '{catalog}' with an entry '{name}' in the folders that it names")

@@ -58,8 +58,10 @@ def _by_value(text: Text, common: dict[str, Any]) -> Test:
         return Test(text.tag.removesuffix("Condition"), along=kind, element=element, state=state, **common)
     if text.tag == "ParameterCondition":
         # Parameters do not change while a storyboard is played.
-        found = text.parameters.values.get(text.text("parameterRef").lstrip("$"))
-        return Test("Constant", value=float(found is not None and _compare(found, text)), **common)
+        found = text.parameters.values.get(text.reference("parameterRef"))
+        if found is None:
+            return _never(text)
+        return Test("Constant", value=float(_compare(found, text)), **common)
     return _never(text)
 
 
@@ -69,7 +71,7 @@ def _compare(found: str, text: Text) -> bool:
     value, rule = text.text("value"), text.text("rule")
     try:
         return RULES[rule](float(found), float(value))
-    except ValueError:
+    except (ValueError, KeyError):
         return (found == value) if rule == "equalTo" else (found != value)
 
 

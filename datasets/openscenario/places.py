@@ -14,7 +14,9 @@ from drive.sim.traffic.story.model import Beside, Fixed, Near
 
 if TYPE_CHECKING:
     from drive.datasets.opendrive import OpenDriveFile
+    from drive.datasets.openscenario.catalogs import Catalogs
     from drive.datasets.openscenario.text import Text
+    from drive.sim.traffic.story.lanes import Lanes
     from drive.sim.traffic.story.model import Place
 
 
@@ -24,15 +26,19 @@ class Ground:
 
     network: OpenDriveFile
     origin: tuple[float, float]
+    lanes: Lanes
+    catalogs: Catalogs
+    left_handed: bool = False
 
     def place(self, position: Text) -> Place | None:
         """A <Position>; None, and noted, where its kind is not read. Raises InputError on a road or lane
         that the network lacks."""
         kind = position.only()
         if kind.tag == "WorldPosition":
-            return Fixed(
-                kind.number("x") - self.origin[0], kind.number("y") - self.origin[1], kind.number("h", 0.0)
-            )
+            # Files made for CARLA say so, and mean its left-handed axes.
+            hand = -1.0 if self.left_handed else 1.0
+            x, y = kind.number("x") - self.origin[0], hand * kind.number("y") - self.origin[1]
+            return Fixed(x, y, hand * kind.number("h", 0.0))
         if kind.tag == "LanePosition":
             return self.on_lane(kind, kind.text("roadId"), kind.whole("laneId"), kind.number("s"))
         if kind.tag == "RoadPosition":
@@ -47,8 +53,38 @@ class Ground:
         if kind.tag in ("RelativeObjectPosition", "RelativeWorldPosition"):
             own = kind.tag == "RelativeObjectPosition"
             return Near(entity, kind.number("dx"), kind.number("dy"), turn, own)
+        if kind.tag == "RoutePosition":
+            return self.on_route(kind)
         position.skip(kind.tag)
         return None
+
+    def on_route(self, text: Text) -> Fixed | None:
+        """A place so far along a route, from its first waypoint on; in the lane of a number where one is
+        given."""
+        ref = text.need("RouteRef")
+        route = ref.child("Route") or self.catalogs.entry(ref.child("CatalogReference"))
+        where = text.need("InRoutePosition").only()
+        if route is None or where.tag == "FromCurrentEntity":
+            text.skip(f"RoutePosition {where.tag}")
+            return None
+        points = [self.place(p.need("Position")) for p in route.children("Waypoint")]
+        poses = [p for p in points if isinstance(p, Fixed)]
+        if not poses:
+            raise text.fault("its route has no waypoint that stands on its own")
+        chain = self.lanes.chain([(p.x, p.y, p.heading) for p in poses])
+        if not chain:
+            raise text.fault("its route begins on no lane")
+        way = self.lanes.way(chain[0], chain)
+        s = way.foot(poses[0].x, poses[0].y)[0] + where.number("pathS")
+        x, y, heading = way.at(s)
+        lane, aside = way.lane_at(s), where.number("laneOffset", where.number("t", 0.0))
+        if "laneId" in where.node.attributes:
+            # The route tells the road; a number on its other side is that of the way's own side.
+            same = self.lanes.numbered(lane, where.whole("laneId"))
+            if same >= 0 and same in self.lanes.one_way(lane):
+                x, y, heading = self.lanes.way(same).at(self.lanes.way(same).foot(x, y)[0])
+        aside *= self.lanes.along_road(lane)
+        return Fixed(x - aside * math.sin(heading), y + aside * math.cos(heading), heading + _turn(text))
 
     def on_lane(self, text: Text, road_id: str, lane: int, s: float) -> Fixed:
         """A place in the middle of a lane, moved by the element's offset, looking the way that traffic goes."""

@@ -18,8 +18,9 @@ from drive.datasets.openscenario.actions import action, private
 from drive.datasets.openscenario.catalogs import Catalogs
 from drive.datasets.openscenario.conditions import trigger
 from drive.datasets.openscenario.places import Ground
-from drive.datasets.openscenario.text import open_text
+from drive.datasets.openscenario.text import declared, open_text
 from drive.errors import InputError
+from drive.sim.traffic.story.lanes import Lanes
 from drive.sim.traffic.story.model import Act, Action, Entity, Event, Group, Maneuver, Storyboard
 from drive.vehicle import AgentKind
 
@@ -72,7 +73,8 @@ def read_openscenario(path: str | Path, parameters: Mapping[str, str] | None = N
     road = _road_file(text, path.parent)
     network = read_opendrive(road)
     built = build_roadmap(network)
-    ground = Ground(network, built.origin)
+    numbers, leftward = _lane_numbers(built.roadmap, network.roads)
+    ground = Ground(network, built.origin, Lanes(built.roadmap, numbers, leftward), catalogs)
     entities, controlled = _entities(text, catalogs)
     ego = _ego(entities, controlled)
     entities = (entities[ego], *entities[:ego], *entities[ego + 1 :])
@@ -82,23 +84,28 @@ def read_openscenario(path: str | Path, parameters: Mapping[str, str] | None = N
     for block in board.need("Init").need("Actions").children("Private"):
         who = _known(block, block.text("entityRef"), known)
         for one in block.children("PrivateAction"):
-            doing = private(one, ground, catalogs)
+            doing = private(one, ground)
             if doing is not None:
                 init.append((who, doing))
     # Positions may be relative to those who are put later in the file.
     placed = [row for row in init if type(row[1]).__name__ == "Teleport"]
     init = [*placed, *(row for row in init if row not in placed)]
     acts = tuple(
-        _act(act, story.text("name", ""), ground, catalogs, known)
-        for story in board.children("Story")
+        _act(act, story.text("name", ""), ground, known)
+        for story in (s.at(s.node, declared(s, {})) for s in board.children("Story"))
         for act in story.children("Act")
     )
-    numbers, leftward = _lane_numbers(built.roadmap, network.roads)
     digest = hashlib.blake2b(path.read_bytes(), digest_size=16)
     digest.update(repr(sorted((parameters or {}).items())).encode())
     digest.update(road.read_bytes())
     licence = None if header is None else header.child("License")
-    ego_acts = any(_acts_itself(e, entities[0].name, g) for a in acts for g in a.groups for m in g.maneuvers for e in m.events)
+    ego_acts = any(
+        _acts_itself(e, entities[0].name, g)
+        for a in acts
+        for g in a.groups
+        for m in g.maneuvers
+        for e in m.events
+    )
     return OpenScenario(
         path.name,
         "1" if header is None else f"{header.text('revMajor', '1')}.{header.text('revMinor', '0')}",
@@ -115,7 +122,9 @@ def read_openscenario(path: str | Path, parameters: Mapping[str, str] | None = N
 
 
 def _acts_itself(event: Event, ego: str, group: Group) -> bool:
-    return any(ego in (a.actors or group.actors) and type(a.doing).__name__ != "NoMotion" for a in event.actions)
+    return any(
+        ego in (a.actors or group.actors) and type(a.doing).__name__ != "NoMotion" for a in event.actions
+    )
 
 
 def _known(text: Text, name: str, known: set[str]) -> str:
@@ -221,13 +230,13 @@ def _ego(entities: tuple[Entity, ...], controlled: set[str]) -> int:
 # -- the storyboard -----------------------------------------------------------------------------------
 
 
-def _act(text: Text, story: str, ground: Ground, catalogs: Catalogs, known: set[str]) -> Act:
-    groups = tuple(_group(g, ground, catalogs, known) for g in text.children("ManeuverGroup"))
+def _act(text: Text, story: str, ground: Ground, known: set[str]) -> Act:
+    groups = tuple(_group(g, ground, known) for g in text.children("ManeuverGroup"))
     start = trigger(text.child("StartTrigger"), ground)
     return Act(text.text("name", ""), groups, start, trigger(text.child("StopTrigger"), ground), story)
 
 
-def _group(text: Text, ground: Ground, catalogs: Catalogs, known: set[str]) -> Group:
+def _group(text: Text, ground: Ground, known: set[str]) -> Group:
     block = text.child("Actors")
     actors = () if block is None else tuple(
         _known(ref, ref.text("entityRef"), known) for ref in block.children("EntityRef")
@@ -236,17 +245,17 @@ def _group(text: Text, ground: Ground, catalogs: Catalogs, known: set[str]) -> G
         text.skip("selectTriggeringEntities")
     parts = []
     for child in text.children("Maneuver", "CatalogReference"):
-        maneuver = child if child.tag == "Maneuver" else catalogs.entry(child)
+        maneuver = child if child.tag == "Maneuver" else ground.catalogs.entry(child)
         if maneuver is not None:
-            events = tuple(_event(e, ground, catalogs, known) for e in maneuver.children("Event"))
+            events = tuple(_event(e, ground, known) for e in maneuver.children("Event"))
             parts.append(Maneuver(maneuver.text("name", ""), events))
     return Group(text.text("name", ""), actors, tuple(parts), max(text.whole("maximumExecutionCount", 1), 1))
 
 
-def _event(text: Text, ground: Ground, catalogs: Catalogs, known: set[str]) -> Event:
+def _event(text: Text, ground: Ground, known: set[str]) -> Event:
     actions = []
     for one in text.children("Action"):
-        doing, who = action(one, ground, catalogs)
+        doing, who = action(one, ground)
         if doing is not None:
             actions.append(Action(one.text("name", ""), doing, tuple(_known(one, w, known) for w in who)))
     start = trigger(text.child("StartTrigger"), ground)

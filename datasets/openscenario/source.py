@@ -43,8 +43,11 @@ class OpenScenarioSource:
         found, skipped = self._look(ref)
         if found:
             return found
-        name, reason = skipped[0] if skipped else (ref, "no .xosc file")
-        raise InputError(f"nothing in '{ref}' can be used; {name}: {reason}")
+        if len(skipped) == 1:
+            raise InputError(skipped[0][1])
+        raise InputError(
+            f"none of the {len(skipped)} files in '{ref}' can be used; the first: {skipped[0][1]}"
+        )
 
     def skipped(self, ref: str, ego: str = "planned") -> list[tuple[str, str]]:
         """(file, reason) of every file that `ids` leaves out."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from drive.datasets.commonroad.parse import Document, parse_xml
 from drive.datasets.openscenario.expressions import Parameters
-from drive.errors import InputError
+from drive.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,6 +69,10 @@ class Text:
         except ValueError as error:
             raise self.fault(f"<{self.tag}> {name}: {error}") from None
 
+    def reference(self, name: str) -> str:
+        """The parameter that an attribute names, which files write with and without its sign; or nothing."""
+        return self.node.attributes.get(name, "").strip().lstrip("$")
+
     def number(self, name: str, default: float | None = None) -> float:
         if default is not None and not self.node.attributes.get(name, "").strip():
             return default
@@ -98,19 +102,25 @@ class Text:
         self.skipped[what] += 1
 
 
-def open_text(path: Path, parameters: Mapping[str, str] | None = None) -> Text:
+def open_text(path: Path, parameters: Mapping[str, str] | None = None, any_version: bool = False) -> Text:
     """A file's root, with its declared parameters, those given put in their place.
 
-    Raises InputError where the file is no OpenSCENARIO, or lacks one of the parameters given.
+    Raises InputError where the file is no OpenSCENARIO, or of another version than 1.x unless any will do, or
+    lacks one of the parameters given.
     """
     doc = parse_xml(path, MAX_BYTES)
     if doc.root.tag != "OpenSCENARIO":
         raise InputError(f"{doc.name}: no OpenSCENARIO file (root <{doc.root.tag}>)")
     text = Text(doc, doc.root, Parameters())
     header = text.child("FileHeader")
-    if header is not None and header.whole("revMajor", 1) != 1:
+    if not any_version and header is not None and header.whole("revMajor", 1) != 1:
         raise header.fault("its version is not 1.x; OpenSCENARIO XML 1.0 to 1.3 can be read")
-    return text.at(doc.root, declared(text, parameters or {}))
+    parameters = parameters or {}
+    known = declared(text, parameters)
+    unknown = sorted(parameters.keys() - known.values.keys())
+    if unknown:
+        raise UnknownNameError(f"parameter of {doc.name}", unknown[0], list(known.values))
+    return text.at(doc.root, known)
 
 
 def declared(text: Text, given: Mapping[str, str]) -> Parameters:
@@ -121,7 +131,4 @@ def declared(text: Text, given: Mapping[str, str]) -> Parameters:
         name = node.text("name").lstrip("$")
         value = given.get(name, node.at(node.node, out).text("value", ""))
         out = out.with_({name: value})
-    unknown = sorted(given.keys() - out.values.keys())
-    if unknown:
-        raise text.fault(f"there is no parameter '{unknown[0]}' to be set")
     return out

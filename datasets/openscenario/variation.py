@@ -59,10 +59,10 @@ def _axis(text: Text) -> tuple[Mapping[str, str], ...]:
     if text.tag == SETS:
         sets = text.need("ValueSetDistribution").children("ParameterValueSet")
         return tuple(
-            {a.text("parameterRef").lstrip("$"): a.text("value") for a in s.children("ParameterAssignment")}
+            {a.reference("parameterRef"): a.text("value") for a in s.children("ParameterAssignment")}
             for s in sets
         )
-    name, kind = text.text("parameterName").lstrip("$"), text.only()
+    name, kind = text.reference("parameterName"), text.only()
     if kind.tag == "DistributionSet":
         return tuple({name: e.text("value")} for e in kind.children("Element"))
     if kind.tag == "DistributionRange":

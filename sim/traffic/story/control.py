@@ -58,6 +58,9 @@ class Controls:
             self._offset(p, doing)
         elif isinstance(doing, FollowPoints):
             p.tracing = Tracing.of(doing, time)
+            if not p.there:
+                x, y, heading = p.tracing.advance(0.0, 0.0)
+                p.there, p.x, p.y, p.heading = True, x, y, heading
             p.aside, p.way = None, None
             self.beside[name] = doing
             if doing.times is not None:
@@ -243,16 +246,9 @@ class Controls:
             p.aside = t
 
     def _route(self, p: Person, doing: TakeRoute) -> None:
-        from drive.roadmap import find_route
-
         lanes = self.cast.lanes
-        found: list[int] = [p.lane] if p.lane >= 0 else []
-        for place in doing.places:
-            pose = self.cast.pose_of(place, p)
-            lane = -1 if pose is None else lanes.match(*pose)
-            if lane < 0 or not found:
-                continue
-            found += (find_route(lanes.roadmap, found[-1], [lane]) or (found[-1],))[1:]
+        poses = [self.cast.pose_of(place, p) for place in doing.places]
+        found = lanes.chain([(p.x, p.y, p.heading), *(q for q in poses if q is not None)])
         if len(found) > 1:
             p.route = tuple(found)
             p.take_lane(lanes, p.lane)

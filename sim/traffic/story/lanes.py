@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.geometry import arc_length, polyline_heading, project_to_polyline, resample_polyline, unwrap_angle
+from drive.roadmap import find_route
 from drive.sim.traffic.paths import match_lanes, onward, onward_lanes
 
 if TYPE_CHECKING:
@@ -113,6 +114,43 @@ class Lanes:
                 near = int(opposite[now]) if len(opposite) else -1
             now = near
         return -1
+
+    def one_way(self, lane: int) -> list[int]:
+        """The lane and all beside it in its direction."""
+        m, found = self.roadmap, [lane]
+        for near in (m.left_lane, m.right_lane):
+            now = int(near[lane])
+            while now >= 0 and now not in found:
+                found.append(now)
+                now = int(near[now])
+        return found
+
+    def chain(self, poses: Sequence[tuple[float, float, float]]) -> list[int]:
+        """The lanes by way of places, of which only the first tells the direction; those that cannot be
+        reached are passed over."""
+        found: list[int] = []
+        for x, y, heading in poses:
+            lane = self.match(x, y, heading)
+            if lane < 0:
+                continue
+            if not found:
+                found = [lane]
+                continue
+            # A place names a road; on which side of it traffic gets there is for the way to find.
+            found += (find_route(self.roadmap, found[-1], self.abreast(lane)) or (found[-1],))[1:]
+        return found
+
+    def abreast(self, lane: int) -> list[int]:
+        """The lane and all beside it, of either direction."""
+        m, found, queue = self.roadmap, [lane], [lane]
+        while queue:
+            now = queue.pop()
+            for near in (m.left_lane, m.right_lane, m.left_opposite, m.right_opposite):
+                other = int(near[now]) if len(near) else -1
+                if other >= 0 and other not in found:
+                    found.append(other)
+                    queue.append(other)
+        return found
 
     def along_road(self, lane: int) -> float:
         """1 where a lane runs as its road does, so that numbers grow to its left, else -1."""

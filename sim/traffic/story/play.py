@@ -13,7 +13,7 @@ from drive.sim.traffic.director import Moves
 from drive.sim.traffic.story.asked import RULES, entity_test
 from drive.sim.traffic.story.control import Controls
 from drive.sim.traffic.story.lanes import Lanes
-from drive.sim.traffic.story.model import Action, Act, Event, Storyboard, Test, Trigger
+from drive.sim.traffic.story.model import Act, Action, Event, Storyboard, Test, Trigger
 from drive.sim.traffic.story.people import Cast, Person
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ class Play:
 
     def _triggered(self, trigger: Trigger) -> bool:
         # All are asked, also behind one that holds: edges must not be missed.
-        return any([all([self._holds(test) for test in group]) for group in trigger if group])  # noqa: C419
+        return any([all([self._holds(test) for test in group]) for group in trigger if group])
 
     def _holds(self, test: Test) -> bool:
         value = self._value(test)
@@ -286,6 +286,4 @@ def rehearse(board: Storyboard, roadmap: RoadMap, dt: float, longest: float) -> 
             end = play.time
             break
         play.advance(dt, {})
-    return Rehearsal(
-        cast("Floats", np.array(states).swapaxes(0, 1)), np.array(there, dtype=np.bool_).T, end
-    )
+    return Rehearsal(cast("Floats", np.array(states).swapaxes(0, 1)), np.array(there, dtype=np.bool_).T, end)
