@@ -57,9 +57,10 @@ class Parameters:
         plain = _NAME.sub(lambda m: f"({self._value(m.group(1))})", text)
         try:
             tree = ast.parse(plain.strip(), mode="eval")
-            return _number(tree.body)
+            value: float | bool = _number(tree.body)
         except (SyntaxError, TypeError, ZeroDivisionError, OverflowError, KeyError, RecursionError) as error:
             raise ValueError(f"the expression ${{{text}}} has no value") from error
+        return value
 
 
 def _number(node: ast.expr) -> Any:

@@ -87,7 +87,7 @@ class Ground:
         return Fixed(x - aside * math.sin(heading), y + aside * math.cos(heading), heading + _turn(text))
 
     def on_lane(self, text: Text, road_id: str, lane: int, s: float) -> Fixed:
-        """A place in the middle of a lane, moved by the element's offset, looking the way that traffic goes."""
+        """A place in the middle of a lane, moved by the element's offset, looking where traffic goes."""
         road = self.network.roads.get(road_id)
         if road is None:
             raise text.fault(f"the road network {self.network.name} has no road '{road_id}'")

@@ -21,7 +21,17 @@ from drive.datasets.openscenario.places import Ground
 from drive.datasets.openscenario.text import declared, open_text
 from drive.errors import InputError
 from drive.sim.traffic.story.lanes import Lanes
-from drive.sim.traffic.story.model import Act, Action, Entity, Event, Group, Maneuver, Storyboard
+from drive.sim.traffic.story.model import (
+    Act,
+    Action,
+    Entity,
+    Event,
+    Group,
+    Maneuver,
+    NoMotion,
+    Storyboard,
+    Teleport,
+)
 from drive.vehicle import AgentKind
 
 if TYPE_CHECKING:
@@ -36,10 +46,12 @@ MAPS = "DRIVE_CARLA_MAPS"
 """The environment variable with the folder in which towns are found that a file only names."""
 BESIDE = (".", "../xodr", "road_networks", "../road_networks")
 KINDS = {
-    "car": AgentKind.VEHICLE, "van": AgentKind.VEHICLE, "truck": AgentKind.TRUCK, "semitrailer": AgentKind.TRUCK,
-    "trailer": AgentKind.TRUCK, "bus": AgentKind.BUS, "motorbike": AgentKind.MOTORCYCLE,
+    "car": AgentKind.VEHICLE, "van": AgentKind.VEHICLE, "truck": AgentKind.TRUCK,
+    "semitrailer": AgentKind.TRUCK, "trailer": AgentKind.TRUCK, "bus": AgentKind.BUS, "motorbike": AgentKind.MOTORCYCLE,
     "bicycle": AgentKind.BICYCLE, "tram": AgentKind.BUS, "train": AgentKind.BUS,
 }  # fmt: skip
+WALKER = (0.5, 0.5, 1.8)
+"""m, the box of somebody on foot where the file gives none."""
 MAX_ENTITIES = 500
 
 
@@ -66,6 +78,7 @@ def read_openscenario(path: str | Path, parameters: Mapping[str, str] | None = N
     path = Path(path)
     text = open_text(path, parameters)
     header = text.child("FileHeader")
+    about = "" if header is None else header.text("description", "")
     if text.child("Storyboard") is None:
         what = "catalog" if text.child("Catalog") else "distribution of parameters"
         raise InputError(f"{path.name}: it is a {what}, not a scenario that can be played")
@@ -74,7 +87,9 @@ def read_openscenario(path: str | Path, parameters: Mapping[str, str] | None = N
     network = read_opendrive(road)
     built = build_roadmap(network)
     numbers, leftward = _lane_numbers(built.roadmap, network.roads)
-    ground = Ground(network, built.origin, Lanes(built.roadmap, numbers, leftward), catalogs)
+    ground = Ground(
+        network, built.origin, Lanes(built.roadmap, numbers, leftward), catalogs, about.startswith("CARLA:")
+    )
     entities, controlled = _entities(text, catalogs)
     ego = _ego(entities, controlled)
     entities = (entities[ego], *entities[:ego], *entities[ego + 1 :])
@@ -88,7 +103,7 @@ def read_openscenario(path: str | Path, parameters: Mapping[str, str] | None = N
             if doing is not None:
                 init.append((who, doing))
     # Positions may be relative to those who are put later in the file.
-    placed = [row for row in init if type(row[1]).__name__ == "Teleport"]
+    placed = [row for row in init if isinstance(row[1], Teleport)]
     init = [*placed, *(row for row in init if row not in placed)]
     acts = tuple(
         _act(act, story.text("name", ""), ground, known)
@@ -99,32 +114,25 @@ def read_openscenario(path: str | Path, parameters: Mapping[str, str] | None = N
     digest.update(repr(sorted((parameters or {}).items())).encode())
     digest.update(road.read_bytes())
     licence = None if header is None else header.child("License")
-    ego_acts = any(
-        _acts_itself(e, entities[0].name, g)
-        for a in acts
-        for g in a.groups
-        for m in g.maneuvers
-        for e in m.events
-    )
+    groups = [group for act in acts for group in act.groups]
     return OpenScenario(
         path.name,
         "1" if header is None else f"{header.text('revMajor', '1')}.{header.text('revMinor', '0')}",
-        "" if header is None else header.text("description", ""),
+        about,
         "" if licence is None else licence.text("spdxId", licence.text("name", "")),
         built,
         Storyboard(
             entities, tuple(init), acts, trigger(board.child("StopTrigger"), ground), numbers, leftward,
             digest.hexdigest(),
         ),
-        ego_acts,
+        any(_has_act(group, entities[0].name) for group in groups),
         dict(sorted(text.skipped.items())),
     )  # fmt: skip
 
 
-def _acts_itself(event: Event, ego: str, group: Group) -> bool:
-    return any(
-        ego in (a.actors or group.actors) and type(a.doing).__name__ != "NoMotion" for a in event.actions
-    )
+def _has_act(group: Group, who: str) -> bool:
+    actions = [a for maneuver in group.maneuvers for event in maneuver.events for a in event.actions]
+    return any(who in (a.actors or group.actors) and not isinstance(a.doing, NoMotion) for a in actions)
 
 
 def _known(text: Text, name: str, known: set[str]) -> str:
@@ -200,7 +208,10 @@ def _entity(name: str, body: Text) -> Entity:
     size, centre = box.need("Dimensions"), box.need("Center")
     length, width, height = (size.number(k) for k in ("length", "width", "height"))
     if min(length, width) <= 0.0:
-        raise box.fault(f"the box of entity '{name}' has no size")
+        if body.tag == "Vehicle":
+            raise box.fault(f"the box of entity '{name}' has no size")
+        body.skip("BoundingBox without size")
+        length, width, height = WALKER
     if body.tag == "Vehicle":
         kind = KINDS.get(body.text("vehicleCategory", "car"), AgentKind.VEHICLE)
         if body.child("Trailer") or body.child("TrailerHitch"):

@@ -23,7 +23,7 @@ MAX_NUMBER = 1e9
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A file's element with the parameters that hold there; what is met and not understood goes to `skipped`."""
+    """A file's element with the parameters that hold there; what is not understood goes to `skipped`."""
 
     doc: Document
     node: Node

@@ -30,7 +30,7 @@ class Variation:
         return math.prod(len(axis) for axis in self.axes)
 
     def values(self, number: int) -> dict[str, str]:
-        """The parameters of a combination; the last axis varies fastest. Raises InputError beyond the last."""
+        """The parameters of a combination; the last axis varies fastest. InputError beyond the last one."""
         if not 0 <= number < len(self):
             raise InputError(f"there are {len(self)} combinations, numbered from 0; {number} is none of them")
         out: dict[str, str] = {}

@@ -25,7 +25,7 @@ STANDS = 0.01
 
 @dataclass(slots=True, eq=False)
 class Person:
-    """One entity at the present moment: its rear axle's pose, speed and acceleration, and whether it is there.
+    """One entity at the present moment: its rear axle's pose and motion, and whether it is there.
 
     With a `way` it is at the station `s` and the offset `d` of it, left being positive; without one it goes
     straight on. `outside` says that a planner drives it: then the stage only looks.

@@ -65,6 +65,7 @@ class Play:
     _events: dict[str, list[_Running]] = field(default_factory=dict)
     _elements: dict[tuple[str, str], _Element] = field(default_factory=dict)
     _memory: dict[int, tuple[bool | None, list[float]]] = field(default_factory=dict)
+    _scope: str = ""
 
     @classmethod
     def of(cls, board: Storyboard, roadmap: RoadMap, outside: frozenset[str] = frozenset()) -> Play:
@@ -130,8 +131,11 @@ class Play:
             done = row.runs >= row.event.count
             if row.active or done:
                 continue
+            # A catalog's manoeuvre may be there many times: names mean those of the own group first.
+            self._scope = row.group
             if row.event.start is None or self._triggered(row.event.start):
                 self._start(row, rows)
+            self._scope = ""
         if all(r.runs >= r.event.count and not r.active for r in rows):
             self._acts[act.name] = "completeState"
             self._mark("act", act.name, "completeState", "endTransition")
@@ -140,16 +144,16 @@ class Play:
         others = [r for r in rows if r is not row and r.active and r.group == row.group]
         if row.event.priority == "skip" and others:
             row.runs += 1
-            self._mark("event", row.event.name, "standbyState", "skipTransition")
+            self._mark("event", row.event.name, "standbyState", "skipTransition", row.group)
             return
         if row.event.priority in ("overwrite", "override"):
             for other in others:
                 self._stop(other)
         row.active, row.runs, row.waiting = True, row.runs + 1, []
-        self._mark("event", row.event.name, "runningState", "startTransition")
+        self._mark("event", row.event.name, "runningState", "startTransition", row.group)
         self._say(f"{row.event.name} begins")
         for action in row.event.actions:
-            self._mark("action", action.name, "runningState", "startTransition")
+            self._mark("action", action.name, "runningState", "startTransition", row.group)
             actors = action.actors or row.actors
             for actor in actors or ("",):
                 self.controls.begin(actor, action.doing, self.time)
@@ -160,9 +164,9 @@ class Play:
             return
         for action, actor in row.waiting:
             self.controls.drop(actor, action.doing)
-            self._mark("action", action.name, "completeState", "stopTransition")
+            self._mark("action", action.name, "completeState", "stopTransition", row.group)
         row.active, row.waiting = False, []
-        self._mark("event", row.event.name, "completeState", "stopTransition")
+        self._mark("event", row.event.name, "completeState", "stopTransition", row.group)
 
     def _finish_actions(self) -> None:
         for rows in self._events.values():
@@ -172,16 +176,19 @@ class Play:
                 left = [(a, who) for a, who in row.waiting if self.controls.busy(who, a.doing)]
                 gone = {a.name for a, _ in row.waiting} - {a.name for a, _ in left}
                 for name in sorted(gone):
-                    self._mark("action", name, "completeState", "endTransition", self.step + 1)
+                    self._mark("action", name, "completeState", "endTransition", row.group, 1)
                 row.waiting = left
                 if not left:
                     row.active = False
                     state = "completeState" if row.runs >= row.event.count else "standbyState"
-                    self._mark("event", row.event.name, state, "endTransition", self.step + 1)
+                    self._mark("event", row.event.name, state, "endTransition", row.group, 1)
                     self._say(f"{row.event.name} ends")
 
-    def _mark(self, kind: str, name: str, state: str, transition: str, step: int | None = None) -> None:
-        self._elements[kind, name] = _Element(state, transition, self.step if step is None else step)
+    def _mark(
+        self, kind: str, name: str, state: str, transition: str, group: str = "", late: int = 0
+    ) -> None:
+        for key in (name, f"{group}::{name}"):
+            self._elements[kind, key] = _Element(state, transition, self.step + late)
 
     def _say(self, text: str) -> None:
         self.said.append(text)
@@ -212,7 +219,9 @@ class Play:
         if test.kind == "Constant":
             return test.value != 0.0
         if test.kind == "StoryboardElementState":
-            found = self._elements.get((test.along, test.element.split("::")[-1]))
+            name = test.element.split("::")[-1]
+            found = self._elements.get((test.along, f"{self._scope}::{name}"))
+            found = found or self._elements.get((test.along, name))
             if found is None:
                 return test.state == "standbyState"
             if test.state.endswith("Transition"):
@@ -265,7 +274,7 @@ DIRECTOR = StoryDirector()
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rehearsal:
-    """A play without planners: rear-axle states `(A, N, 7)`, who was there `(A, N)`, and when it ended, in s."""
+    """A play without planners: rear-axle states `(A, N, 7)`, who was `there (A, N)`, when it ended, in s."""
 
     states: Floats
     there: NDArray[np.bool_]
