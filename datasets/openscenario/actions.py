@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 SHAPES = ("step", "linear", "cubic", "sinusoidal")
 IDLE = (
     "ControllerAction", "ActivateControllerAction", "AppearanceAction", "VisibilityAction",
-    "EnvironmentAction", "ParameterAction", "VariableAction", "InfrastructureAction", "SetMonitorAction", "UserDefinedAction",
+    "EnvironmentAction", "ParameterAction", "VariableAction", "InfrastructureAction", "SetMonitorAction",
+    "UserDefinedAction",
 )  # fmt: skip
 """Actions that move nobody."""
 CLOTHOID_STEP = 0.5

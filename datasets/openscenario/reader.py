@@ -47,8 +47,9 @@ MAPS = "DRIVE_CARLA_MAPS"
 BESIDE = (".", "../xodr", "road_networks", "../road_networks")
 KINDS = {
     "car": AgentKind.VEHICLE, "van": AgentKind.VEHICLE, "truck": AgentKind.TRUCK,
-    "semitrailer": AgentKind.TRUCK, "trailer": AgentKind.TRUCK, "bus": AgentKind.BUS, "motorbike": AgentKind.MOTORCYCLE,
-    "bicycle": AgentKind.BICYCLE, "tram": AgentKind.BUS, "train": AgentKind.BUS,
+    "semitrailer": AgentKind.TRUCK, "trailer": AgentKind.TRUCK, "bus": AgentKind.BUS,
+    "motorbike": AgentKind.MOTORCYCLE, "bicycle": AgentKind.BICYCLE, "tram": AgentKind.BUS,
+    "train": AgentKind.BUS,
 }  # fmt: skip
 WALKER = (0.5, 0.5, 1.8)
 """m, the box of somebody on foot where the file gives none."""

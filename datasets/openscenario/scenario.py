@@ -30,7 +30,7 @@ def make_scenario(file: OpenScenario, name: str, longest: float = LONGEST) -> Sc
     the storyboard is played anew around what the planner does.
 
     It lasts until the storyboard ends in the rehearsal, but `longest` s at most. Raises ScenarioError where
-    the ego is on no lane at the start.
+    the ego starts on no lane for motor vehicles.
     """
     board, roadmap = file.board, file.map.roadmap
     played = rehearse(board, roadmap, DT, longest)
@@ -110,7 +110,7 @@ def _route(file: OpenScenario, ego: np.ndarray) -> Route:
         ):  # fmt: skip
             found.append(lane)
     if not found:
-        raise ScenarioError(f"{file.name}: the ego is on no lane at the start")
+        raise ScenarioError(f"{file.name}: the ego starts on no lane for motor vehicles")
     chain = extend_route(roadmap, found, float(roadmap.length[found].sum()) + ROUTE)
     line = route_line(roadmap, chain)
     return Route(chain, route_groups(roadmap, chain), line, Goal(position=line[-1]))

@@ -71,6 +71,8 @@ class Controls:
                 p.put(pose, self.cast.lanes)
         elif isinstance(doing, Remove):
             p.there = False
+        elif isinstance(doing, KeepDistance) and not doing.continuous and _unbounded(doing):
+            self._jump(p, doing)
         elif isinstance(doing, (KeepDistance, Synchronise)):
             self.along[name] = (doing, None)
         elif isinstance(doing, TakeRoute):
@@ -153,19 +155,33 @@ class Controls:
         assert isinstance(doing, Synchronise)
         return self._synchronise(name, p, doing, dt)
 
-    def _keep(self, name: str, p: Person, doing: KeepDistance, dt: float, speeds: dict[str, float]) -> float:
+    def _miss(self, p: Person, doing: KeepDistance) -> float:
+        """m by which somebody is farther behind an entity than it wants to be."""
         ref = self.cast.people[doing.entity]
-        way = p.way
-        if way is not None:
-            away = way.foot(ref.x, ref.y)[0] - p.s
+        if p.way is not None:
+            away = p.way.foot(ref.x, ref.y)[0] - p.s
         else:
             away = (ref.x - p.x) * math.cos(p.heading) + (ref.y - p.y) * math.sin(p.heading)
         if doing.freespace:
             half = 0.5 * (p.entity.size[0] + ref.entity.size[0])
             away += ref.entity.rear_to_centre - p.entity.rear_to_centre
-            away = math.copysign(max(abs(away) - half, 0.0), away)
-        wanted = doing.value * (p.speed if doing.in_time else 1.0)
-        miss = away - wanted
+            away -= math.copysign(half, doing.value)
+        # A gap in time is that of whoever follows.
+        follower = ref if doing.value < 0.0 else p
+        return away - doing.value * (follower.speed if doing.in_time else 1.0)
+
+    def _jump(self, p: Person, doing: KeepDistance) -> None:
+        """Be at the distance at once: nothing bounds how it is reached."""
+        miss = self._miss(p, doing)
+        if p.way is None:
+            p.x, p.y = p.x + miss * math.cos(p.heading), p.y + miss * math.sin(p.heading)
+        else:
+            p.s += miss
+            x, y, h = p.way.at(p.s)
+            p.x, p.y, p.heading = x - p.d * math.sin(h), y + p.d * math.cos(h), h
+
+    def _keep(self, name: str, p: Person, doing: KeepDistance, dt: float, speeds: dict[str, float]) -> float:
+        miss = self._miss(p, doing)
         speed = speeds[doing.entity] + TIGHT * miss
         gain, brake = doing.acceleration or GENTLE, doing.braking or GENTLE
         speed = min(max(speed, p.speed - brake * dt), p.speed + gain * dt)
@@ -208,7 +224,7 @@ class Controls:
         here = p.lane
         if doing.entity:
             ref = self.cast.people[doing.entity]
-            lane = ref.lane if ref.way is not None else lanes.match(ref.x, ref.y, ref.heading)
+            lane = ref.lane
             number = -1 if lane < 0 else int(lanes.numbers[lane])
             target = lanes.beside(lane, doing.lane) if ref is p else _counted(lanes, here, number, doing.lane)
         else:
@@ -216,13 +232,14 @@ class Controls:
         if target < 0:
             return
         p.take_lane(lanes, target)
-        self._go_aside(p, doing, lanes.along_road(target) * doing.offset, doing.profile)
+        against = -1.0 if p.way.against else 1.0
+        self._go_aside(p, doing, against * lanes.along_road(target) * doing.offset, doing.profile)
         self.beside[name] = doing
 
     def _offset(self, p: Person, doing: ChangeOffset) -> None:
         if p.way is None:
             return
-        sign = self.cast.lanes.along_road(p.lane)
+        sign = self.cast.lanes.along_road(p.lane) * (-1.0 if p.way.against else 1.0)
         goal = sign * doing.offset
         if doing.entity:
             ref = self.cast.people[doing.entity]
@@ -252,6 +269,10 @@ class Controls:
         if len(found) > 1:
             p.route = tuple(found)
             p.take_lane(lanes, p.lane)
+
+
+def _unbounded(doing: KeepDistance) -> bool:
+    return doing.acceleration is None and doing.braking is None and doing.speed is None
 
 
 def _ahead(p: Person, pose: tuple[float, float, float]) -> float:

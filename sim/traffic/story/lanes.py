@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+BACKWARD = 500.0
+"""m that a way against the traffic has."""
 ON_LANE = 3.0
 """m from a lane's middle up to which an entity is on it."""
 
@@ -36,6 +38,8 @@ class Way:
     heading: Floats
     lanes: tuple[int, ...]
     ends: Floats
+    against: bool = False
+    """Whether it runs against the traffic of its lanes."""
 
     @property
     def length(self) -> float:
@@ -88,6 +92,28 @@ class Lanes:
             station, heading = arc_length(line), polyline_heading(line)
         ends = np.cumsum(self.roadmap.length[lanes])
         return Way(line, station, unwrap_angle(heading), tuple(lanes), ends)
+
+    def match_either(self, x: float, y: float, heading: float) -> int:
+        """The lane that somebody is on, be it against the traffic there; -1 none."""
+        lane = self.match(x, y, heading)
+        return lane if lane >= 0 else self.match(x, y, heading + math.pi)
+
+    def way_of(self, lane: int, over: Sequence[int], x: float, y: float, heading: float) -> Way:
+        """`way` for somebody at a pose: who looks the other way drives against the traffic."""
+        way = self.way(lane, over)
+        along = way.at(way.foot(x, y)[0])[2]
+        return way if math.cos(heading - along) >= 0.0 else self._back(lane)
+
+    def _back(self, lane: int) -> Way:
+        m, lanes = self.roadmap, [lane]
+        while sum(float(m.length[k]) for k in lanes) < BACKWARD:
+            before = [int(k) for k in m.predecessors(lanes[-1]) if int(k) not in lanes]
+            if not before:
+                break
+            lanes.append(before[0])
+        line = resample_polyline(np.concatenate([m.centerline(k)[::-1] for k in lanes]), 1.0)
+        station, heading = arc_length(line), unwrap_angle(polyline_heading(line))
+        return Way(line, station, heading, tuple(lanes), np.cumsum(m.length[lanes]), True)
 
     def beside(self, lane: int, count: int) -> int:
         """The lane whose number is greater by `count`, 0 not counted; -1 where there is none."""

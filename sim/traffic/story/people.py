@@ -14,13 +14,17 @@ from drive.sim.traffic.story.shapes import Transition
 from drive.vehicle import AgentKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from numpy.typing import NDArray
 
     from drive.sim.traffic.story.lanes import Lanes, Way
     from drive.sim.traffic.story.model import Entity, FollowPoints, Place
 
+    Floats = NDArray[np.float64]
+
 Pose = tuple[float, float, float]
 STANDS = 0.01
+LEFT_LANE = 2.0
+"""m from the middle of its lane at which who is driven from outside may be on another one."""
 
 
 @dataclass(slots=True, eq=False)
@@ -58,13 +62,16 @@ class Person:
         self.aside = self.tracing = None
         self.take_lane(lanes)
 
-    def see(self, state: Mapping[int, float] | object, dt: float) -> None:
+    def see(self, row: Floats, dt: float, lanes: Lanes) -> None:
         """Take over the rear-axle state `(7,)` of who is driven from outside."""
-        row = np.asarray(state, dtype=np.float64)
         self.travelled += math.hypot(row[0] - self.x, row[1] - self.y) if self.there and dt > 0.0 else 0.0
         self.there = True
         self.x, self.y, self.heading, self.speed = (float(v) for v in row[:4])
         self.acceleration, self.yaw_rate = float(row[4]), float(row[6])
+        if self.way is not None:
+            self.s, self.d = self.way.foot(self.x, self.y)
+        if self.way is None or abs(self.d) > LEFT_LANE or self.s >= self.way.length:
+            self.take_lane(lanes)
         self._clock(dt)
 
     def take_lane(self, lanes: Lanes, lane: int | None = None) -> None:
@@ -72,12 +79,12 @@ class Person:
         one; who walks goes straight on."""
         if lane is None:
             walks = self.entity.kind in (AgentKind.PEDESTRIAN, AgentKind.STATIC)
-            lane = -1 if walks else lanes.match(self.x, self.y, self.heading)
+            lane = -1 if walks else lanes.match_either(self.x, self.y, self.heading)
         if lane < 0:
             self.way = None
             return
         over = self.route[self.route.index(lane) :] if lane in self.route else ()
-        self.way = lanes.way(lane, over)
+        self.way = lanes.way_of(lane, over, self.x, self.y, self.heading)
         self.s, self.d = self.way.foot(self.x, self.y)
 
     @property
@@ -189,14 +196,13 @@ class Cast:
         return self._beside(place, ref)
 
     def _beside(self, place: Beside, ref: Person) -> Pose | None:
-        lanes = self.lanes
-        here = ref.lane if not ref.outside else lanes.match(ref.x, ref.y, ref.heading)
+        lanes, here = self.lanes, ref.lane
         if here < 0:
             # Beside no lane: straight on.
             c, s = math.cos(ref.heading), math.sin(ref.heading)
             left = place.left + (place.offset or 0.0)
             return ref.x + c * place.ahead - s * left, ref.y + s * place.ahead + c * left, ref.heading
-        way = ref.way if ref.way is not None and ref.way.lane_at(ref.s) == here else lanes.way(here)
+        way = lanes.way(here) if ref.way is None or ref.way.against else ref.way
         s0, d0 = way.foot(ref.x, ref.y)
         sign = lanes.along_road(here)
         s = s0 + sign * place.ahead

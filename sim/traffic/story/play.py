@@ -45,6 +45,7 @@ class _Running:
     event: Event
     actors: tuple[str, ...]
     group: str
+    maneuver: object = None
     runs: int = 0
     active: bool = False
     waiting: list[tuple[Action, str]] = field(default_factory=list)
@@ -78,7 +79,7 @@ class Play:
         for act in board.acts:
             play._acts[act.name] = "standbyState"
             rows = [
-                _Running(event, group.actors, group.name)
+                _Running(event, group.actors, group.name, maneuver)
                 for group in act.groups
                 for maneuver in group.maneuvers
                 for event in maneuver.events
@@ -96,7 +97,7 @@ class Play:
         self._ask()
         self.controls.move(dt)
         for name, state in states.items():
-            self.cast.people[name].see(state, dt)
+            self.cast.people[name].see(state, dt, self.cast.lanes)
         self._finish_actions()
         self.time += dt
         self.step += 1
@@ -141,7 +142,7 @@ class Play:
             self._mark("act", act.name, "completeState", "endTransition")
 
     def _start(self, row: _Running, rows: list[_Running]) -> None:
-        others = [r for r in rows if r is not row and r.active and r.group == row.group]
+        others = [r for r in rows if r is not row and r.active and r.maneuver is row.maneuver]
         if row.event.priority == "skip" and others:
             row.runs += 1
             self._mark("event", row.event.name, "standbyState", "skipTransition", row.group)
@@ -243,7 +244,7 @@ class StoryDirection:
     def step(self, cue: Cue) -> Moves:
         if cue.sample == 0:
             for row, name in self.outside.items():
-                self.play.cast.people[name].see(cue.now[row], 0.0)
+                self.play.cast.people[name].see(cue.now[row], 0.0, self.play.cast.lanes)
         ahead = {name: cue.ahead[row] for row, name in self.outside.items()}
         events = self.play.advance(self.scenario.dt, ahead)
         people = [self.play.cast.people[self.scenario.tracks.ids[row]] for row in self.rows]
