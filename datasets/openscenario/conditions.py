@@ -18,11 +18,12 @@ ELEMENTS = {"action": "action", "event": "event", "act": "act"}
 
 
 def trigger(text: Text | None, ground: Ground) -> Trigger | None:
-    """A <StartTrigger> or <StopTrigger>; None without the element.
+    """A <StartTrigger> or <StopTrigger>; None without the element, and for an empty one: what has no
+    condition to wait for starts at once, and is not stopped.
 
     A condition that is not read is noted by name and never holds.
     """
-    if text is None:
+    if text is None or text.child("ConditionGroup") is None:
         return None
     return tuple(
         tuple(_condition(c, ground) for c in group.children("Condition"))

@@ -92,7 +92,8 @@ def _refs(file: str, changed: int) -> list[str]:
         return [file]
     variation = read_variation(path)
     total = len(variation)
-    numbers = sorted({round(k * (total - 1) / max(SHOWN - 1, 1)) for k in range(min(SHOWN, total))})
+    count = min(SHOWN, total)
+    numbers = [round(k * (total - 1) / max(count - 1, 1)) for k in range(count)]
     good, fault = [], None
     for number in numbers:
         try:

@@ -43,7 +43,7 @@ def _holds(test: Test, p: Person, cast: Cast) -> bool:
         return other is not None and _touch(p, other)
     if test.kind == "ReachPosition":
         pose = None if test.place is None else cast.pose_of(test.place)
-        return pose is not None and math.hypot(pose[0] - p.x, pose[1] - p.y) <= test.value
+        return pose is not None and p.passed(pose[0], pose[1]) <= test.value
     value = _quantity(test, p, other, cast)
     return value is not None and RULES[test.rule](value, test.value)
 

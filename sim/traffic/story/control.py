@@ -42,6 +42,7 @@ class Controls:
     cast: Cast
     along: dict[str, tuple[Doing, Transition | None]] = field(default_factory=dict)
     beside: dict[str, Doing] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
 
     def begin(self, name: str, doing: Doing, time: float = 0.0, init: bool = False) -> None:
         """Let an entity begin to act. What a planner drives is only put and given its speed at the start."""
@@ -220,16 +221,18 @@ class Controls:
     def _lane(self, p: Person, doing: ChangeLane) -> None:
         lanes, name = self.cast.lanes, p.entity.name
         if p.way is None:
+            self.failed.append(f"{name} is on no lane to change from")
             return
         here = p.lane
         if doing.entity:
             ref = self.cast.people[doing.entity]
-            lane = ref.lane
+            lane = ref.lane if ref.way is not None else lanes.near(ref.x, ref.y)
             number = -1 if lane < 0 else int(lanes.numbers[lane])
             target = lanes.beside(lane, doing.lane) if ref is p else _counted(lanes, here, number, doing.lane)
         else:
             target = lanes.numbered(here, doing.lane)
         if target < 0:
+            self.failed.append(f"{name} finds no lane to change to")
             return
         p.take_lane(lanes, target)
         against = -1.0 if p.way.against else 1.0

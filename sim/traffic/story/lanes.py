@@ -98,6 +98,13 @@ class Lanes:
         lane = self.match(x, y, heading)
         return lane if lane >= 0 else self.match(x, y, heading + math.pi)
 
+    def near(self, x: float, y: float) -> int:
+        """The lane that a place is on, whichever way it runs; -1 none."""
+        turns = np.arange(4) * 0.5 * math.pi
+        lane, gap = match_lanes(self.roadmap, np.array([[x, y, turn] for turn in turns]))
+        best = int(np.argmin(gap))
+        return int(lane[best]) if gap[best] <= ON_LANE else -1
+
     def way_of(self, lane: int, over: Sequence[int], x: float, y: float, heading: float) -> Way:
         """`way` for somebody at a pose: who looks the other way drives against the traffic."""
         way = self.way(lane, over)

@@ -41,6 +41,7 @@ class Person:
     x: float = 0.0
     y: float = 0.0
     heading: float = 0.0
+    came_from: tuple[float, float] | None = None
     speed: float = 0.0
     acceleration: float = 0.0
     yaw_rate: float = 0.0
@@ -57,13 +58,14 @@ class Person:
 
     def put(self, pose: Pose, lanes: Lanes) -> None:
         """Be at a pose from now on, and on the lane that is there."""
-        self.there, self.ended = True, False
+        self.there, self.ended, self.came_from = True, False, None
         self.x, self.y, self.heading = pose[0], pose[1], float(wrap_angle(pose[2]))
         self.aside = self.tracing = None
         self.take_lane(lanes)
 
     def see(self, row: Floats, dt: float, lanes: Lanes) -> None:
         """Take over the rear-axle state `(7,)` of who is driven from outside."""
+        self.came_from = (self.x, self.y) if self.there and dt > 0.0 else None
         self.travelled += math.hypot(row[0] - self.x, row[1] - self.y) if self.there and dt > 0.0 else 0.0
         self.there = True
         self.x, self.y, self.heading, self.speed = (float(v) for v in row[:4])
@@ -78,7 +80,7 @@ class Person:
         """Follow the lane that it is on, or another one from beside where it is now, its route where it has
         one; who walks goes straight on."""
         if lane is None:
-            walks = self.entity.kind in (AgentKind.PEDESTRIAN, AgentKind.STATIC)
+            walks = self.entity.kind == AgentKind.PEDESTRIAN
             lane = -1 if walks else lanes.match_either(self.x, self.y, self.heading)
         if lane < 0:
             self.way = None
@@ -93,6 +95,7 @@ class Person:
 
     def advance(self, speed: float, dt: float) -> None:
         """Move on for a step, with a speed at its end that others have decided on."""
+        self.came_from = self.x, self.y
         if self.tracing is not None:
             self._trace(speed, dt)
             return
@@ -139,6 +142,14 @@ class Person:
         self.stood = self.stood + dt if abs(self.speed) <= STANDS else 0.0
         lost = self.ended or (self.way is None and not self.outside)
         self.no_road = self.no_road + dt if lost else 0.0
+
+    def passed(self, x: float, y: float) -> float:
+        """How near a place it came in the last step, m: by the time of the next it may be far past it."""
+        x0, y0 = self.came_from or (self.x, self.y)
+        dx, dy = self.x - x0, self.y - y0
+        square = dx * dx + dy * dy
+        u = min(max(((x - x0) * dx + (y - y0) * dy) / square, 0.0), 1.0) if square > 0.0 else 1.0
+        return math.hypot(x - x0 - u * dx, y - y0 - u * dy)
 
     def centre(self) -> tuple[float, float]:
         r = self.entity.rear_to_centre
@@ -197,6 +208,8 @@ class Cast:
 
     def _beside(self, place: Beside, ref: Person) -> Pose | None:
         lanes, here = self.lanes, ref.lane
+        if here < 0:
+            here = lanes.near(ref.x, ref.y)
         if here < 0:
             # Beside no lane: straight on.
             c, s = math.cos(ref.heading), math.sin(ref.heading)

@@ -101,6 +101,8 @@ class Play:
         self._finish_actions()
         self.time += dt
         self.step += 1
+        self.said += self.controls.failed
+        self.controls.failed.clear()
         return self.said
 
     # -- the machine ----------------------------------------------------------------------------------
