@@ -39,6 +39,8 @@ MAX_VEHICLES = 40
 ROOM = 8.0
 """Metres that a vehicle keeps from others at its start, beside one second of way."""
 TRIES = 8
+STANDING = 1e-3
+"""m/s that a driver wants who stands: IDM divides by it."""
 PLACE = 5.0
 SHORT = 12.0
 """Metres of lane below which nobody sets off on it."""
@@ -166,15 +168,16 @@ def drive_all(
     drafts: Sequence[Draft],
     duration: float,
     states_at: Callable[[Floats], NDArray[np.uint8]],
+    rolling: bool = True,
 ) -> Drive:
     """Let everybody drive by IDM, the ego (the first) along its route, from `WARM_UP` seconds before time 0.
 
-    `states_at` gives the signals `(S, T)` at times `(T,)`. Vehicles in an accident are taken out and the
+    `states_at` gives the signals `(S, T)` at times `(T,)`. An ego that is not `rolling` stands until time 0. Vehicles in an accident are taken out and the
     rest drive again.
     """
     people, left_out = list(drafts), 0
     for attempt in range(TRIES + 1):
-        drive = _drive_once(roadmap, route, people, duration, states_at)
+        drive = _drive_once(roadmap, route, people, duration, states_at, rolling)
         hit = first_overlap(track_corners(drive.tracks), drive.tracks.valid)
         if hit is None or attempt == TRIES:
             break
@@ -191,6 +194,7 @@ def _drive_once(
     people: Sequence[Draft],
     duration: float,
     states_at: Callable[[Floats], NDArray[np.uint8]],
+    rolling: bool,
 ) -> Drive:
     warm = round(WARM_UP / DT)
     samples = warm + round(duration / DT) + 1
@@ -222,6 +226,10 @@ def _drive_once(
         signals=states_at(DT * (np.arange(samples) - warm)),
     )
     world = compile_world([cast(draft, IDM, {0: Controller.IDM})], DT)
+    wish = world.agents.driver[0, 0]
+    target = float(wish[0])
+    if not rolling:
+        wish[0] = STANDING
     centers, present = np.zeros((samples, len(people), 5)), np.zeros((samples, len(people)), dtype=np.bool_)
     expert = np.zeros((samples, STATE_SIZE))
     expert[0] = initial
@@ -235,6 +243,9 @@ def _drive_once(
             # The road ended before the time did: who drove along it waits there.
             expert[k] = (*expert[k - 1, :3], 0.0, 0.0, 0.0, 0.0)
             centers[k, 0], present[k, 0] = (*centers[k - 1, 0, :3], 0.0, 0.0), True
+        if k == warm and not rolling:
+            wish[0] = target
+            world.motion.speed[0, 0] = world.motion.acceleration[0, 0] = 0.0
         if k + 1 < samples:
             world = step(world, out=world)
     states, there = centers[warm:].swapaxes(0, 1), present[warm:].T
