@@ -26,7 +26,7 @@ MAPS = "DRIVE_CARLA_MAPS"
 PLACES = ("", "maps", "OpenDrive", "CarlaUE4/Content/Carla/Maps/OpenDrive")
 """Where below a folder the towns' maps may be; the last is CARLA's own layout."""
 SLOW, SPARE, AT_LIGHT = 0.5, 15.0, 25.0
-"""Time for a route: its length at this share of the limits, some seconds to set off, and more for each light."""
+"""Time for a route: its length at this share of the limits, seconds to set off, and more for each light."""
 SHORTEST, LONGEST = 15.0, 300.0
 BEYOND = 100.0
 

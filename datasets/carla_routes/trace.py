@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -123,7 +124,7 @@ def _between(
     if way is None:
         return (), np.inf
     length, changes = -at + station, 0
-    for before, after in zip(way[:-1], way[1:], strict=True):
+    for before, after in pairwise(way):
         if after in roadmap.successors(before):
             length += float(roadmap.length[before])
         else:

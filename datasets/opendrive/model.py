@@ -126,7 +126,6 @@ class Signal:
     lanes: tuple[tuple[int, int], ...]
     type: str = ""
     subtype: str = ""
-    dynamic: bool = False
     name: str = ""
     is_reference: bool = False
 

@@ -299,7 +299,6 @@ def _signals(doc: Document, node: Node) -> Iterable[Signal]:
             ),
             type=n.attributes.get("type", "").strip(),
             subtype=n.attributes.get("subtype", "").strip(),
-            dynamic=n.attributes.get("dynamic", "no").strip() == "yes",
             name=n.attributes.get("name", "").strip(),
             is_reference=n.tag == "signalReference",
         )

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.datasets.generate.draws import Draws
+from drive.datasets.generate.drivers import EGO_BODY
 from drive.datasets.opendrive.signals import ALL_RED, GREEN, YELLOW, signal_states
 from drive.datasets.opendrive.traffic import (
     DEFAULT_LIMIT,
     DT,
-    EGO_BODY,
     NARROW,
     WARM_UP,
     Draft,
@@ -148,7 +148,9 @@ def make_scenario(
     line = route_line(roadmap, way, start)
     end = line[-1].copy() if goal is None else np.asarray(goal) - origin
     limit = roadmap.limit(way[0], DEFAULT_LIMIT)
-    route = Route(way, route_groups(roadmap, way), line, Goal(position=end, lanes=way[-1:]), ((0.0, "follow"),))
+    route = Route(
+        way, route_groups(roadmap, way), line, Goal(position=end, lanes=way[-1:]), ((0.0, "follow"),)
+    )
     ahead = float(arc_length(line)[-1]) - start - EGO_BODY.length
     if goal is None:
         run = ahead / max(limit, 1.0) - (WARM_UP if rolling else 0.0)
@@ -183,7 +185,7 @@ def make_scenario(
         vehicle=VehicleParams(),
         route=route,
         expert=Expert(found.expert, STAND_IN),
-        signals=signal_states(built, roadmap.signal_ids, DT * np.arange(samples), shift),
+        signals=signal_states(built, roadmap.signal_ids, np.asarray(DT * np.arange(samples)), shift),
         origin=(built.origin[0] + origin[0], built.origin[1] + origin[1]),
         family=family,
         tags=tags,

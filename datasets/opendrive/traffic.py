@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.datasets.generate.check import first_overlap, track_corners
-from drive.datasets.generate.drivers import EGO_BODY, draw_body
-from drive.geometry import arc_length, box_corners, boxes_overlap, polyline_heading, resample_polyline, unwrap_angle
+from drive.datasets.generate.drivers import draw_body
+from drive.geometry import (
+    arc_length,
+    box_corners,
+    boxes_overlap,
+    polyline_heading,
+    resample_polyline,
+    unwrap_angle,
+)
 from drive.roadmap import LaneKind, route_line
 from drive.scenario import Route, Scenario, Tracks
 from drive.sim.kernels.layout import PRESENT, Controller
@@ -77,7 +84,9 @@ def random_way(
         ahead = [
             int(n)
             for n in roadmap.successors(way[-1])
-            if roadmap.kind[n] <= LaneKind.CONNECTOR and int(n) not in way and width_of(roadmap, int(n)) > NARROW
+            if roadmap.kind[n] <= LaneKind.CONNECTOR
+            and int(n) not in way
+            and width_of(roadmap, int(n)) > NARROW
         ]
         if not ahead:
             break
@@ -172,8 +181,8 @@ def drive_all(
 ) -> Drive:
     """Let everybody drive by IDM, the ego (the first) along its route, from `WARM_UP` seconds before time 0.
 
-    `states_at` gives the signals `(S, T)` at times `(T,)`. An ego that is not `rolling` stands until time 0. Vehicles in an accident are taken out and the
-    rest drive again.
+    `states_at` gives the signals `(S, T)` at times `(T,)`. An ego that is not `rolling` stands
+    until time 0. Vehicles in an accident are taken out and the rest drive again.
     """
     people, left_out = list(drafts), 0
     for attempt in range(TRIES + 1):
@@ -223,7 +232,7 @@ def _drive_once(
         vehicle=vehicle,
         route=route,
         expert=None,
-        signals=states_at(DT * (np.arange(samples) - warm)),
+        signals=states_at(np.asarray(DT * (np.arange(samples) - warm))),
     )
     world = compile_world([cast(draft, IDM, {0: Controller.IDM})], DT)
     wish = world.agents.driver[0, 0]
@@ -250,6 +259,7 @@ def _drive_once(
             world = step(world, out=world)
     states, there = centers[warm:].swapaxes(0, 1), present[warm:].T
     kept = there.any(1)
-    tracks = Tracks(np.where(there[..., None], states, 0.0), there, size, kind, rear, names).select(kept)
+    tracks = Tracks(np.where(there[..., None], states, 0.0), there, size, kind, rear, names).select(
+        np.flatnonzero(kept)
+    )
     return Drive(expert[warm:], tracks, 0)
-

@@ -89,7 +89,9 @@ def short_sections(path: Path) -> set[tuple[int, int]]:
         starts = sorted(float(s.get("s")) for s in road.iter("laneSection"))
         ends = [*starts[1:], float(road.get("length"))]
         found |= {
-            (int(road.get("id")), k) for k, (a, b) in enumerate(zip(starts, ends, strict=True)) if b - a < SHORT
+            (int(road.get("id")), k)
+            for k, (a, b) in enumerate(zip(starts, ends, strict=True))
+            if b - a < SHORT
         }
     return found
 
@@ -115,7 +117,9 @@ def short_form(found: dict) -> dict:
 if __name__ == "__main__":
     out = {name: short_form(facts(path, 2.0)) for name, path in MAPS.items()}
     lines = ",\n".join(
-        f' {json.dumps(name)}: {{\n  ' + ",\n  ".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in found.items()) + "\n }"
+        f" {json.dumps(name)}: {{\n  "
+        + ",\n  ".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in found.items())
+        + "\n }"
         for name, found in out.items()
     )
     (HERE / "opendrive_golden.json").write_text("{\n" + lines + "\n}\n")

@@ -89,9 +89,7 @@ def errors(roadmap, rows) -> np.ndarray:
         flat = not len(roadmap.elevation)
         height = v[:, 2] if flat else np.interp(at, station, roadmap.elevation[span])
         width = np.interp(at, station, roadmap.half_width[span].sum(1))
-        out.append(
-            (np.hypot(d, s - at), height - v[:, 2], wrap_angle(heading - v[:, 3]), width - v[:, 4])
-        )
+        out.append((np.hypot(d, s - at), height - v[:, 2], wrap_angle(heading - v[:, 3]), width - v[:, 4]))
     return np.abs(np.concatenate(out, axis=1)).T
 
 
@@ -178,7 +176,9 @@ def test_every_file_has_the_counts_of_the_fields_own_reader(name, want):
     for road in file.roads.values():
         for s in np.arange(START, road.length - 1e-6, 5.0):
             k = road.section_of(float(s))
-            met += [(road.id, k, i) for i, lane in road.sections[k].lanes.items() if i and lane.type == "driving"]
+            met += [
+                (road.id, k, i) for i, lane in road.sections[k].lanes.items() if i and lane.type == "driving"
+            ]
     assert len(met) == want["waypoints_at_5m"]
     assert len(set(met)) == want["driving_lanes"]
     assert len({road for road, _, _ in met}) == want["roads"]
