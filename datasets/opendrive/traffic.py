@@ -244,6 +244,10 @@ def _drive_once(
     expert[0] = initial
     for k in range(samples):
         m = world.motion
+        if k == warm and not rolling:
+            wish[0] = target
+            for part in (m.speed, m.acceleration, m.vx, m.vy):
+                part[0, 0] = 0.0
         centers[k], present[k] = world.centers()[0], world.present[0]
         if m.presence[0, 0] == PRESENT:
             row = (m.x, m.y, m.heading, m.speed, m.acceleration, m.steering, m.yaw_rate)
@@ -252,9 +256,6 @@ def _drive_once(
             # The road ended before the time did: who drove along it waits there.
             expert[k] = (*expert[k - 1, :3], 0.0, 0.0, 0.0, 0.0)
             centers[k, 0], present[k, 0] = (*centers[k - 1, 0, :3], 0.0, 0.0), True
-        if k == warm and not rolling:
-            wish[0] = target
-            world.motion.speed[0, 0] = world.motion.acceleration[0, 0] = 0.0
         if k + 1 < samples:
             world = step(world, out=world)
     states, there = centers[warm:].swapaxes(0, 1), present[warm:].T
