@@ -102,7 +102,7 @@ def test_a_route_becomes_a_scenario(tmp_path, monkeypatch):
     assert s.initial[3] == 0.0
     gap = np.hypot(*(s.expert.states[:, :2] - s.route.goal.position).T)
     assert gap[0] > 100.0
-    assert gap.min() < 1.0
+    assert gap.min() < 2.0
     # The same file with its map in a folder that the environment names.
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

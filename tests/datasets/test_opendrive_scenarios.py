@@ -116,16 +116,15 @@ def sound(s) -> None:
 
 
 @pytest.mark.parametrize("town", TOWNS, ids=lambda path: path.stem)
-def test_towns_give_sound_drives(town):
+def test_a_town_gives_a_sound_drive(town):
     if not town.exists():
         pytest.skip("the towns are not in ../shared/data")
-    for seed in range(2):
-        s = SOURCE.load(f"{town}#{seed}")
-        assert s.duration == 15.0
-        assert arc_length(s.expert.states[:, :2])[-1] > 20.0
-        assert s.tracks.num_agents > 5
-        assert (s.tracks.speed[1:].max(1) > 1.0).mean() > 0.7
-        sound(s)
+    s = SOURCE.load(f"{town}#0")
+    assert s.duration == 15.0
+    assert arc_length(s.expert.states[:, :2])[-1] > 20.0
+    assert s.tracks.num_agents > 5
+    assert (s.tracks.speed[1:].max(1) > 1.0).mean() > 0.7
+    sound(s)
 
 
 @pytest.mark.parametrize("path", sorted(DATA.glob("[eo]s*/**/*.xodr")), ids=lambda path: path.name)
