@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     Specs = dict[LaneKey, LaneSpec]
     Lines = dict[tuple[str, int], SectionLines]
 
+LIGHT = "10000"
+"""How the types of OpenDRIVE's own traffic lights begin."""
 NOT_FOR_CARS = ("1000002", "1000003", "1000007", "1000013", "1000014")
-"""Of OpenDRIVE's own signal types those for people on foot and on bicycles, and painted crosswalks."""
+"""Of these, those for people on foot and on bicycles, and painted crosswalks."""
 GIVE_WAY = ("205", "206")
 """Germany's numbers for yield and stop, which CARLA's towns use as well."""
 STOP_LINE = "294"
@@ -53,8 +55,8 @@ def place_signals(
             if given is None:
                 skipped["references to a signal that does not exist"] += 1
                 continue
-            full = replace(signal, type=given.type, dynamic=given.dynamic)
-            is_light = full.dynamic and full.type not in NOT_FOR_CARS
+            full = replace(signal, type=given.type)
+            is_light = full.type.startswith(LIGHT) and full.type not in NOT_FOR_CARS
             if not is_light and full.type not in (*GIVE_WAY, STOP_LINE):
                 if not signal.is_reference:
                     skipped[f"signals of type {full.type or 'unknown'}"] += 1
@@ -117,7 +119,9 @@ def _paint_stop_lines(file: OpenDriveFile, specs: Specs, lines: Lines) -> None:
                 facing = orientation not in ("+", "-") or road.runs_forward(lane) == (orientation == "+")
                 if spec is None or not spec.kind.drivable or not facing:
                     continue
-                inner, outer = (float(np.interp(s, lines[road.id, k].s, b)) for b in lines[road.id, k].borders[lane])
+                inner, outer = (
+                    float(np.interp(s, lines[road.id, k].s, b)) for b in lines[road.id, k].borders[lane]
+                )
                 if abs(0.5 * (inner + outer) - t) > 0.5 * width:
                     continue
                 length = float(arc_length(spec.left)[-1])

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drive.datasets.opendrive.model import EPSILON
 from drive.datasets.opendrive.plan import reference_line
 from drive.errors import MapError
+from drive.roadmap.raster import expand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -88,13 +90,12 @@ def _stations(road: Road, section: Section) -> Floats:
         inside = inside[np.concatenate(([True], np.diff(inside) > KNOT_GAP))]
         inside = _with_jumps(road, section, inside)
     ends = np.concatenate(([a], inside, [b]))
-    pieces = []
-    for low, high in zip(ends[:-1], ends[1:], strict=True):
-        n = int(np.ceil((high - low) / _step(road, section, low, high) - 1e-9))
-        pieces.append(np.linspace(low, high, max(n, 1), endpoint=False))
-        if sum(map(len, pieces)) > MAX_SAMPLES:
-            raise MapError(f"road '{road.id}': a section is too long to be sampled")
-    return np.concatenate((*pieces, [b]))
+    low, high = ends[:-1], ends[1:]
+    count = np.maximum(np.ceil((high - low) / _steps(road, section, low, high) - 1e-9), 1.0).astype(np.intp)
+    if count.sum() > MAX_SAMPLES:
+        raise MapError(f"road '{road.id}': a section is too long to be sampled")
+    owner, number = expand(count)
+    return np.append(low[owner] + (high - low)[owner] * number / count[owner], b)
 
 
 def _with_jumps(road: Road, section: Section, knots: Floats) -> Floats:
@@ -106,19 +107,23 @@ def _with_jumps(road: Road, section: Section, knots: Floats) -> Floats:
     return np.unique(np.concatenate((knots, knots[leap > SAG] - JUST_BEFORE)))
 
 
-def _step(road: Road, section: Section, low: float, high: float) -> float:
-    """Step at which no chord leaves its curve by more than `SAG`: by the curvature of the outermost border."""
-    probe = np.linspace(low, max(high - 1e-6, low), PROBES)
+def _steps(road: Road, section: Section, low: Floats, high: Floats) -> Floats:
+    """Steps `(K,)` of the stretches from `low` to `high (K,)` at which no chord leaves its curve by more than
+    `SAG`: by the curvature of the outermost border."""
+    share = np.linspace(0.0, 1.0, PROBES)
+    probe = (low[:, None] + share * np.maximum(high - low - EPSILON, 0.0)[:, None]).ravel()
     _, _, kappa = reference_line(road.plan, probe)
+    kappa = np.abs(kappa)
     sway = road.lane_offset.bend(probe) + road.elevation.bend(probe)
     for lane in section.lanes.values():
         sway = sway + lane.widths.bend(probe - section.start)
-    reach = np.zeros(PROBES)
-    if np.abs(kappa).max() > 1e-6:
+    reach = np.zeros(len(probe))
+    if kappa.max() > 1e-6:
         for _, outer in lane_borders(road, section, probe).values():
             reach = np.maximum(reach, np.abs(outer))
-    bend = np.abs(kappa) / np.maximum(1.0 - np.abs(kappa) * reach, 0.2) + sway
-    return float(np.clip(np.sqrt(8.0 * SAG / max(float(bend.max()), 1e-9)), MIN_STEP, MAX_STEP))
+    bend = kappa / np.maximum(1.0 - kappa * reach, 0.2) + sway
+    most = bend.reshape(len(low), PROBES).max(1)
+    return np.asarray(np.clip(np.sqrt(8.0 * SAG / np.maximum(most, 1e-9)), MIN_STEP, MAX_STEP))
 
 
 def lowest_between(start: Sequence[float], values: Sequence[float], a: float, b: float) -> float | None:

@@ -26,7 +26,9 @@ def lane_successors(
     """
     touching: dict[Port, dict[Port, None]] = {}
     faults: Counter[str] = Counter()
-    known = {(r.id, k, i) for r in file.roads.values() for k, s in enumerate(r.sections) for i in s.lanes if i}
+    known = {
+        (r.id, k, i) for r in file.roads.values() for k, s in enumerate(r.sections) for i in s.lanes if i
+    }
     for a, b in _contacts(file, faults):
         if b[0] not in known or a[0] not in known:
             faults["lane links to a lane that does not exist"] += 1

@@ -58,7 +58,9 @@ def boundary(section: Section, lane: int, side: Side) -> Boundary:
     near = _near_line(mark.type, bearer, lane, side)
     marking = MARKINGS.get(mark.type if near is None else near, Marking.NONE)
     if mark.change in ("increase", "decrease", "both", "none"):
-        return Boundary(marking, mark.change == "both" or mark.change == ("increase" if step > 0 else "decrease"))
+        return Boundary(
+            marking, mark.change == "both" or mark.change == ("increase" if step > 0 else "decrease")
+        )
     return Boundary(marking, marking in (Marking.NONE, Marking.DASHED))
 
 

@@ -91,7 +91,6 @@ class Lane:
     successors: tuple[int, ...]
     marks: tuple[RoadMark, ...]
     speeds: tuple[tuple[float, float], ...]
-    direction: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,8 +124,6 @@ class Signal:
     orientation: str
     lanes: tuple[tuple[int, int], ...]
     type: str = ""
-    subtype: str = ""
-    dynamic: bool = False
     name: str = ""
     is_reference: bool = False
 
@@ -225,5 +222,4 @@ class OpenDriveFile:
     roads: dict[str, Road]
     junctions: dict[str, Junction]
     controllers: tuple[Controller, ...]
-    geo_reference: str = ""
     skipped: dict[str, int] = field(default_factory=dict)

@@ -34,7 +34,7 @@ def reference_line(plan: Sequence[Geometry], s: Floats) -> tuple[Floats, Floats,
     for k in np.unique(owner):
         g, mine = plan[k], owner == k
         local, turn, kappa = _LOCAL[g.kind](g, s[mine] - g.s)
-        points[mine] = rotate(local, g.heading) + (g.x, g.y)
+        points[mine] = rotate(local, g.heading) + np.asarray((g.x, g.y))
         heading[mine], curvature[mine] = g.heading + turn, kappa
     return points, heading, curvature
 

@@ -52,14 +52,13 @@ def read_opendrive(path: str | Path) -> OpenDriveFile:
     junctions: dict[str, Junction] = {}
     controllers: list[Controller] = []
     skipped: Counter[str] = Counter()
-    about = {"version": "", "geo": ""}
+    about = {"version": ""}
 
     def take(doc: Document, node: Node) -> None:
         if doc.root.tag != "OpenDRIVE":
             raise InputError(f"{doc.name}: no OpenDRIVE road network (root <{doc.root.tag}>)")
         if node.tag == "header":
             about["version"] = _version(doc, node, skipped)
-            about["geo"] = node.value("geoReference") or ""
         elif node.tag == "road":
             road = _road(doc, node, skipped)
             if road.id in roads:
@@ -79,9 +78,7 @@ def read_opendrive(path: str | Path) -> OpenDriveFile:
         raise InputError(f"{doc.name}: no OpenDRIVE road network (root <{doc.root.tag}>)")
     if not roads:
         raise InputError(f"{doc.name}: the road network is empty: it has no <road>")
-    return OpenDriveFile(
-        doc.name, about["version"], roads, junctions, tuple(controllers), about["geo"], dict(skipped)
-    )
+    return OpenDriveFile(doc.name, about["version"], roads, junctions, tuple(controllers), dict(skipped))
 
 
 def _version(doc: Document, node: Node, skipped: Counter[str]) -> str:
@@ -283,7 +280,6 @@ def _lane(doc: Document, node: Node, skipped: Counter[str]) -> Lane:
             )
         ),
         speeds=_speeds(doc, ((_number(doc, s, "sOffset", 0.0), s) for s in node.all("speed"))),
-        direction=node.attributes.get("direction", "").strip(),
     )
 
 
@@ -298,8 +294,6 @@ def _signals(doc: Document, node: Node) -> Iterable[Signal]:
                 (_lane_id(doc, v, "fromLane"), _lane_id(doc, v, "toLane")) for v in n.all("validity")
             ),
             type=n.attributes.get("type", "").strip(),
-            subtype=n.attributes.get("subtype", "").strip(),
-            dynamic=n.attributes.get("dynamic", "no").strip() == "yes",
             name=n.attributes.get("name", "").strip(),
             is_reference=n.tag == "signalReference",
         )

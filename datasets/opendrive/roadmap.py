@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,10 +25,19 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 DRIVING = (
-    "driving entry exit onRamp offRamp connectingRamp slipLane bus taxi HOV mwyEntry mwyExit"
-).split()
+    "driving",
+    "entry",
+    "exit",
+    "onRamp",
+    "offRamp",
+    "connectingRamp",
+    "slipLane",
+    "bus",
+    "taxi",
+    "HOV",
+)
 KINDS = {
-    **dict.fromkeys(DRIVING, LaneKind.LANE),
+    **dict.fromkeys((*DRIVING, "mwyEntry", "mwyExit"), LaneKind.LANE),
     "biking": LaneKind.BICYCLE,
     "shared": LaneKind.LANE,
     "sidewalk": LaneKind.SIDEWALK,
@@ -160,7 +168,9 @@ def _neighbours(road: Road, key: LaneKey, spec: LaneSpec, specs: dict[LaneKey, L
     """Lanes beside, and what the lines to them allow."""
     _, number, lane = key
     section = road.sections[number]
-    for side, step in (("left", 1), ("right", -1)) if road.runs_forward(lane) else (("left", -1), ("right", 1)):
+    for side, step in (
+        (("left", 1), ("right", -1)) if road.runs_forward(lane) else (("left", -1), ("right", 1))
+    ):
         beside = lane + step or step  # across the centre lies lane 1 or -1
         other = specs.get((road.id, number, beside))
         line = boundary(section, lane, Side.of(lane, step))
@@ -172,8 +182,3 @@ def _neighbours(road: Road, key: LaneKey, spec: LaneSpec, specs: dict[LaneKey, L
             setattr(spec, f"{side}_change", line.may_cross)
         else:
             setattr(spec, f"{side}_opposite", other.id)
-
-
-def natural_key(text: str) -> tuple[tuple[int, int | str], ...]:
-    """Sorts ids with numbers in them as people do."""
-    return tuple((0, int(p)) if p.isdigit() else (1, p) for p in re.split(r"(\d+)", text) if p)

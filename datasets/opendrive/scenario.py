@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.datasets.generate.draws import Draws
+from drive.datasets.generate.drivers import EGO_BODY
 from drive.datasets.opendrive.signals import ALL_RED, GREEN, YELLOW, signal_states
 from drive.datasets.opendrive.traffic import (
     DEFAULT_LIMIT,
     DT,
-    EGO_BODY,
     NARROW,
     WARM_UP,
     Draft,
@@ -59,7 +59,7 @@ def seeded_scenario(built: BuiltMap, seed: int, name: str) -> Scenario:
     best: tuple[float, Scenario] | None = None
     fault: ScenarioError | None = None
     for attempt in range(DRAWS):
-        rng = _draws(built.name, str(seed), str(attempt))
+        rng = draws(built.name, str(seed), str(attempt))
         lanes, start, share = draw_route(rng, built.roadmap)
         if share < 1.0 and attempt < DRAWS - 3:
             continue
@@ -94,7 +94,7 @@ def named_scenario(built: BuiltMap, start: str, goal: str, name: str) -> Scenari
     lanes = find_route(m, a, (b,))
     if lanes is None:
         raise ScenarioError(f"{built.name}: no way leads from lane '{start}' to lane '{goal}'")
-    return make_scenario(built, list(lanes), 1.0, name, _draws(built.name, f"{start}>{goal}"))
+    return make_scenario(built, list(lanes), 1.0, name, draws(built.name, f"{start}>{goal}"))
 
 
 def draw_route(rng: np.random.Generator, m: RoadMap) -> tuple[list[int], float, float]:
@@ -128,15 +128,17 @@ def make_scenario(
     duration: float = DURATION,
     goal: Floats | None = None,
     seed: int | None = None,
+    family: str = "opendrive",
     tags: tuple[str, ...] = (),
     notes: tuple[str, ...] = (),
     format: str = "",
-    warm: bool = True,
+    rolling: bool = True,
 ) -> Scenario:
     """The scenario of an ego that drives along `lanes` of a map from a station on the first one.
 
-    With `warm` the ego sets off there 8 s before time 0, and otherwise stands there at time 0; the
-    others always drive in. `goal (2,)` is given in the map's coordinates.
+    A `rolling` ego sets off there 8 s before time 0, another one stands there until then; the others
+    drive in anyway. `goal (2,)` is given in the map's coordinates; without it, the route's end is the goal
+    and the scenario no longer than the route lasts.
     """
     whole = built.roadmap
     line = route_line(whole, lanes, start)
@@ -146,20 +148,27 @@ def make_scenario(
     line = route_line(roadmap, way, start)
     end = line[-1].copy() if goal is None else np.asarray(goal) - origin
     limit = roadmap.limit(way[0], DEFAULT_LIMIT)
-    route = Route(way, route_groups(roadmap, way), line, Goal(position=end, lanes=way[-1:]), ((0.0, "follow"),))
+    route = Route(
+        way, route_groups(roadmap, way), line, Goal(position=end, lanes=way[-1:]), ((0.0, "follow"),)
+    )
     ahead = float(arc_length(line)[-1]) - start - EGO_BODY.length
     if goal is None:
-        run = ahead / max(limit, 1.0) - (WARM_UP if warm else 0.0)
+        run = ahead / max(limit, 1.0) - (WARM_UP if rolling else 0.0)
         duration = float(np.floor(min(duration, run)))
         if duration < SHORTEST:
             raise ScenarioError(f"{built.name}: the {ahead:.0f} m of road are too short for a drive of 5 s")
-    ego = Draft("ego", EGO_BODY, line, start, 0.8 * limit if warm else 0.0)
+    ego = Draft("ego", EGO_BODY, line, start, 0.8 * limit if rolling else 0.0)
     share = PER_KM * float(rng.uniform(0.5, 1.0))
     cycle = 2.0 * (GREEN + YELLOW + ALL_RED)
     shift = float(np.round(rng.uniform(0.0, cycle), 1))
     drafts = place_vehicles(rng, roadmap, ego, duration, MARGIN, share)
     found = drive_all(
-        roadmap, route, drafts, duration, lambda t: signal_states(built, roadmap.signal_ids, t, shift)
+        roadmap,
+        route,
+        drafts,
+        duration,
+        lambda t: signal_states(built, roadmap.signal_ids, t, shift),
+        rolling,
     )
     told = (*built.notes, *notes)
     if found.left_out:
@@ -176,9 +185,9 @@ def make_scenario(
         vehicle=VehicleParams(),
         route=route,
         expert=Expert(found.expert, STAND_IN),
-        signals=signal_states(built, roadmap.signal_ids, DT * np.arange(samples), shift),
+        signals=signal_states(built, roadmap.signal_ids, np.asarray(DT * np.arange(samples)), shift),
         origin=(built.origin[0] + origin[0], built.origin[1] + origin[1]),
-        family="opendrive",
+        family=family,
         tags=tags,
         provenance=Provenance(
             source=built.name,
@@ -195,6 +204,7 @@ def _near(point: Floats) -> tuple[float, float]:
     return round(float(point[0]) / 1000.0) * 1000.0 + 0.0, round(float(point[1]) / 1000.0) * 1000.0 + 0.0
 
 
-def _draws(*what: str) -> Draws:
+def draws(*what: str) -> Draws:
+    """Random numbers that follow from words alone, the same on every machine."""
     key = "|".join((VERSION, *what)).encode()
     return Draws.of(int.from_bytes(hashlib.blake2b(key, digest_size=16).digest(), "little"))

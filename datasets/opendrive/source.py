@@ -43,9 +43,7 @@ class OpenDriveSource:
             return [ref]
         match = re.fullmatch(r"(?:(\d+)(?::(\d+))?)?", what)
         if match is None:
-            raise InputError(
-                f"'{ref}' names no drive; write FILE#SEED, FILE#FROM:TO or FILE#LANE>LANE with lanes of the map"
-            )
+            raise InputError(f"'{ref}' names no drive; write FILE#SEED, FILE#FROM:TO or FILE#LANE>LANE")
         first, stop = match.groups()
         low = int(first) if first is not None else 0
         high = int(stop) if stop is not None else low + (1 if first is not None else DEFAULT_SEEDS)

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.datasets.generate.check import first_overlap, track_corners
-from drive.datasets.generate.drivers import EGO_BODY, draw_body
-from drive.geometry import arc_length, box_corners, boxes_overlap, polyline_heading, resample_polyline, unwrap_angle
+from drive.datasets.generate.drivers import draw_body
+from drive.geometry import (
+    arc_length,
+    box_corners,
+    boxes_overlap,
+    polyline_heading,
+    resample_polyline,
+    unwrap_angle,
+)
 from drive.roadmap import LaneKind, route_line
 from drive.scenario import Route, Scenario, Tracks
 from drive.sim.kernels.layout import PRESENT, Controller
@@ -39,6 +46,8 @@ MAX_VEHICLES = 40
 ROOM = 8.0
 """Metres that a vehicle keeps from others at its start, beside one second of way."""
 TRIES = 8
+STANDING = 1e-3
+"""m/s that a driver wants who stands: IDM divides by it."""
 PLACE = 5.0
 SHORT = 12.0
 """Metres of lane below which nobody sets off on it."""
@@ -75,7 +84,9 @@ def random_way(
         ahead = [
             int(n)
             for n in roadmap.successors(way[-1])
-            if roadmap.kind[n] <= LaneKind.CONNECTOR and int(n) not in way and width_of(roadmap, int(n)) > NARROW
+            if roadmap.kind[n] <= LaneKind.CONNECTOR
+            and int(n) not in way
+            and width_of(roadmap, int(n)) > NARROW
         ]
         if not ahead:
             break
@@ -166,15 +177,16 @@ def drive_all(
     drafts: Sequence[Draft],
     duration: float,
     states_at: Callable[[Floats], NDArray[np.uint8]],
+    rolling: bool = True,
 ) -> Drive:
     """Let everybody drive by IDM, the ego (the first) along its route, from `WARM_UP` seconds before time 0.
 
-    `states_at` gives the signals `(S, T)` at times `(T,)`. Vehicles in an accident are taken out and the
-    rest drive again.
+    `states_at` gives the signals `(S, T)` at times `(T,)`. An ego that is not `rolling` stands
+    until time 0. Vehicles in an accident are taken out and the rest drive again.
     """
     people, left_out = list(drafts), 0
     for attempt in range(TRIES + 1):
-        drive = _drive_once(roadmap, route, people, duration, states_at)
+        drive = _drive_once(roadmap, route, people, duration, states_at, rolling)
         hit = first_overlap(track_corners(drive.tracks), drive.tracks.valid)
         if hit is None or attempt == TRIES:
             break
@@ -191,6 +203,7 @@ def _drive_once(
     people: Sequence[Draft],
     duration: float,
     states_at: Callable[[Floats], NDArray[np.uint8]],
+    rolling: bool,
 ) -> Drive:
     warm = round(WARM_UP / DT)
     samples = warm + round(duration / DT) + 1
@@ -219,14 +232,22 @@ def _drive_once(
         vehicle=vehicle,
         route=route,
         expert=None,
-        signals=states_at(DT * (np.arange(samples) - warm)),
+        signals=states_at(np.asarray(DT * (np.arange(samples) - warm))),
     )
     world = compile_world([cast(draft, IDM, {0: Controller.IDM})], DT)
+    wish = world.agents.driver[0, 0]
+    target = float(wish[0])
+    if not rolling:
+        wish[0] = STANDING
     centers, present = np.zeros((samples, len(people), 5)), np.zeros((samples, len(people)), dtype=np.bool_)
     expert = np.zeros((samples, STATE_SIZE))
     expert[0] = initial
     for k in range(samples):
         m = world.motion
+        if k == warm and not rolling:
+            wish[0] = target
+            for part in (m.speed, m.acceleration, m.vx, m.vy):
+                part[0, 0] = 0.0
         centers[k], present[k] = world.centers()[0], world.present[0]
         if m.presence[0, 0] == PRESENT:
             row = (m.x, m.y, m.heading, m.speed, m.acceleration, m.steering, m.yaw_rate)
@@ -239,6 +260,7 @@ def _drive_once(
             world = step(world, out=world)
     states, there = centers[warm:].swapaxes(0, 1), present[warm:].T
     kept = there.any(1)
-    tracks = Tracks(np.where(there[..., None], states, 0.0), there, size, kind, rear, names).select(kept)
+    tracks = Tracks(np.where(there[..., None], states, 0.0), there, size, kind, rear, names).select(
+        np.flatnonzero(kept)
+    )
     return Drive(expert[warm:], tracks, 0)
-

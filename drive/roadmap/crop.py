@@ -48,9 +48,7 @@ def crop(
     return select(roadmap, lanes, kept, origin)
 
 
-def select(
-    roadmap: RoadMap, lanes: Bools, areas: Bools, origin: tuple[float, float] = (0.0, 0.0)
-) -> RoadMap:
+def select(roadmap: RoadMap, lanes: Bools, areas: Bools, origin: tuple[float, float] = (0.0, 0.0)) -> RoadMap:
     """The map of the lanes `(L,)` and areas `(N,)` that are marked; references to others are dropped."""
     m, keep = roadmap, np.flatnonzero(lanes)
     counts = np.diff(m.lane_start)

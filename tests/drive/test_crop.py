@@ -28,7 +28,7 @@ def chain(count: int = 6) -> RoadMap:
                     speed_limit=10.0 + k,
                 )
             )
-        square = np.array([[0.0, 10.0], [5.0, 10.0], [5.0, 15.0]]) + [100.0 * k, 0.0]
+        square = np.array([[0.0, 10.0], [5.0, 10.0], [5.0, 15.0]]) + np.array([100.0 * k, 0.0])
         builder.add_area(square, AreaKind.CROSSWALK, f"walk{k}")
     return builder.build()
 
