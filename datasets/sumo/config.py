@@ -27,42 +27,19 @@ if TYPE_CHECKING:
 
 ROOTS = ("configuration", "sumoConfiguration")
 CARRIED = (
-    "ignore-route-errors", "time-to-teleport", "collision.", "max-depart-delay", "max-num-vehicles", "default.",
-    "lanechange.", "lateral-resolution", "ignore-junction-blocker", "pedestrian.", "eager-insert", "scale",
-    "random-depart-offset", "time-to-impatience", "waiting-time-memory", "extrapolate-departpos", "tls.",
-    "routing-algorithm", "weights.", "junction-taz", "step-method.ballistic", "no-internal-links", "emergencydecel",
-    "overtaking-left", "sloppy-insert", "emergency-insert",
+    "ignore-route-errors", "time-to-teleport", "collision.", "max-depart-delay", "max-num-vehicles",
+    "default.", "lanechange.", "lateral-resolution", "ignore-junction-blocker", "pedestrian.",
+    "eager-insert", "scale", "random-depart-offset", "time-to-impatience", "waiting-time-memory",
+    "extrapolate-departpos", "tls.", "routing-algorithm", "weights.", "junction-taz", "overtaking-left",
+    "step-method.ballistic", "no-internal-links", "emergencydecel", "sloppy-insert", "emergency-insert",
 )  # fmt: skip
 """Names, or beginnings of names, of the options that act on traffic. `device.` is left out: devices write."""
 ACTING = frozenset(
-    [
-        "vType",
-        "vTypeDistribution",
-        "route",
-        "routeDistribution",
-        "tlLogic",
-        "WAUT",
-        "wautJunction",
-        "busStop",
-        "trainStop",
-        "containerStop",
-        "parkingArea",
-        "chargingStation",
-        "overheadWireSegment",
-        "taz",
-        "tazs",
-        "rerouter",
-        "variableSpeedSign",
-        "vehicle",
-        "trip",
-        "flow",
-        "person",
-        "personFlow",
-        "container",
-        "containerFlow",
-    ]
-)
-"""Elements of additional files that act on traffic; detectors, outputs, drawings and timed events are left."""
+    ("vType", "vTypeDistribution", "route", "routeDistribution", "tlLogic", "WAUT", "wautJunction", "busStop",
+     "trainStop", "containerStop", "parkingArea", "chargingStation", "taz", "tazs", "rerouter",
+     "variableSpeedSign", "vehicle", "trip", "flow", "person", "personFlow", "container", "containerFlow")
+)  # fmt: skip
+"""Elements of additional files that act on traffic; detectors, drawings and timed events are left out."""
 LEFT_ALONE = ("net-file", "route-files", "additional-files", "begin", "end", "step-length")
 SILENT = (
     "no-step-log",

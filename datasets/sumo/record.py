@@ -36,12 +36,14 @@ DT = 0.1
 DURATION = 15.0
 SHORTEST = 3.0
 TAIL = 20.0
-"""s beyond the recording for which SUMO is asked who comes onto the road: with another ego some come sooner."""
+"""s beyond the recording for which is noted who comes onto the road: with another ego some come sooner."""
 WARM_UP = 300.0
 """s after the beginning from which on egos are chosen: by then the roads have filled."""
 LONGEST_WAIT = 7200.0
 CLEAR = 5.0
 """m of road behind the ego when its scenario begins."""
+HARD = 2.5
+"""m/s^2: who has to brake harder for the one ahead, as some do that depart at speed, begins later."""
 EGO_CLASSES = frozenset(("passenger", "private", "taxi", "evehicle", "hov", "ignoring", "delivery"))
 FORMAT = 1
 
@@ -79,7 +81,7 @@ class Recording:
 def choose_egos(config: Configuration, count: int) -> tuple[str, ...]:
     """The first `count` cars that depart after the warm-up, each on a way of its own.
 
-    A way has three edges or more. Where the demand is over sooner, or has fewer such cars, those that
+    A way has two edges or more. Where the demand is over sooner, or has fewer such cars, those that
     departed before fill up. Raises ScenarioError for a demand without cars.
     """
     kept = _folder(config) / f"egos_{count}.json"
@@ -96,7 +98,7 @@ def choose_egos(config: Configuration, count: int) -> tuple[str, ...]:
             for name in engine.departed:
                 if engine.vehicle_class(name) in EGO_CLASSES:
                     edges, _ = engine.route(name)
-                    if len(edges) >= min(3, count) or len(found) == 0:
+                    if len(edges) >= 2:
                         found.setdefault(edges, name)
     finally:
         engine.close()
@@ -108,14 +110,19 @@ def choose_egos(config: Configuration, count: int) -> tuple[str, ...]:
 
 
 def record(
-    config: Configuration, vehicle: str, around: Callable[[Sequence[str], str, float], tuple[Box, set[str]]]
+    config: Configuration,
+    vehicle: str,
+    around: Callable[[Sequence[str], str, float], tuple[Box, set[str]]],
+    since: float = 0.0,
 ) -> Recording:
     """The recording of a vehicle as the ego, from the cache where it is there.
 
+    It begins once the vehicle is wholly on the road, on no junction, and need not brake hard, and not before
+    `since` on SUMO's clock.
     `around(edges, lane, position)` gives the box to be recorded and the edges in it, of the way ahead.
     Raises UnknownNameError for a vehicle that never departs, ScenarioError for one that is gone too soon.
     """
-    name = hashlib.blake2b(vehicle.encode(), digest_size=12).hexdigest()
+    name = hashlib.blake2b(f"{vehicle}@{since!r}".encode(), digest_size=12).hexdigest()
     folder = _folder(config)
     kept, state = folder / f"{name}.npz", folder / f"{name}.state.xml.gz"
     if kept.exists() and state.exists():
@@ -126,7 +133,7 @@ def record(
     part = folder / f"{name}.{os.getpid()}.state.xml.gz"
     engine = Engine.open(config.files)
     try:
-        departed = _drive_in(engine, config, vehicle)
+        departed = _drive_in(engine, config, vehicle, since)
         edges, at = engine.route(vehicle)
         lane, position = engine.lane(vehicle)
         vehicle_class, begin = engine.vehicle_class(vehicle), engine.time
@@ -165,8 +172,8 @@ def _folder(config: Configuration) -> Path:
     return cache_folder("sumo", f"{config.digest}-{version().replace(' ', '-')}-{FORMAT}")
 
 
-def _drive_in(engine: Engine, config: Configuration, vehicle: str) -> float:
-    """Run until the vehicle is wholly on the road and on no junction; returns when it departed."""
+def _drive_in(engine: Engine, config: Configuration, vehicle: str, since: float) -> float:
+    """Run until the vehicle's scenario can begin; returns when it departed."""
     last = min(config.files.begin + LONGEST_WAIT, config.files.end)
     departed: float | None = None
     start = ""
@@ -177,11 +184,13 @@ def _drive_in(engine: Engine, config: Configuration, vehicle: str) -> float:
             if departed is None:
                 departed, start = engine.time, lane
             ahead = lane != start or position >= engine.body(vehicle).size[0] + CLEAR
-            if lane and ahead and not lane.startswith(":"):
+            clear = lane and ahead and not lane.startswith(":") and engine.time >= since - 1e-6
+            if clear and engine.braking_due(vehicle) <= HARD:
                 return departed
         elif departed is not None:
             raise ScenarioError(
-                f"{config.name}: the vehicle '{vehicle}' has gone before it was wholly on the road"
+                f"{config.name}: the vehicle '{vehicle}' was on the road from {departed:g} to "
+                f"{engine.time:g} s, and no scenario of it could begin by then"
             )
     if departed is not None:
         raise ScenarioError(f"{config.name}: the vehicle '{vehicle}' never leaves the place where it departs")

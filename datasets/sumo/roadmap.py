@@ -27,6 +27,8 @@ GROUND = ("walkingarea", "crossing")
 BESIDE = 0.8
 """m between the near bounds of two lanes of opposite directions that count as beside each other."""
 MITER = 2.0
+SPACING = 2.0
+"""m between the points of a centreline; SUMO's shapes have points at bends only."""
 
 
 def build_roadmap(
@@ -100,6 +102,20 @@ def offset_line(line: Floats, distance: float) -> Floats:
     return np.asarray(line + distance * stretch[:, None] * normal)
 
 
+def _close_points(center: Floats, *others: Floats) -> list[Floats]:
+    """Lines `(N, D)` with the same points added to each, the first one's `SPACING` m apart or less.
+
+    Whoever looks for the nearest point of a lane and its heading finds both where the lane is straight.
+    """
+    pieces = np.maximum(np.ceil(np.hypot(*np.diff(center[:, :2], axis=0).T) / SPACING), 1).astype(int)
+    at = np.concatenate([k + np.arange(n) / n for k, n in enumerate(pieces)] + [[len(center) - 1.0]])
+    rows = np.arange(len(center))
+    return [
+        np.stack([np.interp(at, rows, line[:, c]) for c in range(line.shape[1])], axis=-1)
+        for line in (center, *others)
+    ]
+
+
 def _kind(network: Network, lane: Lane) -> LaneKind | None:
     """A crossing is a sidewalk until it becomes an area; None for rails, ships and aircraft alone."""
     if not lane.users:
@@ -133,11 +149,10 @@ def _spec(
         return bool(lane.users & network.lanes[other].users & allowed & MOTOR)
 
     facing = opposite.get(lane.id)
-    flat = lane.shape if lane.shape.shape[1] == 2 else lane.shape[:, :2]
-    half = 0.5 * lane.width
-    bounds = [offset_line(flat, half), offset_line(flat, -half)]
-    if lane.shape.shape[1] == 3:
-        bounds = [np.column_stack((b, lane.shape[:, 2])) for b in bounds]
+    flat, half = lane.shape[:, :2], 0.5 * lane.width
+    heights = lane.shape[:, 2:]
+    bounds = [np.column_stack((offset_line(flat, side), heights)) for side in (half, -half)]
+    center, bounds[0], bounds[1] = _close_points(lane.shape, *bounds)
     outer = Marking.NONE if inside else Marking.SOLID
 
     def marking(other: str | None, allowed: bool) -> Marking:
@@ -148,7 +163,7 @@ def _spec(
         id=lane.id,
         left=bounds[0],
         right=bounds[1],
-        center=lane.shape,
+        center=center,
         kind=kind,
         speed_limit=lane.speed,
         intersection=inside,
@@ -199,7 +214,7 @@ def _rule(spec: LaneSpec, connection: Connection | None, lane: Lane) -> None:
 
 
 def _opposites(network: Network, kept: dict[str, Lane]) -> dict[str, str]:
-    """Oncoming neighbours: those that `<neigh>` names, and inner lanes of edges between the same junctions."""
+    """Oncoming neighbours: those that `<neigh>` names; inner lanes of edges between the same junctions."""
     out = {name: lane.opposite for name, lane in kept.items() if lane.opposite in kept}
     back: dict[tuple[str, str], list[str]] = {}
     for edge in network.edges.values():

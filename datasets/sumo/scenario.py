@@ -137,7 +137,7 @@ def driven_scenario(config: Configuration, network: Network, found: Recording, n
             generator=found.sumo,
             seed=0,
             notes=(
-                f"'{found.vehicle}' departs at {found.departed:g} s; the scenario begins at {found.begin:g} s",
+                f"'{found.vehicle}' departs at {found.departed:g} s; the clock begins at {found.begin:g} s",
                 *config.notes,
                 *notes,
             ),

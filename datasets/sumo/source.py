@@ -1,11 +1,13 @@
 """SUMO files as a source of scenarios.
 
 References: `run.sumocfg` (three of its cars, each as the ego), `run.sumocfg#VEHICLE`, `run.sumocfg#2` (the
-second of such cars), `town.net.xml` (an empty road) and `town.net.xml#A>B` (from edge A to edge B).
+second of such cars), either with `@SECONDS` (not before then on SUMO's clock), `town.net.xml` (an empty road)
+and `town.net.xml#A>B` (from edge A to edge B).
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING
 from drive.datasets.commonroad.parse import root_tag
 from drive.datasets.sumo.config import (
     Configuration,
+    demand_counts,
     is_configuration,
     names_vehicle,
     read_configuration,
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from drive.scenario import Scenario
 
 OTHERS = {
-    "routes": "a demand; name the .sumocfg that it belongs to",
+    "routes": "a demand{}; name the .sumocfg that it belongs to",
     "additional": "additional elements; name the .sumocfg that they belong to",
     "add": "additional elements; name the .sumocfg that they belong to",
     "edges": "plain edges; make a .net.xml of them with SUMO's netconvert",
@@ -53,7 +56,7 @@ class SumoSource:
         path = Path(_split(ref)[0])
         if not path.name.endswith((".xml", ".sumocfg", ".cfg")) or not path.is_file():
             return False
-        tag = root_tag(path)
+        tag = root_tag(path) or ""
         return tag == "net" or is_configuration(path, tag) or (tag in OTHERS and path.name.endswith(SUFFIXES))
 
     def ids(self, ref: str, ego: str = "planned") -> list[str]:
@@ -66,9 +69,9 @@ class SumoSource:
         if "#" in ref:
             return [ref]
         path = Path(ref)
-        tag = root_tag(path)
+        tag = root_tag(path) or ""
         if tag in OTHERS:
-            raise InputError(f"{path.name}: it holds {OTHERS[tag]}")
+            raise _refused(path, tag)
         if tag == "net":
             _network(*_key(path))
             return [] if ego == "recorded" else [ref]
@@ -81,13 +84,14 @@ class SumoSource:
         """Load one scenario. Raises InputError or one of its kinds, or MissingExtraError without libsumo."""
         where, what = _split(ref)
         path = Path(where)
-        tag = root_tag(path)
+        tag = root_tag(path) or ""
         if tag in OTHERS:
-            raise InputError(f"{path.name}: it holds {OTHERS[tag]}")
+            raise _refused(path, tag)
         if tag == "net":
             return bare_scenario(_network(*_key(path)), what, f"{path.name}#{what}" if what else path.name)
         config = _configuration(path)
         network = _network(*_key(config.files.network))
+        what, since = _since(path.name, what)
         vehicle = what or choose_egos(config, self.egos)[0]
         # Vehicles may be named by numbers as well: their names come first.
         if what.isdigit() and 1 <= int(what) <= MAX_NUMBER and not names_vehicle(config, what):
@@ -95,13 +99,37 @@ class SumoSource:
             if int(what) > len(cars):
                 raise InputError(f"{path.name}: it offers {len(cars)} cars as egos, no number {what}")
             vehicle = cars[int(what) - 1]
-        found = record(config, vehicle, lambda edges, lane, s: around(network, edges, lane, s))
-        return driven_scenario(config, network, found, f"{path.name}#{vehicle}")
+        found = record(config, vehicle, lambda edges, lane, s: around(network, edges, lane, s), since)
+        at = f"@{since:g}" if since else ""
+        return driven_scenario(config, network, found, f"{path.name}#{vehicle}{at}")
 
 
 def _split(ref: str) -> tuple[str, str]:
     path, _, what = ref.partition("#")
     return path, what
+
+
+def _refused(path: Path, tag: str) -> InputError:
+    counts = ""
+    if path.name.endswith(".add.xml"):
+        tag = "additional"  # vehicle types alone come as <routes>, too
+    if tag == "routes":
+        counts = " of " + ", ".join(f"{count} {what}" for what, count in demand_counts(path).items())
+    return InputError(f"{path.name}: it holds {OTHERS[tag].format(counts)}")
+
+
+def _since(name: str, what: str) -> tuple[str, float]:
+    """The vehicle, and the time from which on it may be the ego."""
+    vehicle, at, text = what.rpartition("@")
+    if not at:
+        return what, 0.0
+    try:
+        since = float(text)
+    except ValueError:
+        since = math.nan
+    if not 0.0 <= since < 1e9:
+        raise InputError(f"{name}: '{what}' should end in a time in seconds: VEHICLE@SECONDS")
+    return vehicle, since
 
 
 def _key(path: Path) -> tuple[str, int, int]:

@@ -61,7 +61,7 @@ class Body(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Front bumper's middle (a person's middle) in the network's coordinates, heading in rad, speed in m/s."""
+    """Middle of the front bumper (of a person) in the network's coordinates, heading in rad, speed in m/s."""
 
     x: float
     y: float
@@ -176,13 +176,22 @@ class Engine:
         """The lane that a vehicle is on, and how far its front is along it in m."""
         return str(self.lib.vehicle.getLaneID(name)), float(self.lib.vehicle.getLanePosition(name))
 
+    def braking_due(self, name: str) -> float:
+        """Braking in m/s^2 with which a vehicle just avoids the one ahead, 0 where none is near."""
+        leader = self.lib.vehicle.getLeader(name, 100.0)
+        if not leader or not leader[0]:
+            return 0.0
+        speed, other = self.lib.vehicle.getSpeed(name), self.lib.vehicle.getSpeed(leader[0])
+        closing = max(speed**2 - other**2, 0.0)
+        return float(closing / (2.0 * max(float(leader[1]), 0.1)))
+
     def lights(self, programs: tuple[str, ...]) -> dict[str, str]:
         """What signals show now, a letter a link."""
         light = self.lib.trafficlight
         return {name: str(light.getRedYellowGreenState(name)) for name in programs}
 
     def move(self, name: str, place: Place) -> bool:
-        """Put a vehicle at a place after the next step, whatever SUMO would have it do; False if it is gone."""
+        """Have a vehicle be at a place after the next step; False if SUMO no longer has it."""
         vehicle = self.lib.vehicle
         if name not in self.vehicles:
             return False

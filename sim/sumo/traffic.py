@@ -110,12 +110,12 @@ class SumoDirector:
         demand = scenario.live.get("sumo")
         if not isinstance(demand, SumoDemand):
             raise ScenarioError(
-                f"scenario '{scenario.id}' has no SUMO demand; traffic 'sumo' drives scenarios of .sumocfg files"
+                f"scenario '{scenario.id}' has no SUMO demand; traffic 'sumo' is for .sumocfg files"
             )
         libsumo()
         if not demand.state.exists():
             raise ScenarioError(
-                f"scenario '{scenario.id}': SUMO's saved state has gone from the cache; load the scenario anew"
+                f"scenario '{scenario.id}': SUMO's saved state has gone from the cache; load it anew"
             )
         t, more = (
             scenario.tracks,
