@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,8 @@ MANY = 20_000
 NEAR = 1500.0
 START_SPEED = 0.6
 """Of the limit, with which the ego of a network without demand begins."""
+GENTLE = 1.5
+"""m/s^2 of braking with which it can stop on its first edge."""
 STRAIGHT_ON = 400.0
 BEYOND = 100.0
 """m of its way beyond what the ego can get along that are in the map."""
@@ -149,7 +152,7 @@ def driven_scenario(config: Configuration, network: Network, found: Recording, n
 def bare_scenario(network: Network, way: str, name: str) -> Scenario:
     """A network without demand: one car from edge A to edge B (`way` "A>B"), or from A straight on ("A").
 
-    Without a `way` it begins on the first edge that cars may use. Signals run their programs as planned.
+    Without a `way` it begins on the longest edge that cars may use. Signals run their programs as planned.
     Raises UnknownNameError for an edge that there is not, ScenarioError where no lanes lead there.
     """
     start, _, end = way.partition(">")
@@ -163,7 +166,8 @@ def bare_scenario(network: Network, way: str, name: str) -> Scenario:
             raise UnknownNameError(f"edge for cars in {network.name}", edge, open_edges[:20])
     if not open_edges:
         raise ScenarioError(f"{network.name}: no edge is open to cars")
-    first = network.edges[start or open_edges[0]]
+    longest = max(open_edges, key=lambda e: network.lanes[network.edges[e].lanes[0]].length)
+    first = network.edges[start or longest]
     lane = next(network.lanes[x] for x in first.lanes if "passenger" in network.lanes[x].users)
     line = lane.shape[:, :2]
     s = arc_length(line)
@@ -186,7 +190,9 @@ def bare_scenario(network: Network, way: str, name: str) -> Scenario:
     row = roadmap.rows(begin)
     heading = float(np.interp(at, roadmap.station[row], np.unwrap(roadmap.heading[row])))
     initial = np.zeros(STATE_SIZE)
-    initial[:4] = *(here - origin), heading, START_SPEED * lane.speed
+    # It can stop at the edge's end, where a red light may be.
+    speed = min(START_SPEED * lane.speed, math.sqrt(2.0 * GENTLE * max(float(s[-1]) - at - 5.0, 0.0)))
+    initial[:4] = *(here - origin), heading, speed
     vehicle = VehicleParams.from_box(5.0, 1.8, 1.5)
     samples = round(DURATION / DT) + 1
     own = np.zeros((samples, 5))
