@@ -32,6 +32,7 @@ CARRIED = (
     "eager-insert", "scale", "random-depart-offset", "time-to-impatience", "waiting-time-memory",
     "extrapolate-departpos", "tls.", "routing-algorithm", "weights.", "junction-taz", "overtaking-left",
     "step-method.ballistic", "no-internal-links", "emergencydecel", "sloppy-insert", "emergency-insert",
+    "seed",
 )  # fmt: skip
 """Names, or beginnings of names, of the options that act on traffic. `device.` is left out: devices write."""
 ACTING = frozenset(
@@ -47,7 +48,6 @@ SILENT = (
     "no-warnings",
     "duration-log.disable",
     "gui-settings-file",
-    "seed",
     "random",
 )
 MAX_ROUTE_BYTES = 2 * 1024**3

@@ -131,17 +131,12 @@ def record(
         except (OSError, ValueError, KeyError, zipfile.BadZipFile):
             kept.unlink(missing_ok=True)  # half a file of a full disk; made anew
     part = folder / f"{name}.{os.getpid()}.state.xml.gz"
-    engine = Engine.open(config.files)
-    try:
-        departed = _drive_in(engine, config, vehicle, since)
-        edges, at = engine.route(vehicle)
-        lane, position = engine.lane(vehicle)
-        vehicle_class, begin = engine.vehicle_class(vehicle), engine.time
-        engine.save(part)
-    finally:
-        engine.close()
+    began = _begin(config, vehicle, since, part)
+    if began is None:
+        raise UnknownNameError(f"vehicle that departs in {config.name}", vehicle, choose_egos(config, 3))
     part.replace(state)
-    box, inside = around(edges[at:], lane, position)
+    begin, departed, edges, lane, position, vehicle_class = began
+    box, inside = around(edges, lane, position)
     engine = Engine.open(live_files(config.files), step=DT, state=state)
     try:
         seen, lights, more = _watch(engine, vehicle, box, inside)
@@ -157,7 +152,7 @@ def record(
     ids = [k for k, rows in seen.items() if any(r is not None for r in rows[:samples])]
     late = tuple((k, bodies[k]) for k in seen if k not in ids)
     found = Recording(
-        vehicle, begin, departed, edges[at:], lane, vehicle_class, box, tuple(ids),
+        vehicle, begin, departed, edges, lane, vehicle_class, box, tuple(ids),
         tuple(bodies[k] for k in ids),
         np.array([[_row(r, bodies[k]) for r in seen[k][:samples]] for k in ids]),
         np.array([[r is not None for r in seen[k][:samples]] for k in ids]),
@@ -172,8 +167,28 @@ def _folder(config: Configuration) -> Path:
     return cache_folder("sumo", f"{config.digest}-{version().replace(' ', '-')}-{FORMAT}")
 
 
-def _drive_in(engine: Engine, config: Configuration, vehicle: str, since: float) -> float:
-    """Run until the vehicle's scenario can begin; returns when it departed."""
+def _begin(
+    config: Configuration, vehicle: str, since: float, state: Path
+) -> tuple[float, float, tuple[str, ...], str, float, str] | None:
+    """Run until the vehicle's scenario can begin, and save the state; None for one that never departs.
+
+    Returns when it begins and when the vehicle departed, its edges from there on, its lane, how far it is
+    along that, and its class.
+    """
+    engine = Engine.open(config.files)
+    try:
+        departed = _drive_in(engine, config, vehicle, since)
+        if departed is None:
+            return None
+        edges, at = engine.route(vehicle)
+        engine.save(state)
+        return engine.time, departed, edges[at:], *engine.lane(vehicle), engine.vehicle_class(vehicle)
+    finally:
+        engine.close()
+
+
+def _drive_in(engine: Engine, config: Configuration, vehicle: str, since: float) -> float | None:
+    """Run until the vehicle is where its scenario can begin; returns when it departed."""
     last = min(config.files.begin + LONGEST_WAIT, config.files.end)
     departed: float | None = None
     start = ""
@@ -188,14 +203,13 @@ def _drive_in(engine: Engine, config: Configuration, vehicle: str, since: float)
             if clear and engine.braking_due(vehicle) <= HARD:
                 return departed
         elif departed is not None:
-            raise ScenarioError(
-                f"{config.name}: the vehicle '{vehicle}' was on the road from {departed:g} to "
-                f"{engine.time:g} s, and no scenario of it could begin by then"
-            )
-    if departed is not None:
-        raise ScenarioError(f"{config.name}: the vehicle '{vehicle}' never leaves the place where it departs")
-    known = choose_egos(config, 3)
-    raise UnknownNameError(f"vehicle that departs in {config.name}", vehicle, known)
+            break
+    if departed is None:
+        return None
+    raise ScenarioError(
+        f"{config.name}: the vehicle '{vehicle}' was on the road from {departed:g} to {engine.time:g} s, "
+        "and no scenario of it could begin by then"
+    )
 
 
 def _watch(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import shapely
 
-from drive.datasets.sumo.network import MOTOR, Connection, Lane, Network
+from drive.datasets.sumo.network import MOTOR, Lane, Network
 from drive.errors import MapError
 from drive.geometry import arc_length, project_to_polyline
 from drive.roadmap import AreaKind, LaneKind, LaneSpec, Marking, RoadMap, RoadMapBuilder
@@ -49,7 +49,7 @@ def build_roadmap(
     if rails:
         notes.append(f"{rails} lanes for none but rail vehicles, ships or aircraft are left out")
     after = _successors(network, short)
-    rules = {c.via or c.start: c for c in network.connections if c.program is not None or _yields(c)}
+    rules = _rules(network, short)
     opposite = _opposites(network, kept)
     for name, lane in kept.items():
         kind = kinds[name]
@@ -57,7 +57,8 @@ def build_roadmap(
             continue
         spec = _spec(network, lane, kind, opposite, kinds)
         spec.successors = after.get(name, ())
-        _rule(spec, rules.get(name), lane)
+        if name in rules:
+            spec.stop_station, spec.signal = rules[name]
         try:
             builder.add(spec)
         except MapError as error:
@@ -196,21 +197,31 @@ def _successors(network: Network, short: set[str]) -> dict[str, tuple[str, ...]]
     }
 
 
-def _yields(connection: Connection) -> bool:
-    return connection.state in GIVES_WAY
-
-
 def _is_road(network: Network, lane: str) -> bool:
     return network.edges[network.lanes[lane].edge].is_road
 
 
-def _rule(spec: LaneSpec, connection: Connection | None, lane: Lane) -> None:
-    """The signal or the give-way line at a junction lane's start, or at its end where no such lane is."""
-    if connection is None:
-        return
-    spec.stop_station = 0.0 if connection.via == lane.id else float(arc_length(lane.shape[:, :2])[-1])
-    if connection.program is not None:
-        spec.signal = f"{connection.program}:{connection.link}"
+def _rules(network: Network, short: set[str]) -> dict[str, tuple[float, str | None]]:
+    """Stop station and signal by lane: where a connection has a signal, or none and has to give way.
+
+    The line lies at the start of the junction lane. Where there is none, or one without length, it lies at
+    the end of the lane before, or if that leads elsewhere as well, at the start of the one behind.
+    """
+    ways: dict[str, int] = {}
+    for c in network.connections:
+        ways[c.start] = ways.get(c.start, 0) + 1
+    out: dict[str, tuple[float, str | None]] = {}
+    for c in network.connections:
+        if c.program is None and c.state not in GIVES_WAY:
+            continue
+        signal = None if c.program is None else f"{c.program}:{c.link}"
+        if c.via is not None and c.via not in short:
+            out[c.via] = 0.0, signal
+        elif ways[c.start] == 1 and c.start not in short:
+            out[c.start] = float(arc_length(network.lanes[c.start].shape[:, :2])[-1]), signal
+        else:
+            out.setdefault(c.end, (0.0, signal))
+    return out
 
 
 def _opposites(network: Network, kept: dict[str, Lane]) -> dict[str, str]:

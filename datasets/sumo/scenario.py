@@ -138,7 +138,6 @@ def driven_scenario(config: Configuration, network: Network, found: Recording, n
             source=config.name,
             format=f"SUMO {network.version}".strip(),
             generator=found.sumo,
-            seed=0,
             notes=(
                 f"'{found.vehicle}' departs at {found.departed:g} s; the clock begins at {found.begin:g} s",
                 *config.notes,

@@ -7,7 +7,6 @@ and `town.net.xml#A>B` (from edge A to edge B).
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -72,6 +71,11 @@ class SumoSource:
         tag = root_tag(path) or ""
         if tag in OTHERS:
             raise _refused(path, tag)
+        # CommonRoad keeps the network of an interactive scenario beside it: a folder means the scenario.
+        owner = path.with_name(f"{path.name.partition('.')[0]}.cr.xml")
+        if owner.exists():
+            own = "EDGE" if tag == "net" else "1"
+            raise InputError(f"{path.name}: it belongs to {owner.name}; by itself it is {path.name}#{own}")
         if tag == "net":
             _network(*_key(path))
             return [] if ego == "recorded" else [ref]
@@ -121,15 +125,13 @@ def _refused(path: Path, tag: str) -> InputError:
 def _since(name: str, what: str) -> tuple[str, float]:
     """The vehicle, and the time from which on it may be the ego."""
     vehicle, at, text = what.rpartition("@")
-    if not at:
-        return what, 0.0
     try:
-        since = float(text)
+        since = float(text) if at else 0.0
     except ValueError:
-        since = math.nan
+        return what, 0.0  # an id may hold an @ as well
     if not 0.0 <= since < 1e9:
         raise InputError(f"{name}: '{what}' should end in a time in seconds: VEHICLE@SECONDS")
-    return vehicle, since
+    return vehicle if at else what, since
 
 
 def _key(path: Path) -> tuple[str, int, int]:

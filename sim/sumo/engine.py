@@ -79,9 +79,16 @@ class Engine:
 
     @classmethod
     def open(
-        cls, files: SumoFiles, *, seed: int = 0, step: float | None = None, state: Path | None = None
+        cls,
+        files: SumoFiles,
+        *,
+        seed: int | None = None,
+        step: float | None = None,
+        state: Path | None = None,
     ) -> Engine:
         """Start it, at `begin` or from a saved state, with steps of `step` s or of the files' own length.
+
+        Without a `seed` it is the files' or SUMO's own.
 
         Raises MissingExtraError without `libsumo`, InputError for files that SUMO refuses, and
         SimulationError while another simulation of this process is open.
@@ -91,7 +98,8 @@ class Engine:
             raise SimulationError(
                 "SUMO runs once in a process, and another simulation is still open in this one"
             )
-        command = ["sumo", "-n", str(files.network), *QUIET, "--seed", str(seed % 2**31), *files.options]
+        command = ["sumo", "-n", str(files.network), *QUIET, *files.options]
+        command += [] if seed is None else ["--seed", str(seed % 2**31)]
         command += ["--step-length", f"{files.step_length if step is None else step:g}"]
         for option, paths in (("-r", files.routes), ("-a", files.additional)):
             command += [option, ",".join(map(str, paths))] if paths else []
@@ -101,6 +109,8 @@ class Engine:
                 lib.start(command)
             except Exception as error:
                 text = _words(said(), str(error))
+                if lib.isLoaded():
+                    lib.close()
                 raise InputError(f"{files.network.name}: SUMO cannot run it: {text}") from None
         return cls(lib)
 
@@ -108,7 +118,7 @@ class Engine:
         try:
             self.lib.simulationStep()
         except Exception as error:
-            raise SimulationError(f"SUMO stopped: {' '.join(str(error).split())[:300]}") from None
+            raise SimulationError(f"SUMO stopped: {_words('', str(error))}") from None
 
     def close(self) -> None:
         with _heard():
@@ -202,9 +212,7 @@ class Engine:
                 self.remote.add(name)
             vehicle.moveToXY(name, "", -1, place.x, place.y, angle_of(place.heading), EXACTLY)
         except Exception as error:
-            raise SimulationError(
-                f"SUMO cannot place '{name}': {' '.join(str(error).split())[:300]}"
-            ) from None
+            raise SimulationError(f"SUMO cannot place '{name}': {_words('', str(error))}") from None
         return True
 
 
