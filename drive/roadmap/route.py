@@ -12,7 +12,7 @@ from drive.geometry import remove_duplicates, wrap_angle
 from drive.roadmap.model import LaneKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -23,12 +23,17 @@ LANE_CHANGE_COST = 20.0
 
 
 def find_route(
-    roadmap: RoadMap, start: int, goals: Iterable[int], max_length: float = 20_000.0
+    roadmap: RoadMap,
+    start: int,
+    goals: Iterable[int],
+    max_length: float = 20_000.0,
+    among: Container[int] | None = None,
 ) -> tuple[int, ...] | None:
     """Cheapest lane sequence from lane `start` to any of `goals` (Dijkstra), or None.
 
-    Steps follow successors, or change to a permitted neighbour at the price of `LANE_CHANGE_COST`.
-    Consecutive lanes of the result are therefore successors or neighbours.
+    Steps follow successors, or change to a permitted neighbour at the price of `LANE_CHANGE_COST`; where
+    `among` is given, to its lanes only. Consecutive lanes of the result are therefore successors or
+    neighbours.
     """
     targets = {int(g) for g in goals}
     cost = {int(start): 0.0}
@@ -53,6 +58,8 @@ def find_route(
         if roadmap.right_change[lane]:
             steps.append((int(roadmap.right_lane[lane]), LANE_CHANGE_COST))
         for n, w in steps:
+            if among is not None and n not in among:
+                continue
             if roadmap.kind[n] <= LaneKind.CONNECTOR and c + w < cost.get(n, np.inf):
                 cost[n], parent[n] = c + w, lane
                 heapq.heappush(queue, (c + w, n))

@@ -135,7 +135,8 @@ def find_lanes(
     lanes, reached = _shortest(roadmap, start, target, allowed)
     if not reached:
         goals = _lanes_of(roadmap, (target,))
-        change = find_route(roadmap, start, goals)
+        # Another way there may be as short, as in a grid of streets; the route's own comes first.
+        change = find_route(roadmap, start, goals, among=allowed) or find_route(roadmap, start, goals)
         lanes = change if change is not None else lanes
     return extend_route(roadmap, lanes, settings.path_extension), frozenset(allowed | set(lanes))
 

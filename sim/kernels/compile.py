@@ -8,7 +8,6 @@ every kernel source. `DRIVE_CACHE_DIR` moves it (default: the user's cache folde
 from __future__ import annotations
 
 import hashlib
-import os
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numba
 from numba.core.compiler import Compiler
 from numba.extending import register_jitable
+
+from drive._cache import cache_folder as drive_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,19 +43,7 @@ def source_digest(folder: Path | None = None) -> str:
 
 def cache_folder() -> Path:
     """Where compiled kernels are kept; unwritable homes fall back to a temporary folder."""
-    root = os.environ.get("DRIVE_CACHE_DIR")
-    if root is None:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        root = str(base / "drive-toolkit")
-    folder = Path(root) / "kernels" / source_digest()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        import tempfile
-
-        folder = Path(tempfile.gettempdir()) / f"drive-toolkit-{os.getuid()}" / source_digest()
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return drive_cache("kernels", source_digest())
 
 
 @contextmanager
