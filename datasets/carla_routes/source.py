@@ -19,16 +19,11 @@ from drive.datasets.commonroad.parse import SNIFF_BYTES, root_tag
 from drive.errors import InputError, ScenarioError, UnknownNameError
 
 if TYPE_CHECKING:
-    from drive.roadmap import RoadMap
     from drive.scenario import Scenario
 
 MAPS = "DRIVE_CARLA_MAPS"
 PLACES = ("", "maps", "OpenDrive", "CarlaUE4/Content/Carla/Maps/OpenDrive")
 """Where below a folder the towns' maps may be; the last is CARLA's own layout."""
-SLOW, SPARE, AT_LIGHT = 0.5, 15.0, 25.0
-"""Time for a route: its length at this share of the limits, seconds to set off, and more for each light."""
-SHORTEST, LONGEST = 15.0, 300.0
-BEYOND = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +83,8 @@ class CarlaRoutesSource:
 def route_scenario(file: str, route: CarlaRoute, town: Path) -> Scenario:
     """The scenario of a route on a town's map: the ego stands at its first point at time 0."""
     from drive.datasets.carla_routes.trace import trace_route
-    from drive.datasets.opendrive.scenario import draws, make_scenario
+    from drive.datasets.opendrive.scenario import draws, make_scenario, time_for
     from drive.datasets.opendrive.source import load_map
-    from drive.roadmap import extend_route
 
     built = load_map(town)
     points = route.points - np.asarray([*built.origin, 0.0])
@@ -100,11 +94,11 @@ def route_scenario(file: str, route: CarlaRoute, town: Path) -> Scenario:
         notes.append("weather not simulated")
     return make_scenario(
         built,
-        extend_route(built.roadmap, lanes, BEYOND),
+        lanes,
         start,
         f"{file}#{route.id}",
         draws(file, route.id),
-        duration=_time(built.roadmap, lanes, start, end),
+        duration=time_for(built.roadmap, lanes, start, end),
         goal=points[-1, :2],
         family="carla_routes",
         tags=(route.town, *dict.fromkeys(route.scenarios)),
@@ -112,16 +106,6 @@ def route_scenario(file: str, route: CarlaRoute, town: Path) -> Scenario:
         format="CARLA routes",
         rolling=False,
     )
-
-
-def _time(roadmap: RoadMap, lanes: tuple[int, ...], start: float, end: float) -> float:
-    from drive.datasets.opendrive.traffic import DEFAULT_LIMIT
-
-    seconds = [roadmap.length[i] / roadmap.limit(i, DEFAULT_LIMIT) for i in lanes]
-    first, last = (roadmap.limit(lanes[k], DEFAULT_LIMIT) for k in (0, -1))
-    whole = sum(seconds) - start / first - (roadmap.length[lanes[-1]] - end) / last
-    lights = int((roadmap.signal[list(lanes)] >= 0).sum())
-    return float(np.clip(np.ceil(whole / SLOW + SPARE + AT_LIGHT * lights), SHORTEST, LONGEST))
 
 
 def find_map(file: Path, town: str) -> Path | None:
