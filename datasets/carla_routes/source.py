@@ -45,7 +45,7 @@ class CarlaRoutesSource:
             return [ref]
         found = [r for r in _routes(where) if find_map(Path(where), r.town) is not None]
         if not found:
-            raise InputError(_missing(Path(where), _routes(where)[0].town))
+            raise InputError(f"{Path(where).name}: {_missing(_routes(where)[0].town)}")
         return [f"{where}#{r.id}" for r in found]
 
     def skipped(self, ref: str, ego: str = "planned") -> list[tuple[str, str]]:
@@ -58,7 +58,7 @@ class CarlaRoutesSource:
             if find_map(Path(where), r.town) is None:
                 counts[r.town] = counts.get(r.town, 0) + 1
         name = Path(where).name
-        return [(name, f"{n} routes: {_missing(Path(where), town)}") for town, n in counts.items()]
+        return [(name, f"{n} routes: no map {town}.xodr, here or in {MAPS}") for town, n in counts.items()]
 
     def environment(self, ref: str) -> str:
         return "road"
@@ -73,7 +73,7 @@ class CarlaRoutesSource:
             raise UnknownNameError(f"route of {path.name}", name, [r.id for r in routes])
         town = find_map(path, route.town)
         if town is None:
-            raise InputError(_missing(path, route.town))
+            raise InputError(f"{path.name}: {_missing(route.town)}")
         try:
             return route_scenario(path.name, route, town)
         except ScenarioError as error:
@@ -120,9 +120,9 @@ def find_map(file: Path, town: str) -> Path | None:
     return None
 
 
-def _missing(file: Path, town: str) -> str:
+def _missing(town: str) -> str:
     return (
-        f"{file.name}: no map {town}.xodr beside it; put it there, or name its folder in {MAPS}"
+        f"no map {town}.xodr beside it; put it there, or name its folder in {MAPS}"
         " (a running CARLA gives it by world.get_map().to_opendrive())"
     )
 
