@@ -129,7 +129,8 @@ def teleport(position: str) -> str:
 def speed(target: str, shape: str = "step") -> str:
     return (
         f'<LongitudinalAction><SpeedAction><SpeedActionDynamics dynamicsShape="{shape}" '
-        f'dynamicsDimension="rate" value="-2"/><SpeedActionTarget>{target}</SpeedActionTarget></SpeedAction></LongitudinalAction>'
+        f'dynamicsDimension="rate" value="-2"/><SpeedActionTarget>{target}</SpeedActionTarget>'
+        "</SpeedAction></LongitudinalAction>"
     )
 
 
