@@ -19,16 +19,11 @@ from drive.datasets.commonroad.parse import SNIFF_BYTES, root_tag
 from drive.errors import InputError, ScenarioError, UnknownNameError
 
 if TYPE_CHECKING:
-    from drive.roadmap import RoadMap
     from drive.scenario import Scenario
 
 MAPS = "DRIVE_CARLA_MAPS"
 PLACES = ("", "maps", "OpenDrive", "CarlaUE4/Content/Carla/Maps/OpenDrive")
 """Where below a folder the towns' maps may be; the last is CARLA's own layout."""
-SLOW, SPARE, AT_LIGHT = 0.5, 15.0, 25.0
-"""Time for a route: its length at this share of the limits, seconds to set off, and more for each light."""
-SHORTEST, LONGEST = 15.0, 300.0
-BEYOND = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +45,7 @@ class CarlaRoutesSource:
             return [ref]
         found = [r for r in _routes(where) if find_map(Path(where), r.town) is not None]
         if not found:
-            raise InputError(_missing(Path(where), _routes(where)[0].town))
+            raise InputError(f"{Path(where).name}: {_missing(_routes(where)[0].town)}")
         return [f"{where}#{r.id}" for r in found]
 
     def skipped(self, ref: str, ego: str = "planned") -> list[tuple[str, str]]:
@@ -63,7 +58,7 @@ class CarlaRoutesSource:
             if find_map(Path(where), r.town) is None:
                 counts[r.town] = counts.get(r.town, 0) + 1
         name = Path(where).name
-        return [(name, f"{n} routes: {_missing(Path(where), town)}") for town, n in counts.items()]
+        return [(name, f"{n} routes: no map {town}.xodr, here or in {MAPS}") for town, n in counts.items()]
 
     def environment(self, ref: str) -> str:
         return "road"
@@ -78,7 +73,7 @@ class CarlaRoutesSource:
             raise UnknownNameError(f"route of {path.name}", name, [r.id for r in routes])
         town = find_map(path, route.town)
         if town is None:
-            raise InputError(_missing(path, route.town))
+            raise InputError(f"{path.name}: {_missing(route.town)}")
         try:
             return route_scenario(path.name, route, town)
         except ScenarioError as error:
@@ -88,9 +83,8 @@ class CarlaRoutesSource:
 def route_scenario(file: str, route: CarlaRoute, town: Path) -> Scenario:
     """The scenario of a route on a town's map: the ego stands at its first point at time 0."""
     from drive.datasets.carla_routes.trace import trace_route
-    from drive.datasets.opendrive.scenario import draws, make_scenario
+    from drive.datasets.opendrive.scenario import draws, make_scenario, time_for
     from drive.datasets.opendrive.source import load_map
-    from drive.roadmap import extend_route
 
     built = load_map(town)
     points = route.points - np.asarray([*built.origin, 0.0])
@@ -100,11 +94,11 @@ def route_scenario(file: str, route: CarlaRoute, town: Path) -> Scenario:
         notes.append("weather not simulated")
     return make_scenario(
         built,
-        extend_route(built.roadmap, lanes, BEYOND),
+        lanes,
         start,
         f"{file}#{route.id}",
         draws(file, route.id),
-        duration=_time(built.roadmap, lanes, start, end),
+        duration=time_for(built.roadmap, lanes, start, end),
         goal=points[-1, :2],
         family="carla_routes",
         tags=(route.town, *dict.fromkeys(route.scenarios)),
@@ -112,16 +106,6 @@ def route_scenario(file: str, route: CarlaRoute, town: Path) -> Scenario:
         format="CARLA routes",
         rolling=False,
     )
-
-
-def _time(roadmap: RoadMap, lanes: tuple[int, ...], start: float, end: float) -> float:
-    from drive.datasets.opendrive.traffic import DEFAULT_LIMIT
-
-    seconds = [roadmap.length[i] / roadmap.limit(i, DEFAULT_LIMIT) for i in lanes]
-    first, last = (roadmap.limit(lanes[k], DEFAULT_LIMIT) for k in (0, -1))
-    whole = sum(seconds) - start / first - (roadmap.length[lanes[-1]] - end) / last
-    lights = int((roadmap.signal[list(lanes)] >= 0).sum())
-    return float(np.clip(np.ceil(whole / SLOW + SPARE + AT_LIGHT * lights), SHORTEST, LONGEST))
 
 
 def find_map(file: Path, town: str) -> Path | None:
@@ -136,9 +120,9 @@ def find_map(file: Path, town: str) -> Path | None:
     return None
 
 
-def _missing(file: Path, town: str) -> str:
+def _missing(town: str) -> str:
     return (
-        f"{file.name}: no map {town}.xodr beside it; put it there, or name its folder in {MAPS}"
+        f"no map {town}.xodr beside it; put it there, or name its folder in {MAPS}"
         " (a running CARLA gives it by world.get_map().to_opendrive())"
     )
 

@@ -23,7 +23,7 @@ from drive.datasets.opendrive.traffic import (
 )
 from drive.errors import ScenarioError
 from drive.geometry import arc_length
-from drive.roadmap import LaneKind, crop, find_route, route_groups, route_line
+from drive.roadmap import LaneKind, crop, extend_route, find_route, route_groups, route_line
 from drive.scenario import STAND_IN, Expert, Goal, Provenance, Route, Scenario
 from drive.vehicle import ACCELERATION, VehicleParams
 
@@ -39,7 +39,11 @@ if TYPE_CHECKING:
 
 VERSION = "1"
 """Changes whenever a scenario of the same reference changes."""
-DURATION, SHORTEST = 15.0, 5.0
+DURATION, SHORTEST, LONGEST = 15.0, 5.0, 300.0
+SLOW, SPARE, AT_LIGHT = 0.5, 15.0, 25.0
+"""Time for a way: its length at this share of the limits, seconds to set off, and more for each light."""
+BEYOND = 100.0
+"""Metres that a route goes on beyond its goal."""
 HORIZON = 8.0
 REST = 100.0
 """Metres of route beyond what the ego reaches in the duration and a planner's horizon."""
@@ -94,7 +98,25 @@ def named_scenario(built: BuiltMap, start: str, goal: str, name: str) -> Scenari
     lanes = find_route(m, a, (b,))
     if lanes is None:
         raise ScenarioError(f"{built.name}: no way leads from lane '{start}' to lane '{goal}'")
-    return make_scenario(built, list(lanes), 1.0, name, draws(built.name, f"{start}>{goal}"))
+    return make_scenario(
+        built,
+        lanes,
+        1.0,
+        name,
+        draws(built.name, f"{start}>{goal}"),
+        duration=time_for(m, lanes, 1.0, float(m.length[b])),
+        goal=m.centerline(b)[-1],
+        rolling=False,
+    )
+
+
+def time_for(m: RoadMap, lanes: Sequence[int], start: float, end: float) -> float:
+    """Seconds that a drive along lanes may take, from a station on the first to one on the last of them."""
+    seconds = sum(m.length[i] / m.limit(i, DEFAULT_LIMIT) for i in lanes)
+    seconds -= start / m.limit(lanes[0], DEFAULT_LIMIT)
+    seconds -= (m.length[lanes[-1]] - end) / m.limit(lanes[-1], DEFAULT_LIMIT)
+    lights = int((m.signal[list(lanes)] >= 0).sum())
+    return float(np.clip(np.ceil(seconds / SLOW + SPARE + AT_LIGHT * lights), DURATION, LONGEST))
 
 
 def draw_route(rng: np.random.Generator, m: RoadMap) -> tuple[list[int], float, float]:
@@ -137,20 +159,20 @@ def make_scenario(
     """The scenario of an ego that drives along `lanes` of a map from a station on the first one.
 
     A `rolling` ego sets off there 8 s before time 0, another one stands there until then; the others
-    drive in anyway. `goal (2,)` is given in the map's coordinates; without it, the route's end is the goal
-    and the scenario no longer than the route lasts.
+    drive in anyway. `goal (2,)` is given in the map's coordinates, and the route then goes on beyond it;
+    without one there is none, and the scenario is no longer than the route lasts.
     """
     whole = built.roadmap
+    if goal is not None:
+        lanes = extend_route(whole, lanes, BEYOND)
     line = route_line(whole, lanes, start)
     origin = _near(line[0])
     roadmap = crop(whole, line, MARGIN, origin)
     way = tuple(roadmap.lane_index(whole.lane_ids[i]) for i in lanes)
     line = route_line(roadmap, way, start)
-    end = line[-1].copy() if goal is None else np.asarray(goal) - origin
+    end = Goal() if goal is None else Goal(position=np.asarray(goal) - origin)
     limit = roadmap.limit(way[0], DEFAULT_LIMIT)
-    route = Route(
-        way, route_groups(roadmap, way), line, Goal(position=end, lanes=way[-1:]), ((0.0, "follow"),)
-    )
+    route = Route(way, route_groups(roadmap, way), line, end, ((0.0, "follow"),))
     ahead = float(arc_length(line)[-1]) - start - EGO_BODY.length
     if goal is None:
         run = ahead / max(limit, 1.0) - (WARM_UP if rolling else 0.0)

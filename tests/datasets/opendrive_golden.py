@@ -1,7 +1,8 @@
 """What CARLA's own map reader finds in road networks; writes opendrive_golden.json.
 
 Run where the wheel `carla==0.9.16` is installed and the towns are in ../shared/data:
-    python tests/datasets/opendrive_golden.py
+    python tests/datasets/opendrive_golden.py            # writes the file
+    python tests/datasets/opendrive_golden.py --compare  # prints how our maps differ, on every network there
 CARLA's y points to the right; here it has its sign changed, and headings as well.
 """
 
@@ -10,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 import xml.etree.ElementTree as ET
 from collections import defaultdict
 from pathlib import Path
+from runpy import run_path
 
 HERE = Path(__file__).parent
 DATA = HERE.parents[1].parent / "shared" / "data"
@@ -114,7 +117,26 @@ def short_form(found: dict) -> dict:
     }
 
 
-if __name__ == "__main__":
+def compare(paths: list[Path]) -> None:
+    """One line a network: waypoints every 2 m and how far they lie from our lanes, links of both."""
+    ours = run_path(str(HERE / "test_opendrive_oracle.py"))
+    heads = ("points", "max mm", "mean mm", "links", "only CARLA's", "only ours")
+    print(f"{'network':38}", *heads)
+    for path in paths:
+        roadmap = ours["built"](path)[1]
+        want, links = facts(path, 2.0), ours["edges"](roadmap)
+        rows = [row for row in want["waypoints"] if row[0] in roadmap.lane_ids]
+        gap = 1e3 * ours["errors"](roadmap, rows)[:, 0]
+        theirs = set(want["edges"])
+        print(
+            f"{path.name:38} {len(rows):6} {gap.max():6.1f} {gap.mean():7.1f} {len(links):5} "
+            f"{len(theirs - links):12} {len(links - theirs):9}"
+        )
+
+
+if __name__ == "__main__" and "--compare" in sys.argv:
+    compare(sorted(DATA.rglob("*.xodr")))
+elif __name__ == "__main__":
     out = {name: short_form(facts(path, 2.0)) for name, path in MAPS.items()}
     lines = ",\n".join(
         f" {json.dumps(name)}: {{\n  "

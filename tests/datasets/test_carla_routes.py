@@ -122,8 +122,8 @@ def test_towns_without_a_map_are_told(tmp_path):
     (tmp_path / "Small.xodr").write_bytes(SMALL.read_bytes())
     found = source.expand_all([str(path)])
     assert found.refs == (f"{path}#7",)
-    assert [reason.split(";")[0] for _, reason in found.skipped] == [
-        "1 routes: routes.xml: no map Town99.xodr beside it"
+    assert [reason for _, reason in found.skipped] == [
+        "1 routes: no map Town99.xodr, here or in DRIVE_CARLA_MAPS"
     ]
 
 
