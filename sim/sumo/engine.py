@@ -76,6 +76,7 @@ class Engine:
     lib: Any
     bodies: dict[str, Body] = field(default_factory=dict)
     remote: set[str] = field(default_factory=set)
+    listed: tuple[str, ...] | None = None
 
     @classmethod
     def open(
@@ -115,6 +116,7 @@ class Engine:
         return cls(lib)
 
     def step(self) -> None:
+        self.listed = None
         try:
             self.lib.simulationStep()
         except Exception as error:
@@ -141,7 +143,9 @@ class Engine:
     @property
     def vehicles(self) -> tuple[str, ...]:
         """Vehicles on the road, in SUMO's order."""
-        return tuple(self.lib.vehicle.getIDList())
+        if self.listed is None:
+            self.listed = tuple(self.lib.vehicle.getIDList())
+        return self.listed
 
     def save(self, path: Path) -> None:
         self.lib.simulation.saveState(str(path))
@@ -151,7 +155,7 @@ class Engine:
         x0, y0, x1, y1 = box
         out: dict[str, Place] = {}
         vehicle, person = self.lib.vehicle, self.lib.person
-        for name in vehicle.getIDList():
+        for name in self.vehicles:
             x, y = vehicle.getPosition(name)
             if x0 <= x <= x1 and y0 <= y <= y1:
                 out[name] = Place(x, y, heading_of(vehicle.getAngle(name)), vehicle.getSpeed(name))
