@@ -53,6 +53,7 @@ SILENT = (
 MAX_ROUTE_BYTES = 2 * 1024**3
 BLOCK = 1 << 20
 FORBIDDEN = (b"<!DOCTYPE", b"<!ENTITY")
+GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +127,13 @@ def _scan(owner: Path, file: Path, limit: int, digest: hashlib.blake2b) -> None:
         if size > limit:
             raise InputError(f"{owner.name}: {file.name} has {size} bytes, over the limit of {limit}")
         with open(file, "rb") as stream:
-            before = b""
+            before, count = b"", 0
             while block := stream.read(BLOCK):
+                if count == 0 and block.startswith(GZIP):
+                    raise InputError(f"{owner.name}: {file.name} is compressed; unpack it with gunzip")
+                count += len(block)
+                if count > limit:  # what is no plain file has no size
+                    raise InputError(f"{owner.name}: {file.name} exceeds the limit of {limit} bytes")
                 digest.update(block)
                 seen = (before + block).replace(b"\0", b"").upper()
                 if any(word in seen for word in FORBIDDEN):

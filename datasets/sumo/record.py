@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import zipfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive._cache import cache_folder
-from drive.errors import ScenarioError, UnknownNameError
+from drive.errors import ScenarioError, SimulationError, UnknownNameError
 from drive.sim.sumo.demand import live_files
 from drive.sim.sumo.engine import Body, Engine, center_of, version
 from drive.vehicle import AgentKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -46,6 +47,7 @@ HARD = 2.5
 """m/s^2: who has to brake harder for the one ahead, as some do that depart at speed, begins later."""
 EGO_CLASSES = frozenset(("passenger", "private", "taxi", "evehicle", "hov", "ignoring", "delivery"))
 FORMAT = 1
+"""Of what is kept in the cache; to be raised with any change of how it is recorded."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,8 +91,7 @@ def choose_egos(config: Configuration, count: int) -> tuple[str, ...]:
         return tuple(json.loads(kept.read_text(encoding="utf-8")))
     late: dict[tuple[str, ...], str] = {}
     early: dict[tuple[str, ...], str] = {}
-    engine = Engine.open(config.files)
-    try:
+    with _simulation(config) as engine:
         last = min(config.files.begin + LONGEST_WAIT, config.files.end)
         while not engine.done and engine.time < last and len(late) < count:
             engine.step()
@@ -100,8 +101,6 @@ def choose_egos(config: Configuration, count: int) -> tuple[str, ...]:
                     edges, _ = engine.route(name)
                     if len(edges) >= 2:
                         found.setdefault(edges, name)
-    finally:
-        engine.close()
     chosen = [*late.values(), *(name for edges, name in early.items() if edges not in late)][:count]
     if not chosen:
         raise ScenarioError(f"{config.name}: no car of its demand departs; no vehicle can be the ego")
@@ -137,12 +136,9 @@ def record(
     part.replace(state)
     begin, departed, edges, lane, position, vehicle_class = began
     box, inside = around(edges, lane, position)
-    engine = Engine.open(live_files(config.files), step=DT, state=state)
-    try:
+    with _simulation(config, state) as engine:
         seen, lights, more = _watch(engine, vehicle, box, inside)
         bodies = {k: engine.body(k) for k in seen if k in engine.bodies}
-    finally:
-        engine.close()
     own = np.array([row is not None for row in seen[vehicle]])
     samples = int(np.argmin(own)) if not own.all() else len(own)
     if (samples - 1) * DT < SHORTEST - 1e-9:
@@ -163,6 +159,21 @@ def record(
     return found
 
 
+@contextmanager
+def _simulation(config: Configuration, state: Path | None = None) -> Iterator[Engine]:
+    """SUMO at the beginning, or at a state in steps of `DT`; what stops it lies in the files."""
+    if state is None:
+        engine = Engine.open(config.files)
+    else:
+        engine = Engine.open(live_files(config.files), step=DT, state=state)
+    try:
+        yield engine
+    except SimulationError as error:
+        raise ScenarioError(f"{config.name}: {error}") from None
+    finally:
+        engine.close()
+
+
 def _folder(config: Configuration) -> Path:
     return cache_folder("sumo", f"{config.digest}-{version().replace(' ', '-')}-{FORMAT}")
 
@@ -175,16 +186,13 @@ def _begin(
     Returns when it begins and when the vehicle departed, its edges from there on, its lane, how far it is
     along that, and its class.
     """
-    engine = Engine.open(config.files)
-    try:
+    with _simulation(config) as engine:
         departed = _drive_in(engine, config, vehicle, since)
         if departed is None:
             return None
         edges, at = engine.route(vehicle)
         engine.save(state)
         return engine.time, departed, edges[at:], *engine.lane(vehicle), engine.vehicle_class(vehicle)
-    finally:
-        engine.close()
 
 
 def _drive_in(engine: Engine, config: Configuration, vehicle: str, since: float) -> float | None:
@@ -235,6 +243,11 @@ def _watch(
             if name not in asked:
                 asked.add(name)
                 if inside.intersection(engine.route(name)[0]):
+                    more[name] = engine.body(name)
+        for name in engine.people:
+            if name not in asked:
+                asked.add(name)
+                if inside.intersection(engine.walk(name)):
                     more[name] = engine.body(name)
     return seen, lights, tuple((name, body) for name, body in more.items() if name not in seen)
 

@@ -12,7 +12,7 @@ from drive.sim.sumo.engine import Body, SumoFiles
 if TYPE_CHECKING:
     from drive.sim.sumo.engine import Box
 
-LIVE = ("--collision.action", "warn", "--time-to-teleport", "-1", "--ignore-junction-blocker", "-1")
+LIVE = ("--collision.action", "warn", "--time-to-teleport", "-1")
 """Nobody leaps or vanishes because the ego stands in the way; these come after the files' own options."""
 LANE_CHANGE = ("--lanechange.duration", "3")
 """Without it (or sublanes) SUMO's vehicles leap from lane to lane."""

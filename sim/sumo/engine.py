@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -37,6 +37,8 @@ EXACTLY = 6
 """`keepRoute` of `moveToXY`: at the very place, off the road as well (2), whoever may drive there (4)."""
 FREE = 0
 """Speed and lane change mode in which SUMO decides nothing for a vehicle."""
+PEOPLE = ("--save-state.transportables", "true")
+"""Without it a saved state holds no people."""
 QUIET = ("--no-step-log", "true", "--no-warnings", "true", "--duration-log.disable", "true")
 
 
@@ -76,6 +78,7 @@ class Engine:
     lib: Any
     bodies: dict[str, Body] = field(default_factory=dict)
     remote: set[str] = field(default_factory=set)
+    listed: tuple[str, ...] | None = None
 
     @classmethod
     def open(
@@ -98,7 +101,7 @@ class Engine:
             raise SimulationError(
                 "SUMO runs once in a process, and another simulation is still open in this one"
             )
-        command = ["sumo", "-n", str(files.network), *QUIET, *files.options]
+        command = ["sumo", "-n", str(files.network), *QUIET, *PEOPLE, *files.options]
         command += [] if seed is None else ["--seed", str(seed % 2**31)]
         command += ["--step-length", f"{files.step_length if step is None else step:g}"]
         for option, paths in (("-r", files.routes), ("-a", files.additional)):
@@ -115,6 +118,7 @@ class Engine:
         return cls(lib)
 
     def step(self) -> None:
+        self.listed = None
         try:
             self.lib.simulationStep()
         except Exception as error:
@@ -141,7 +145,14 @@ class Engine:
     @property
     def vehicles(self) -> tuple[str, ...]:
         """Vehicles on the road, in SUMO's order."""
-        return tuple(self.lib.vehicle.getIDList())
+        if self.listed is None:
+            self.listed = tuple(self.lib.vehicle.getIDList())
+        return self.listed
+
+    @property
+    def people(self) -> tuple[str, ...]:
+        """Persons in the network, walking, waiting or riding."""
+        return tuple(self.lib.person.getIDList())
 
     def save(self, path: Path) -> None:
         self.lib.simulation.saveState(str(path))
@@ -151,11 +162,11 @@ class Engine:
         x0, y0, x1, y1 = box
         out: dict[str, Place] = {}
         vehicle, person = self.lib.vehicle, self.lib.person
-        for name in vehicle.getIDList():
+        for name in self.vehicles:
             x, y = vehicle.getPosition(name)
             if x0 <= x <= x1 and y0 <= y <= y1:
                 out[name] = Place(x, y, heading_of(vehicle.getAngle(name)), vehicle.getSpeed(name))
-        for name in person.getIDList():
+        for name in self.people:
             x, y = person.getPosition(name)
             if x0 <= x <= x1 and y0 <= y <= y1 and not person.getVehicle(name):
                 out[name] = Place(x, y, heading_of(person.getAngle(name)), person.getSpeed(name))
@@ -177,6 +188,10 @@ class Engine:
 
     def vehicle_class(self, name: str) -> str:
         return str(self.lib.vehicle.getVehicleClass(name))
+
+    def walk(self, name: str) -> tuple[str, ...]:
+        """Edges of what a person does now."""
+        return tuple(self.lib.person.getEdges(name))
 
     def route(self, name: str) -> tuple[tuple[str, ...], int]:
         """Edges of a vehicle's route, and which of them it is on."""
@@ -249,9 +264,12 @@ def angle_of(heading: float) -> float:
 def _heard() -> Iterator[Any]:
     """Catch what SUMO prints, below Python's own streams: its errors say there what is wrong."""
     with tempfile.TemporaryFile() as file:
-        kept = [os.dup(stream) for stream in (1, 2)]
+        kept: dict[int, int] = {}
+        for stream in (1, 2):
+            with suppress(OSError):  # a process without that stream
+                kept[stream] = os.dup(stream)
         try:
-            for stream in (1, 2):
+            for stream in kept:
                 os.dup2(file.fileno(), stream)
 
             def said() -> str:
@@ -260,7 +278,7 @@ def _heard() -> Iterator[Any]:
 
             yield said
         finally:
-            for stream, copy in zip((1, 2), kept, strict=True):
+            for stream, copy in kept.items():
                 os.dup2(copy, stream)
                 os.close(copy)
 

@@ -217,3 +217,31 @@ def test_signals_stand_on_every_lane_through_a_signalled_junction() -> None:
                  for edge in oracle(path).getEdges(True) for lane in edge.getLanes()
                  for c in lane.getOutgoing() if c.getTLSID()}  # fmt: skip
         assert set(roadmap.signal_ids) == links, path.name
+
+
+@pytest.mark.parametrize("offset", [0.0, 17.0, -17.0])
+def test_signals_show_what_sumo_shows(tmp_path: Path, offset: float) -> None:
+    assert_signals_of_sumo(small(tmp_path, net_text(offset=offset)))
+
+
+@real
+def test_real_signals_show_what_sumo_shows() -> None:
+    for path in NETS:
+        assert_signals_of_sumo(path)
+
+
+def assert_signals_of_sumo(path: Path) -> None:
+    lib = pytest.importorskip("libsumo")
+    programs = read_network(path).programs
+    lib.start(["sumo", "-n", str(path), "--no-step-log", "--no-warnings"])
+    try:
+        assert set(lib.trafficlight.getIDList()) == set(programs)
+        for _ in range(200):
+            # What SUMO tells after a step is what held while the step was made.
+            time = lib.simulation.getTime()
+            lib.simulationStep()
+            for name, program in programs.items():
+                shown = lib.trafficlight.getRedYellowGreenState(name)
+                assert shown == program.state_at(time), (path.name, name, time)
+    finally:
+        lib.close()

@@ -78,20 +78,33 @@ def test_an_ego_on_its_recorded_way_finds_the_recorded_traffic(queue: Scenario) 
     assert run.header["scenario"]["hash"] == queue.content_hash
 
 
-def test_sumos_drivers_stop_behind_an_ego_that_stands(queue: Scenario) -> None:
+def test_sumos_drivers_get_round_an_ego_that_stands(queue: Scenario) -> None:
     log = simulate(queue, stands, traffic="log")
     assert log.header["events"][0]["kind"] == "collision"
     assert log.header["events"][0]["agent"] == "v14"
-    # Another planner stands on the other lane: there is no way past.
-    run = simulate(queue, stands, traffic="sumo", drivers={"v11": stands})
+    run = simulate(queue, stands, traffic="sumo")
     assert run.ego[-1, 3] == pytest.approx(0.0, abs=0.05)
     assert not [e for e in run.header["events"] if e["kind"] == "collision"]
-    back = run.ego[-1, 0] + queue.vehicle.rear_axle_to_center - 0.5 * queue.vehicle.length
-    same_lane = np.abs(run.agents[:, -1, 1] - run.ego[-1, 1]) < 1.0
-    behind = run.agent_valid[:, -1] & same_lane & (run.agents[:, -1, 0] < back)
-    fronts = run.agents[behind, -1, 0] + 0.5 * run.agent_size[behind, 0]
-    # Standing cars keep the 2.5 m of their type's minGap.
-    assert back - fronts.max() == pytest.approx(2.5, abs=0.6)
+    follower = run.agents[row(run, "v14")]
+    beside = int(np.argmax(follower[:, 0] > run.ego[:, 0]))
+    # It slows down, is on the other lane when it is beside the ego, and changes there without a leap.
+    assert beside > 0
+    assert follower[0, 1] + queue.origin[1] == pytest.approx(-4.8, abs=0.05)
+    assert follower[beside, 1] + queue.origin[1] == pytest.approx(-1.6, abs=0.1)
+    assert np.hypot(*follower[:beside, 3:].T).min() < 8.0
+    assert np.abs(np.diff(follower[:, 1])).max() < 0.3
+
+
+def test_sumos_drivers_stand_behind_a_track_that_a_planner_stops(queue: Scenario) -> None:
+    """v11 stands on the left lane; whoever comes behind it slows down or changes, and nobody hits it."""
+    run = simulate(queue, stands, traffic="sumo", drivers={"v11": stands})
+    blocked = run.agents[row(run, "v11")]
+    assert np.hypot(*blocked[-1, 3:]) < 0.05
+    free = simulate(queue, stands, traffic="sumo")
+    follower = row(run, "v13")
+    assert run.agents[follower, 100, 0] < free.agents[follower, 100, 0] - 20.0
+    assert run.agents[follower, 100, 0] < blocked[100, 0] - 5.0
+    assert not [e for e in run.header["events"] if e["kind"] == "collision"]
 
 
 def test_equal_seeds_give_equal_runs_and_others_do_not(queue: Scenario) -> None:
