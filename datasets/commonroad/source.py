@@ -172,7 +172,7 @@ def recorded_egos(file: CommonRoadFile, path: Path, count: int) -> list[Obstacle
         first, last = valid_span(obstacle)
         run = obstacle.states[(obstacle.steps >= first) & (obstacle.steps <= last)]
         distance = float(np.hypot(*np.diff(run[:, :2], axis=0).T).sum())
-        if distance < MIN_DISTANCE or _jumps(run, file.dt):
+        if distance < MIN_DISTANCE or implausible(run, file.dt):
             continue
         world = _world(path, file, obstacle)
         if start_lanes(world.roadmap, run[0, :2] - world.origin, float(run[0, 2])):
@@ -184,7 +184,7 @@ def recorded_egos(file: CommonRoadFile, path: Path, count: int) -> list[Obstacle
     return [max(rows, key=lambda row: (row[1], row[0]))[2]]
 
 
-def _jumps(run: Floats, dt: float) -> bool:
+def implausible(run: Floats, dt: float) -> bool:
     """Whether a track `(N, 5)` leaps or spins: some simulators set vehicles over from lane to lane."""
     moved = np.hypot(*np.diff(run[:, :2], axis=0).T)
     turned = np.abs(wrap_angle(np.diff(run[:, 2])))
