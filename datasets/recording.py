@@ -199,7 +199,7 @@ def _row(recording: Recording, track: str) -> int:
 
 def _window(tracks: Tracks, first: int, last: int) -> Tracks:
     """The samples from `first` to `last` of everybody who appears then."""
-    seen = tracks.valid[:, first : last + 1].any(1)
+    seen = np.flatnonzero(tracks.valid[:, first : last + 1].any(1))
     cut = tracks.select(seen)
     return replace(cut, states=cut.states[:, first : last + 1], valid=cut.valid[:, first : last + 1])
 

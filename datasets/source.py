@@ -27,8 +27,13 @@ _DATA_SUFFIXES = (".xml", ".xosc", ".xodr", ".parquet", ".db", ".tfrecord", ".pb
 class Source(Protocol):
     """A reader of scenarios. `matches` answers at once, from the name and at most the file's first bytes.
 
-    A source may add `skipped(ref, ego) -> [(file, reason)]`: what of a file `ids` leaves out; and
-    `environment(ref)`, "road" or "terrain", which otherwise takes loading a scenario.
+    A source may add `skipped(ref, ego) -> [(file, reason)]`: what of a file `ids` leaves out;
+    `environment(ref)`, "road" or "terrain", which otherwise takes loading a scenario; and
+    `write(scenarios: Sequence[Scenario], out: Path) -> list[Path]`, which writes scenarios of any origin into
+    the folder `out`, or into the file `out` where its name ends as the source's files do, and returns what it
+    wrote. It raises InputError for a scenario that the format cannot hold. A source that writes may say
+    `written`, the ending of its files, by which `drive convert` finds it; and `separate = True` where each
+    scenario makes files of its own, so that they may be handed over one at a time.
     """
 
     name: str

@@ -137,5 +137,3 @@ def _tracks(
         out.append((str(ident), kind, size, states[i], valid[i]))
     notes = [f"road users of the unknown type '{word}'" for word in sorted(unknown)]
     return tracks_from_rows(out), notes
-
-

@@ -32,6 +32,9 @@ def command(
     at: Annotated[
         float | None, typer.Option(metavar="T", help="The picture's moment in s; default: the closest call.")
     ] = None,
+    page: Annotated[
+        Path | None, typer.Option("--html", metavar="X.html", help="Write a page with facts and pictures.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what is in a file: lanes, road users, duration, signals, where it comes from; or draw it.
@@ -40,17 +43,20 @@ def command(
     Examples:
       drive inspect gen/cut_in/17
       drive inspect gen/cut_in/17 -o cut_in.svg
+      drive inspect FOLDER --html folder.html
       drive inspect out/bench/runs/pdm/gen_cut_in_1.drive.npz --json
     """
-    if at is not None and output is None:
-        raise InputError("--at is the moment of a picture: give it a name by -o x.svg")
+    if at is not None and output is None and page is None:
+        raise InputError("--at is the moment of a picture: give it a name by -o x.svg or --html x.html")
     if output is not None:
         typer.echo(str(draw(ref, ego, at, output)))
         return
     found = describe(ref, ego)
+    if page is not None:
+        typer.echo(str(load("drive.eval.inspection:write_inspection")(found, page, at)), err=as_json)
     if as_json:
         print(json.dumps(found, indent=2, allow_nan=False))
-    else:
+    elif page is None:
         for item in found:
             _print(item)
     if all(item["what"] in ("invalid scenario", "skipped file") for item in found):
@@ -179,7 +185,17 @@ def _results(path: Path) -> dict[str, Any]:
 
 
 def _roads(roadmap: RoadMap) -> dict[str, Any]:
-    return {"lanes": roadmap.num_lanes, "lane_km": round(float(roadmap.length.sum()) / 1e3, 3)}
+    from drive.roadmap import AreaKind, LaneKind
+
+    lanes = Counter(LaneKind(int(kind)).name.lower() for kind in roadmap.kind)
+    areas = Counter(AreaKind(int(kind)).name.lower() for kind in roadmap.areas.kind)
+    return {
+        "lanes": roadmap.num_lanes,
+        "lane_km": round(float(roadmap.length.sum()) / 1e3, 3),
+        "lane_kinds": dict(sorted(lanes.items())),
+        "intersection_lanes": int(roadmap.intersection.sum()),
+        "areas": dict(sorted(areas.items())),
+    }
 
 
 def _ground(terrain: Terrain) -> dict[str, Any]:
