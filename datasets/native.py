@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive.datasets.recording import Recording, ego_scenario, egos, split_ref
+from drive.datasets.source import paths_of
 from drive.errors import DriveError, InputError, ScenarioError
-from drive.files import file_stem, read_npz, write_npz
+from drive.files import read_npz, write_npz
 from drive.roadmap import RoadMap, hash_arrays
 from drive.scenario import Expert, Goal, Provenance, Route, Scenario, Tracks
 from drive.terrain import Terrain
@@ -217,19 +218,6 @@ class NativeSource:
     def write(self, scenarios: Sequence[Scenario], out: Path) -> list[Path]:
         """One file a scenario in the folder `out`; one scenario also under the name `out` itself."""
         return [save_scene(scenario, path) for scenario, path in paths_of(scenarios, out, SUFFIX)]
-
-
-def paths_of(scenarios: Sequence[Scenario], out: Path, suffix: str) -> list[tuple[Scenario, Path]]:
-    """Which file each scenario is written to, where a file holds one. Raises InputError where `out` names a
-    file and there are several, and where two have the same id."""
-    if out.name.endswith(suffix):
-        if len(scenarios) != 1:
-            raise InputError(f"{out.name} holds one scenario, not {len(scenarios)}; name a folder")
-        return [(scenarios[0], out)]
-    named = [(scenario, out / f"{file_stem(scenario.id)}{suffix}") for scenario in scenarios]
-    if len({path for _, path in named}) != len(named):
-        raise InputError("two of the scenarios have the same id, and one file each cannot hold them")
-    return named
 
 
 def _recording(scenario: Scenario) -> Recording:

@@ -7,7 +7,7 @@ through the entry-point group `drive.datasets`; the first one that says yes is a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from drive import registry
 from drive.errors import DriveError, InputError
+from drive.files import file_stem
 
 if TYPE_CHECKING:
     from drive.scenario import Scenario
@@ -118,6 +119,19 @@ def expand_all(refs: Iterable[str], ego: str = "planned") -> Expansion:
                 raise InputError(f"'{ref}' holds no scenario with a {ego} ego")
         found |= dict.fromkeys(inside)
     return Expansion(tuple(found), tuple(skipped))
+
+
+def paths_of(scenarios: Sequence[Scenario], out: Path, suffix: str) -> list[tuple[Scenario, Path]]:
+    """Which file each scenario is written to, where a file holds one. Raises InputError where `out` names a
+    file and there are several, and where two have the same id."""
+    if out.name.endswith(suffix):
+        if len(scenarios) != 1:
+            raise InputError(f"{out.name} holds one scenario, not {len(scenarios)}; name a folder")
+        return [(scenarios[0], out)]
+    named = [(scenario, out / f"{file_stem(scenario.id)}{suffix}") for scenario in scenarios]
+    if len({path for _, path in named}) != len(named):
+        raise InputError("two of the scenarios have the same id, and one file each cannot hold them")
+    return named
 
 
 def _expand_folder(folder: Path, ego: str) -> tuple[list[str], list[tuple[str, str]]]:

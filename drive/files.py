@@ -1,4 +1,4 @@
-"""Zips of plain arrays that any program may hand us, read within bounds and written whole or not at all."""
+"""Files written whole or not at all, and zips of plain arrays that any program may hand us."""
 
 from __future__ import annotations
 
@@ -27,6 +27,18 @@ MAX_ENTRIES = 10_000
 def file_stem(name: str) -> str:
     """A name as part of a file's name: what is no letter, digit or one of `_.@-` becomes `_`."""
     return re.sub(r"[^A-Za-z0-9_.@-]", "_", name)
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Write a text file so that a kill never leaves half of it under its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Path:

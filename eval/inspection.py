@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from drive.datasets.source import load
 from drive.errors import DriveError, InputError
 from drive.eval.picture import scene_picture
-from drive.eval.replay.page import build_page, write_whole
+from drive.eval.replay.page import build_page
 from drive.eval.report.markup import esc, pairs
+from drive.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -26,10 +26,15 @@ from drive.datasets.commonroad.scenario import (
     recorded_scenario,
     valid_span,
 )
+from drive.datasets.commonroad.write import commonroad_xml
+from drive.datasets.source import paths_of
 from drive.errors import InputError, ScenarioError, UnknownNameError
+from drive.files import write_whole
 from drive.geometry import wrap_angle
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from drive.datasets.commonroad.model import CommonRoadFile, Obstacle
@@ -59,6 +64,8 @@ class CommonRoadSource:
 
     name: str = "commonroad"
     egos: int = 3
+    written: str = ".xml"
+    separate: bool = True
 
     def matches(self, ref: str) -> bool:
         """Whether a reference names a CommonRoad file, or a folder that holds one somewhere below."""
@@ -141,6 +148,11 @@ class CommonRoadSource:
             raise UnknownNameError(f"planning problem of {file.name}", scenario, ids)
         world = _cached_world(*_key(path), origin_near(problem.x, problem.y))
         return planned_scenario(world, problem, f"{file.name}#{problem.id}")
+
+    def write(self, scenarios: Sequence[Scenario], out: Path) -> list[Path]:
+        """One file a scenario in the folder `out`; one scenario also under the name `out` itself."""
+        texts = [(path, commonroad_xml(scenario)) for scenario, path in paths_of(scenarios, out, ".xml")]
+        return [write_whole(path, text) for path, text in texts]
 
     def _refs(self, path: Path, ego: str) -> tuple[list[str], list[str]]:
         """References to what can be loaded from one file, and a line about each of the rest."""

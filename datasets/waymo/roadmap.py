@@ -240,7 +240,7 @@ def _marking(features: Features, lane: Lane, side: str, near: Neighbour | None) 
 
 
 def _ground(lane: Lane, tree: Any) -> list[Floats]:
-    """Simple rings of the ground along a lane: what lies within `REACH` of its middle and this side of edges."""
+    """Simple rings of ground along a lane: within `REACH` of its middle and this side of road edges."""
     middle = shapely.LineString(lane.line[:, :2])
     strip = shapely.buffer(middle, REACH, cap_style="flat", join_style="mitre", mitre_limit=1.5)
     near = tree.query(strip, predicate="intersects")

@@ -1,4 +1,4 @@
-"""Protobuf messages as numbered fields: no schema is compiled, and fields that nobody asks for cost nothing."""
+"""Protobuf messages as numbered fields: there is no schema, and fields that nobody asks for cost nothing."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Message:
         return cls(data, fields)
 
     def _rows(self, number: int, *kinds: int) -> Longs:
-        rows = self.fields[self.fields[:, NUMBER] == number]
+        rows: Longs = self.fields[self.fields[:, NUMBER] == number]
         if not set(rows[:, TYPE].tolist()) <= set(kinds):
             raise InputError(f"field {number} of a message has another type than it should")
         return rows
@@ -81,7 +81,7 @@ class Message:
         return (Message.of(self.data, int(a), int(b)) for a, b in zip(starts, ends, strict=True))
 
     def table(self, number: int, width: int) -> Floats:
-        """Numbers `(M, width)` of a repeated field's small messages, column f the field f, 0 where missing."""
+        """Numbers `(M, width)` of a repeated field's small messages: column f is field f, 0 if missing."""
         return table_of(self.data, *self.spans(number), width)
 
     def numbers(self, number: int) -> tuple[int, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ import typer
 
 from drive.cli._load import is_run_log, load
 from drive.errors import InputError
+from drive.files import write_whole
 
 if TYPE_CHECKING:
     from drive.roadmap import RoadMap
@@ -73,15 +73,7 @@ def draw(ref: str, ego: str, at: float | None, output: Path) -> Path:
     if len(refs) != 1:
         raise InputError(f"'{ref}' stands for {len(refs)} scenarios; name the one to draw")
     scenario = load("drive.datasets.source:load")(refs[0])
-    output.parent.mkdir(parents=True, exist_ok=True)
-    picture = load("drive.eval.picture:scene_picture")(scenario, at)
-    part = output.with_name(f".{output.name}.{os.getpid()}.part")
-    try:
-        part.write_text(picture, encoding="utf-8", newline="\n")
-        part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
-    return output
+    return write_whole(output, load("drive.eval.picture:scene_picture")(scenario, at))
 
 
 def describe(ref: str, ego: str = "planned") -> list[dict[str, Any]]:

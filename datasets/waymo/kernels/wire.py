@@ -31,7 +31,7 @@ def read_varint(data, at, end):
 
 @scalar
 def read_field(data, at, end):
-    """(number, type, first, last, where the next field begins) of the field at `at`; -1 where it is damaged."""
+    """(number, type, first, last, where the next field begins) of the field at `at`; -1 if it is damaged."""
     tag, at = read_varint(data, at, end)
     number, kind = tag >> 3, tag & 7
     if at < 0 or number < 1:
@@ -86,7 +86,7 @@ def flatten(data, starts, ends, out, word, as_double, as_float):
                 continue
             if kind == VARINT:
                 out[m, number] = first
-            elif kind == FIXED64 or kind == FIXED32:
+            elif kind in (FIXED64, FIXED32):
                 for k in range(last - first):
                     word[k] = data[first + k]
                 out[m, number] = as_double[0] if kind == FIXED64 else as_float[0]
