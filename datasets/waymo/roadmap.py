@@ -2,7 +2,8 @@
 
 The data set gives lanes by their middles. A lane's half width at a point is the distance to the road line or
 edge that the lane names there, else half the distance to the lane beside, else to a road edge near by, else
-half of 3.5 m. There is no drivable area: ground within `REACH` of a lane's middle counts, up to road edges.
+half of 3.5 m. There is no drivable area: ground within `REACH` of a motor lane's middle counts, up to road
+edges.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def build_roadmap(
     if partial:
         notes.append(f"{partial} neighbours that lie beside a lane for less than {SHARED:.0%} are left out")
     for lane in features.lanes.values():
-        for ring in _ground(lane, tree):
+        for ring in _ground(lane, tree) if lane.kind != BIKE else ():
             builder.add_area(ring, AreaKind.GENERIC, f"ground {lane.id}")
     for areas, kind in (
         (features.crosswalks, AreaKind.CROSSWALK),
