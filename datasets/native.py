@@ -99,12 +99,7 @@ def save_scene(scenario: Scenario, path: str | Path) -> Path:
 def load_scene(path: str | Path) -> Scenario:
     """Read a scenario. Raises InputError or one of its kinds, naming the file and what is wrong with it."""
     source = Path(path)
-    try:
-        arrays = read_npz(source, MAX_BYTES)
-    except FileNotFoundError:
-        raise InputError(f"{source}: no such file") from None
-    except InputError as error:
-        raise InputError(f"{source.name} is truncated or is no scenario file ({error})") from None
+    arrays = _arrays(source)
     header = _header(source.name, arrays)
     try:
         scenario = _scenario(header, arrays)
@@ -115,6 +110,15 @@ def load_scene(path: str | Path) -> Scenario:
     except (ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise ScenarioError(f"{source.name} holds no sound scenario ({error})") from None
     return scenario
+
+
+def _arrays(source: Path) -> dict[str, NDArray[Any]]:
+    try:
+        return read_npz(source, MAX_BYTES)
+    except FileNotFoundError:
+        raise InputError(f"{source}: no such file") from None
+    except InputError as error:
+        raise InputError(f"{source.name} is truncated or is no scenario file ({error})") from None
 
 
 def _header(name: str, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
@@ -199,13 +203,14 @@ class NativeSource:
         if "#" in ref:
             return [ref]
         if ego == "planned":
+            self.environment(ref)  # a damaged file is told here
             return [ref]
         recording = _recording(load_scene(ref))
         return [f"{ref}#@{track}" for track in egos(recording, ego, self.egos)]
 
     def environment(self, ref: str) -> str:
-        arrays = read_npz(Path(split_ref(ref)[0]), MAX_BYTES)
-        return str(_header(Path(split_ref(ref)[0]).name, arrays)["environment"])
+        path = Path(split_ref(ref)[0])
+        return str(_header(path.name, _arrays(path)).get("environment"))
 
     def load(self, ref: str) -> Scenario:
         """Load one scenario; raises InputError or one of its kinds, naming the file."""

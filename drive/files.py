@@ -7,6 +7,7 @@ import math
 import os
 import re
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -55,7 +56,7 @@ def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Path:
         with zipfile.ZipFile(part, "w") as archive:
             for name, values in arrays.items():
                 buffer = io.BytesIO()
-                np.lib.format.write_array(buffer, np.ascontiguousarray(values), allow_pickle=False)
+                np.lib.format.write_array(buffer, np.asarray(values, order="C"), allow_pickle=False)
                 # A fixed date and mode keep equal runs equal byte for byte.
                 entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
                 entry.create_system, entry.external_attr = 3, 0o644 << 16
@@ -83,7 +84,7 @@ def read_npz(path: Path, limit: int = MAX_BYTES) -> dict[str, NDArray[Any]]:
         raise
     except (
         *(OSError, EOFError, ValueError, KeyError, TypeError, NotImplementedError, RuntimeError),
-        *(zipfile.BadZipFile, zlib.error, struct.error, MemoryError, SyntaxError),
+        *(zipfile.BadZipFile, zlib.error, struct.error, MemoryError, SyntaxError, tokenize.TokenError),
     ) as error:
         raise InputError(" ".join(str(error).split())[:200] or type(error).__name__) from None
 

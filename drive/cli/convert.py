@@ -96,7 +96,7 @@ def _groups(
 ) -> Iterator[list[tuple[str, Scenario]]]:
     """Loaded scenarios as the writer wants them: one at a time, or all of them; what cannot be loaded, or
     has the id of one before, is added to `skipped`."""
-    if len(refs) > 1 and out.name.endswith(getattr(writer, "written", "") or "/"):
+    if separate and len(refs) > 1 and out.name.endswith(getattr(writer, "written", "") or "/"):
         raise InputError(f"'{out.name}' is one file for {len(refs)} scenarios; name a folder")
     ids: set[str] = set()
     group: list[tuple[str, Scenario]] = []

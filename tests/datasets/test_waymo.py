@@ -14,7 +14,8 @@ import pytest
 
 import drive
 from drive.datasets.source import expand_all
-from drive.datasets.waymo import SOURCE
+from drive.datasets.waymo import SOURCE, read_records, read_scene
+from drive.datasets.waymo.records import read_record
 from drive.errors import InputError, ScenarioError, UnknownNameError
 from drive.roadmap import AreaKind, DrivableArea, LaneKind, Marking
 from drive.scenario import SignalState
@@ -234,11 +235,39 @@ def test_pdm_stops_at_the_light_and_drives_on(file: str) -> None:
 
 
 @pytest.mark.skipif(not OWN_DATA, reason="DRIVE_WAYMO_DATA names no folder with files of the data set")
-def test_every_scenario_of_a_users_files_loads() -> None:
+def test_a_users_files_are_read_as_google_reads_them() -> None:
     found = expand_all([str(OWN_DATA)])
+    assert found.refs
     for ref in found.refs[:20]:
         s = SOURCE.load(ref)
+        _same_as_google(ref)
         assert s.num_steps >= 10
         ego = s.tracks.states[s.ego, s.tracks.valid[s.ego], :2]
         off = DrivableArea.of(s.roadmap).distance_outside(ego)
         assert np.quantile(off, 0.9) < 1.0
+
+
+def _same_as_google(ref: str) -> None:
+    path, _, scene = ref.partition("#")
+    for at, data in read_records(Path(path)):
+        theirs = RECORDS.message_class("Scenario")()
+        theirs.ParseFromString(data)
+        if theirs.scenario_id != scene:
+            continue
+        ours = read_scene(read_record(Path(path), at), "x")
+        seen = [t for t in theirs.tracks if any(state.valid for state in t.states)]
+        assert ours.tracks.ids == tuple(str(t.id) for t in seen)
+        for row, track in enumerate(seen):
+            assert ours.tracks.valid[row].tolist() == [state.valid for state in track.states]
+            places = np.array([(p.center_x, p.center_y, p.velocity_x) for p in track.states if p.valid])
+            states = ours.tracks.states[row, ours.tracks.valid[row]]
+            np.testing.assert_allclose(states[:, :2] + ours.origin, places[:, :2], atol=1e-9)
+            np.testing.assert_array_equal(states[:, 3], places[:, 2])
+        m = ours.roadmap
+        for feature in theirs.map_features:
+            if feature.HasField("lane") and str(feature.id) in m.lane_ids:
+                lane = m.lane_index(str(feature.id))
+                ends = [(p.x, p.y) for p in (feature.lane.polyline[0], feature.lane.polyline[-1])]
+                np.testing.assert_allclose(m.centerline(lane)[[0, -1]] + ours.origin, ends, atol=2e-3)
+                known = {m.lane_index(str(i)) for i in feature.lane.exit_lanes if str(i) in m.lane_ids}
+                assert known <= set(m.successors(lane).tolist())
