@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from drive.datasets.argoverse2.fragments import join_fragments
 from drive.datasets.argoverse2.roadmap import read_map
 from drive.datasets.argoverse2.tables import FLOAT, INT, TEXT, read_table
-from drive.datasets.commonroad.scenario import origin_near
+from drive.datasets.commonroad.scenario import DT, origin_near
 from drive.datasets.recording import Recording
 from drive.errors import InputError
 from drive.geometry import wrap_angle
@@ -54,7 +55,7 @@ def read_motion(path: Path) -> Recording:
     """Read a scenario table and the map beside it.
 
     The focal track is planned as the ego, and the recording car where the focal one cannot be. The car's
-    positions are those of its rear axle, as its poses in the sensor logs are; everybody else's are centres.
+    positions are taken as its rear axle's, as its poses in the sensor logs are; everybody else's are centres.
     Raises InputError naming the file for what `read_table` refuses, for several scenarios in one table, two
     rows of a track at one step, steps outside of the clock, and a map that is missing or bad.
     """
@@ -72,7 +73,11 @@ def read_motion(path: Path) -> Recording:
     start = data["track_id"] == focal
     at = int(np.argmax(start))  # the first row where there is no focal track
     origin = origin_near(float(data["position_x"][at]), float(data["position_y"][at]))
-    tracks, notes = _tracks(path.name, data, count, origin)
+    pieces, notes = _tracks(path.name, data, count, origin)
+    tracks, joined = join_fragments(pieces, DT)
+    if joined:
+        pairs = ", ".join(f"{gone} to {kept}" for gone, kept in joined)
+        notes.append(f"{len(joined)} tracks that go on where another ends are joined to it: {pairs}")
     roadmap, said = read_map(map_beside(path.parent, scene), origin)
     return Recording(
         file=path.name,

@@ -164,6 +164,61 @@ def test_a_focal_pedestrian_leaves_the_wheel_to_the_recording_car(tmp_path: Path
     assert SOURCE.ids(str(FILES.write_motion(tmp_path, table)))[0].endswith("@AV")
 
 
+def with_pieces(*pieces: tuple[str, str, range, float, float, float]) -> list[dict[str, object]]:
+    """The table with more road users, each (id, type, steps, x and y at step 0, speed)."""
+    extra = [row for piece in pieces for row in FILES.rows(*piece)]
+    about = {
+        k: FILES.motion_table()[0][k] for k in ("scenario_id", "num_timestamps", "focal_track_id", "city")
+    }
+    return FILES.motion_table() + [{**row, **about} for row in extra]
+
+
+def test_pieces_of_one_car_are_joined(tmp_path: Path) -> None:
+    # One car under three ids, with a gap of two samples and an overlap of three.
+    table = with_pieces(
+        ("b", "vehicle", range(30), 0.0, 4.0, 5.0),
+        ("c", "vehicle", range(32, 60), 0.3, 4.0, 5.0),
+        ("a", "vehicle", range(57, 110), 0.0, 4.2, 5.0),
+    )
+    s = SOURCE.load(str(FILES.write_motion(tmp_path, table)))
+    t = s.tracks
+    assert "a" not in t.ids
+    assert "c" not in t.ids
+    car = t.ids.index("b")
+    assert t.valid[car].all()
+    np.testing.assert_allclose(t.states[car, 29:33, 0], [14.5, 15.1, 15.7, 16.3], atol=1e-9)
+    np.testing.assert_allclose(t.states[car, [59, 60], 1], [4.0, 4.2])
+    assert any("c to b, a to c" in note for note in s.provenance.notes)
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        ("z", "vehicle", range(36, 60), 0.0, 4.0, 5.0),  # 0.7 s later
+        ("z", "vehicle", range(32, 60), 2.0, 4.0, 5.0),  # two metres ahead
+        ("z", "bus", range(32, 60), 0.0, 4.0, 5.0),  # something else
+        ("z", "vehicle", range(20, 60), 0.0, 4.0, 5.0),  # both are seen for a second
+        ("z", "vehicle", range(10, 25), 0.0, 4.0, 5.0),  # it ends before the first one does
+        ("z", "vehicle", range(31, 32), 0.0, 4.0, 5.0),  # one sample alone
+    ],
+)
+def test_others_are_not_joined(tmp_path: Path, second: tuple) -> None:
+    table = with_pieces(("b", "vehicle", range(30), 0.0, 4.0, 5.0), second)
+    t = SOURCE.load(str(FILES.write_motion(tmp_path, table))).tracks
+    assert {"b", "z"} <= set(t.ids)
+
+
+def test_of_two_that_could_go_on_the_nearest_does(tmp_path: Path) -> None:
+    table = with_pieces(
+        ("b", "vehicle", range(30), 0.0, 4.0, 5.0),
+        ("far", "vehicle", range(30, 60), 0.0, 4.8, 5.0),
+        ("near", "vehicle", range(30, 60), 0.0, 4.1, 5.0),
+    )
+    t = SOURCE.load(str(FILES.write_motion(tmp_path, table))).tracks
+    assert "near" not in t.ids
+    assert {"b", "far"} <= set(t.ids)
+
+
 def changed(**values: object) -> list[dict[str, object]]:
     table = FILES.motion_table()
     table[150].update(values)
