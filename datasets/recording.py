@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.datasets.commonroad.matching import driven_lanes, make_route, start_lanes
+from drive.datasets.commonroad.matching import STRIDE, driven_lanes, lanes_under, make_route, start_lanes
 from drive.datasets.commonroad.scenario import DT, MAX_DURATION, SHORT, expert_states
 from drive.datasets.commonroad.source import MIN_DISTANCE, implausible
 from drive.errors import InputError, ScenarioError, UnknownNameError
+from drive.geometry import box_corners
+from drive.roadmap import DrivableArea
 from drive.scenario import Expert, Goal, Provenance, Scenario, Tracks
 from drive.vehicle import AgentKind, VehicleParams
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 REACH = 3
 """Samples before and after one whose positions give its velocity, where the source has none."""
+SOON = 2.0
+"""Seconds that a scenario begins later at most, for its ego to be on the map with all of its length."""
 STANDS = 1.0
 """Metres within which all positions of somebody who only stands lie; boxes of parked cars jitter."""
 
@@ -60,7 +64,8 @@ class Recording:
 def ego_scenario(recording: Recording, track: str, name: str) -> Scenario:
     """The scenario `name` in which `track` is the ego and its own motion the expert's.
 
-    The clock runs over the track's longest stretch without a gap, 20 s at most. Raises ScenarioError for an
+    The clock runs over the track's longest stretch without a gap, 20 s at most, and of that over the part
+    whose lanes hang together: maps end where the recording car's sight does. Raises ScenarioError for an
     unknown track, one that is no motor vehicle, one without two samples in a row, or one that is on no lane.
     """
     row = _row(recording, track)
@@ -72,6 +77,13 @@ def ego_scenario(recording: Recording, track: str, name: str) -> Scenario:
     last = min(last, first + round(MAX_DURATION / DT))
     if last <= first:
         raise ScenarioError(f"{who} has no two valid samples in a row; choose another track")
+    total = int(recording.tracks.valid[row].sum())
+    poses = recording.tracks.states[row, first : last + 1, :3]
+    begin, end, lanes = _on_lanes(recording.roadmap, poses)
+    begin += _onto_ground(recording, row, poses[begin : end + 1])
+    if end <= begin:
+        raise ScenarioError(f"{who} never is on a lane; choose another track")
+    first, last = first + begin, first + end
     tracks = _window(recording.tracks, first, last)
     ego = tracks.ids.index(track)
     vehicle = recording.vehicle if track == recording.own else None
@@ -80,13 +92,12 @@ def ego_scenario(recording: Recording, track: str, name: str) -> Scenario:
     rear[ego] = vehicle.rear_axle_to_center
     tracks = replace(tracks, rear_to_centre=rear)
     states = expert_states(tracks.states[ego], vehicle)
-    lanes = driven_lanes(recording.roadmap, tracks.states[ego, :, :3])
-    if not lanes:
-        raise ScenarioError(f"{who} never is on a lane; choose another track")
     duration = DT * (last - first)
     short = ("short",) if duration < SHORT - 1e-9 else ()
-    gaps = int(recording.tracks.valid[row].sum()) - (last - first + 1)
-    notes = (f"{gaps} more samples of the ego lie beyond a gap or after 20 s",) if gaps else ()
+    more = total - (last - first + 1)
+    notes = (
+        (f"{more} more samples of the ego lie beyond a gap, off the lanes, or after 20 s",) if more else ()
+    )
     goal = Goal(position=tracks.states[ego, -1, :2].copy())
     return Scenario(
         id=name,
@@ -108,6 +119,36 @@ def ego_scenario(recording: Recording, track: str, name: str) -> Scenario:
             recording.file, recording.format, recording.licence, notes=(*recording.notes, *notes)
         ),
     )
+
+
+def _on_lanes(roadmap: RoadMap, poses: Floats) -> tuple[int, int, tuple[int, ...]]:
+    """First and last sample of the part of a way `(T, 3)` with most samples on one sequence of lanes, and
+    these lanes; (0, 0, ()) for a way on none."""
+    picks = list(dict.fromkeys([*range(0, len(poses), STRIDE), len(poses) - 1]))
+    under = {k: {lane for lane, _ in lanes_under(roadmap, poses[k, :2], float(poses[k, 2]))} for k in picks}
+    on = [k for k in picks if under[k]]
+    best: tuple[int, int, tuple[int, ...]] = (0, 0, ())
+    most = 0
+    for i, start in enumerate(on):
+        if len(on) - i <= most:  # what is left cannot be more
+            break
+        lanes = driven_lanes(roadmap, poses[start:])
+        good = [k for k in on[i:] if under[k] & set(lanes)]
+        if len(good) > most:
+            most, best = len(good), (start, good[-1], lanes)
+    return best
+
+
+def _onto_ground(recording: Recording, row: int, poses: Floats) -> int:
+    """The first sample of a way `(T, 3)` at which the whole vehicle is on the map's ground, where that is
+    soon; else 0: whoever drives half on the kerb does so."""
+    soon = poses[: round(SOON / DT)]
+    if not len(soon):
+        return 0
+    length, width = recording.tracks.size[row, :2]
+    corners = box_corners(soon[:, :2], soon[:, 2], length, width)
+    inside = DrivableArea.of(recording.roadmap).contains(corners).all(1)
+    return int(np.argmax(inside))
 
 
 def egos(recording: Recording, ego: str, count: int) -> list[str]:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from drive.datasets.argoverse2 import SOURCE, read_map
+from drive.datasets.argoverse2 import SOURCE, read_log, read_map
 from drive.datasets.argoverse2.roadmap import marking
 from drive.datasets.source import expand_all
 from drive.errors import InputError, MapError, ScenarioError, UnknownNameError
@@ -329,8 +329,8 @@ def test_a_log_stands_for_the_car_that_recorded_it(log: Path) -> None:
 
 @pytest.mark.parametrize("turn", [0.0, 0.4])
 def test_boxes_are_turned_from_the_cars_frame_into_the_citys(tmp_path: Path, turn: float) -> None:
-    s = SOURCE.load(str(FILES.write_log(tmp_path, *FILES.sensor_tables(turn=turn))))
-    t = s.tracks
+    log = read_log(FILES.write_log(tmp_path, *FILES.sensor_tables(turn=turn)))
+    t = log.tracks
     parked, lead = t.ids.index("parked"), t.ids.index("lead")
     assert t.valid[[parked, lead]].all()
     # The parked car stands whichever way the recording car turns; the other one drives with it.
@@ -340,11 +340,11 @@ def test_boxes_are_turned_from_the_cars_frame_into_the_citys(tmp_path: Path, tur
     np.testing.assert_allclose(t.states[lead, :, 0], -10.0 + 10.0 * times, atol=1e-6)
     np.testing.assert_allclose(t.states[lead, :, 1:3], 0.0, atol=1e-6)
     np.testing.assert_allclose(t.states[lead, :, 3:], np.broadcast_to([10.0, 0.0], (31, 2)), atol=1e-5)
-    np.testing.assert_allclose(t.states[s.ego, :, 2], turn * times, atol=1e-6)
+    np.testing.assert_allclose(t.states[t.ids.index(log.own), :, 2], turn * times, atol=1e-6)
     assert t.size[lead].tolist() == [12.0, 3.0, 3.2]
     kinds = {"parked": AgentKind.VEHICLE, "lead": AgentKind.BUS, "odd": AgentKind.UNKNOWN}
     assert {i: AgentKind(int(k)) for i, k in zip(t.ids, t.kind, strict=True) if i in kinds} == kinds
-    assert any("HOVERCRAFT" in note for note in s.provenance.notes)
+    assert any("HOVERCRAFT" in note for note in log.notes)
 
 
 def test_a_box_that_is_lost_for_a_while_leaves_a_gap(tmp_path: Path) -> None:
@@ -416,3 +416,28 @@ def test_a_truncated_log_is_refused_by_name(tmp_path: Path) -> None:
 def test_map_errors_keep_their_kind(tmp_path: Path) -> None:
     with pytest.raises(MapError):
         read_map(FILES.write_map(tmp_path, {"lane_segments": {}}), ORIGIN)
+
+
+def test_an_ego_from_beyond_the_map_begins_on_it(tmp_path: Path) -> None:
+    table = with_pieces(("far", "vehicle", range(110), -70.0, 0.0, 10.0))
+    s = SOURCE.load(str(FILES.write_motion(tmp_path, table)) + "#@far")
+    # The road begins at x = -50: at step 23 the car's rear end, 2.25 m behind its middle, is on it.
+    np.testing.assert_allclose(
+        rear_to_center(s.initial, s.vehicle.rear_axle_to_center), [-47.0, 0.0], atol=1e-9
+    )
+    assert s.num_steps == 109 - 23
+    assert any("23 more samples of the ego" in note for note in s.provenance.notes)
+    assert [s.roadmap.lane_ids[lane] for lane in s.route.lanes] == ["1", "2"]
+
+
+def test_an_ego_drives_where_its_lanes_hang_together(tmp_path: Path) -> None:
+    # It comes from a lane that leads nowhere, and goes on along lanes 1 and 2.
+    data = FILES.vector_map()
+    data["lane_segments"]["41"] = FILES.segment(41, (-90, -52), (-2, 2))
+    table = with_pieces(("far", "vehicle", range(110), -80.0, 0.0, 10.0))
+    path = FILES.write_motion(tmp_path, table)
+    FILES.write_map(tmp_path, data)
+    s = SOURCE.load(f"{path}#@far")
+    assert [s.roadmap.lane_ids[lane] for lane in s.route.lanes] == ["1", "2"]
+    assert s.tracks.states[s.ego, 0, 0] == pytest.approx(-50.0)
+    assert s.tracks.states[s.ego, -1, 0] == pytest.approx(29.0)
