@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_FILE = 1 << 29
-MAX_ROWS = 5_000_000
+MAX_ROWS = 1_000_000
+MAX_BYTES = 1 << 30
+MAX_TEXT = 256
 MAX_VALUE = 1e8
 """Metres that a position may lie from the source's zero; more is another unit or rubbish."""
 
@@ -36,12 +38,14 @@ def read_table(path: Path, columns: Mapping[str, str]) -> dict[str, NDArray[Any]
         raise MissingExtraError("pyarrow", "av2") from None
     try:
         table = _parquet(path, columns) if path.suffix == ".parquet" else _feather(path, columns)
+        # Offsets of a damaged file may point anywhere.
+        table.validate(full=True)
+        return {name: _values(path.name, table.column(name), name, kind) for name, kind in columns.items()}
     except (OSError, EOFError, ValueError, KeyError, NotImplementedError, pyarrow.ArrowException) as error:
         if isinstance(error, InputError):
             raise
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"{path.name}: truncated, or no {path.suffix[1:]} table ({reason})") from None
-    return {name: _values(path.name, table.column(name), name, kind) for name, kind in columns.items()}
 
 
 def _parquet(path: Path, columns: Mapping[str, str]) -> Any:
@@ -49,6 +53,9 @@ def _parquet(path: Path, columns: Mapping[str, str]) -> Any:
 
     with pyarrow.parquet.ParquetFile(path) as file:
         _check(path.name, file.schema_arrow.names, file.metadata.num_rows, columns)
+        groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
+        if (size := sum(group.total_byte_size for group in groups)) > MAX_BYTES:
+            raise InputError(f"{path.name}: the table unpacks to {size >> 20} MiB, more than is read")
         return file.read(columns=list(columns))
 
 
@@ -93,6 +100,8 @@ def _values(file: str, column: Any, name: str, kind: str) -> NDArray[Any]:
         raise InputError(f"{file}: column '{name}' holds {found}, not a {kind}")
     if column.null_count:
         raise InputError(f"{file}: column '{name}' lacks {column.null_count} values")
+    if kind == TEXT and (longest := _longest(column)) > MAX_TEXT:
+        raise InputError(f"{file}: column '{name}' holds a text of {longest} bytes")
     values: NDArray[Any] = column.to_numpy()
     if kind == TEXT:
         return np.asarray(values, dtype=np.str_)
@@ -104,3 +113,12 @@ def _values(file: str, column: Any, name: str, kind: str) -> NDArray[Any]:
         row = int(np.argmax(bad))
         raise InputError(f"{file}: row {row}: {name} is {values[row]:g}")
     return values
+
+
+def _longest(column: Any) -> int:
+    """Bytes of the longest text of a column; arrays of texts take as much for every row."""
+    import pyarrow.compute
+    from pyarrow import types
+
+    plain = column.type.value_type if types.is_dictionary(column.type) else column.type
+    return int(pyarrow.compute.max(pyarrow.compute.binary_length(column.cast(plain))).as_py() or 0)

@@ -242,6 +242,7 @@ def every(**values: object) -> list[dict[str, object]]:
         (every(heading=None), "'heading' holds null, not a number"),
         ([{k: v for k, v in row.items() if k != "city"} for row in FILES.motion_table()], "lacks .* city"),
         (changed(heading=None), "'heading' lacks 1 values"),
+        (changed(track_id="x" * 300), "'track_id' holds a text of 300 bytes"),
     ],
 )  # fmt: skip
 def test_tables_that_cannot_be_are_refused(tmp_path: Path, table: list, fault: str) -> None:
@@ -441,3 +442,52 @@ def test_an_ego_drives_where_its_lanes_hang_together(tmp_path: Path) -> None:
     assert [s.roadmap.lane_ids[lane] for lane in s.route.lanes] == ["1", "2"]
     assert s.tracks.states[s.ego, 0, 0] == pytest.approx(-50.0)
     assert s.tracks.states[s.ego, -1, 0] == pytest.approx(29.0)
+
+
+def test_text_may_be_kept_as_a_dictionary(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    path = FILES.write_motion(tmp_path)
+    before = SOURCE.load(str(path)).content_hash
+    table = pyarrow.parquet.read_table(path)
+    at = table.schema.get_field_index("track_id")
+    table = table.set_column(at, "track_id", table.column("track_id").dictionary_encode())
+    pyarrow.parquet.write_table(table, path)
+    assert SOURCE.load(str(path)).content_hash == before
+
+
+def test_a_table_with_too_many_rows_is_not_read(tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.Table.from_pylist(FILES.motion_table()[:1])
+    path = tmp_path / "scenario_a.parquet"
+    pyarrow.parquet.write_table(table.take(np.zeros(1_000_001, dtype=np.int64)), path)
+    with pytest.raises(InputError, match="a table of 1000001 rows"):
+        SOURCE.load(str(path))
+
+
+@pytest.mark.parametrize("name", ["annotations.feather", "city_SE3_egovehicle.feather", "parquet", "json"])
+def test_whatever_the_damage_is_the_answer_is_one_line(tmp_path: Path, name: str) -> None:
+    if name.endswith("feather"):
+        place = FILES.write_log(tmp_path, *FILES.sensor_tables())
+        file = place / name
+    else:
+        place = FILES.write_motion(tmp_path)
+        file = place if name == "parquet" else next(tmp_path.glob("*.json"))
+    whole = file.read_bytes()
+    rng = np.random.default_rng(7)
+    told: list[str] = []
+    for _ in range(25):
+        data = bytearray(whole)
+        for at in rng.integers(0, len(data), rng.integers(1, 10)):
+            data[at] = rng.integers(0, 256)
+        cut = rng.integers(0, len(data))
+        file.write_bytes(data if rng.random() < 0.7 else data[:cut] + data[cut + rng.integers(1, 50) :])
+        try:
+            SOURCE.load(str(place))
+        except InputError as error:
+            told.append(str(error))
+    assert len(told) > 5
+    assert not any("\n" in line for line in told)

@@ -15,7 +15,7 @@ import pytest
 import drive
 from drive.datasets.source import expand_all
 from drive.datasets.waymo import SOURCE, read_records, read_scene
-from drive.datasets.waymo.records import read_record
+from drive.datasets.waymo.records import masked_crc, read_record
 from drive.errors import InputError, ScenarioError, UnknownNameError
 from drive.roadmap import AreaKind, DrivableArea, LaneKind, Marking
 from drive.scenario import SignalState
@@ -199,6 +199,27 @@ def test_scenarios_that_cannot_be_are_refused(tmp_path: Path, data: dict[str, An
     with pytest.raises(InputError, match=fault) as told:
         SOURCE.load(str(path))
     assert str(told.value).startswith("bad.tfrecord: ")
+
+
+def test_whatever_the_damage_is_the_answer_is_one_line(tmp_path: Path) -> None:
+    """Bytes changed inside of records whose checksums fit, as a program with a fault would write them."""
+    whole = RECORDS.encode(RECORDS.scenario(tracks=RECORDS.scenario()["tracks"][:2]))
+    path = tmp_path / "a.tfrecord"
+    rng = np.random.default_rng(3)
+    told: list[str] = []
+    for _ in range(25):
+        data = bytearray(whole)
+        for at in rng.integers(0, len(data), rng.integers(1, 10)):
+            data[at] = rng.integers(0, 256)
+        head = len(data).to_bytes(8, "little")
+        checks = [masked_crc(part).to_bytes(4, "little") for part in (head, bytes(data))]
+        path.write_bytes(head + checks[0] + data + checks[1])
+        try:
+            SOURCE.load(str(path))
+        except InputError as error:
+            told.append(str(error))
+    assert len(told) > 5
+    assert not any("\n" in line for line in told)
 
 
 def test_an_ego_with_a_gap_drives_its_longest_stretch(tmp_path: Path) -> None:
