@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive.datasets.recording import Recording, ego_scenario, egos, split_ref
-from drive.datasets.source import paths_of
+from drive.datasets.recording import Recording, ego_scenario, egos
+from drive.datasets.source import paths_of, split_ref
 from drive.errors import DriveError, InputError, ScenarioError
 from drive.files import read_npz, write_npz
 from drive.roadmap import RoadMap, hash_arrays

@@ -20,8 +20,6 @@ from drive.scenario import Expert, Goal, Provenance, Scenario, Tracks
 from drive.vehicle import AgentKind, VehicleParams
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
     from drive.roadmap import RoadMap
@@ -218,19 +216,6 @@ def velocities(positions: Floats, valid: Bools, dt: float = DT) -> Floats:
     return np.where((valid & (spread > 0.0) & moves[:, None])[..., None], slope / dt, 0.0)
 
 
-def check_file(path: Path, limit: int) -> tuple[str, int, int]:
-    """Path, time of change and size: a file that was written anew is read anew. Raises InputError for a
-    file that is missing or larger than `limit` bytes.
-    """
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise InputError(f"{path.name}: cannot be read ({error.strerror or error})") from None
-    if stat.st_size > limit:
-        raise InputError(f"{path.name}: {stat.st_size >> 20} MiB is more than the {limit >> 20} MiB read")
-    return str(path), stat.st_mtime_ns, stat.st_size
-
-
 def _row(recording: Recording, track: str) -> int:
     try:
         return recording.tracks.ids.index(track)
@@ -243,13 +228,6 @@ def _window(tracks: Tracks, first: int, last: int) -> Tracks:
     seen = np.flatnonzero(tracks.valid[:, first : last + 1].any(1))
     cut = tracks.select(seen)
     return replace(cut, states=cut.states[:, first : last + 1], valid=cut.valid[:, first : last + 1])
-
-
-def split_ref(ref: str) -> tuple[str, str, str]:
-    """(path, scene, track) of a reference `path#scene@track`; what is not named is empty."""
-    path, _, rest = ref.partition("#")
-    scene, _, track = rest.partition("@")
-    return path, scene, track
 
 
 def check_scene(recording: Recording, scene: str) -> None:

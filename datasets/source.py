@@ -121,6 +121,26 @@ def expand_all(refs: Iterable[str], ego: str = "planned") -> Expansion:
     return Expansion(tuple(found), tuple(skipped))
 
 
+def split_ref(ref: str) -> tuple[str, str, str]:
+    """(path, scene, track) of a reference `path#scene@track`; what is not named is empty."""
+    path, _, rest = ref.partition("#")
+    scene, _, track = rest.partition("@")
+    return path, scene, track
+
+
+def file_key(path: Path, limit: int | None = None) -> tuple[str, int, int]:
+    """Path, time of change and size: a file that was written anew is read anew. Raises InputError for a
+    file that is missing or larger than `limit` bytes.
+    """
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise InputError(f"{path.name}: cannot be read ({error.strerror or error})") from None
+    if limit is not None and stat.st_size > limit:
+        raise InputError(f"{path.name}: {stat.st_size >> 20} MiB is more than the {limit >> 20} MiB read")
+    return str(path), stat.st_mtime_ns, stat.st_size
+
+
 def paths_of(scenarios: Sequence[Scenario], out: Path, suffix: str) -> list[tuple[Scenario, Path]]:
     """Which file each scenario is written to, where a file holds one. Raises InputError where `out` names a
     file and there are several, and where two have the same id."""

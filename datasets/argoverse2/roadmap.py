@@ -13,7 +13,7 @@ import numpy as np
 import shapely
 
 from drive.datasets.argoverse2.tables import MAX_VALUE
-from drive.datasets.recording import check_file
+from drive.datasets.source import file_key
 from drive.errors import InputError, MapError
 from drive.roadmap import AreaKind, LaneKind, LaneSpec, Marking, RoadMap, RoadMapBuilder
 
@@ -72,7 +72,7 @@ def read_map(path: Path, origin: tuple[float, float]) -> tuple[RoadMap, tuple[st
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    check_file(path, MAX_FILE)
+    file_key(path, MAX_FILE)
     try:
         data = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:

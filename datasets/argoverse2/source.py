@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from drive.datasets.argoverse2.motion import read_motion
 from drive.datasets.argoverse2.sensor import POSES, boxes_of, read_log
 from drive.datasets.argoverse2.tables import MAX_FILE
-from drive.datasets.recording import Recording, check_file, check_scene, ego_scenario, egos, split_ref
+from drive.datasets.recording import Recording, check_scene, ego_scenario, egos
+from drive.datasets.source import file_key, split_ref
 from drive.errors import InputError
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _recording(path: Path) -> Recording:
             raise InputError(f"{path.name}: the log lacks {POSES}")
     else:
         files = [path, *sorted(path.parent.glob("log_map_archive_*.json"))]
-    return _cached(str(path), tuple(check_file(file, MAX_FILE) for file in files))
+    return _cached(str(path), tuple(file_key(file, MAX_FILE) for file in files))
 
 
 @lru_cache(maxsize=16)

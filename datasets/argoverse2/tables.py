@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive.datasets.recording import check_file
+from drive.datasets.source import file_key
 from drive.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def read_table(path: Path, columns: Mapping[str, str]) -> dict[str, NDArray[Any]
     Raises InputError naming the file: for a damaged file, a missing column, one of another type, an empty
     table, and values that are missing, not finite or beyond 1e8.
     """
-    check_file(path, MAX_FILE)
+    file_key(path, MAX_FILE)
     try:
         import pyarrow
     except ImportError:

@@ -27,7 +27,7 @@ from drive.datasets.commonroad.scenario import (
     valid_span,
 )
 from drive.datasets.commonroad.write import commonroad_xml
-from drive.datasets.source import paths_of
+from drive.datasets.source import file_key, paths_of, split_ref
 from drive.errors import InputError, ScenarioError, UnknownNameError
 from drive.files import write_whole
 from drive.geometry import wrap_angle
@@ -69,7 +69,7 @@ class CommonRoadSource:
 
     def matches(self, ref: str) -> bool:
         """Whether a reference names a CommonRoad file, or a folder that holds one somewhere below."""
-        path = Path(_split(ref)[0])
+        path = Path(split_ref(ref)[0])
         if path.is_dir():
             return "#" not in ref and any(root_tag(p) == "commonRoad" for p in sorted(path.rglob("*.xml")))
         return path.suffix == ".xml" and path.is_file() and root_tag(path) in ROOTS
@@ -124,10 +124,10 @@ class CommonRoadSource:
 
     def load(self, ref: str) -> Scenario:
         """Load one scenario. Raises InputError, MapError or ScenarioError, each naming the file."""
-        where, scenario, track = _split(ref)
+        where, scenario, track = split_ref(ref)
         path = Path(where)
         file = _read(path)
-        if track is not None:
+        if track:
             obstacle = next((o for o in file.obstacles if o.id == track), None)
             if obstacle is None:
                 reason = next((s for s in file.skipped if s.startswith(f"obstacle {track}:")), None)
@@ -146,7 +146,7 @@ class CommonRoadSource:
         if problem is None:
             ids = [p.id for p in file.problems]
             raise UnknownNameError(f"planning problem of {file.name}", scenario, ids)
-        world = _cached_world(*_key(path), origin_near(problem.x, problem.y))
+        world = _cached_world(*file_key(path), origin_near(problem.x, problem.y))
         return planned_scenario(world, problem, f"{file.name}#{problem.id}")
 
     def write(self, scenarios: Sequence[Scenario], out: Path) -> list[Path]:
@@ -168,7 +168,7 @@ class CommonRoadSource:
         faults: list[str] = []
         for problem in file.problems:
             try:
-                problem_lanes(_cached_world(*_key(path), origin_near(problem.x, problem.y)), problem)
+                problem_lanes(_cached_world(*file_key(path), origin_near(problem.x, problem.y)), problem)
                 refs.append(f"{path}#{problem.id}")
             except ScenarioError as error:
                 faults.append(str(error))
@@ -209,29 +209,13 @@ def _check_ego(ego: str) -> None:
         raise UnknownNameError("choice of ego", ego, ("planned", "recorded"))
 
 
-def _split(ref: str) -> tuple[str, str, str | None]:
-    """(path, scenario, track) of a reference; the scenario is empty and the track None where not named."""
-    path, _, rest = ref.partition("#")
-    scenario, at, track = rest.partition("@")
-    return path, scenario, track if at else None
-
-
-def _key(path: Path) -> tuple[str, int, int]:
-    """Path, time of change and size: a file that was written anew is read anew."""
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise InputError(f"{path.name}: cannot be read ({error.strerror or error})") from None
-    return str(path), stat.st_mtime_ns, stat.st_size
-
-
 def _read(path: Path) -> CommonRoadFile:
-    return _cached_read(*_key(path))
+    return _cached_read(*file_key(path))
 
 
 def _world(path: Path, file: CommonRoadFile, obstacle: Obstacle) -> World:
     first = obstacle.states[obstacle.valid][0]
-    return _cached_world(*_key(path), origin_near(float(first[0]), float(first[1])))
+    return _cached_world(*file_key(path), origin_near(float(first[0]), float(first[1])))
 
 
 @lru_cache(maxsize=64)

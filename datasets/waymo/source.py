@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.datasets.recording import Recording, check_file, ego_scenario, egos, split_ref
+from drive.datasets.recording import Recording, ego_scenario, egos
+from drive.datasets.source import file_key, split_ref
 from drive.datasets.waymo.records import read_record, read_records, starts_as_record
 from drive.datasets.waymo.scene import read_scene, scene_id
 from drive.errors import InputError, ScenarioError, UnknownNameError
@@ -83,14 +84,14 @@ class WaymoSource:
 
 def _index(path: Path) -> dict[str, int]:
     """Where each scenario of a file begins, by its id."""
-    return _cached_index(*check_file(path, MAX_FILE))
+    return _cached_index(*file_key(path, MAX_FILE))
 
 
 def _recording(path: Path, scene: str) -> Recording:
     index = _index(path)
     if scene not in index:
         raise UnknownNameError(f"scenario of {path.name}", scene, index)
-    return _cached(*check_file(path, MAX_FILE), index[scene])
+    return _cached(*file_key(path, MAX_FILE), index[scene])
 
 
 @lru_cache(maxsize=64)
