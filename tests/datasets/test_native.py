@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -194,3 +195,17 @@ def test_names_end_as_they_should(tmp_path: Path, scene: Scenario) -> None:
         save_scene(scene, tmp_path / "a.npz")
     assert isinstance(scene.environment, RoadMap)
     assert SOURCE.environment(str(save_scene(scene, tmp_path / "a.scene.npz"))) == "road"
+
+
+def test_the_scene_of_the_documentation_drives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "formats.md").read_text(encoding="utf-8")
+    code = text[text.index("    import numpy as np") : text.index("`drive run blocked.scene.npz")]
+    monkeypatch.chdir(tmp_path)
+    exec(compile(textwrap.dedent(code), "formats.md", "exec"), {})
+    log = drive.run("pdm", tmp_path / "blocked.scene.npz")
+    assert log.header["failure"] is None
+    metrics = log.header["scores"]["nuplan_cls"]["metrics"]
+    assert metrics["collisions"] == 0.0
+    assert metrics["drivable_area_compliance"] == 1.0
+    assert 70.0 < log.ego[-1, 0] < 90.0  # behind the parked car
+    assert log.ego[-1, 3] < 1.0
