@@ -7,7 +7,7 @@ through the entry-point group `drive.datasets`; the first one that says yes is a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from drive import registry
 from drive.errors import DriveError, InputError
+from drive.files import file_stem
 
 if TYPE_CHECKING:
     from drive.scenario import Scenario
@@ -27,8 +28,13 @@ _DATA_SUFFIXES = (".xml", ".xosc", ".xodr", ".parquet", ".db", ".tfrecord", ".pb
 class Source(Protocol):
     """A reader of scenarios. `matches` answers at once, from the name and at most the file's first bytes.
 
-    A source may add `skipped(ref, ego) -> [(file, reason)]`: what of a file `ids` leaves out; and
-    `environment(ref)`, "road" or "terrain", which otherwise takes loading a scenario.
+    A source may add `skipped(ref, ego) -> [(file, reason)]`: what of a file `ids` leaves out;
+    `environment(ref)`, "road" or "terrain", which otherwise takes loading a scenario; and
+    `write(scenarios: Sequence[Scenario], out: Path) -> list[Path]`, which writes scenarios of any origin into
+    the folder `out`, or into the file `out` where its name ends as the source's files do, and returns what it
+    wrote. It raises InputError for a scenario that the format cannot hold. A source that writes may say
+    `written`, the ending of its files, by which `drive convert` finds it; and `separate = True` where each
+    scenario makes files of its own, so that they may be handed over one at a time.
     """
 
     name: str
@@ -113,6 +119,39 @@ def expand_all(refs: Iterable[str], ego: str = "planned") -> Expansion:
                 raise InputError(f"'{ref}' holds no scenario with a {ego} ego")
         found |= dict.fromkeys(inside)
     return Expansion(tuple(found), tuple(skipped))
+
+
+def split_ref(ref: str) -> tuple[str, str, str]:
+    """(path, scene, track) of a reference `path#scene@track`; what is not named is empty."""
+    path, _, rest = ref.partition("#")
+    scene, _, track = rest.partition("@")
+    return path, scene, track
+
+
+def file_key(path: Path, limit: int | None = None) -> tuple[str, int, int]:
+    """Path, time of change and size: a file that was written anew is read anew. Raises InputError for a
+    file that is missing or larger than `limit` bytes.
+    """
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise InputError(f"{path.name}: cannot be read ({error.strerror or error})") from None
+    if limit is not None and stat.st_size > limit:
+        raise InputError(f"{path.name}: {stat.st_size >> 20} MiB is more than the {limit >> 20} MiB read")
+    return str(path), stat.st_mtime_ns, stat.st_size
+
+
+def paths_of(scenarios: Sequence[Scenario], out: Path, suffix: str) -> list[tuple[Scenario, Path]]:
+    """Which file each scenario is written to, where a file holds one. Raises InputError where `out` names a
+    file and there are several, and where two have the same id."""
+    if out.name.endswith(suffix):
+        if len(scenarios) != 1:
+            raise InputError(f"{out.name} holds one scenario, not {len(scenarios)}; name a folder")
+        return [(scenarios[0], out)]
+    named = [(scenario, out / f"{file_stem(scenario.id)}{suffix}") for scenario in scenarios]
+    if len({path for _, path in named}) != len(named):
+        raise InputError("two of the scenarios have the same id, and one file each cannot hold them")
+    return named
 
 
 def _expand_folder(folder: Path, ego: str) -> tuple[list[str], list[tuple[str, str]]]:

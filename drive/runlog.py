@@ -17,14 +17,9 @@ once evaluated); of runs on terrain ["rover"] and ["disturbance"], and the serie
 
 from __future__ import annotations
 
-import io
 import json
 import math
-import os
 import re
-import struct
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -32,7 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive.errors import DriveError, RunLogError
+from drive.errors import DriveError, InputError, RunLogError
+from drive.files import read_npz, write_npz
 from drive.roadmap.model import RoadMap
 from drive.terrain import Terrain
 from drive.vehicle import VehicleParams
@@ -149,21 +145,7 @@ class RunLog:
             _plain({**self.header, "schema": SCHEMA}, "header"), sort_keys=True, allow_nan=False
         )
         arrays["header"] = np.frombuffer(text.encode(), dtype=np.uint8)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".{target.name}.{os.getpid()}.part")
-        try:
-            with zipfile.ZipFile(part, "w") as archive:
-                for name, values in arrays.items():
-                    buffer = io.BytesIO()
-                    np.lib.format.write_array(buffer, np.ascontiguousarray(values), allow_pickle=False)
-                    # A fixed date and mode keep equal runs equal byte for byte.
-                    entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
-                    entry.create_system, entry.external_attr = 3, 0o644 << 16
-                    archive.writestr(entry, buffer.getvalue(), zipfile.ZIP_DEFLATED, 4)
-            os.replace(part, target)
-        finally:
-            part.unlink(missing_ok=True)
-        return target
+        return write_npz(target, arrays)
 
     def _to_arrays(self) -> dict[str, NDArray[Any]]:
         arrays: dict[str, NDArray[Any]] = {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
@@ -252,18 +234,10 @@ def _below(arrays: Mapping[str, NDArray[Any]], prefix: str) -> dict[str, NDArray
 def _read_arrays(source: Path) -> dict[str, NDArray[Any]]:
     """All arrays of a zip; RunLogError where it is none, is damaged, or would need a pickle."""
     try:
-        with zipfile.ZipFile(source) as archive:
-            arrays = {}
-            for name in archive.namelist():
-                data = io.BytesIO(archive.read(name))
-                arrays[name.removesuffix(".npy")] = np.lib.format.read_array(data, allow_pickle=False)
-            return arrays
+        return read_npz(source)
     except FileNotFoundError:
         raise RunLogError(f"{source}: no such file") from None
-    except (
-        *(OSError, EOFError, ValueError, KeyError, TypeError, NotImplementedError, RuntimeError),
-        *(zipfile.BadZipFile, zlib.error, struct.error),
-    ) as error:
+    except InputError as error:
         raise RunLogError(f"{source.name} is truncated or is no run log ({error})") from None
 
 

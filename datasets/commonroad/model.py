@@ -183,5 +183,8 @@ RECORDINGS = (
     "exid dataset",
     "interaction dataset",
     "ko-haf",
+    "argoverse",
+    "waymo",
+    "nuplan",
 )
 """Names of recordings that the `source` attribute of published scenarios gives."""

@@ -26,10 +26,15 @@ from drive.datasets.commonroad.scenario import (
     recorded_scenario,
     valid_span,
 )
+from drive.datasets.commonroad.write import commonroad_xml
+from drive.datasets.source import file_key, paths_of, split_ref
 from drive.errors import InputError, ScenarioError, UnknownNameError
+from drive.files import write_whole
 from drive.geometry import wrap_angle
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from drive.datasets.commonroad.model import CommonRoadFile, Obstacle
@@ -59,10 +64,12 @@ class CommonRoadSource:
 
     name: str = "commonroad"
     egos: int = 3
+    written: str = ".xml"
+    separate: bool = True
 
     def matches(self, ref: str) -> bool:
         """Whether a reference names a CommonRoad file, or a folder that holds one somewhere below."""
-        path = Path(_split(ref)[0])
+        path = Path(split_ref(ref)[0])
         if path.is_dir():
             return "#" not in ref and any(root_tag(p) == "commonRoad" for p in sorted(path.rglob("*.xml")))
         return path.suffix == ".xml" and path.is_file() and root_tag(path) in ROOTS
@@ -117,10 +124,10 @@ class CommonRoadSource:
 
     def load(self, ref: str) -> Scenario:
         """Load one scenario. Raises InputError, MapError or ScenarioError, each naming the file."""
-        where, scenario, track = _split(ref)
+        where, scenario, track = split_ref(ref)
         path = Path(where)
         file = _read(path)
-        if track is not None:
+        if track:
             obstacle = next((o for o in file.obstacles if o.id == track), None)
             if obstacle is None:
                 reason = next((s for s in file.skipped if s.startswith(f"obstacle {track}:")), None)
@@ -139,8 +146,13 @@ class CommonRoadSource:
         if problem is None:
             ids = [p.id for p in file.problems]
             raise UnknownNameError(f"planning problem of {file.name}", scenario, ids)
-        world = _cached_world(*_key(path), origin_near(problem.x, problem.y))
+        world = _cached_world(*file_key(path), origin_near(problem.x, problem.y))
         return planned_scenario(world, problem, f"{file.name}#{problem.id}")
+
+    def write(self, scenarios: Sequence[Scenario], out: Path) -> list[Path]:
+        """One file a scenario in the folder `out`; one scenario also under the name `out` itself."""
+        texts = [(path, commonroad_xml(scenario)) for scenario, path in paths_of(scenarios, out, ".xml")]
+        return [write_whole(path, text) for path, text in texts]
 
     def _refs(self, path: Path, ego: str) -> tuple[list[str], list[str]]:
         """References to what can be loaded from one file, and a line about each of the rest."""
@@ -156,7 +168,7 @@ class CommonRoadSource:
         faults: list[str] = []
         for problem in file.problems:
             try:
-                problem_lanes(_cached_world(*_key(path), origin_near(problem.x, problem.y)), problem)
+                problem_lanes(_cached_world(*file_key(path), origin_near(problem.x, problem.y)), problem)
                 refs.append(f"{path}#{problem.id}")
             except ScenarioError as error:
                 faults.append(str(error))
@@ -172,7 +184,7 @@ def recorded_egos(file: CommonRoadFile, path: Path, count: int) -> list[Obstacle
         first, last = valid_span(obstacle)
         run = obstacle.states[(obstacle.steps >= first) & (obstacle.steps <= last)]
         distance = float(np.hypot(*np.diff(run[:, :2], axis=0).T).sum())
-        if distance < MIN_DISTANCE or _jumps(run, file.dt):
+        if distance < MIN_DISTANCE or implausible(run, file.dt):
             continue
         world = _world(path, file, obstacle)
         if start_lanes(world.roadmap, run[0, :2] - world.origin, float(run[0, 2])):
@@ -184,7 +196,7 @@ def recorded_egos(file: CommonRoadFile, path: Path, count: int) -> list[Obstacle
     return [max(rows, key=lambda row: (row[1], row[0]))[2]]
 
 
-def _jumps(run: Floats, dt: float) -> bool:
+def implausible(run: Floats, dt: float) -> bool:
     """Whether a track `(N, 5)` leaps or spins: some simulators set vehicles over from lane to lane."""
     moved = np.hypot(*np.diff(run[:, :2], axis=0).T)
     turned = np.abs(wrap_angle(np.diff(run[:, 2])))
@@ -197,29 +209,13 @@ def _check_ego(ego: str) -> None:
         raise UnknownNameError("choice of ego", ego, ("planned", "recorded"))
 
 
-def _split(ref: str) -> tuple[str, str, str | None]:
-    """(path, scenario, track) of a reference; the scenario is empty and the track None where not named."""
-    path, _, rest = ref.partition("#")
-    scenario, at, track = rest.partition("@")
-    return path, scenario, track if at else None
-
-
-def _key(path: Path) -> tuple[str, int, int]:
-    """Path, time of change and size: a file that was written anew is read anew."""
-    try:
-        stat = path.stat()
-    except OSError as error:
-        raise InputError(f"{path.name}: cannot be read ({error.strerror or error})") from None
-    return str(path), stat.st_mtime_ns, stat.st_size
-
-
 def _read(path: Path) -> CommonRoadFile:
-    return _cached_read(*_key(path))
+    return _cached_read(*file_key(path))
 
 
 def _world(path: Path, file: CommonRoadFile, obstacle: Obstacle) -> World:
     first = obstacle.states[obstacle.valid][0]
-    return _cached_world(*_key(path), origin_near(float(first[0]), float(first[1])))
+    return _cached_world(*file_key(path), origin_near(float(first[0]), float(first[1])))
 
 
 @lru_cache(maxsize=64)

@@ -20,5 +20,7 @@ def load(target: str) -> Any:
 
 
 def is_run_log(ref: str) -> bool:
-    """Whether an argument names a run log; an npz that holds heights is a scenario."""
-    return ref.endswith(".npz") and not load("drive.datasets.dem:SOURCE").matches(ref)
+    """Whether an argument names a run log; an npz that holds heights or a scene is a scenario."""
+    if not ref.endswith(".npz") or ref.endswith(".scene.npz"):
+        return False
+    return not load("drive.datasets.dem:SOURCE").matches(ref)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from drive.cli._load import load
 from drive.errors import DriveError, UnknownNameError
+from drive.files import file_stem
 
 if TYPE_CHECKING:
     from drive.planner import Candidates
@@ -63,7 +63,7 @@ def show_moment(
 
 def save(log: RunLog, out: Path, name: str) -> tuple[Path, Path]:
     """Write the run log and its replay; the same names lead to the same files."""
-    stem = re.sub(r"[^A-Za-z0-9_.@-]", "_", name)
+    stem = file_stem(name)
     saved = log.save(out / f"{stem}.drive.npz")
     return saved, load("drive.eval.replay:write_replay")(log, out / f"{stem}.html")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +11,7 @@ import typer
 
 from drive.cli._load import is_run_log, load
 from drive.errors import InputError
+from drive.files import write_whole
 
 if TYPE_CHECKING:
     from drive.roadmap import RoadMap
@@ -32,6 +32,9 @@ def command(
     at: Annotated[
         float | None, typer.Option(metavar="T", help="The picture's moment in s; default: the closest call.")
     ] = None,
+    page: Annotated[
+        Path | None, typer.Option("--html", metavar="X.html", help="Write a page with facts and pictures.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what is in a file: lanes, road users, duration, signals, where it comes from; or draw it.
@@ -40,17 +43,20 @@ def command(
     Examples:
       drive inspect gen/cut_in/17
       drive inspect gen/cut_in/17 -o cut_in.svg
+      drive inspect FOLDER --html folder.html
       drive inspect out/bench/runs/pdm/gen_cut_in_1.drive.npz --json
     """
-    if at is not None and output is None:
-        raise InputError("--at is the moment of a picture: give it a name by -o x.svg")
+    if at is not None and output is None and page is None:
+        raise InputError("--at is the moment of a picture: give it a name by -o x.svg or --html x.html")
     if output is not None:
         typer.echo(str(draw(ref, ego, at, output)))
         return
     found = describe(ref, ego)
+    if page is not None:
+        typer.echo(str(load("drive.eval.inspection:write_inspection")(found, page, at)), err=as_json)
     if as_json:
         print(json.dumps(found, indent=2, allow_nan=False))
-    else:
+    elif page is None:
         for item in found:
             _print(item)
     if all(item["what"] in ("invalid scenario", "skipped file") for item in found):
@@ -67,15 +73,7 @@ def draw(ref: str, ego: str, at: float | None, output: Path) -> Path:
     if len(refs) != 1:
         raise InputError(f"'{ref}' stands for {len(refs)} scenarios; name the one to draw")
     scenario = load("drive.datasets.source:load")(refs[0])
-    output.parent.mkdir(parents=True, exist_ok=True)
-    picture = load("drive.eval.picture:scene_picture")(scenario, at)
-    part = output.with_name(f".{output.name}.{os.getpid()}.part")
-    try:
-        part.write_text(picture, encoding="utf-8", newline="\n")
-        part.replace(output)
-    finally:
-        part.unlink(missing_ok=True)
-    return output
+    return write_whole(output, load("drive.eval.picture:scene_picture")(scenario, at))
 
 
 def describe(ref: str, ego: str = "planned") -> list[dict[str, Any]]:
@@ -179,7 +177,17 @@ def _results(path: Path) -> dict[str, Any]:
 
 
 def _roads(roadmap: RoadMap) -> dict[str, Any]:
-    return {"lanes": roadmap.num_lanes, "lane_km": round(float(roadmap.length.sum()) / 1e3, 3)}
+    from drive.roadmap import AreaKind, LaneKind
+
+    lanes = Counter(LaneKind(int(kind)).name.lower() for kind in roadmap.kind)
+    areas = Counter(AreaKind(int(kind)).name.lower() for kind in roadmap.areas.kind)
+    return {
+        "lanes": roadmap.num_lanes,
+        "lane_km": round(float(roadmap.length.sum()) / 1e3, 3),
+        "lane_kinds": dict(sorted(lanes.items())),
+        "intersection_lanes": int(roadmap.intersection.sum()),
+        "areas": dict(sorted(areas.items())),
+    }
 
 
 def _ground(terrain: Terrain) -> dict[str, Any]:

@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("drive.cli.list:command", "List planners, suites, data sets, traffic models or metrics."),
     "check": ("drive.cli.check:command", "Check that a planner keeps the contract."),
     "inspect": ("drive.cli.inspect:command", "Say what is in a file."),
+    "convert": ("drive.cli.convert:command", "Write scenarios of one format as files of another."),
     "perf": ("drive.cli.perf:command", "Measure the kernels' and planners' speed on this machine."),
 }
 

@@ -12,12 +12,10 @@ import hashlib
 import html
 import importlib.resources
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 
 def asset(package: str, name: str) -> str:
@@ -64,18 +62,6 @@ def build_page(title: str, body: str, style: str, script: str, data: Any = None)
         f"<style>{style}</style>\n</head>\n<body>\n{body.strip()}\n{block}"
         f"<script>{script}</script>\n</body>\n</html>\n"
     )
-
-
-def write_whole(path: Path, text: str) -> Path:
-    """Write a text file so that a kill never leaves half of it under its name."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8", newline="\n")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
 
 
 def _hash(text: str) -> str:

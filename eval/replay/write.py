@@ -11,9 +11,10 @@ import numpy as np
 from drive.errors import InputError, RunLogError
 from drive.eval.replay.mapdata import pack_map
 from drive.eval.replay.pack import Packer
-from drive.eval.replay.page import asset, build_page, script_of, write_whole
+from drive.eval.replay.page import asset, build_page, script_of
 from drive.eval.replay.rundata import pack_run, seen_box
 from drive.eval.replay.terraindata import pack_terrain
+from drive.files import write_whole
 from drive.runlog import SUFFIX, RunLog
 
 if TYPE_CHECKING:

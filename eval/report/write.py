@@ -10,11 +10,12 @@ from pathlib import Path
 
 from drive.eval.bench.results import PairedDifference, Results
 from drive.eval.bench.statistics import paired_difference
-from drive.eval.replay.page import asset, build_page, script_of, write_whole
+from drive.eval.replay.page import asset, build_page, script_of
 from drive.eval.report import explorer, findings, origin, tables
 from drive.eval.report.markup import counted, esc, words
 from drive.eval.report.read import Group, Report, number, read
 from drive.eval.report.scenes import Progress, Scenes, write_scenes
+from drive.files import write_whole
 
 NAME = "report.html"
 PACKAGE = "drive.eval.report"

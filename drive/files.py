@@ -1,0 +1,107 @@
+"""Files written whole or not at all, and zips of plain arrays that any program may hand us."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import re
+import struct
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drive.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAX_BYTES = 1 << 31
+MAX_ENTRIES = 10_000
+
+
+def file_stem(name: str) -> str:
+    """A name as part of a file's name: what is no letter, digit or one of `_.@-` becomes `_`."""
+    return re.sub(r"[^A-Za-z0-9_.@-]", "_", name)
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Write a text file so that a kill never leaves half of it under its name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8", newline="\n")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Path:
+    """Write a zip of arrays; equal arrays make equal bytes, and a kill never leaves half a file.
+
+    Raises InputError for an array of objects, which only a pickle could hold.
+    """
+    for name, values in arrays.items():
+        if values.dtype.hasobject:
+            raise InputError(f"'{name}' holds objects, not plain numbers or text")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with zipfile.ZipFile(part, "w") as archive:
+            for name, values in arrays.items():
+                buffer = io.BytesIO()
+                np.lib.format.write_array(buffer, np.asarray(values, order="C"), allow_pickle=False)
+                # A fixed date and mode keep equal runs equal byte for byte.
+                entry = zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0))
+                entry.create_system, entry.external_attr = 3, 0o644 << 16
+                archive.writestr(entry, buffer.getvalue(), zipfile.ZIP_DEFLATED, 4)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def read_npz(path: Path, limit: int = MAX_BYTES) -> dict[str, NDArray[Any]]:
+    """All arrays of a zip, by name. Nothing is unpacked that would need more than `limit` bytes in all.
+
+    Raises FileNotFoundError, and InputError with the reason for what is no zip of arrays, damaged, larger,
+    of a shape that its bytes do not fill, or would need a pickle.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            total = sum(entry.file_size for entry in entries)
+            if len(entries) > MAX_ENTRIES or total > limit:
+                raise InputError(f"{len(entries)} entries of {total >> 20} MiB are more than a file may hold")
+            return {entry.filename.removesuffix(".npy"): _array(archive, entry) for entry in entries}
+    except FileNotFoundError:
+        raise
+    except (
+        *(OSError, EOFError, ValueError, KeyError, TypeError, NotImplementedError, RuntimeError),
+        *(zipfile.BadZipFile, zlib.error, struct.error, MemoryError, SyntaxError, tokenize.TokenError),
+    ) as error:
+        raise InputError(" ".join(str(error).split())[:200] or type(error).__name__) from None
+
+
+def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
+    # No more is unpacked than the entry declares, and that sum is bounded.
+    data = io.BytesIO(archive.read(entry))
+    version = np.lib.format.read_magic(data)
+    if version not in ((1, 0), (2, 0)):
+        raise InputError(f"'{entry.filename}' has the unknown array format {version[0]}.{version[1]}")
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = header(data)
+    if dtype.hasobject:
+        raise InputError(f"'{entry.filename}' needs a pickle, which is never read")
+    # Before anything of that shape is made.
+    if math.prod(shape) * dtype.itemsize != entry.file_size - data.tell():
+        raise InputError(f"'{entry.filename}' does not fill its shape {shape}")
+    data.seek(0)
+    values: NDArray[Any] = np.lib.format.read_array(data, allow_pickle=False)
+    return values
