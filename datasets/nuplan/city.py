@@ -65,8 +65,8 @@ class City:
     `fids (F,)` of lanes and connectors with the lane `fid_lane (F,)` of the road map that each is (part of)
     and the light `fid_signal (F,)` that a connector's status sets ("" none); `blocks` (roadblocks and
     roadblock connectors) with their lane group `block_group`, -1 for what the road map does not hold.
-    `world (L,)` and `area_world (A,)` tell which of several road maps, put into one city by us, a lane or area
-    is of; -1 elsewhere. `restored`: the road maps that we put into it are as they were before; their lanes,
+    `world (L,)` and `area_world (A,)` tell of which road map, of several that we put into one city, a lane or
+    area is; -1 elsewhere. `restored`: the road maps that we put into it are as they were before; their lanes,
     groups and signals carry `full_name`s.
     """
 

@@ -144,13 +144,14 @@ def _code(db: Any, path: Path, srs: Any) -> int | None:
 def _projected(
     path: Path, name: str, shapes: NDArray[np.object_], code: int | None, target: int
 ) -> NDArray[np.object_]:
-    """Shapes in the target zone, two-dimensional. Raises MapError for a system that nuPlan's maps never use."""
+    """Shapes in the target zone, two-dimensional. Raises MapError for a system that nuPlan's maps do not use."""
     import shapely
 
     if code not in (WGS84, target):
         told = "an unknown system" if code is None else f"EPSG:{code}"
         raise MapError(
-            f"{path.name}: the layer '{name}' is in {told}; a nuPlan map is in EPSG:4326 or in its own EPSG:{target}"
+            f"{path.name}: the layer '{name}' is in {told}; a nuPlan map is in EPSG:4326 or in the zone that "
+            f"its table 'meta' names, EPSG:{target}"
         )
     shapes = np.asarray(shapely.force_2d(shapes), dtype=object)
     xy = shapely.get_coordinates(shapes)

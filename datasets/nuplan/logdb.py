@@ -27,8 +27,14 @@ NEEDED = {
     "log": ("token", "map_version"),
     "lidar": ("token", "log_token", "channel"),
     "lidar_pc": ("token", "ego_pose_token", "lidar_token", "scene_token", "timestamp"),
-    "ego_pose": ("token", *("x y qw qx qy qz vx vy acceleration_x acceleration_y".split())),
-    "lidar_box": ("lidar_pc_token", "track_token", *("x y yaw vx vy width length height".split())),
+    "ego_pose": (
+        *("token", "x", "y", "qw", "qx", "qy", "qz", "vx", "vy"),
+        *("acceleration_x", "acceleration_y"),
+    ),
+    "lidar_box": (
+        *("lidar_pc_token", "track_token", "x", "y", "yaw", "vx", "vy"),
+        *("width", "length", "height"),
+    ),
     "track": ("token", "category_token"),
     "category": ("token", "name"),
     "scene": ("token", "name", "goal_ego_pose_token", "roadblock_ids"),

@@ -138,8 +138,8 @@ def build_network(roadmap: RoadMap, ids: Ids) -> Network:
             lines, head = piece.lines, 0
             if before.tail is not None:
                 lines, head = _prefixed(before.tail, lines)
-            for after in piece.after:
-                connectors.append(Edge(piece, lines, False, head, lane_of[before], lane_of[after]))
+            source = lane_of[before]
+            connectors += [Edge(piece, lines, False, head, source, lane_of[after]) for after in piece.after]
     for edge in connectors:
         assert edge.source is not None
         own = int(roadmap.signal[edge.piece.lane])

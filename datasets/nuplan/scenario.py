@@ -19,7 +19,7 @@ from drive.datasets.nuplan.schema import CATEGORIES, SIGNAL_WORDS
 from drive.errors import ScenarioError
 from drive.geometry import unwrap_angle, wrap_angle
 from drive.roadmap.crop import areas_in, crop, lanes_in
-from drive.scenario import Expert, Goal, Provenance, Route, Scenario, Tracks
+from drive.scenario import Expert, Goal, Route, Scenario, Tracks
 from drive.vehicle import STATE_SIZE, AgentKind, VehicleParams, rear_to_center
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ NEAR = 0.03
 """Seconds that a frame may lie off the clock's tick that it stands for."""
 SHORTEST = 3.0
 """Seconds before which a gap in the log makes a scenario useless."""
+FARTHEST_STILL = 5.0
+"""Metres that a vehicle must drive to be worth being the ego."""
 MARGIN = 200.0
 """Metres around everything that moves in a scenario from which its part of a city's map is taken."""
 WHOLE = 400
@@ -220,6 +222,25 @@ def _recorded(path: Path, name: str, rows: Rows, city: City, track: str) -> Scen
     return _assembled(path, f"{name}@{track}", rows, roadmap, route, tracks, ego, own, states, origin, city)
 
 
+def recordable(rows: Rows, count: int) -> list[str]:
+    """Ids of the `count` motor vehicles that drive farthest of those seen for 3 s on end."""
+    vehicle = rows.exported.vehicle or VehicleParams()
+    tracks = _tracks(rows, ego_states(rows.poses, (0.0, 0.0), vehicle), (0.0, 0.0), vehicle)
+    far: list[tuple[float, str]] = []
+    for k, name in enumerate(tracks.ids):
+        first, last = whole_run(tracks.valid[k])
+        if not AgentKind(int(tracks.kind[k])).is_motor_vehicle or (last - first) * DT < SHORTEST - 1e-6:
+            continue
+        way = float(np.hypot(*np.diff(tracks.states[k, first : last + 1, :2], axis=0).T).sum())
+        if way >= FARTHEST_STILL:
+            far.append((-way, name))
+    return [name for _, name in sorted(far) if name != _own_name(rows)][:count]
+
+
+def _own_name(rows: Rows) -> str:
+    return rows.exported.ego_id if rows.exported.known else "ego"
+
+
 def whole_run(valid: Bools) -> tuple[int, int]:
     """First and last sample of the longest stretch without a gap."""
     seen = np.flatnonzero(valid)
@@ -365,8 +386,8 @@ def part_of(city: City, rows: Rows, origin: tuple[float, float], tracks: Tracks)
 
 
 def _signals(rows: Rows, city: City, roadmap: RoadMap, count: int) -> tuple[RoadMap, NDArray[np.uint8]]:
-    """States `(S, T)` of the map's lights. Connectors with a status in the log but no stop line in the map get
-    a light at their start."""
+    """States `(S, T)` of the map's lights. Connectors with a status in the log but no stop line in the map
+    get a light at their start."""
     name_of = {}
     for fid, lane, name in zip(city.fids.tolist(), city.fid_lane.tolist(), city.fid_signal, strict=True):
         if name and lane >= 0:

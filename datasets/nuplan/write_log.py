@@ -179,8 +179,8 @@ def _ego_rows(scenario: Scenario, at: Floats) -> Floats:
 
 
 def _agent_rows(scenario: Scenario, at: Floats) -> tuple[Floats, Bools]:
-    """States `(A, N, 5)` and validity `(A, N)` of the tracks at the times `at`; between two samples where both
-    are valid, before 0 straight on backwards."""
+    """States `(A, N, 5)` and validity `(A, N)` of the tracks at the times `at`; between two samples where
+    both are valid, before 0 straight on backwards."""
     tracks, n = scenario.tracks, scenario.num_steps
     t = np.maximum(at, 0.0) / scenario.dt
     low = np.minimum(np.floor(t + 1e-6).astype(int), n)

@@ -95,7 +95,7 @@ class Layer:
 
 @dataclass
 class Placed:
-    """A road map in a city: its lanes in nuPlan's terms, where its origin lies, and what could not be kept."""
+    """A road map in a city: its lanes in nuPlan's terms, where its origin lies, what could not be kept."""
 
     roadmap: RoadMap
     network: Network
