@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive.cache import user_cache
-from drive.datasets.nuplan.areas import add_areas, junctions, stop_lines
+from drive.datasets.nuplan.areas import add_areas
 from drive.datasets.nuplan.edges import RawEdge, read_edges
 from drive.datasets.nuplan.gpkg import Features, read_layers
 from drive.datasets.nuplan.rejoin import full_name, lane_key, rejoined, signal_name
+from drive.datasets.nuplan.specs import specs_of
 from drive.errors import InputError, MapError
-from drive.roadmap import LaneKind, LaneSpec, Marking, RoadMap, RoadMapBuilder
+from drive.roadmap import RoadMap, RoadMapBuilder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -124,7 +125,7 @@ def build_city(path: Path, restore: bool = True) -> City:
     middle = np.median(np.concatenate([e.center for e in edges]), axis=0)
     origin = float(round(middle[0] / GRID) * GRID), float(round(middle[1] / GRID) * GRID)
     builder = RoadMapBuilder(origin)
-    specs = rejoined(edges, _other_lanes(layers), path.name) if ours else _specs(edges, layers)
+    specs = rejoined(edges, _other_lanes(layers), path.name) if ours else specs_of(edges, layers)
     for spec in specs:
         try:
             builder.add(spec)
@@ -183,66 +184,6 @@ def _city(
         ours,
         tuple(notes),
     )
-
-
-def _specs(edges: list[RawEdge], layers: Mapping[str, Features]) -> list[LaneSpec]:
-    """Lanes of a map that nuPlan's makers (or others) wrote.
-
-    The map names no permission to change lanes: between lanes of one group it is taken as given, on
-    connectors as not given. Neighbours are lanes of adjacent `lane_index`, connectors between such, and
-    oncoming lanes that share a left boundary.
-    """
-    place = {(e.group, e.index): e.fid for e in edges if not e.connector and e.group is not None}
-    right_of: dict[int, int] = {}
-    for edge in edges:
-        if not edge.connector and (edge.group, edge.index + 1) in place:
-            right_of[edge.fid] = place[edge.group, edge.index + 1]
-    between = {(e.source, e.target): e.fid for e in edges if e.connector}
-    for edge in edges:
-        if edge.connector and edge.source in right_of and edge.target in right_of:
-            beside = between.get((right_of[edge.source], right_of[edge.target]))
-            if beside is not None:
-                right_of[edge.fid] = beside
-    left_of = {b: a for a, b in right_of.items()}
-    follow: dict[int, list[str]] = {}
-    for edge in edges:
-        if edge.connector and edge.source is not None:
-            follow.setdefault(edge.source, []).append(str(edge.fid))
-    oncoming: dict[int, list[int]] = {}
-    for edge in edges:
-        if edge.bounds[0] is not None and not edge.connector:
-            oncoming.setdefault(edge.bounds[0], []).append(edge.fid)
-    crossing = junctions(edges, layers)
-    stops = stop_lines(edges, layers)
-    out = []
-    for edge in edges:
-        left, right = left_of.get(edge.fid), right_of.get(edge.fid)
-        other = [f for f in oncoming.get(edge.bounds[0] or -1, []) if f != edge.fid]
-        successors = follow.get(edge.fid, [])
-        if edge.connector:
-            successors = [] if edge.target is None else [str(edge.target)]
-        spec = LaneSpec(
-            id=str(edge.fid),
-            left=edge.left,
-            right=edge.right,
-            center=edge.center,
-            kind=LaneKind.CONNECTOR if edge.connector else LaneKind.LANE,
-            speed_limit=edge.limit,
-            intersection=edge.fid in crossing,
-            successors=successors,
-            left_lane=None if left is None else str(left),
-            right_lane=None if right is None else str(right),
-            left_change=not edge.connector,
-            right_change=not edge.connector,
-            left_opposite=str(other[0]) if other and left is None and not edge.connector else None,
-            left_marking=Marking.NONE if edge.connector else Marking.DASHED if left else Marking.SOLID,
-            right_marking=Marking.NONE if edge.connector else Marking.DASHED if right else Marking.SOLID,
-            signal=str(edge.fid) if edge.lights else None,
-            stop_station=stops.get(edge.fid),
-            group=None if edge.group is None else str(edge.group),
-        )
-        out.append(spec)
-    return out
 
 
 def _other_lanes(layers: Mapping[str, Features]) -> list[Any]:

@@ -160,7 +160,7 @@ def _add_bounds(edges: Sequence[RawEdge], layer: Features, notes: list[str]) -> 
     points = shapely.points(center)
     guessed = 0
     for side, name in enumerate(("left", "right")):
-        rows = [at.get(e.bounds[side], -1) if e.bounds[side] is not None else -1 for e in edges]  # type: ignore[arg-type]
+        rows = [at.get(e.bounds[side], -1) if e.bounds[side] is not None else -1 for e in edges]
         bound = np.asarray([lines[k] if k >= 0 else None for k in rows] + [None], dtype=object)[:-1]
         along = np.repeat(bound, counts)
         near = shapely.line_interpolate_point(along, shapely.line_locate_point(along, points))

@@ -87,11 +87,12 @@ class Exported:
             full = (full_name((self.world, str(name))) for name in names)
             return tuple(at[name] for name in full if name in at)
 
-        goal = Goal(
-            *(None if self.goal[k] is None else np.asarray(self.goal[k]) for k in ("position", "polygon")),
-            found(self.goal["lanes"]),
-            *(None if self.goal[k] is None else tuple(self.goal[k]) for k in ("heading", "speed", "time")),
-        )
+        said: dict[str, Any] = {"lanes": found(self.goal["lanes"])}
+        for name in ("position", "polygon"):
+            said[name] = None if self.goal[name] is None else np.asarray(self.goal[name])
+        for name in ("heading", "speed", "time"):
+            said[name] = None if self.goal[name] is None else tuple(self.goal[name])
+        goal = Goal(**said)
         lanes = found(self.lanes)
         if not lanes:
             return Route(goal=goal, commands=self.commands)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drive.datasets.nuplan.schema import META_CRS
 from drive.datasets.nuplan.sqlite import MAX_ROWS, columns_of, open_database, run
 from drive.datasets.nuplan.utm import WGS84, epsg_code, is_utm, to_utm
 from drive.errors import MapError
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-META_CRS = "projectedCoordSystem"
 _ENVELOPE = (0, 32, 48, 48, 64)
 MAX_COORDINATE = 1e8
 
@@ -144,7 +144,7 @@ def _code(db: Any, path: Path, srs: Any) -> int | None:
 def _projected(
     path: Path, name: str, shapes: NDArray[np.object_], code: int | None, target: int
 ) -> NDArray[np.object_]:
-    """Shapes in the target zone, two-dimensional. Raises MapError for a system that nuPlan's maps do not use."""
+    """Shapes in the target zone, flat. Raises MapError for a system that nuPlan's maps do not use."""
     import shapely
 
     if code not in (WGS84, target):

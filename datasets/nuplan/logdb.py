@@ -205,7 +205,7 @@ class Log:
 def open_log(path: Path) -> Iterator[Log]:
     """Open a log and look whether it is one. Raises InputError naming the file and the missing table."""
     with closing(open_database(path)) as db:
-        extra = set()
+        extra: set[str] = set()
         for table, needed in NEEDED.items():
             there = columns_of(db, path, table)
             if not there:

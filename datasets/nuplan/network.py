@@ -110,9 +110,9 @@ class Network:
         for k, piece in enumerate(path):
             before, after = path[k - 1] if k else None, path[k + 1] if k + 1 < len(path) else None
             if piece.connector:
-                found = [e for (p, _, _), e in links.items() if p is piece]
-                found.sort(key=lambda e: (e.source.piece is not before) + 2 * (e.target.piece is not after))
-                out += [e.group for e in found[:1]]
+                found = [(s is not before, t is not after, e) for (p, s, t), e in links.items() if p is piece]
+                found.sort(key=lambda item: item[0] + 2 * item[1])
+                out += [edge.group for _, _, edge in found[:1]]
                 continue
             out.append(self.lane_of[piece].group)
             seam = links.get((piece, piece, after)) if after is not None else None

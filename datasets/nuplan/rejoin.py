@@ -84,9 +84,9 @@ def _rejoined(
         spec = _spec(key, about, lines3, about["limit"])
         spec.successors = [full_name((key[0], str(other))) for other in about["successors"]]
         for other in about["predecessors"]:
-            before = by_name.get(full_name((key[0], str(other))))
-            if before is not None:
-                before.successors = [*before.successors, spec.id]
+            ahead = by_name.get(full_name((key[0], str(other))))
+            if ahead is not None:
+                ahead.successors = [*ahead.successors, spec.id]
         found.append((key[0], int(about["row"]), spec))
     return [spec for _, _, spec in sorted(found, key=lambda item: item[:2])]
 

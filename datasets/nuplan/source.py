@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 from drive.datasets.nuplan.logdb import Tagged, open_log
 from drive.datasets.nuplan.mapping import UNKNOWN_TYPE
 from drive.datasets.nuplan.maps import map_file
-from drive.datasets.nuplan.scenario import SHORTEST, read_rows, read_scenario, recordable
+from drive.datasets.nuplan.rows import SHORTEST, read_rows
+from drive.datasets.nuplan.scenario import read_scenario
 from drive.datasets.nuplan.tokens import ScenarioFilter, is_list, read_filter
+from drive.datasets.nuplan.tracks import recordable
 from drive.datasets.nuplan.write import write_nuplan
 from drive.errors import InputError, ScenarioError, UnknownNameError
 

@@ -73,7 +73,7 @@ def make_log(
         return blake2b(text.encode(), digest_size=8).digest()
 
     count = HISTORY + int(np.floor(scenario.duration / ROW_INTERVAL + 1e-6)) + 1
-    at = ROW_INTERVAL * (np.arange(count) - HISTORY)
+    at = np.asarray(ROW_INTERVAL * (np.arange(count) - HISTORY), dtype=np.float64)
     stamps = EPOCH_US + (np.arange(count) * round(ROW_INTERVAL * 1e6))
     log_token, lidar_token = token("log"), token("lidar")
     frames = [token("lidar_pc", k) for k in range(count)]
