@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +83,17 @@ class City:
     area_world: NDArray[np.int32]
     restored: bool = False
     notes: tuple[str, ...] = ()
+
+    @cached_property
+    def group_of(self) -> dict[str, int]:
+        """Lane group, or -1, by the id of a roadblock or roadblock connector."""
+        return dict(zip(self.blocks, self.block_group.tolist(), strict=True))
+
+    @cached_property
+    def light_of(self) -> dict[int, tuple[str, int]]:
+        """Light and lane by the id of a connector."""
+        rows = zip(self.fids.tolist(), self.fid_signal, self.fid_lane.tolist(), strict=True)
+        return {fid: (name, lane) for fid, name, lane in rows if name and lane >= 0}
 
 
 def load_city(path: Path, restore: bool = True) -> City:

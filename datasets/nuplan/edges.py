@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive.errors import MapError
-from drive.geometry import polyline_heading, remove_duplicates
+from drive.geometry import remove_duplicates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +24,10 @@ HALF_WIDTH = 1.75
 """Metres on either side of a centreline whose bounds the map does not hold."""
 MAX_HALF_WIDTH = 15.0
 SAME_ROW = 0.5
+"""Metres between a row of a boundary and the point of it next to the centreline's row, where both are taken
+to be the same row."""
+SIMPLE = 0.002
+"""Metres that a boundary may be changed by where nearest points on it are sought."""
 
 
 @dataclass(eq=False)
@@ -156,22 +160,25 @@ def _add_bounds(edges: Sequence[RawEdge], layer: Features, notes: list[str]) -> 
     counts = np.asarray([len(e.center) for e in edges])
     start = np.concatenate(([0], np.cumsum(counts)))
     center = np.concatenate([e.center for e in edges])
-    heading = np.concatenate([polyline_heading(e.center) for e in edges])
+    ahead = np.diff(center, axis=0, append=center[-1:])
+    ahead[start[1:] - 1] = ahead[start[1:] - 2]
+    aside = np.stack((-ahead[:, 1], ahead[:, 0]), axis=-1) / np.hypot(*ahead.T)[:, None]
+    # Few rows to search: a straight boundary has two.
+    plain = np.asarray(shapely.simplify(lines, SIMPLE), dtype=object)
     points = shapely.points(center)
     guessed = 0
     for side, name in enumerate(("left", "right")):
         rows = [at.get(e.bounds[side], -1) if e.bounds[side] is not None else -1 for e in edges]
-        bound = np.asarray([lines[k] if k >= 0 else None for k in rows] + [None], dtype=object)[:-1]
-        along = np.repeat(bound, counts)
+        bound = [lines[k] if k >= 0 else None for k in rows]
+        nearby = np.concatenate((plain, np.full(1, None, dtype=object)))[rows]  # the last answers for -1
+        along = np.repeat(nearby, counts)
         near = shapely.line_interpolate_point(along, shapely.line_locate_point(along, points))
-        offset = (HALF_WIDTH if side == 0 else -HALF_WIDTH) * np.stack(
-            (-np.sin(heading), np.cos(heading)), -1
-        )
-        xy = center + offset
+        usual = center + (HALF_WIDTH if side == 0 else -HALF_WIDTH) * aside
+        xy = usual.copy()
         known = ~shapely.is_missing(near)
         xy[known] = shapely.get_coordinates(near[known])
         far = np.hypot(*(xy - center).T) > MAX_HALF_WIDTH
-        xy[far] = (center + offset)[far]
+        xy[far] = usual[far]
         for k, edge in enumerate(edges):
             own = xy[start[k] : start[k + 1]]
             if bound[k] is None:
