@@ -57,7 +57,7 @@ def _scenario(path: Path, name: str, rows: Rows, city: City) -> Scenario:
     start = rows.poses[0, :2]
     origin = told.offset or (float(round(start[0] / 100.0) * 100.0), float(round(start[1] / 100.0) * 100.0))
     states = ego_states(rows.poses, origin, vehicle)
-    if told.initial is not None:
+    if told.initial is not None and rows.frames.times[0] == told.start_us:
         states[0] = told.initial
     tracks = tracks_of(rows, states, origin, vehicle)
     ego = told.ego_row if told.known else 0

@@ -152,6 +152,7 @@ def write_log(path: Path, log: Log) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA synchronous = OFF")  # a file that is not finished is of no use anyway
         for table, columns in TABLES.items():
             db.execute(f"CREATE TABLE {table} ({', '.join(columns)})")
             marks = ", ".join("?" * len(columns))

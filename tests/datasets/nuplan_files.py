@@ -46,8 +46,8 @@ def to_degrees(xy: np.ndarray, epsg: int) -> np.ndarray:
 
 
 def rewrite(path: Path, change) -> None:
-    """Write a map anew, each layer after `change(name, shapes, columns) -> (shapes, columns, crs)`; None leaves
-    the layer out."""
+    """Write a map anew; `change(name, shapes, columns)` gives a layer's new (shapes, columns, crs), or None
+    to leave it out."""
     layers = []
     for name in [str(n) for n in list_layers(path)[:, 0]]:
         meta, fids, wkb, data = pyogrio.read(path, layer=name, return_fids=True)
@@ -209,12 +209,12 @@ def city_map(n: int, block: float = 120.0, spacing: float = 1.0) -> RoadMap:
     return builder.build()
 
 
-def city_scenario(n: int, agents: int = 60, seconds: float = 15.0) -> Scenario:
+def city_scenario(n: int, agents: int = 60, seconds: float = 15.0, spacing: float = 1.0) -> Scenario:
     """A drive straight through the middle of `city_map(n)`, with others standing and driving about."""
-    roadmap = city_map(n)
+    roadmap = city_map(n, spacing=spacing)
     middle = n // 2
     lanes, i = [], 1
-    while i < n - 1 and len(lanes) < 9:
+    while i < n - 2 and len(lanes) < 9:
         lane = f"{i}.{middle}.e1"
         lanes += [roadmap.lane_index(lane), roadmap.lane_index(f"{lane}-t")]
         i += 1
