@@ -300,6 +300,126 @@ def main(folder: Path, n: int = 19) -> None:
     print(f"scenario, city in memory: {1e3 * seconds:.0f} ms")
 
 
+def straight_city(path: Path, lanes: int, rows: int = 20) -> None:
+    """A map of so many straight lanes of 100 m in rows, each with a connector of 10 m to the next one."""
+    per_row = 300
+    k = np.arange(lanes)
+    start = np.stack((500_000.0 + 110.0 * (k % per_row), 4_000_000.0 + 8.0 * (k // per_row)), axis=-1)
+    along = np.linspace(0.0, 100.0, rows)
+
+    def lines(first: np.ndarray, aside: float, at: np.ndarray) -> np.ndarray:
+        xy = np.zeros((len(first), len(at), 2))
+        xy[..., 0], xy[..., 1] = first[:, :1] + at, first[:, 1:] + aside
+        return np.asarray(shapely.linestrings(xy), dtype=object)
+
+    def put(name: str, kind: str, shapes: np.ndarray, fids: np.ndarray, **columns: np.ndarray) -> None:
+        pyogrio.write(
+            str(path),
+            geometry=shapely.to_wkb(shapes),
+            field_data=[fids, *columns.values()],
+            fields=np.asarray(["fid", *columns], dtype=object),
+            field_mask=[None, *(np.isnan(v) if v.dtype.kind == "f" else None for v in columns.values())],
+            layer=name,
+            driver="GPKG",
+            geometry_type=kind,
+            crs="EPSG:32611",
+            append=False,
+        )
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fid, more = k + 1, lanes + 1 + np.flatnonzero(k % per_row < per_row - 1)
+    before = more - lanes
+    joints = start[before - 1] + np.array([100.0, 0.0])
+    left, right = lines(start, 1.75, along[[0, -1]]), lines(start, -1.75, along[[0, -1]])
+    ends = shapely.get_coordinates(left).reshape(-1, 2, 2), shapely.get_coordinates(right).reshape(-1, 2, 2)
+    shapes = shapely.polygons(np.concatenate((ends[0], ends[1][:, ::-1]), axis=1))
+    nothing = np.full(lanes, np.nan), np.full(len(more), np.nan)
+    put(
+        "lanes_polygons",
+        "Polygon",
+        shapes,
+        fid,
+        lane_fid=fid,
+        lane_group_fid=fid + 4 * lanes,
+        lane_index=np.zeros(lanes, dtype=np.int64),
+        left_boundary_fid=fid,
+        right_boundary_fid=fid + lanes,
+    )
+    connectors = lines(joints, 0.0, np.linspace(0.0, 10.0, 5))
+    put(
+        "lane_connectors",
+        "LineString",
+        connectors,
+        more,
+        exit_lane_fid=before,
+        entry_lane_fid=before + 1,
+        lane_group_connector_fid=more + 4 * lanes,
+    )
+    tight = lines(joints, 1.75, np.array([0.0, 10.0])), lines(joints, -1.75, np.array([0.0, 10.0]))
+    bounds = {"left_boundary_fid": more + lanes, "right_boundary_fid": more + 2 * lanes}
+    put(
+        "gen_lane_connectors_scaled_width_polygons",
+        "Polygon",
+        shapely.buffer(connectors, 1.75, cap_style="flat"),
+        more,
+        lane_connector_fid=more,
+        **bounds,
+    )
+    put(
+        "boundaries",
+        "LineString",
+        np.concatenate((left, right, *tight)),
+        np.concatenate((fid, fid + lanes, more + lanes, more + 2 * lanes)),
+    )
+    put(
+        "baseline_paths",
+        "LineString",
+        np.concatenate((lines(start, 0.0, along), connectors)),
+        np.arange(1, lanes + len(more) + 1),
+        lane_fid=np.concatenate((fid.astype(float), nothing[1])),
+        lane_connector_fid=np.concatenate((nothing[0], more.astype(float))),
+    )
+    one = shapely.box(*(start[0] - 5.0), *(start[0] + 50.0))
+    for name in ("intersections", "crosswalks", "road_segments"):
+        put(name, "Polygon", np.asarray([one], dtype=object), np.array([1]))
+    put("stop_polygons", "Polygon", np.asarray([one]), np.array([1]), stop_polygon_type_fid=np.array([5]))
+    pyogrio.write(
+        str(path),
+        geometry=None,
+        field_data=[
+            np.asarray(["projectedCoordSystem"], dtype=object),
+            np.asarray(["EPSG:32611"], dtype=object),
+        ],
+        fields=np.asarray(["key", "value"], dtype=object),
+        layer="meta",
+        driver="GPKG",
+        geometry_type=None,
+        crs=None,
+        append=False,
+    )
+
+
+def many(folder: Path, lanes: int) -> None:
+    """Print the time and the memory that a map of so many lanes takes."""
+    import resource
+    import time
+
+    from drive.datasets.nuplan.city import build_city
+
+    path = folder / "city" / "1" / "map.gpkg"
+    straight_city(path, lanes)
+    low = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = time.process_time()
+    built = build_city(path)
+    seconds, high = time.process_time() - before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    kind, rows = np.bincount(built.roadmap.kind), len(built.roadmap.points)
+    print(f"map: {kind[0]} lanes, {kind[1]} connectors, {rows} points, {path.stat().st_size / 1e6:.0f} MB")
+    print(f"built in {seconds:.1f} s; memory at most {high / 1e6:.2f} GB, before it {low / 1e6:.2f} GB")
+
+
 if __name__ == "__main__":
     with TemporaryDirectory() as made:
-        main(Path(made), *(int(v) for v in sys.argv[1:2]))
+        if sys.argv[1:2] == ["lanes"]:
+            many(Path(made), int(sys.argv[2]))
+        else:
+            main(Path(made), *(int(v) for v in sys.argv[1:2]))
