@@ -24,7 +24,6 @@ from drive.datasets.nuplan.schema import (
 )
 from drive.errors import ScenarioError
 from drive.geometry import project_to_polyline, unwrap_angle, wrap_angle
-from drive.sim.reference import ensure_expert
 from drive.vehicle import AgentKind
 
 if TYPE_CHECKING:
@@ -65,6 +64,8 @@ def make_log(
     scenario: Scenario, world: Placed, city: str, name: str, scenario_type: str, window: Window
 ) -> Log:
     """The rows of a scenario's log. Raises ScenarioError where there is no vehicle to log."""
+    from drive.sim.reference import ensure_expert  # brings the compiler, which a reader does not want
+
     given = scenario
     scenario = ensure_expert(scenario)
     if scenario.expert is None:
