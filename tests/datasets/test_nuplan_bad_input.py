@@ -328,6 +328,18 @@ def test_lists_that_are_none(tmp_path: Path, name: str, text: str, told: str) ->
     assert str(error.value).startswith(name)
 
 
+def test_what_is_no_list_is_left_to_others(tmp_path: Path) -> None:
+    for name, text in (
+        ("results.json", '{"hash": "0123456789abcdef0123456789abcdef"}'),
+        ("hashes.json", '["0123456789abcdef0123456789abcdef"]'),
+        ("notes.txt", "seen 0123456789abcdef in the log of yesterday\n"),
+        ("config.yaml", "planner: pdm\n"),
+        ("tokens.csv", "0123456789abcdef\n"),
+    ):
+        (tmp_path / name).write_text(text)
+        assert not SOURCE.matches(str(tmp_path / name))
+
+
 def test_a_list_without_logs(tmp_path: Path) -> None:
     path = tmp_path / "val14.txt"
     path.write_text("0123456789abcdef\n")

@@ -26,7 +26,9 @@ def test_half_of_the_lanes() -> None:
     rows = np.flatnonzero(keep)
     for k, old in enumerate(rows.tolist()):
         assert part.lane_ids[k] == roadmap.lane_ids[old]
-        np.testing.assert_allclose(part.centerline(k), roadmap.centerline(old) + (10.0, -5.0), atol=1e-12)
+        np.testing.assert_allclose(
+            part.centerline(k), roadmap.centerline(old) + np.array([10.0, -5.0]), atol=1e-12
+        )
         left = int(roadmap.left_lane[old])
         assert part.left_lane[k] == (np.flatnonzero(rows == left)[0] if left >= 0 and keep[left] else -1)
         assert not (part.left_change[k] and part.left_lane[k] < 0)
