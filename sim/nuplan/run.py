@@ -1,0 +1,211 @@
+"""The devkit's own closed loop, driven from Python: the official simulation, metrics and score.
+
+It composes the devkit's configuration as its `run_simulation.py` does (commit e924167) and runs in this
+process, one scenario after the other; the PDF summary, which needs an old NumPy, is left out.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drive.errors import InputError
+from drive.sim.nuplan.devkit import find_devkit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+CHALLENGES = {"log": "closed_loop_nonreactive_agents", "idm": "closed_loop_reactive_agents"}
+"""The devkit's closed-loop challenges by who drives the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Official:
+    """What the devkit wrote about one scenario: `score`, the `metrics` that carry one, all `statistics`, the
+    `failure` that it reports, and the processor seconds that simulation and metrics took for `steps`."""
+
+    scenario: str
+    log: str
+    score: float | None
+    metrics: dict[str, float]
+    statistics: dict[str, float | bool | None]
+    failure: str | None
+    seconds: float
+    steps: int
+    made_of: Any = field(default=None, repr=False)
+
+
+def simulate_devkit(
+    databases: Sequence[str | Path],
+    maps: str | Path,
+    planner: Any,
+    traffic: str,
+    out: str | Path,
+    *,
+    on_end: Callable[[Any, Any], Any] | None = None,
+    overrides: Sequence[str] = (),
+    devkit: str | Path | None = None,
+) -> list[Official]:
+    """Run every scenario of the database files with a devkit planner, e.g. a `ToolkitPlanner`.
+
+    `maps` is the folder of the maps, `traffic` "log" (the log is replayed) or "idm" (reactive agents), `out`
+    where the devkit writes its parquet files and logs. `on_end` gets each finished runner and its planner;
+    what it returns is kept as `made_of`. `overrides` are further lines of the devkit's configuration. A
+    scenario that fails is kept, with its failure and without a score. Raises InputError for unknown traffic
+    or files without scenarios, DriveError where there is no devkit.
+    """
+    if traffic not in CHALLENGES:
+        raise InputError(f"the devkit's traffic is {' or '.join(CHALLENGES)}, not '{traffic}'")
+    find_devkit(devkit)
+    out = Path(out).resolve()
+    os.environ.setdefault("NUPLAN_DATA_ROOT", str(out))
+    os.environ["NUPLAN_MAPS_ROOT"] = str(Path(maps).resolve())
+    os.environ["NUPLAN_EXP_ROOT"] = str(out)
+    from nuplan.planning.script.builders.simulation_builder import build_simulations
+    from nuplan.planning.script.builders.simulation_callback_builder import build_simulation_callbacks
+    from nuplan.planning.script.utils import save_runner_reports, set_up_common_builder
+    from nuplan.planning.simulation.runner.executor import run_simulation
+
+    cfg = _configuration(databases, maps, traffic, out, overrides)
+    common = set_up_common_builder(cfg=cfg, profiler_name="building_simulation")
+    callbacks = build_simulation_callbacks(cfg=cfg, output_dir=common.output_dir, worker=None)
+    runners = build_simulations(
+        cfg=cfg, worker=common.worker, callbacks=callbacks, callbacks_worker=None, pre_built_planners=[planner]
+    )
+    if not runners:
+        raise InputError(f"the devkit finds no scenario in {', '.join(Path(d).name for d in databases)}")
+    reports, kept, seconds = [], [], []
+    for runner in runners:
+        begin = time.process_time()
+        report = run_simulation(runner)
+        seconds.append(time.process_time() - begin)
+        reports.append(report)
+        kept.append(on_end(runner, planner) if on_end is not None and report.succeeded else None)
+    steps = [len(runner.simulation.history) for runner in runners]
+    for runner in runners:
+        runner.simulation.history.reset()  # a plan of 8 s weighs a megabyte
+    save_runner_reports(reports, common.output_dir, cfg.runner_report_file)
+    common.multi_main_callback.on_run_simulation_end()
+    scores = _scores(common.output_dir / cfg.aggregated_metric_folder_name)
+    statistics = _statistics(common.output_dir / cfg.metric_dir)
+    return [
+        Official(
+            scenario=report.scenario_name,
+            log=report.log_name,
+            score=scores.get(report.scenario_name, {}).get("score"),
+            metrics={
+                k: v for k, v in scores.get(report.scenario_name, {}).items() if k != "score" and v is not None
+            },
+            statistics=statistics.get(report.scenario_name, {}),
+            failure=None if report.succeeded else _last_line(report.error_message),
+            seconds=spent,
+            steps=count,
+            made_of=made,
+        )
+        for report, spent, count, made in zip(reports, seconds, steps, kept, strict=True)
+    ]
+
+
+def _configuration(
+    databases: Sequence[str | Path], maps: str | Path, traffic: str, out: Path, overrides: Sequence[str]
+) -> Any:
+    """The composed configuration of one of the devkit's challenges."""
+    import hydra
+    from hydra.core.global_hydra import GlobalHydra
+
+    files = [str(Path(d).resolve()) for d in databases]
+    missing = [f for f in files if not Path(f).exists()]
+    if missing or not files:
+        raise InputError(f"there is no database {missing[0] if missing else 'to simulate'}")
+    for path in (*files, str(maps), str(out)):
+        if any(c in path for c in "'\"[]{},="):
+            raise InputError(f"the devkit's configuration cannot name the path {path}: rename it")
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_module("nuplan.planning.script.config.simulation", version_base="1.1"):
+        return hydra.compose(
+            config_name="default_simulation",
+            overrides=[
+                f"+simulation={CHALLENGES[traffic]}",
+                "scenario_builder=nuplan",
+                "scenario_filter=all_scenarios",
+                f"scenario_builder.db_files=[{','.join(files)}]",
+                f"scenario_builder.data_root={Path(files[0]).parent}",
+                f"scenario_builder.map_root={Path(maps).resolve()}",
+                "worker=sequential",
+                "main_callback=[time_callback,metric_file_callback,metric_aggregator_callback]",
+                "callback=[]",
+                f"output_dir={out}",
+                f"group={out}",
+                "experiment_name=drive",
+                "logger_level=error",
+                "gpu=false",
+                "hydra.searchpath=[pkg://nuplan.planning.script.config.common,"
+                "pkg://nuplan.planning.script.experiments]",
+                *overrides,
+            ],
+        )
+
+
+def _scores(folder: Path) -> dict[str, dict[str, float | None]]:
+    """Score and scored metrics by scenario, from the aggregator's parquet file."""
+    import pandas as pd
+
+    files = sorted(folder.glob("*.parquet"))
+    if not files:
+        return {}
+    frame = pd.read_parquet(files[-1])
+    names = set(frame.columns) - _LABELS
+    frame = frame[frame["log_name"].notna()]
+    return {
+        str(row["scenario"]): {n: None if pd.isna(row[n]) else float(row[n]) for n in sorted(names)}
+        for _, row in frame.iterrows()
+    }
+
+
+_LABELS = {"scenario", "log_name", "scenario_type", "num_scenarios", "planner_name", "aggregator_type"}
+
+
+def _statistics(folder: Path) -> dict[str, dict[str, float | bool | None]]:
+    """All statistics by scenario, from the metrics' parquet files."""
+    import pandas as pd
+
+    found: dict[str, dict[str, float | bool | None]] = {}
+    for file in sorted(folder.glob("*.parquet")):
+        frame = pd.read_parquet(file)
+        columns = [c for c in frame.columns if c.endswith("_stat_value")]
+        for _, row in frame.iterrows():
+            mine = found.setdefault(str(row["scenario_name"]), {})
+            for column in columns:
+                mine[column.removesuffix("_stat_value")] = _plain(row[column])
+    return found
+
+
+def _plain(value: Any) -> float | bool | None:
+    import pandas as pd
+
+    if value is None or (not isinstance(value, bool) and pd.isna(value)):
+        return None
+    if isinstance(value, bool) or type(value).__name__ == "bool_":
+        return bool(value)
+    return float(value)
+
+
+def _last_line(text: str | None) -> str:
+    lines = (text or "").strip().splitlines()
+    return lines[-1] if lines else "the devkit reports a failure without a reason"
+
+
+def quiet_devkit() -> None:
+    """Keep the devkit's and its libraries' chatter off the terminal."""
+    import warnings
+
+    warnings.filterwarnings("ignore")
+    for name in ("nuplan", "hydra", "pytorch_lightning", "lightning", "lightning.fabric", "botocore"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+__all__ = ["CHALLENGES", "Official", "quiet_devkit", "simulate_devkit"]
