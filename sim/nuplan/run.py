@@ -46,16 +46,20 @@ def simulate_devkit(
     traffic: str,
     out: str | Path,
     *,
+    tokens: Sequence[str] | None = None,
     on_end: Callable[[Any, Any], Any] | None = None,
     overrides: Sequence[str] = (),
+    keep_logs: bool = False,
     devkit: str | Path | None = None,
 ) -> list[Official]:
-    """Run every scenario of the database files with a devkit planner, e.g. a `ToolkitPlanner`.
+    """Run scenarios of the database files with a devkit planner, e.g. a `ToolkitPlanner`.
+
+    `tokens` names the scenarios; without them each frame of a log is one, which takes for ever.
 
     `maps` is the folder of the maps, `traffic` "log" (the log is replayed) or "idm" (reactive agents), `out`
     where the devkit writes its parquet files and logs. `on_end` gets each finished runner and its planner;
-    what it returns is kept as `made_of`. `overrides` are further lines of the devkit's configuration. A
-    scenario that fails is kept, with its failure and without a score. Raises InputError for unknown traffic
+    what it returns is kept as `made_of`. `overrides` are further lines of the devkit's configuration; with
+    `keep_logs` it also writes its simulation logs, which its viewer reads. A scenario that fails is kept, with its failure and without a score. Raises InputError for unknown traffic
     or files without scenarios, DriveError where there is no devkit.
     """
     if traffic not in CHALLENGES:
@@ -70,7 +74,9 @@ def simulate_devkit(
     from nuplan.planning.script.utils import save_runner_reports, set_up_common_builder
     from nuplan.planning.simulation.runner.executor import run_simulation
 
-    cfg = _configuration(databases, maps, traffic, out, overrides)
+    if tokens is not None:
+        overrides = (f"scenario_filter.scenario_tokens=[{','.join(repr(t) for t in tokens)}]", *overrides)
+    cfg = _configuration(databases, maps, traffic, out, overrides, keep_logs)
     common = set_up_common_builder(cfg=cfg, profiler_name="building_simulation")
     callbacks = build_simulation_callbacks(cfg=cfg, output_dir=common.output_dir, worker=None)
     runners = build_simulations(
@@ -111,11 +117,12 @@ def simulate_devkit(
 
 
 def _configuration(
-    databases: Sequence[str | Path], maps: str | Path, traffic: str, out: Path, overrides: Sequence[str]
+    databases: Sequence[str | Path], maps: str | Path, traffic: str, out: Path, overrides: Sequence[str], keep_logs: bool
 ) -> Any:
     """The composed configuration of one of the devkit's challenges."""
     import hydra
     from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import open_dict
 
     files = [str(Path(d).resolve()) for d in databases]
     missing = [f for f in files if not Path(f).exists()]
@@ -126,7 +133,7 @@ def _configuration(
             raise InputError(f"the devkit's configuration cannot name the path {path}: rename it")
     GlobalHydra.instance().clear()
     with hydra.initialize_config_module("nuplan.planning.script.config.simulation", version_base="1.1"):
-        return hydra.compose(
+        cfg = hydra.compose(
             config_name="default_simulation",
             overrides=[
                 f"+simulation={CHALLENGES[traffic]}",
@@ -137,7 +144,7 @@ def _configuration(
                 f"scenario_builder.map_root={Path(maps).resolve()}",
                 "worker=sequential",
                 "main_callback=[time_callback,metric_file_callback,metric_aggregator_callback]",
-                "callback=[]",
+                *(() if keep_logs else ("callback=[]",)),
                 f"output_dir={out}",
                 f"group={out}",
                 "experiment_name=drive",
@@ -148,6 +155,10 @@ def _configuration(
                 *overrides,
             ],
         )
+    if not keep_logs:
+        with open_dict(cfg):
+            cfg.callback = {}
+    return cfg
 
 
 def _scores(folder: Path) -> dict[str, dict[str, float | None]]:

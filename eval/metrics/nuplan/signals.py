@@ -122,16 +122,26 @@ def centripetal_acceleration(run: RunLog) -> Floats:
 
 
 def series_statistics(name: str, values: Floats) -> dict[str, float | int | bool | None]:
-    """Largest, smallest, mean and 90th percentile of a series, named as in the devkit.
-
-    The percentile is the closest observation; where two are equally close NumPy 2 takes the even rank,
-    which NumPy before 2 did not.
-    """
+    """Largest, smallest, mean and 90th percentile of a series, named as in the devkit."""
     if len(values) == 0:
         return {f"{which}_{name}": None for which in ("max", "min", "avg", "p90")}
     return {
         f"max_{name}": finite(values.max()),
         f"min_{name}": finite(values.min()),
         f"avg_{name}": finite(values.mean()),
-        f"p90_{name}": finite(np.percentile(values, 90, method="closest_observation")),
+        f"p90_{name}": finite(percentile_90(values)),
     }
+
+
+def percentile_90(values: Floats) -> float:
+    """The observation closest to the 90th percentile of `values (N,)`, N >= 1.
+
+    Of two that are equally close (N an odd multiple of 5) it is the one with the even rank counted from 0, as
+    in NumPy before 2, which the devkit is published with; NumPy 2 counts from 1. Source: numpy 1.23
+    `numpy/lib/function_base.py`, `_closest_observation`.
+    """
+    nine = 9 * len(values) - 15  # ten times the rank, which is a whole number only at a tie
+    rank, rest = divmod(nine, 10)
+    if rest or rank % 2:
+        rank += 1
+    return float(np.sort(values)[min(max(rank, 0), len(values) - 1)])
