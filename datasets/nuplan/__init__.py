@@ -1,0 +1,5 @@
+"""nuPlan's logs and maps, read and written without its devkit."""
+
+from drive.datasets.nuplan.write import Written, write_nuplan
+
+__all__ = ["Written", "write_nuplan"]
