@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
+LATERAL = "ego_lateral_acceleration"
+"""The run log's series of the rear axle's lateral acceleration in m/s^2, which the metrics of comfort read."""
+
+
 def run_log(
     history: Any,
     scenario: Any,
@@ -52,6 +56,8 @@ def run_log(
     ego = np.stack([ego_row(s.ego_state, origin) for s in samples])
     vehicle = vehicle_params(samples[0].ego_state.car_footprint.vehicle_parameters)
     expert = np.stack([ego_row(s, origin) for s in scenario.get_expert_ego_trajectory()])
+    # Only a log's sample, the first one, has any: the kinematic bicycle does not slip.
+    lateral = np.array([s.ego_state.dynamic_car_state.rear_axle_acceleration_2d.y for s in samples])
     signals = Signals(roadmap)
     agents = _agents([s.observation for s in samples], origin)
     plans = [_plan(s.trajectory, start_us, origin) for s in samples]
@@ -110,6 +116,7 @@ def run_log(
         route_lanes=np.asarray(route.lanes, dtype=np.int32),
         logged_ego=expert[:n, :3].copy(),
         roadmap=roadmap,
+        series={LATERAL: lateral} if lateral.any() else {},
     )
 
 

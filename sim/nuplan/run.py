@@ -57,7 +57,7 @@ def simulate_devkit(
     `tokens` names the scenarios; without them each frame of a log is one, which takes for ever.
 
     `maps` is the folder of the maps, `traffic` "log" (the log is replayed) or "idm" (reactive agents), `out`
-    where the devkit writes its parquet files and logs. `on_end` gets each finished runner and its planner;
+    where the devkit writes its parquet files and logs, into a new folder named after its challenge. `on_end` gets each finished runner and its planner;
     what it returns is kept as `made_of`. `overrides` are further lines of the devkit's configuration; with
     `keep_logs` it also writes its simulation logs, which its viewer reads. A scenario that fails is kept, with its failure and without a score. Raises InputError for unknown traffic
     or files without scenarios, DriveError where there is no devkit.
@@ -65,7 +65,10 @@ def simulate_devkit(
     if traffic not in CHALLENGES:
         raise InputError(f"the devkit's traffic is {' or '.join(CHALLENGES)}, not '{traffic}'")
     find_devkit(devkit)
-    out = Path(out).resolve()
+    # The devkit aggregates only what lies below its challenge's name.
+    out = Path(out).resolve() / CHALLENGES[traffic]
+    if out.exists() and any(out.iterdir()):
+        raise InputError(f"the folder '{out.name}' in '{out.parent}' has results already: name another one")
     os.environ.setdefault("NUPLAN_DATA_ROOT", str(out))
     os.environ["NUPLAN_MAPS_ROOT"] = str(Path(maps).resolve())
     os.environ["NUPLAN_EXP_ROOT"] = str(out)

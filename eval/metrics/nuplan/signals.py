@@ -89,11 +89,13 @@ def dynamics(run: RunLog, dt: float) -> Dynamics:
     Longitudinal and lateral acceleration are those of the box centre, which the devkit shifts from the rear
     axle by d (omega^2 + alpha) along the heading (not the rigid body's -d omega^2 ahead and d alpha to the
     left); the magnitude, and so the jerk, is of the rear axle. A kinematic bicycle reports no lateral
-    acceleration at its rear axle, hence the lateral one is 0 in every simulated run.
+    acceleration at its rear axle, hence the lateral one is 0 in every run of ours; runs that begin with a
+    logged state, as the devkit's do, bring it in their series `ego_lateral_acceleration`.
     """
     a, omega = run.ego[:, ACCELERATION], run.ego[:, YAW_RATE]
+    lateral = np.asarray(run.series.get("ego_lateral_acceleration", np.zeros(len(a))), dtype=np.float64)
     shift = run.vehicle.rear_axle_to_center * (omega**2 + run.ego_yaw_acceleration)
-    return smooth(a + shift, np.zeros(len(a)), np.abs(a), run.ego[:, HEADING], dt)
+    return smooth(a + shift, lateral, np.hypot(a, lateral), run.ego[:, HEADING], dt)
 
 
 def smooth(longitudinal: Floats, lateral: Floats, magnitude: Floats, heading: Floats, dt: float) -> Dynamics:
