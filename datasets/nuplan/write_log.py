@@ -129,7 +129,6 @@ def make_log(
         "tags": json.dumps(scenario.tags),
         "provenance": json.dumps(asdict(scenario.provenance)),
         "offset": json.dumps(world.offset),
-        "world": str(world.number),
         "initial": json.dumps([float(v) for v in scenario.initial[:7]]),
         "dt": repr(scenario.dt),
         "lanes": json.dumps([scenario.roadmap.lane_ids[k] for k in scenario.route.lanes]),

@@ -58,10 +58,8 @@ LAYERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "road_segments": ("Polygon", ()),
     "generic_drivable_areas": ("Polygon", ()),
     "drive_areas": ("Polygon", ("kind",)),
-    "drive_lanes": ("MultiLineString", ()),
 }
-"""Geometry and whole-number columns of each layer. `drive_areas` and `drive_lanes` (centre, left and right
-bound) are ours: areas and lanes that nuPlan has no layer for."""
+"""Geometry and whole-number columns of each layer. `drive_areas` is ours: what nuPlan has no layer for."""
 
 AREA_LAYERS = {
     AreaKind.ROAD: "road_segments",
@@ -100,14 +98,12 @@ class Placed:
     roadmap: RoadMap
     network: Network
     offset: tuple[float, float]
-    number: int = 0
     notes: list[str] = field(default_factory=list)
 
 
-def place(roadmap: RoadMap, offset: tuple[float, float], ids: Ids, number: int = 0) -> Placed:
-    """A road map with its origin at the UTM position `offset`, the city's `number`th."""
-    notes = ["heights are not written: nuPlan's maps are flat"] if len(roadmap.elevation) else []
-    return Placed(roadmap, build_network(roadmap, ids), offset, number, notes)
+def place(roadmap: RoadMap, offset: tuple[float, float], ids: Ids) -> Placed:
+    """A road map with its origin at the UTM position `offset`."""
+    return Placed(roadmap, build_network(roadmap, ids), offset)
 
 
 def write_maps(folder: Path, city: str, placed: Sequence[Placed], ids: Ids) -> list[Path]:
@@ -161,7 +157,7 @@ def _add_map(layers: dict[str, Layer], world: Placed, ids: Ids) -> None:
             left_boundary_fid=bound(edge.lines[1]),
             right_boundary_fid=bound(edge.lines[2]),
             speed_limit_mps=limit,
-            drive=_about(world, edge),
+            drive=_about(net, edge),
         )
         layers["baseline_paths"].add(
             ids.claim(), line(edge.lines[0]), lane_fid=edge.fid, lane_connector_fid=None
@@ -178,7 +174,7 @@ def _add_map(layers: dict[str, Layer], world: Placed, ids: Ids) -> None:
             lane_group_connector_fid=edge.group,
             speed_limit_mps=float(world.roadmap.speed_limit[edge.piece.lane]),
             traffic_light_stop_line_fids=",".join(dict.fromkeys(str(s) for s in lights if s is not None)),
-            drive=_about(world, edge),
+            drive=_about(net, edge),
         )
         layers["gen_lane_connectors_scaled_width_polygons"].add(
             edge.fid,
@@ -208,34 +204,30 @@ def _add_map(layers: dict[str, Layer], world: Placed, ids: Ids) -> None:
         )
 
 
-def _about(world: Placed, edge: Edge) -> str:
+def _about(net: Network, edge: Edge) -> str:
     """What nuPlan's columns cannot say of a lane, as JSON: of which lane of the source it is a part, and
     that lane's properties."""
-    lane, piece = edge.piece.lane, edge.piece
-    part = {"world": world.number, "lane": world.roadmap.lane_ids[lane], "part": piece.part}
-    if edge.seam:
-        return json.dumps({**part, "seam": True})
-    return json.dumps({**part, "head": edge.head, **_properties(world.roadmap, lane)})
-
-
-def _properties(m: RoadMap, lane: int) -> dict[str, Any]:
-    def names(*lanes: int) -> list[str | None]:
-        return [m.lane_ids[k] if k >= 0 else None for k in lanes]
-
+    m, lane = net.roadmap, edge.piece.lane
+    about: dict[str, Any] = {"lane": m.lane_ids[lane], "part": edge.piece.part}
+    if edge.seam or edge.piece.part or edge.head:
+        about |= {"seam": edge.seam, "head": edge.head}
+        if edge.seam:
+            return json.dumps(about)
+    names = (m.left_opposite[lane], m.right_opposite[lane] if len(m.right_opposite) else -1)
     stop = float(m.stop_station[lane])
-    right_opposite = m.right_opposite[lane] if len(m.right_opposite) else -1
-    return {
+    about |= {
         "row": lane,
         "kind": int(m.kind[lane]),
         "group": m.group_ids[m.group[lane]],
-        "sides": names(m.left_lane[lane], m.right_lane[lane]),
+        "sides": [m.lane_ids[k] if k >= 0 else None for k in (m.left_lane[lane], m.right_lane[lane])],
         "change": [bool(m.left_change[lane]), bool(m.right_change[lane])],
         "marking": [int(m.left_marking[lane]), int(m.right_marking[lane])],
-        "opposite": names(m.left_opposite[lane], right_opposite),
+        "opposite": [m.lane_ids[k] if k >= 0 else None for k in names],
         "intersection": bool(m.intersection[lane]),
         "signal": m.signal_ids[m.signal[lane]] if m.signal[lane] >= 0 else None,
         "stop": stop if np.isfinite(stop) else None,
     }
+    return json.dumps(about)
 
 
 def _outlines(net: Network, offset: Floats, notes: list[str]) -> dict[Edge, Any]:
@@ -308,11 +300,10 @@ def _add_areas(
     import shapely
 
     m, offset = world.roadmap, np.asarray(world.offset)
-    ground = json.dumps({"ground": True})
     crossings: list[tuple[int, Any]] = []
     for k in range(len(m.areas)):
         kind = AreaKind(m.areas.kind[k])
-        about = json.dumps({"world": world.number, "area": k, "id": m.area_ids[k] if m.area_ids else ""})
+        about = json.dumps({"area": k, "id": m.area_ids[k] if m.area_ids else ""})
         shape = shapely.Polygon(m.areas[k] + offset)
         fid = ids.claim(m.area_ids[k] if m.area_ids else "")
         if kind in AREA_LAYERS:
@@ -328,33 +319,20 @@ def _add_areas(
         if shape.geom_type == "Polygon":
             crossings.append((ids.claim(), shape))
             layers["intersections"].add(
-                crossings[-1][0], shape, intersection_type_fid=0, drive=ground
+                crossings[-1][0], shape, intersection_type_fid=0, drive=json.dumps({"ground": True})
             )
-    whole = shapely.transform(drivable_polygon(m), lambda xy: xy + offset)
-    for shape in shapely.get_parts(whole):
-        layers["road_segments"].add(ids.claim(), shape, drive=ground)
-    for lane in (int(k) for k in np.flatnonzero(m.kind > LaneKind.CONNECTOR)):
-        _add_other_lane(layers, world, lane, ids)
-    return crossings
-
-
-def _add_other_lane(layers: dict[str, Layer], world: Placed, lane: int, ids: Ids) -> None:
-    """A lane that nobody drives on: as ground where nuPlan has ground for it, and whole in our own layer."""
-    import shapely
-
-    m, offset = world.roadmap, np.asarray(world.offset)
-    rows = m.rows(lane)
-    lines = shapely.MultiLineString([line[rows] + offset for line in (m.points, m.left, m.right)])
-    limit = float(m.speed_limit[lane])
-    about = {"world": world.number, "lane": m.lane_ids[lane], "limit": limit if np.isfinite(limit) else None}
-    for name, near in (("successors", m.successors(lane)), ("predecessors", m.predecessors(lane))):
-        about[name] = [m.lane_ids[k] for k in near]
-    layers["drive_lanes"].add(ids.claim(), lines, drive=json.dumps({**about, **_properties(m, lane)}))
-    ground = GROUND_LAYERS.get(LaneKind(m.kind[lane]))
-    if ground is not None:
-        ring = shapely.make_valid(shapely.Polygon(m.polygon(lane) + offset))
+    ground = shapely.transform(drivable_polygon(m), lambda xy: xy + offset)
+    for shape in shapely.get_parts(ground):
+        layers["road_segments"].add(ids.claim(), shape, drive=json.dumps({"ground": True}))
+    for lane in np.flatnonzero(m.kind > LaneKind.CONNECTOR):
+        name = GROUND_LAYERS.get(LaneKind(m.kind[lane]))
+        ring = shapely.make_valid(shapely.Polygon(m.polygon(int(lane)) + offset))
+        if name is None:
+            world.notes.append(f"lane '{m.lane_ids[lane]}' is for bicycles: nuPlan has no place for it")
+            continue
         for shape in (p for p in shapely.get_parts(ring) if p.geom_type == "Polygon"):
-            layers[ground].add(ids.claim(), shape, drive=json.dumps({"ground": True}))
+            layers[name].add(ids.claim(), shape, drive="")
+    return crossings
 
 
 def _multi(shapes: list[Any]) -> Any:

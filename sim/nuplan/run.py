@@ -25,11 +25,12 @@ CHALLENGES = {"log": "closed_loop_nonreactive_agents", "idm": "closed_loop_react
 
 @dataclass(frozen=True, slots=True)
 class Official:
-    """What the devkit wrote about one scenario: `score`, the `metrics` that carry one, all `statistics`, the
+    """What the devkit wrote about one drive: `score`, the `metrics` that carry one, all `statistics`, the
     `failure` that it reports, and the processor seconds that simulation and metrics took for `steps`."""
 
     scenario: str
     log: str
+    planner: str
     score: float | None
     metrics: dict[str, float]
     statistics: dict[str, float | bool | None]
@@ -42,7 +43,7 @@ class Official:
 def simulate_devkit(
     databases: Sequence[str | Path],
     maps: str | Path,
-    planner: Any,
+    planners: Sequence[Any],
     traffic: str,
     out: str | Path,
     *,
@@ -52,7 +53,7 @@ def simulate_devkit(
     keep_logs: bool = False,
     devkit: str | Path | None = None,
 ) -> list[Official]:
-    """Run scenarios of the database files with a devkit planner, e.g. a `ToolkitPlanner`.
+    """Run scenarios of the database files with planners of the devkit, e.g. `ToolkitPlanner`s.
 
     `tokens` names the scenarios; without them each frame of a log is one, which takes for ever.
 
@@ -83,40 +84,42 @@ def simulate_devkit(
     common = set_up_common_builder(cfg=cfg, profiler_name="building_simulation")
     callbacks = build_simulation_callbacks(cfg=cfg, output_dir=common.output_dir, worker=None)
     runners = build_simulations(
-        cfg=cfg, worker=common.worker, callbacks=callbacks, callbacks_worker=None, pre_built_planners=[planner]
+        cfg=cfg, worker=common.worker, callbacks=callbacks, callbacks_worker=None, pre_built_planners=list(planners)
     )
     if not runners:
         raise InputError(f"the devkit finds no scenario in {', '.join(Path(d).name for d in databases)}")
-    reports, kept, seconds = [], [], []
+    reports, kept, seconds, steps = [], [], [], []
     for runner in runners:
         begin = time.process_time()
         report = run_simulation(runner)
         seconds.append(time.process_time() - begin)
         reports.append(report)
-        kept.append(on_end(runner, planner) if on_end is not None and report.succeeded else None)
-    steps = [len(runner.simulation.history) for runner in runners]
-    for runner in runners:
-        runner.simulation.history.reset()  # a plan of 8 s weighs a megabyte
+        steps.append(len(runner.simulation.history))
+        kept.append(on_end(runner, runner.planner) if on_end is not None and report.succeeded else None)
+        runner.simulation.history.reset()  # its plans weigh a hundred megabytes
     save_runner_reports(reports, common.output_dir, cfg.runner_report_file)
     common.multi_main_callback.on_run_simulation_end()
     scores = _scores(common.output_dir / cfg.aggregated_metric_folder_name)
     statistics = _statistics(common.output_dir / cfg.metric_dir)
-    return [
-        Official(
-            scenario=report.scenario_name,
-            log=report.log_name,
-            score=scores.get(report.scenario_name, {}).get("score"),
-            metrics={
-                k: v for k, v in scores.get(report.scenario_name, {}).items() if k != "score" and v is not None
-            },
-            statistics=statistics.get(report.scenario_name, {}),
-            failure=None if report.succeeded else _last_line(report.error_message),
-            seconds=spent,
-            steps=count,
-            made_of=made,
+    found = []
+    for report, spent, count, made in zip(reports, seconds, steps, kept, strict=True):
+        key = (report.scenario_name, report.planner_name)
+        metrics = scores.get(key, {})
+        found.append(
+            Official(
+                scenario=report.scenario_name,
+                log=report.log_name,
+                planner=report.planner_name,
+                score=metrics.get("score"),
+                metrics={k: v for k, v in metrics.items() if k != "score" and v is not None},
+                statistics=statistics.get(key, {}),
+                failure=None if report.succeeded else _last_line(report.error_message),
+                seconds=spent,
+                steps=count,
+                made_of=made,
+            )
         )
-        for report, spent, count, made in zip(reports, seconds, steps, kept, strict=True)
-    ]
+    return found
 
 
 def _configuration(
@@ -164,8 +167,8 @@ def _configuration(
     return cfg
 
 
-def _scores(folder: Path) -> dict[str, dict[str, float | None]]:
-    """Score and scored metrics by scenario, from the aggregator's parquet file."""
+def _scores(folder: Path) -> dict[tuple[str, str], dict[str, float | None]]:
+    """Score and scored metrics by scenario and planner, from the aggregator's parquet file."""
     import pandas as pd
 
     files = sorted(folder.glob("*.parquet"))
@@ -175,7 +178,7 @@ def _scores(folder: Path) -> dict[str, dict[str, float | None]]:
     names = set(frame.columns) - _LABELS
     frame = frame[frame["log_name"].notna()]
     return {
-        str(row["scenario"]): {n: None if pd.isna(row[n]) else float(row[n]) for n in sorted(names)}
+        (str(row["scenario"]), str(row["planner_name"])): {n: None if pd.isna(row[n]) else float(row[n]) for n in sorted(names)}
         for _, row in frame.iterrows()
     }
 
@@ -183,16 +186,16 @@ def _scores(folder: Path) -> dict[str, dict[str, float | None]]:
 _LABELS = {"scenario", "log_name", "scenario_type", "num_scenarios", "planner_name", "aggregator_type"}
 
 
-def _statistics(folder: Path) -> dict[str, dict[str, float | bool | None]]:
-    """All statistics by scenario, from the metrics' parquet files."""
+def _statistics(folder: Path) -> dict[tuple[str, str], dict[str, float | bool | None]]:
+    """All statistics by scenario and planner, from the metrics' parquet files."""
     import pandas as pd
 
-    found: dict[str, dict[str, float | bool | None]] = {}
+    found: dict[tuple[str, str], dict[str, float | bool | None]] = {}
     for file in sorted(folder.glob("*.parquet")):
         frame = pd.read_parquet(file)
         columns = [c for c in frame.columns if c.endswith("_stat_value")]
         for _, row in frame.iterrows():
-            mine = found.setdefault(str(row["scenario_name"]), {})
+            mine = found.setdefault((str(row["scenario_name"]), str(row["planner_name"])), {})
             for column in columns:
                 mine[column.removesuffix("_stat_value")] = _plain(row[column])
     return found
