@@ -110,9 +110,9 @@ class Network:
         for k, piece in enumerate(path):
             before, after = path[k - 1] if k else None, path[k + 1] if k + 1 < len(path) else None
             if piece.connector:
-                found = [e for (p, _, _), e in links.items() if p is piece]
-                found.sort(key=lambda e: (e.source.piece is not before) + 2 * (e.target.piece is not after))
-                out += [e.group for e in found[:1]]
+                found = [(s is not before, t is not after, e) for (p, s, t), e in links.items() if p is piece]
+                found.sort(key=lambda item: item[0] + 2 * item[1])
+                out += [edge.group for _, _, edge in found[:1]]
                 continue
             out.append(self.lane_of[piece].group)
             seam = links.get((piece, piece, after)) if after is not None else None
@@ -138,8 +138,8 @@ def build_network(roadmap: RoadMap, ids: Ids) -> Network:
             lines, head = piece.lines, 0
             if before.tail is not None:
                 lines, head = _prefixed(before.tail, lines)
-            for after in piece.after:
-                connectors.append(Edge(piece, lines, False, head, lane_of[before], lane_of[after]))
+            source = lane_of[before]
+            connectors += [Edge(piece, lines, False, head, source, lane_of[after]) for after in piece.after]
     for edge in connectors:
         assert edge.source is not None
         own = int(roadmap.signal[edge.piece.lane])

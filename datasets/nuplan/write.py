@@ -76,7 +76,7 @@ def write_nuplan(
             offset = (float(np.ceil(shelf[0] - x0)), float(np.ceil(shelf[1] - y0)))
             shelf[0] += np.ceil(x1 - x0) + GAP
             reach = max(reach, float(np.ceil(y1 - y0)))
-        worlds[key] = place(scenario.roadmap, offset, ids)
+        worlds[key] = place(scenario.roadmap, offset, ids, len(worlds))
     out = []
     logs = []
     for number, (key, scenario) in enumerate(zip(keys, scenarios, strict=True)):

@@ -73,7 +73,7 @@ def make_log(
         return blake2b(text.encode(), digest_size=8).digest()
 
     count = HISTORY + int(np.floor(scenario.duration / ROW_INTERVAL + 1e-6)) + 1
-    at = ROW_INTERVAL * (np.arange(count) - HISTORY)
+    at = np.asarray(ROW_INTERVAL * (np.arange(count) - HISTORY), dtype=np.float64)
     stamps = EPOCH_US + (np.arange(count) * round(ROW_INTERVAL * 1e6))
     log_token, lidar_token = token("log"), token("lidar")
     frames = [token("lidar_pc", k) for k in range(count)]
@@ -118,20 +118,24 @@ def make_log(
     notes = {
         "scenario": scenario.id,
         "content_hash": given.content_hash,
-        "start_us": start,
+        "start_us": str(start),
         "history": f"rows before {start} are extrapolated from the start at constant speed and turn rate, "
         "not recorded",
         "expert": scenario.expert.source,
         "ego": scenario.tracks.ids[scenario.ego],
-        "ego_kind": int(scenario.tracks.kind[scenario.ego]),
+        "ego_row": str(scenario.ego),
+        "ego_kind": str(int(scenario.tracks.kind[scenario.ego])),
         "vehicle": json.dumps(asdict(scenario.vehicle)),
         "family": scenario.family,
         "tags": json.dumps(scenario.tags),
         "provenance": json.dumps(asdict(scenario.provenance)),
         "offset": json.dumps(world.offset),
+        "world": str(world.number),
         "initial": json.dumps([float(v) for v in scenario.initial[:7]]),
         "dt": repr(scenario.dt),
         "lanes": json.dumps([scenario.roadmap.lane_ids[k] for k in scenario.route.lanes]),
+        "goal": json.dumps(_goal_words(scenario)),
+        "commands": json.dumps(scenario.route.commands),
     }
     rows["drive_export"] += notes.items()
     return log
@@ -175,8 +179,8 @@ def _ego_rows(scenario: Scenario, at: Floats) -> Floats:
 
 
 def _agent_rows(scenario: Scenario, at: Floats) -> tuple[Floats, Bools]:
-    """States `(A, N, 5)` and validity `(A, N)` of the tracks at the times `at`; between two samples where both
-    are valid, before 0 straight on backwards."""
+    """States `(A, N, 5)` and validity `(A, N)` of the tracks at the times `at`; between two samples where
+    both are valid, before 0 straight on backwards."""
     tracks, n = scenario.tracks, scenario.num_steps
     t = np.maximum(at, 0.0) / scenario.dt
     low = np.minimum(np.floor(t + 1e-6).astype(int), n)
@@ -259,3 +263,15 @@ def _goal(scenario: Scenario) -> Floats:
         step = line[k[0] + 1] - line[k[0]]
         heading = float(np.arctan2(step[1], step[0]))
     return np.array([place[0], place[1], heading])
+
+
+def _goal_words(scenario: Scenario) -> dict[str, Any]:
+    goal = scenario.route.goal
+    return {
+        "position": None if goal.position is None else goal.position.tolist(),
+        "polygon": None if goal.polygon is None else goal.polygon.tolist(),
+        "lanes": [scenario.roadmap.lane_ids[k] for k in goal.lanes],
+        "heading": goal.heading,
+        "speed": goal.speed,
+        "time": goal.time,
+    }

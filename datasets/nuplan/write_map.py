@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive._imports import import_target
 from drive.datasets.nuplan.network import Edge, Ids, Network, build_network
-from drive.datasets.nuplan.schema import CITIES, MAP_VERSION, META_CRS, STOP_LIGHT, STOP_YIELD
+from drive.datasets.nuplan.schema import CITIES, MAP_VERSION, STOP_LIGHT, STOP_YIELD
+from drive.datasets.nuplan.write_layers import LAYERS, Layer, write_file
 from drive.geometry import polyline_heading
 from drive.roadmap import AreaKind, LaneKind
 from drive.roadmap.drivable import drivable_polygon
@@ -30,37 +30,6 @@ STOP_DEPTH = 0.5
 LOST = 0.2
 """Share of a lane's area that an overlap may take from it before a note says so."""
 
-LAYERS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "lanes_polygons": (
-        "Polygon",
-        *(("lane_fid", "lane_group_fid", "lane_index", "left_boundary_fid", "right_boundary_fid"),),
-    ),
-    "lane_connectors": (
-        "LineString",
-        *(("exit_lane_fid", "entry_lane_fid", "lane_group_connector_fid", "traffic_light_stop_line_fids"),),
-    ),
-    "gen_lane_connectors_scaled_width_polygons": (
-        "Polygon",
-        ("lane_connector_fid", "left_boundary_fid", "right_boundary_fid"),
-    ),
-    "lane_groups_polygons": ("MultiPolygon", ()),
-    "lane_group_connectors": (
-        "MultiPolygon",
-        ("from_lane_group_fid", "to_lane_group_fid", "intersection_fid"),
-    ),
-    "baseline_paths": ("LineString", ("lane_fid", "lane_connector_fid")),
-    "boundaries": ("LineString", ()),
-    "stop_polygons": ("Polygon", ("stop_polygon_type_fid",)),
-    "intersections": ("Polygon", ("intersection_type_fid",)),
-    "crosswalks": ("Polygon", ()),
-    "walkways": ("Polygon", ()),
-    "carpark_areas": ("Polygon", ()),
-    "road_segments": ("Polygon", ()),
-    "generic_drivable_areas": ("Polygon", ()),
-    "drive_areas": ("Polygon", ("kind",)),
-}
-"""Geometry and whole-number columns of each layer. `drive_areas` is ours: what nuPlan has no layer for."""
-
 AREA_LAYERS = {
     AreaKind.ROAD: "road_segments",
     AreaKind.INTERSECTION: "intersections",
@@ -77,33 +46,20 @@ GROUND_LAYERS = {
 
 
 @dataclass
-class Layer:
-    """Features of one layer: ids, shapes and columns."""
-
-    fids: list[int] = field(default_factory=list)
-    shapes: list[Any] = field(default_factory=list)
-    columns: dict[str, list[Any]] = field(default_factory=dict)
-
-    def add(self, fid: int, shape: Any, **values: Any) -> None:
-        self.fids.append(fid)
-        self.shapes.append(shape)
-        for name, value in values.items():
-            self.columns.setdefault(name, []).append(value)
-
-
-@dataclass
 class Placed:
-    """A road map in a city: its lanes in nuPlan's terms, where its origin lies, and what could not be kept."""
+    """A road map in a city: its lanes in nuPlan's terms, where its origin lies, what could not be kept."""
 
     roadmap: RoadMap
     network: Network
     offset: tuple[float, float]
+    number: int = 0
     notes: list[str] = field(default_factory=list)
 
 
-def place(roadmap: RoadMap, offset: tuple[float, float], ids: Ids) -> Placed:
-    """A road map with its origin at the UTM position `offset`."""
-    return Placed(roadmap, build_network(roadmap, ids), offset)
+def place(roadmap: RoadMap, offset: tuple[float, float], ids: Ids, number: int = 0) -> Placed:
+    """A road map with its origin at the UTM position `offset`, the city's `number`th."""
+    notes = ["heights are not written: nuPlan's maps are flat"] if len(roadmap.elevation) else []
+    return Placed(roadmap, build_network(roadmap, ids), offset, number, notes)
 
 
 def write_maps(folder: Path, city: str, placed: Sequence[Placed], ids: Ids) -> list[Path]:
@@ -123,7 +79,7 @@ def write_maps(folder: Path, city: str, placed: Sequence[Placed], ids: Ids) -> l
         path = folder / name / version / "map.gpkg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
-        _write_file(path, layers if name == city else {"lane_connectors": Layer()}, epsg)
+        write_file(path, layers if name == city else {"lane_connectors": Layer()}, epsg)
         out.append(path)
     return out
 
@@ -157,7 +113,7 @@ def _add_map(layers: dict[str, Layer], world: Placed, ids: Ids) -> None:
             left_boundary_fid=bound(edge.lines[1]),
             right_boundary_fid=bound(edge.lines[2]),
             speed_limit_mps=limit,
-            drive=_about(net, edge),
+            drive=_about(world, edge),
         )
         layers["baseline_paths"].add(
             ids.claim(), line(edge.lines[0]), lane_fid=edge.fid, lane_connector_fid=None
@@ -174,7 +130,7 @@ def _add_map(layers: dict[str, Layer], world: Placed, ids: Ids) -> None:
             lane_group_connector_fid=edge.group,
             speed_limit_mps=float(world.roadmap.speed_limit[edge.piece.lane]),
             traffic_light_stop_line_fids=",".join(dict.fromkeys(str(s) for s in lights if s is not None)),
-            drive=_about(net, edge),
+            drive=_about(world, edge),
         )
         layers["gen_lane_connectors_scaled_width_polygons"].add(
             edge.fid,
@@ -204,30 +160,34 @@ def _add_map(layers: dict[str, Layer], world: Placed, ids: Ids) -> None:
         )
 
 
-def _about(net: Network, edge: Edge) -> str:
+def _about(world: Placed, edge: Edge) -> str:
     """What nuPlan's columns cannot say of a lane, as JSON: of which lane of the source it is a part, and
     that lane's properties."""
-    m, lane = net.roadmap, edge.piece.lane
-    about: dict[str, Any] = {"lane": m.lane_ids[lane], "part": edge.piece.part}
-    if edge.seam or edge.piece.part or edge.head:
-        about |= {"seam": edge.seam, "head": edge.head}
-        if edge.seam:
-            return json.dumps(about)
-    names = (m.left_opposite[lane], m.right_opposite[lane] if len(m.right_opposite) else -1)
+    lane, piece = edge.piece.lane, edge.piece
+    part = {"world": world.number, "lane": world.roadmap.lane_ids[lane], "part": piece.part}
+    if edge.seam:
+        return json.dumps({**part, "seam": True})
+    return json.dumps({**part, "head": edge.head, **_properties(world.roadmap, lane)})
+
+
+def _properties(m: RoadMap, lane: int) -> dict[str, Any]:
+    def names(*lanes: int) -> list[str | None]:
+        return [m.lane_ids[k] if k >= 0 else None for k in lanes]
+
     stop = float(m.stop_station[lane])
-    about |= {
+    right_opposite = m.right_opposite[lane] if len(m.right_opposite) else -1
+    return {
         "row": lane,
         "kind": int(m.kind[lane]),
         "group": m.group_ids[m.group[lane]],
-        "sides": [m.lane_ids[k] if k >= 0 else None for k in (m.left_lane[lane], m.right_lane[lane])],
+        "sides": names(m.left_lane[lane], m.right_lane[lane]),
         "change": [bool(m.left_change[lane]), bool(m.right_change[lane])],
         "marking": [int(m.left_marking[lane]), int(m.right_marking[lane])],
-        "opposite": [m.lane_ids[k] if k >= 0 else None for k in names],
+        "opposite": names(m.left_opposite[lane], right_opposite),
         "intersection": bool(m.intersection[lane]),
         "signal": m.signal_ids[m.signal[lane]] if m.signal[lane] >= 0 else None,
         "stop": stop if np.isfinite(stop) else None,
     }
-    return json.dumps(about)
 
 
 def _outlines(net: Network, offset: Floats, notes: list[str]) -> dict[Edge, Any]:
@@ -264,6 +224,7 @@ def _add_stops(layer: Layer, world: Placed, ids: Ids) -> dict[int, int]:
     import shapely
 
     m, out = world.roadmap, {}
+    about = json.dumps({"world": world.number, "ground": True})
     for lane in np.flatnonzero(np.isfinite(m.stop_station) | (m.signal >= 0)):
         if m.kind[lane] > LaneKind.CONNECTOR:
             continue
@@ -285,7 +246,7 @@ def _add_stops(layer: Layer, world: Placed, ids: Ids) -> dict[int, int]:
         ring = np.asarray([edges[0][0], edges[0][1], edges[1][1], edges[1][0]]) + world.offset
         out[int(lane)] = ids.claim()
         kind = STOP_LIGHT if m.signal[lane] >= 0 else STOP_YIELD
-        layer.add(out[int(lane)], shapely.Polygon(ring), stop_polygon_type_fid=kind, drive="")
+        layer.add(out[int(lane)], shapely.Polygon(ring), stop_polygon_type_fid=kind, drive=about)
     return out
 
 
@@ -300,10 +261,11 @@ def _add_areas(
     import shapely
 
     m, offset = world.roadmap, np.asarray(world.offset)
+    ground = json.dumps({"world": world.number, "ground": True})
     crossings: list[tuple[int, Any]] = []
     for k in range(len(m.areas)):
         kind = AreaKind(m.areas.kind[k])
-        about = json.dumps({"area": k, "id": m.area_ids[k] if m.area_ids else ""})
+        about = json.dumps({"world": world.number, "area": k, "id": m.area_ids[k] if m.area_ids else ""})
         shape = shapely.Polygon(m.areas[k] + offset)
         fid = ids.claim(m.area_ids[k] if m.area_ids else "")
         if kind in AREA_LAYERS:
@@ -318,21 +280,33 @@ def _add_areas(
     for shape in shapely.get_parts(shapely.union_all(inside)) if inside else ():
         if shape.geom_type == "Polygon":
             crossings.append((ids.claim(), shape))
-            layers["intersections"].add(
-                crossings[-1][0], shape, intersection_type_fid=0, drive=json.dumps({"ground": True})
-            )
-    ground = shapely.transform(drivable_polygon(m), lambda xy: xy + offset)
-    for shape in shapely.get_parts(ground):
-        layers["road_segments"].add(ids.claim(), shape, drive=json.dumps({"ground": True}))
-    for lane in np.flatnonzero(m.kind > LaneKind.CONNECTOR):
-        name = GROUND_LAYERS.get(LaneKind(m.kind[lane]))
-        ring = shapely.make_valid(shapely.Polygon(m.polygon(int(lane)) + offset))
-        if name is None:
-            world.notes.append(f"lane '{m.lane_ids[lane]}' is for bicycles: nuPlan has no place for it")
-            continue
-        for shape in (p for p in shapely.get_parts(ring) if p.geom_type == "Polygon"):
-            layers[name].add(ids.claim(), shape, drive="")
+            layers["intersections"].add(crossings[-1][0], shape, intersection_type_fid=0, drive=ground)
+    whole = shapely.transform(drivable_polygon(m), lambda xy: xy + offset)
+    for shape in shapely.get_parts(whole):
+        layers["road_segments"].add(ids.claim(), shape, drive=ground)
+    for lane in (int(k) for k in np.flatnonzero(m.kind > LaneKind.CONNECTOR)):
+        _add_other_lane(layers, world, lane, ids)
     return crossings
+
+
+def _add_other_lane(layers: dict[str, Layer], world: Placed, lane: int, ids: Ids) -> None:
+    """A lane that nobody drives on: as ground where nuPlan has ground for it, and whole in our own layer."""
+    import shapely
+
+    m, offset = world.roadmap, np.asarray(world.offset)
+    rows = m.rows(lane)
+    lines = shapely.MultiLineString([line[rows] + offset for line in (m.points, m.left, m.right)])
+    limit = float(m.speed_limit[lane])
+    about = {"world": world.number, "lane": m.lane_ids[lane], "limit": limit if np.isfinite(limit) else None}
+    for name, near in (("successors", m.successors(lane)), ("predecessors", m.predecessors(lane))):
+        about[name] = [m.lane_ids[k] for k in near]
+    layers["drive_lanes"].add(ids.claim(), lines, drive=json.dumps({**about, **_properties(m, lane)}))
+    ground = GROUND_LAYERS.get(LaneKind(m.kind[lane]))
+    if ground is not None:
+        ring = shapely.make_valid(shapely.Polygon(m.polygon(lane) + offset))
+        for shape in (p for p in shapely.get_parts(ring) if p.geom_type == "Polygon"):
+            about = {"world": world.number, "ground": True}
+            layers[ground].add(ids.claim(), shape, drive=json.dumps(about))
 
 
 def _multi(shapes: list[Any]) -> Any:
@@ -341,52 +315,3 @@ def _multi(shapes: list[Any]) -> Any:
 
     whole = shapely.union_all(shapes)
     return shapely.MultiPolygon([p for p in shapely.get_parts(whole) if p.geom_type == "Polygon"])
-
-
-def _write_file(path: Path, layers: dict[str, Layer], epsg: int) -> None:
-    import shapely
-
-    pyogrio = import_target("pyogrio.raw", "writing nuPlan's maps")
-    for name, layer in layers.items():
-        geometry, integers = LAYERS[name]
-        texts = {"traffic_light_stop_line_fids", "drive"}
-        columns: dict[str, NDArray[Any]] = {"fid": np.asarray(layer.fids, dtype=np.int64)}
-        masks: dict[str, NDArray[np.bool_] | None] = {"fid": None}
-        given = {**{k: [] for k in integers}, **layer.columns}
-        if name in ("lanes_polygons", "lane_connectors"):
-            given.setdefault("speed_limit_mps", [])
-        for column, values in given.items():
-            empty = np.asarray([v is None or v != v for v in values], dtype=np.bool_)
-            masks[column] = empty if empty.any() else None
-            if column in texts:
-                columns[column] = np.asarray(values, dtype=object)
-            elif column == "speed_limit_mps":
-                columns[column] = np.asarray(values, dtype=np.float64)
-            else:
-                columns[column] = np.asarray([0 if v is None else v for v in values], dtype=np.int64)
-        wkb = np.asarray(shapely.to_wkb(np.asarray(layer.shapes, dtype=object)), dtype=object)
-        pyogrio.write(
-            str(path),
-            geometry=wkb,
-            field_data=list(columns.values()),
-            fields=np.asarray(list(columns), dtype=object),
-            field_mask=list(masks.values()),
-            layer=name,
-            driver="GPKG",
-            geometry_type=geometry,
-            crs=f"EPSG:{epsg}",
-            append=False,
-            promote_to_multi=False,
-        )
-    keys = {META_CRS: f"EPSG:{epsg}", "writer": "drive-toolkit"}
-    pyogrio.write(
-        str(path),
-        geometry=None,
-        field_data=[np.asarray(list(keys), dtype=object), np.asarray(list(keys.values()), dtype=object)],
-        fields=np.asarray(["key", "value"], dtype=object),
-        layer="meta",
-        driver="GPKG",
-        geometry_type=None,
-        crs=None,
-        append=False,
-    )

@@ -130,6 +130,7 @@ class RoadMapBuilder:
                 reverse[j].append(i)
         heights = [s.elevation for s in specs if s.elevation is not None]
         signals = tuple(dict.fromkeys(s.signal for s in specs if s.signal is not None))
+        signal_at = {signal: k for k, signal in enumerate(signals)}
         group, group_ids = self._groups(specs, at)
 
         def lane_ref(name: str) -> NDArray[np.int32]:
@@ -164,7 +165,7 @@ class RoadMapBuilder:
             left_marking=np.asarray([s.left_marking for s in specs], dtype=np.uint8),
             right_marking=np.asarray([s.right_marking for s in specs], dtype=np.uint8),
             signal=np.asarray(
-                [-1 if s.signal is None else signals.index(s.signal) for s in specs], dtype=np.int32
+                [-1 if s.signal is None else signal_at[s.signal] for s in specs], dtype=np.int32
             ),
             stop_station=numbers(s.stop_station for s in specs),
             successor_start=_starts(edges),

@@ -1,0 +1,239 @@
+"""A nuPlan log: what is in it, and the rows of one scenario, by few queries on one connection."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drive.datasets.nuplan.mapping import UNKNOWN_TYPE
+from drive.datasets.nuplan.sqlite import columns_of, open_database, run
+from drive.errors import ScenarioError
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+NEEDED = {
+    "log": ("token", "map_version"),
+    "lidar": ("token", "log_token", "channel"),
+    "lidar_pc": ("token", "ego_pose_token", "lidar_token", "scene_token", "timestamp"),
+    "ego_pose": (
+        *("token", "x", "y", "qw", "qx", "qy", "qz", "vx", "vy"),
+        *("acceleration_x", "acceleration_y"),
+    ),
+    "lidar_box": (
+        *("lidar_pc_token", "track_token", "x", "y", "yaw", "vx", "vy"),
+        *("width", "length", "height"),
+    ),
+    "track": ("token", "category_token"),
+    "category": ("token", "name"),
+    "scene": ("token", "name", "goal_ego_pose_token", "roadblock_ids"),
+    "scenario_tag": ("lidar_pc_token", "type"),
+    "traffic_light_status": ("lidar_pc_token", "lane_connector_id", "status"),
+}
+"""Tables and columns that are read; the pickled ones of `lidar` and `camera` never are."""
+MAX_BOXES = 1_000_000
+IN_LIST = 500
+
+VALID_SCENES = """
+    SELECT token FROM (
+        SELECT token, ROW_NUMBER() OVER (ORDER BY name) AS place, COUNT(*) OVER () AS scenes FROM scene
+    ) WHERE place >= 3 AND place < scenes - 1"""
+"""Scenes with two before and two after, by name, as in the devkit's `get_scenarios_from_db`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A frame that a scenario stands for: its token, time in microseconds, type and map."""
+
+    token: str
+    time_us: int
+    type: str
+    map: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frames:
+    """Frames of one lidar in order: times `(N,)` in microseconds, tokens, poses `(N, 11)` as in the query."""
+
+    times: NDArray[np.int64]
+    tokens: tuple[bytes, ...]
+    poses: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """An open log; all reading goes through its one connection."""
+
+    path: Path
+    db: sqlite3.Connection
+    extra: frozenset[str]
+
+    def query(self, text: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return run(self.db, self.path, text, tuple(values))
+
+    def tagged(self) -> list[Tagged]:
+        """The tagged frames in valid scenes, in order of time; of several tags the last by name, as in the
+        devkit."""
+        rows = self.query(
+            f"""SELECT lp.token, lp.timestamp, MAX(st.type), l.map_version
+            FROM scenario_tag AS st
+            JOIN lidar_pc AS lp ON lp.token = st.lidar_pc_token
+            JOIN lidar AS ld ON ld.token = lp.lidar_token
+            JOIN log AS l ON l.token = ld.log_token
+            WHERE lp.scene_token IN ({VALID_SCENES})
+            GROUP BY lp.token ORDER BY lp.timestamp, lp.token"""
+        )
+        return [Tagged(_hex(t), int(time), str(kind), str(where)) for t, time, kind, where in rows]
+
+    def holds(self, tokens: Sequence[str]) -> set[str]:
+        """Which of some frames' tokens are in this log."""
+        out: set[str] = set()
+        for k in range(0, len(tokens), IN_LIST):
+            part = [bytes.fromhex(t) for t in tokens[k : k + IN_LIST]]
+            marks = ",".join("?" * len(part))
+            out |= {
+                _hex(t) for (t,) in self.query(f"SELECT token FROM lidar_pc WHERE token IN ({marks})", part)
+            }
+        return out
+
+    def frame(self, token: str) -> tuple[Tagged, bytes, str, tuple[Any, ...] | None]:
+        """A frame as a scenario, with the lidar that took it, its scene's route and the goal's pose.
+
+        Raises ScenarioError where the log has no such frame.
+        """
+        key = bytes.fromhex(token) if _is_token(token) else b""
+        rows = self.query(
+            """SELECT lp.timestamp, lp.lidar_token, l.map_version, s.roadblock_ids, ep.x, ep.y,
+                ep.qw, ep.qx, ep.qy, ep.qz,
+                (SELECT MAX(st.type) FROM scenario_tag AS st WHERE st.lidar_pc_token = lp.token)
+            FROM lidar_pc AS lp
+            JOIN lidar AS ld ON ld.token = lp.lidar_token
+            JOIN log AS l ON l.token = ld.log_token
+            LEFT JOIN scene AS s ON s.token = lp.scene_token
+            LEFT JOIN ego_pose AS ep ON ep.token = s.goal_ego_pose_token
+            WHERE lp.token = ?""",
+            (key,),
+        )
+        if not rows:
+            raise ScenarioError(f"{self.path.name}: there is no frame '{token}' in the log")
+        time, lidar, where, route, *goal, kind = rows[0]
+        found = Tagged(token, int(time), str(kind or UNKNOWN_TYPE), str(where))
+        return found, lidar, str(route or ""), None if goal[0] is None else tuple(goal)
+
+    def frames(self, lidar: bytes, first_us: int, last_us: int) -> Frames:
+        """Frames of one lidar between two times, both included."""
+        rate = "ep.angular_rate_z" if "angular_rate_z" in self.extra else "NULL"
+        rows = self.query(
+            f"""SELECT lp.timestamp, lp.token, ep.x, ep.y, ep.qw, ep.qx, ep.qy, ep.qz, ep.vx, ep.vy,
+                ep.acceleration_x, ep.acceleration_y, {rate}
+            FROM lidar_pc AS lp JOIN ego_pose AS ep ON ep.token = lp.ego_pose_token
+            WHERE lp.timestamp BETWEEN ? AND ? AND lp.lidar_token = ? ORDER BY lp.timestamp""",
+            (first_us, last_us, lidar),
+        )
+        times = np.asarray([row[0] for row in rows], dtype=np.int64)
+        return Frames(
+            times, tuple(row[1] for row in rows), self._numbers([row[2:] for row in rows], 11, "ego_pose")
+        )
+
+    def boxes(self, frames: Sequence[bytes]) -> tuple[list[bytes], NDArray[np.intp], Floats]:
+        """Track, frame and (x, y, yaw, vx, vy, length, width, height) of every box in some frames."""
+        at = {token: k for k, token in enumerate(frames)}
+        marks = ",".join("?" * len(frames))
+        rows = self.query(
+            f"""SELECT lidar_pc_token, track_token, x, y, yaw, vx, vy, length, width, height
+            FROM lidar_box WHERE lidar_pc_token IN ({marks}) LIMIT {MAX_BOXES + 1}""",
+            frames,
+        )
+        if len(rows) > MAX_BOXES:
+            raise ScenarioError(f"{self.path.name}: more than {MAX_BOXES} boxes in one scenario")
+        which = np.asarray([at[row[0]] for row in rows], dtype=np.intp)
+        return [row[1] for row in rows], which, self._numbers([row[2:] for row in rows], 8, "lidar_box")
+
+    def categories(self, tracks: Sequence[bytes]) -> dict[bytes, tuple[str, dict[str, Any]]]:
+        """Category of each track, and what a file of ours says of it."""
+        about = "t.drive" if "drive" in self.extra else "NULL"
+        out: dict[bytes, tuple[str, dict[str, Any]]] = {}
+        for k in range(0, len(tracks), IN_LIST):
+            part = tracks[k : k + IN_LIST]
+            marks = ",".join("?" * len(part))
+            rows = self.query(
+                f"""SELECT t.token, c.name, {about} FROM track AS t
+                JOIN category AS c ON c.token = t.category_token WHERE t.token IN ({marks})""",
+                part,
+            )
+            out |= {token: (str(name), _told(text)) for token, name, text in rows}
+        return out
+
+    def lights(self, frames: Sequence[bytes]) -> list[tuple[int, int, str]]:
+        """(frame, connector, status) of every traffic light status in some frames."""
+        at = {token: k for k, token in enumerate(frames)}
+        marks = ",".join("?" * len(frames))
+        rows = self.query(
+            f"""SELECT lidar_pc_token, lane_connector_id, status FROM traffic_light_status
+            WHERE lidar_pc_token IN ({marks}) LIMIT {MAX_BOXES}""",
+            frames,
+        )
+        return [(at[token], int(c), str(word)) for token, c, word in rows if _is_number(c)]
+
+    def exported(self) -> dict[str, str]:
+        """What we wrote of a scenario that came from elsewhere; empty in everybody else's logs."""
+        if "drive_export" not in self.extra:
+            return {}
+        return {str(k): str(v) for k, v in self.query("SELECT key, value FROM drive_export LIMIT 100")}
+
+    def _numbers(self, rows: list[tuple[Any, ...]], columns: int, table: str) -> Floats:
+        try:
+            return np.asarray(rows, dtype=np.float64).reshape(-1, columns)  # None becomes NaN
+        except (TypeError, ValueError):
+            raise ScenarioError(
+                f"{self.path.name}: the table '{table}' holds text where numbers belong"
+            ) from None
+
+
+@contextmanager
+def open_log(path: Path) -> Iterator[Log]:
+    """Open a log and look whether it is one. Raises InputError naming the file and the missing table."""
+    with closing(open_database(path)) as db:
+        extra: set[str] = set()
+        for table, needed in NEEDED.items():
+            there = columns_of(db, path, table)
+            if not there:
+                raise ScenarioError(f"{path.name}: it is no nuPlan log: the table '{table}' is missing")
+            lacking = [column for column in needed if column not in there]
+            if lacking:
+                raise ScenarioError(f"{path.name}: the table '{table}' has no column '{lacking[0]}'")
+            extra |= {c for c in ("angular_rate_z", "drive") if c in there}
+        if columns_of(db, path, "drive_export"):
+            extra.add("drive_export")
+        yield Log(path, db, frozenset(extra))
+
+
+def _is_token(text: str) -> bool:
+    return len(text) == 16 and all(c in "0123456789abcdef" for c in text)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) or (isinstance(value, str) and value.isascii() and value.isdigit())
+
+
+def _hex(token: Any) -> str:
+    return token.hex() if isinstance(token, bytes) else str(token)
+
+
+def _told(text: Any) -> dict[str, Any]:
+    try:
+        value = json.loads(text) if text else {}
+    except (TypeError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

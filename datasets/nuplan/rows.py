@@ -1,0 +1,106 @@
+"""The rows that a log holds of one scenario, on a clock of 0.1 s."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drive.datasets.nuplan.exported import Exported
+from drive.datasets.nuplan.logdb import Frames, open_log
+from drive.datasets.nuplan.mapping import Window, window_of
+from drive.errors import ScenarioError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+DT = 0.1
+NEAR = 0.03
+"""Seconds that a frame may lie off the clock's tick that it stands for."""
+SHORTEST = 3.0
+"""Seconds before which a gap in the log makes a scenario useless."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """What a log holds of one scenario: frames on the clock, and boxes, categories and lights in them."""
+
+    frames: Frames
+    poses: Floats
+    tracks: list[bytes]
+    at: NDArray[np.intp]
+    boxes: Floats
+    categories: dict[bytes, tuple[str, dict[str, Any]]]
+    lights: list[tuple[int, int, str]]
+    type: str
+    city: str
+    route: str
+    goal: tuple[Any, ...] | None
+    exported: Exported
+    notes: list[str]
+
+
+def read_rows(path: Path, token: str) -> Rows:
+    """Everything of one scenario, by seven queries on one connection."""
+    notes: list[str] = []
+    with open_log(path) as log:
+        found, lidar, route, goal = log.frame(token)
+        window = window_of(found.type)
+        first = found.time_us + round(window.offset * 1e6)
+        frames = log.frames(lidar, first, first + round(window.duration * 1e6))
+        pick = _on_clock(path, frames, window, first, notes)
+        tokens = [frames.tokens[k] for k in pick]
+        tracks, at, boxes = log.boxes(tokens)
+        categories = log.categories(list(dict.fromkeys(tracks)))
+        lights = log.lights(tokens)
+        exported = Exported.of(log.exported(), path.name)
+    poses = frames.poses[pick]
+    wrong = ~np.isfinite(poses[:, :10]).all(1)
+    if wrong.any():
+        k = int(np.argmax(wrong))
+        raise ScenarioError(f"{path.name}: the ego's pose of frame '{tokens[k].hex()}' is not finite")
+    return Rows(
+        frames,
+        poses,
+        tracks,
+        at,
+        boxes,
+        categories,
+        lights,
+        found.type,
+        found.map,
+        route,
+        goal,
+        exported,
+        notes,
+    )
+
+
+def _on_clock(path: Path, frames: Frames, window: Window, first_us: int, notes: list[str]) -> list[int]:
+    """The frames next to the ticks of a clock of 0.1 s, up to the first tick without one."""
+    times = (frames.times - (frames.times[0] if len(frames.times) else 0)) * 1e-6
+    if len(times) < 2:
+        raise ScenarioError(f"{path.name}: the log holds {len(times)} frames in the scenario's time")
+    late = (int(frames.times[0]) - first_us) * 1e-6
+    if late > NEAR:
+        notes.append(f"the log begins {late:.2f} s after the scenario would")
+    count = int(min(times[-1], window.duration) / DT + 0.5) + 1
+    out: list[int] = []
+    for tick in DT * np.arange(count):
+        k = int(np.searchsorted(times, tick))
+        k = min((j for j in (k - 1, k) if 0 <= j < len(times)), key=lambda j: abs(times[j] - tick))
+        if abs(times[k] - tick) > NEAR:
+            where = f"{path.name}: the log has a gap at {tick:.1f} s of the scenario"
+            if tick - DT < SHORTEST - 1e-6:
+                raise ScenarioError(f"{where}, before {SHORTEST:.0f} s of it are over")
+            notes.append(f"the log has a gap; the scenario ends at {tick - DT:.1f} s")
+            break
+        out.append(k)
+    if len(out) < 2:
+        raise ScenarioError(f"{path.name}: the log holds less than {2 * DT} s of the scenario")
+    return out
