@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from drive.datasets.nuplan.scout import scout
 from drive.datasets.source import load
 from drive.runlog import RunLog
 from drive.sim.nuplan.devkit import find_devkit, versions
-from drive.sim.nuplan.planner import ToolkitPlanner
+from drive.sim.nuplan.planner import ToolkitPlanner, map_file
 from drive.sim.nuplan.record import run_log
 from drive.sim.nuplan.run import quiet_devkit, simulate_devkit
 
@@ -27,6 +27,29 @@ if TYPE_CHECKING:
 def slug(text: str) -> str:
     """A scene's name as that of a file."""
     return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_")
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A scene in nuPlan's files: its log, the folder of its maps, its token, and what the files cannot hold."""
+
+    log: Path
+    maps: Path
+    token: str
+    notes: tuple[str, ...]
+
+
+def export(scene: str, work: Path) -> Exported:
+    """Write a scene below `work`, each into a folder of its own: the devkit keeps maps by their path for as
+    long as the process lives. What is there already is taken as it is."""
+    folder = work / "files" / slug(scene)
+    listing = folder / "written.json"
+    if not listing.exists():
+        written = write_nuplan([load(scene)], folder)[0]
+        about = {"log": written.log.name, "token": written.token, "notes": list(written.notes)}
+        listing.write_text(json.dumps(about), encoding="utf-8")
+    about = json.loads(listing.read_text(encoding="utf-8"))
+    return Exported(folder / "logs" / about["log"], folder / "maps", about["token"], tuple(about["notes"]))
 
 
 def drive_scene(
@@ -50,10 +73,9 @@ def drive_scene(
     if not todo:
         return list(paths.values())
     quiet_devkit()
-    # The devkit keeps maps by their path for as long as the process lives.
-    scratch = work / "scratch" / f"{slug(scene)}-{traffic}"
+    exported = export(scene, work)
+    scratch = work / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)
-    written = write_nuplan([load(scene)], scratch / "files")[0]
 
     def keep(runner: Any, planner: Any) -> str:
         target = work / f"{slug(scene)}-{traffic}-{planner.name()}.drive.npz"
@@ -61,7 +83,7 @@ def drive_scene(
         return target.name
 
     officials = simulate_devkit(
-        [written.log], scratch / "files" / "maps", todo, traffic, scratch, tokens=[written.token], on_end=keep
+        [exported.log], exported.maps, todo, traffic, scratch, tokens=[exported.token], on_end=keep
     )
     for official in officials:
         about: dict[str, Any] = {
@@ -69,7 +91,8 @@ def drive_scene(
             "scene": scene,
             "traffic": traffic,
             "versions": versions(),
-            "notes": list(written.notes),
+            "notes": list(exported.notes),
+            "token": exported.token,
         }
         about["run"] = about.pop("made_of")
         planner = every[official.planner]
@@ -88,8 +111,6 @@ def record(runner: Any, planner: Any, scene: str, traffic: str) -> RunLog:
     scenario = runner.scenario
     start = scenario.initial_ego_state.rear_axle
     goal = scenario.get_mission_goal()
-    from drive.sim.nuplan.planner import map_file
-
     roadmap, route, origin = scout(
         map_file(scenario.map_api),
         (start.x, start.y, start.heading),
