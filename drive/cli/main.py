@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("drive.cli.list:command", "List planners, suites, data sets, traffic models or metrics."),
     "check": ("drive.cli.check:command", "Check that a planner keeps the contract."),
     "inspect": ("drive.cli.inspect:command", "Say what is in a file."),
+    "nuplan": ("drive.cli.nuplan:app", "The nuPlan devkit: our planners in its loop, its planners in ours."),
     "perf": ("drive.cli.perf:command", "Measure the kernels' and planners' speed on this machine."),
 }
 
@@ -159,7 +160,9 @@ def _group() -> Any:
 
 def _real_command(name: str) -> Any:
     target, _ = COMMANDS[name]
-    function: Callable[..., object] = import_target(target, f"command '{name}'")
+    function: Any = import_target(target, f"command '{name}'")
+    if isinstance(function, typer.Typer):  # a command with commands of its own
+        return typer.main.get_command(function)
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command(name)(function)
     return typer.main.get_command(app)

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drive.datasets.nuplan.scenario import read_scenario
 from drive.eval.metrics.nuplan import NUPLAN_CLS
 from drive.eval.metrics.nuplan.constants import MULTIPLIERS, WEIGHTS
 from drive.runlog import RunLog
-from drive.scenario import Expert, Goal, Route, Scenario, Tracks
 from drive.sim.loop import simulate
+from drive.vehicle import STEERING, YAW_RATE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from drive.eval.devkit.drives import Exported
     from drive.planner import Planner
+    from drive.scenario import Scenario
 
     Floats = NDArray[np.float64]
     Statistics = Mapping[str, float | int | bool | None]
@@ -89,51 +91,21 @@ def difference(theirs: float | bool | None, ours: float | bool | None) -> float:
     return abs(float(theirs) - float(ours))
 
 
-def scenario_of(log: RunLog) -> Scenario:
-    """The devkit's scenario, from a drive of it in replayed traffic; it ends where the devkit's record does."""
-    n, a = len(log.times), len(log.agents)
-    vehicle, roadmap = log.vehicle, log.roadmap
-    assert roadmap is not None
-    expert = log.expert[:n]
-    c, s = np.cos(expert[:, 2]), np.sin(expert[:, 2])
-    reach = vehicle.rear_axle_to_center
-    own = np.stack((expert[:, 0] + reach * c, expert[:, 1] + reach * s, expert[:, 2], expert[:, 3] * c, expert[:, 3] * s), 1)
-    motor = np.isin(log.agent_kind, (0, 4, 5, 6))
-    tracks = Tracks(
-        np.concatenate((own[None], log.agents)),
-        np.concatenate((np.ones((1, n), dtype=np.bool_), log.agent_valid)),
-        np.concatenate(([[vehicle.length, vehicle.width, vehicle.height]], log.agent_size)),
-        np.concatenate((np.zeros(1, dtype=np.uint8), log.agent_kind)),
-        np.concatenate(([reach], np.where(motor, 0.28 * log.agent_size[:, 0], 0.0))),
-        ("ego", *log.agent_ids),
-    )
-    assert tracks.num_agents == a + 1
-    lanes = tuple(int(k) for k in log.route_lanes)
-    groups = tuple(dict.fromkeys(int(roadmap.group[k]) for k in lanes))
-    return Scenario(
-        id=str(log.header["scenario"]["id"]),
-        dt=log.dt,
-        duration=log.dt * (n - 1),
-        environment=roadmap,
-        tracks=tracks,
-        ego=0,
-        initial=log.ego[0],
-        vehicle=vehicle,
-        route=Route(lanes, groups, log.route_line, Goal()),
-        expert=Expert(expert, "human"),
-        signals=log.signals,
-        origin=tuple(log.header["scenario"]["origin"]),
-    )
+def scenario_of(exported: Exported) -> Scenario:
+    """The exported scenario as our reader has it, on the map as the devkit sees it, and begun as it begins:
+    with straight wheels and no yaw rate."""
+    scenario = read_scenario(exported.log, exported.token, restore=False)
+    initial = scenario.initial.copy()
+    initial[[STEERING, YAW_RATE]] = 0.0
+    return scenario.with_(initial=initial)
 
 
-def own_drive(scenario: Scenario, planner: Planner, traffic: str, reference: RunLog) -> tuple[RunLog, float]:
-    """Our loop on the devkit's scenario, scored against the expert of `reference`; and its processor seconds,
-    the metrics' among them."""
-    begin = time.process_time()
-    run = simulate(scenario, planner, traffic=OWN_TRAFFIC[traffic], visibility="all")
-    run = replace(run, expert=reference.expert, series={**run.series, **reference.series})
-    NUPLAN_CLS.evaluate(run)
-    return run, time.process_time() - begin
+def own_drive(scenario: Scenario, planner: Planner, traffic: str) -> RunLog:
+    """Our loop on the scenario, for as many samples as the devkit keeps; the expert's drive is whole, as there."""
+    stop = scenario.num_steps - 1
+    run = simulate(scenario, planner, traffic=OWN_TRAFFIC[traffic], visibility="all", stop=stop)
+    assert scenario.expert is not None
+    return replace(run, expert=scenario.expert.states)
 
 
 def divergence(theirs: RunLog, ours: RunLog) -> dict[str, Any]:
@@ -143,19 +115,21 @@ def divergence(theirs: RunLog, ours: RunLog) -> dict[str, Any]:
     each of `STEPS` (None: never); `missing` counts samples of agents that one of both has alone.
     """
     n = min(len(theirs.times), len(ours.times))
-    gap = np.hypot(*(theirs.ego[:n, :2] - ours.ego[:n, :2]).T)
-    at = {name: k for k, name in enumerate(ours.agent_ids)}
+    shift = np.subtract(theirs.header["scenario"]["origin"], ours.header["scenario"]["origin"])
+    gap = np.hypot(*(theirs.ego[:n, :2] + shift - ours.ego[:n, :2]).T)
+    partner = _partners(theirs, ours, shift)
+    alone = set(range(len(ours.agent_ids))) - set(partner.values())
     away, missing = np.zeros(n), 0
-    for k, name in enumerate(theirs.agent_ids):
-        j = at.pop(name, None)
+    for k in range(len(theirs.agent_ids)):
+        j = partner.get(k)
         if j is None:
             missing += int(theirs.agent_valid[k, :n].sum())
             continue
         a, b = theirs.agent_valid[k, :n], ours.agent_valid[j, :n]
         missing += int((a != b).sum())
-        far = np.hypot(*(theirs.agents[k, :n, :2] - ours.agents[j, :n, :2]).T)
+        far = np.hypot(*(theirs.agents[k, :n, :2] + shift - ours.agents[j, :n, :2]).T)
         away = np.maximum(away, np.where(a & b, far, 0.0))
-    missing += sum(int(ours.agent_valid[j, :n].sum()) for j in at.values())
+    missing += sum(int(ours.agent_valid[j, :n].sum()) for j in alone)
     return {
         "ego_m": float(gap.max()),
         "ego_speed": float(np.abs(theirs.ego[:n, 3] - ours.ego[:n, 3]).max()),
@@ -164,6 +138,25 @@ def divergence(theirs: RunLog, ours: RunLog) -> dict[str, Any]:
         "agents_first": [_first(away > step) for step in STEPS],
         "agents_missing": missing,
     }
+
+
+def _partners(theirs: RunLog, ours: RunLog, shift: Floats) -> dict[int, int]:
+    """Which of our agents each of theirs is: the one that is there at its first sample, within 3 m.
+
+    Reactive agents of the devkit begin on their lane's middle, hence the distance.
+    """
+    out: dict[int, int] = {}
+    for k in range(len(theirs.agent_ids)):
+        first = int(np.argmax(theirs.agent_valid[k]))
+        if first >= len(ours.times):
+            continue
+        place = theirs.agents[k, first, :2] + shift
+        gap = np.hypot(*(ours.agents[:, first, :2] - place).T)
+        gap[~ours.agent_valid[:, first] | (ours.agent_kind != theirs.agent_kind[k])] = np.inf
+        gap[list(out.values())] = np.inf
+        if len(gap) and gap.min() < 3.0:
+            out[k] = int(np.argmin(gap))
+    return out
 
 
 def _first(beyond: NDArray[np.bool_]) -> int | None:

@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drive.datasets.nuplan import write_nuplan
+from drive.datasets.nuplan.maps import maps_root
+from drive.datasets.nuplan.rows import read_rows
 from drive.datasets.nuplan.scout import scout
-from drive.datasets.source import load
+from drive.datasets.nuplan.write import DEFAULT_CITY
+from drive.datasets.source import load, source_of
+from drive.errors import InputError
 from drive.runlog import RunLog
-from drive.sim.nuplan.devkit import find_devkit, versions
+from drive.sim.nuplan.devkit import versions
 from drive.sim.nuplan.planner import ToolkitPlanner, map_file
 from drive.sim.nuplan.record import run_log
 from drive.sim.nuplan.run import quiet_devkit, simulate_devkit
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from drive.planner import Planner
+    from drive.sim.nuplan.run import Official
 
 
 def slug(text: str) -> str:
@@ -31,25 +36,44 @@ def slug(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A scene in nuPlan's files: its log, the folder of its maps, its token, and what the files cannot hold."""
+    """A scene in nuPlan's files: its log, the folder of its maps, its token and city, and what the files
+    cannot hold."""
 
     log: Path
     maps: Path
     token: str
-    notes: tuple[str, ...]
+    city: str
+    notes: tuple[str, ...] = ()
 
 
 def export(scene: str, work: Path) -> Exported:
-    """Write a scene below `work`, each into a folder of its own: the devkit keeps maps by their path for as
-    long as the process lives. What is there already is taken as it is."""
+    """The scene as nuPlan's files: its own if it is one of a log (`file.db#token`), else written below `work`.
+
+    Each goes into a folder of its own: the devkit keeps maps by their path for as long as the process lives.
+    What is there already is taken as it is. Raises InputError or a kind of it for what is no scene with roads.
+    """
+    path, _, token = scene.partition("#")
+    if Path(path).suffix == ".db":
+        log = Path(path)
+        token = token or source_of(scene).ids(scene)[0].partition("#")[2]
+        root, city = maps_root(log), read_rows(log, token).city
+        if root is None:
+            raise InputError(f"{log.name}: no maps: set NUPLAN_MAPS_ROOT to where they are")
+        return Exported(log, root, token, city.removesuffix(".gpkg"))
     folder = work / "files" / slug(scene)
     listing = folder / "written.json"
     if not listing.exists():
         written = write_nuplan([load(scene)], folder)[0]
-        about = {"log": written.log.name, "token": written.token, "notes": list(written.notes)}
-        listing.write_text(json.dumps(about), encoding="utf-8")
+        made = {"log": written.log.name, "token": written.token, "city": written.city}
+        listing.write_text(json.dumps({**made, "notes": list(written.notes)}), encoding="utf-8")
     about = json.loads(listing.read_text(encoding="utf-8"))
-    return Exported(folder / "logs" / about["log"], folder / "maps", about["token"], tuple(about["notes"]))
+    return Exported(
+        folder / "logs" / about["log"],
+        folder / "maps",
+        about["token"],
+        about.get("city", DEFAULT_CITY),
+        tuple(about["notes"]),
+    )
 
 
 def drive_scene(
@@ -106,6 +130,28 @@ def drive_scene(
     return list(paths.values())
 
 
+def drive_once(scene: str, planner: Planner, traffic: str, work: Path) -> Official:
+    """Drive one scene in the devkit with one of our planners; `made_of` is the run log, None if it failed.
+
+    The devkit's own files go to `work/devkit/...` into a folder that is made anew.
+    """
+    quiet_devkit()
+    exported = export(scene, work)
+    folder = work / "devkit" / f"{slug(scene)}-{traffic}-{slug(planner.spec.name)}"
+    shutil.rmtree(folder, ignore_errors=True)
+    made = ToolkitPlanner(planner, scout)
+    return simulate_devkit(
+        [exported.log],
+        exported.maps,
+        [made],
+        traffic,
+        folder,
+        tokens=[exported.token],
+        on_end=lambda runner, planner: record(runner, planner, scene, traffic),
+        keep_logs=True,
+    )[0]
+
+
 def record(runner: Any, planner: Any, scene: str, traffic: str) -> RunLog:
     """The run log of a finished devkit runner."""
     scenario = runner.scenario
@@ -131,6 +177,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         return None
     return value
-
-
-__all__ = ["drive_scene", "find_devkit", "record", "slug"]

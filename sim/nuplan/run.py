@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from drive.errors import InputError
 from drive.sim.nuplan.devkit import find_devkit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 CHALLENGES = {"log": "closed_loop_nonreactive_agents", "idm": "closed_loop_reactive_agents"}
 """The devkit's closed-loop challenges by who drives the others."""
@@ -70,9 +71,37 @@ def simulate_devkit(
     out = Path(out).resolve() / CHALLENGES[traffic]
     if out.exists() and any(out.iterdir()):
         raise InputError(f"the folder '{out.name}' in '{out.parent}' has results already: name another one")
-    os.environ.setdefault("NUPLAN_DATA_ROOT", str(out))
-    os.environ["NUPLAN_MAPS_ROOT"] = str(Path(maps).resolve())
-    os.environ["NUPLAN_EXP_ROOT"] = str(out)
+    folders = {"NUPLAN_DATA_ROOT": out, "NUPLAN_MAPS_ROOT": Path(maps).resolve(), "NUPLAN_EXP_ROOT": out}
+    with _environment({name: str(folder) for name, folder in folders.items()}):
+        return _simulate(databases, maps, planners, traffic, out, tokens, on_end, overrides, keep_logs)
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Variables that the devkit's configuration reads; afterwards they are as they were."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _simulate(
+    databases: Sequence[str | Path],
+    maps: str | Path,
+    planners: Sequence[Any],
+    traffic: str,
+    out: Path,
+    tokens: Sequence[str] | None,
+    on_end: Callable[[Any, Any], Any] | None,
+    overrides: Sequence[str],
+    keep_logs: bool,
+) -> list[Official]:
     from nuplan.planning.script.builders.simulation_builder import build_simulations
     from nuplan.planning.script.builders.simulation_callback_builder import build_simulation_callbacks
     from nuplan.planning.script.utils import save_runner_reports, set_up_common_builder
