@@ -105,7 +105,7 @@ def host(
     values = {name: _value(text) for name, text in _of(planner, settings).items()}
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
         load("drive.sim.nuplan.run:quiet_devkit")()
-        exported = load("drive.eval.devkit.drives:export")(scenario, out)
+        exported = load("drive.eval.devkit.export:export")(scenario, out)
         log = load("drive.eval.devkit.host:drive_hosted")(exported, planner, values, traffic, seed)
         log = load("drive.api:evaluated")(log, ["nuplan_cls"])
     saved, page = save(log, out, f"{log.header['planner']['name']}-{scenario}-{traffic}")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from drive.eval.devkit.drives import Exported
+    from drive.eval.devkit.export import Exported
     from drive.planner import Planner
     from drive.scenario import Scenario
 
@@ -94,7 +94,7 @@ def difference(theirs: float | bool | None, ours: float | bool | None) -> float:
 def scenario_of(exported: Exported) -> Scenario:
     """The exported scenario as our reader has it, on the map as the devkit sees it, and begun as it begins:
     with straight wheels and no yaw rate."""
-    scenario = read_scenario(exported.log, exported.token, restore=False)
+    scenario = read_scenario(exported.log, exported.token, restore=False, maps=exported.maps)
     initial = scenario.initial.copy()
     initial[[STEERING, YAW_RATE]] = 0.0
     return scenario.with_(initial=initial)
@@ -152,7 +152,7 @@ def _partners(theirs: RunLog, ours: RunLog, shift: Floats) -> dict[int, int]:
             continue
         place = theirs.agents[k, first, :2] + shift
         gap = np.hypot(*(ours.agents[:, first, :2] - place).T)
-        gap[~ours.agent_valid[:, first] | (ours.agent_kind != theirs.agent_kind[k])] = np.inf
+        gap[~ours.agent_valid[:, first]] = np.inf
         gap[list(out.values())] = np.inf
         if len(gap) and gap.min() < 3.0:
             out[k] = int(np.argmin(gap))

@@ -15,7 +15,7 @@ from drive.sim.nuplan.hosted import Hosted
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from drive.eval.devkit.drives import Exported
+    from drive.eval.devkit.export import Exported
     from drive.runlog import RunLog
 
 
@@ -61,6 +61,6 @@ def drive_hosted(
     exported: Exported, name: str, settings: Mapping[str, Any], traffic: str = "idm", seed: int = 0
 ) -> RunLog:
     """Drive a scenario in our loop with a planner of the devkit, on the map as the devkit sees it."""
-    scenario = read_scenario(exported.log, exported.token, restore=False)
+    scenario = read_scenario(exported.log, exported.token, restore=False, maps=exported.maps)
     planner = hosted(exported, devkit_planner(name, settings), scenario.origin)
     return simulate(scenario, planner, traffic=traffic, seed=seed, visibility="all", watchdog=None)
