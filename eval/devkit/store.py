@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-EGO_STEP, AGENT_STEP, MAP_STEP = 1e-9, 1e-6, 1e-6
+EGO_STEP, AGENT_STEP, MAP_STEP = 1e-9, 1e-5, 1e-5
 HORIZON = 4.0
 """s, a little more than the metrics project."""
 SLACK = 10.0
