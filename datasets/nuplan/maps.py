@@ -17,7 +17,8 @@ LEVELS = 5
 def map_file(log: Path, city: str, root: Path | None = None) -> Path:
     """The `map.gpkg` of a city, for a log.
 
-    Maps are in the folder `root`, else in the one that `NUPLAN_MAPS_ROOT` names, else in a folder `maps` beside the log or above it.
+    Maps are in the folder `root`, else in the one that `NUPLAN_MAPS_ROOT` names, else in a folder `maps`
+    beside the log or above it.
     Raises InputError saying what is missing.
     """
     city = city.removesuffix(".gpkg")

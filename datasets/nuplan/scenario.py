@@ -42,8 +42,8 @@ def read_scenario(
 ) -> Scenario:
     """The scenario that the devkit would make of a frame; with `track` that road user is its ego.
 
-    `restore` as in `load_city`: a scenario that we wrote comes back on the map it had. `maps` is the folder of
-    the maps, where it is not to be looked for.
+    `restore` as in `load_city`: a scenario that we wrote comes back on the map it had. `maps` is the folder
+    of the maps, where it is not to be looked for.
 
     Raises InputError, MapError or ScenarioError naming the file.
     """

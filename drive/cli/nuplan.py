@@ -25,7 +25,8 @@ app = typer.Typer(
 )
 
 Scenario = Annotated[
-    str, typer.Argument(metavar="SCENARIO", help="gen/cut_in/17, a file of any known format, or file.db#TOKEN.")
+    str,
+    typer.Argument(metavar="SCENARIO", help="gen/cut_in/17, a file of any known format, or file.db#TOKEN."),
 ]
 Devkit = Annotated[Path | None, typer.Option(metavar="DIR", help="The devkit's checkout, if not installed.")]
 Settings = Annotated[
@@ -86,9 +87,12 @@ def run(
 def host(
     scenario: Scenario,
     planner: Annotated[
-        str, typer.Option(metavar="P", help="One of the devkit's: idm_planner, MODULE:CLASS or FILE.py:CLASS.")
+        str,
+        typer.Option(metavar="P", help="One of the devkit's: idm_planner, MODULE:CLASS or FILE.py:CLASS."),
     ] = "idm_planner",
-    traffic: Annotated[str, typer.Option(metavar="T", help="Who drives the others; drive list traffic.")] = "idm",
+    traffic: Annotated[
+        str, typer.Option(metavar="T", help="Who drives the others; drive list traffic.")
+    ] = "idm",
     settings: Settings = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed.")] = 0,
     devkit: Devkit = None,

@@ -16,8 +16,8 @@ def main() -> int:
     """The command; returns its exit status."""
     parser = argparse.ArgumentParser(
         prog="python -m drive.eval.devkit",
-        description="Drive the golden scenes in the nuPlan devkit and compare it with ours. Finished drives are "
-        "kept in the working folder, so that a run that was stopped goes on.",
+        description="Drive the golden scenes in the nuPlan devkit and compare it with ours. Finished drives "
+        "are kept in the working folder, so that a run that was stopped goes on.",
     )
     parser.add_argument("--devkit", type=Path, help="the devkit's checkout, if it is not installed")
     parser.add_argument("--work", type=Path, default=Path("out/devkit"), help="where drives are kept")

@@ -101,7 +101,7 @@ def scenario_of(exported: Exported) -> Scenario:
 
 
 def own_drive(scenario: Scenario, planner: Planner, traffic: str) -> RunLog:
-    """Our loop on the scenario, for as many samples as the devkit keeps; the expert's drive is whole, as there."""
+    """Our loop on the scenario, for as many samples as the devkit keeps; the expert's drive is whole."""
     stop = scenario.num_steps - 1
     run = simulate(scenario, planner, traffic=OWN_TRAFFIC[traffic], visibility="all", stop=stop)
     assert scenario.expert is not None
@@ -111,8 +111,9 @@ def own_drive(scenario: Scenario, planner: Planner, traffic: str) -> RunLog:
 def divergence(theirs: RunLog, ours: RunLog) -> dict[str, Any]:
     """Comparison B, the states: how far ours are from theirs, step by step, in m.
 
-    `ego` and `agents` (the farthest of those present in both): the largest distance, and the first step beyond
-    each of `STEPS` (None: never); `missing` counts samples of agents that one of both has alone.
+    Of the ego and of the agents (the farthest of those present in both) the largest distance, the first step
+    beyond each of `STEPS` (None: never), and the distances every second; `agents_missing` counts samples of
+    agents that one of both has alone.
     """
     n = min(len(theirs.times), len(ours.times))
     shift = np.subtract(theirs.header["scenario"]["origin"], ours.header["scenario"]["origin"])
@@ -137,6 +138,8 @@ def divergence(theirs: RunLog, ours: RunLog) -> dict[str, Any]:
         "agents_m": float(away.max()),
         "agents_first": [_first(away > step) for step in STEPS],
         "agents_missing": missing,
+        "ego_each_second": gap[:: max(round(1.0 / theirs.dt), 1)].tolist(),
+        "agents_each_second": away[:: max(round(1.0 / theirs.dt), 1)].tolist(),
     }
 
 

@@ -34,8 +34,8 @@ def drive_scene(
     """Drive one scene in the devkit with our planners, and with `own` planners of the devkit.
 
     Writes `NAME.drive.npz` and `NAME.json` a drive into `work` and returns the latter's paths; what is there
-    already is not driven again. A drive that the devkit reports as failed has its failure in the JSON file and
-    no run log.
+    already is not driven again. A drive that the devkit reports as failed has its failure in the JSON file
+    and no run log.
     """
     made = [ToolkitPlanner(planner, scout) for planner in planners]
     every = {p.name(): p for p in (*made, *own)}

@@ -33,10 +33,11 @@ class Exported:
 
 
 def export(scene: str, work: Path) -> Exported:
-    """The scene as nuPlan's files: its own if it is one of a log (`file.db#token`), else written below `work`.
+    """The scene as nuPlan's files: its own if it is one of a log (`file.db#token`), else below `work`.
 
-    Each goes into a folder of its own: the devkit keeps maps by their path for as long as the process lives.
-    What is there already is taken as it is. Raises InputError or a kind of it for what is no scene with roads.
+    Each goes into a folder of its own: the devkit keeps maps by their path as long as the process lives.
+    What is there already is taken as it is. Raises InputError or a kind of it for what is no scene with
+    roads.
     """
     path, _, token = scene.partition("#")
     if Path(path).suffix == ".db":

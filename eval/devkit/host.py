@@ -40,7 +40,9 @@ def devkit_planner(name: str, settings: Mapping[str, Any]) -> Callable[[], Any]:
     about = next(iter(OmegaConf.load(file).values()))
     for key in settings:
         if key not in about:
-            raise UnknownNameError(f"setting of {name}", key, [k for k in about if not str(k).startswith("_")])
+            raise UnknownNameError(
+                f"setting of {name}", key, [k for k in about if not str(k).startswith("_")]
+            )
     about = OmegaConf.merge(about, dict(settings))
     if missing := OmegaConf.missing_keys(about):
         raise InputError(f"devkit planner '{name}' needs settings: {', '.join(sorted(missing))}")

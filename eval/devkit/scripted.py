@@ -21,8 +21,11 @@ HORIZON, DT = 8.0, 0.1
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """Along the route's line at `speed` m/s (picked up and shed with `acceleration` m/s^2), from `start` s on
-    moving over to `offset` m left of it within `ramp` s, and stopping from `stop` s on. It looks at nobody."""
+    """Along the route's line at `speed` m/s (picked up and shed with `acceleration` m/s^2).
+
+    From `start` s on it moves over to `offset` m left of the line within `ramp` s; from `stop` s on it stops.
+    It looks at nobody.
+    """
 
     name: str = "script"
     speed: float = 8.0

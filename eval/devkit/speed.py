@@ -27,11 +27,13 @@ def speed(
     repeats: int = 3,
     note: Callable[[str], None] = print,
 ) -> dict[str, Any]:
-    """Processor seconds a scene, ours (reading the log, driving, scoring) and the devkit's (its own planner IDM
-    beside ours, driving and scoring; its reading happens as it goes), medians over `repeats`; the first
-    drive of each is not counted, for it compiles and loads."""
-    from drive.eval.devkit.host import devkit_planner
+    """Processor seconds a scene: ours (reading the log, driving, scoring) and the devkit's (driving, scoring;
+    it reads as it goes), of our planner and of its own IDM; medians over `repeats`.
+
+    The first drive of each is not counted, for it compiles and loads.
+    """
     from drive.datasets.nuplan.scenario import read_scenario
+    from drive.eval.devkit.host import devkit_planner
     from drive.sim.nuplan.planner import ToolkitPlanner
     from drive.sim.nuplan.run import quiet_devkit, simulate_devkit
 

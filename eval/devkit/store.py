@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ _DERIVED = ("heading", "station", "curvature")
 _LINES = ("points", "left", "right", "area_points")
 
 
-def pack(values: NDArray[Any], step: float) -> NDArray[np.int64]:
+def pack(values: NDArray[Any], step: float) -> NDArray[Any]:
     """Second differences along the first axis of `values / step`, rounded."""
     whole = np.round(np.asarray(values, dtype=np.float64) / step).astype(np.int64)
     for _ in range(2):
@@ -48,12 +49,12 @@ def unpack(stored: NDArray[Any], step: float) -> Floats:
     whole = stored.astype(np.int64)
     for _ in range(2):
         whole = np.cumsum(whole, axis=0)
-    return whole * step
+    return np.asarray(whole * step, dtype=np.float64)
 
 
-def _small(whole: NDArray[np.int64]) -> NDArray[np.int64]:
+def _small(whole: NDArray[np.int64]) -> NDArray[Any]:
     top = int(np.abs(whole).max()) if whole.size else 0
-    return whole.astype(np.int32) if top < 2**31 else whole  # type: ignore[return-value]
+    return whole.astype(np.int32) if top < 2**31 else whole
 
 
 def relevant(run: RunLog) -> NDArray[np.bool_]:
@@ -73,7 +74,7 @@ def _map_arrays(roadmap: RoadMap) -> dict[str, NDArray[Any]]:
 def _map_of(stored: Mapping[str, NDArray[Any]]) -> RoadMap:
     arrays = {k: unpack(v, MAP_STEP) if k in _LINES else v for k, v in stored.items()}
     starts, points = arrays["lane_start"], arrays["points"]
-    lanes = [points[a:b] for a, b in zip(starts[:-1], starts[1:], strict=True)]
+    lanes = [points[a:b] for a, b in pairwise(starts.tolist())]
     for name, of in zip(_DERIVED, (polyline_heading, arc_length, polyline_curvature), strict=True):
         arrays[name] = np.concatenate([of(line) for line in lanes])
     return RoadMap.from_arrays(arrays)
@@ -110,7 +111,9 @@ def save(path: Path, drives: Sequence[tuple[dict[str, Any], RunLog]]) -> None:
             buffer = io.BytesIO()
             # Columns one after the other compress better than rows.
             np.lib.format.write_array(buffer, np.asfortranarray(values), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), buffer.getvalue(), zipfile.ZIP_LZMA)
+            archive.writestr(
+                zipfile.ZipInfo(f"{name}.npy", (1980, 1, 1, 0, 0, 0)), buffer.getvalue(), zipfile.ZIP_LZMA
+            )
 
 
 def load(path: Path) -> list[tuple[dict[str, Any], RunLog]]:
@@ -128,7 +131,16 @@ def load(path: Path) -> list[tuple[dict[str, Any], RunLog]]:
         if which not in maps:
             prefix = f"map{which}."
             maps[which] = _map_of({n[len(prefix) :]: v for n, v in arrays.items() if n.startswith(prefix)})
-        out.append((about, _run(about, {n.partition(".")[2]: v for n, v in arrays.items() if n.startswith(f"{k}.")}, maps[which])))
+        out.append(
+            (
+                about,
+                _run(
+                    about,
+                    {n.partition(".")[2]: v for n, v in arrays.items() if n.startswith(f"{k}.")},
+                    maps[which],
+                ),
+            )
+        )
     return out
 
 
@@ -144,7 +156,14 @@ def _run(about: Mapping[str, Any], stored: Mapping[str, NDArray[Any]], roadmap: 
     return RunLog(
         header={
             **about["header"],
-            "scenario": {"id": about["scene"], "family": "", "hash": "", "dt": about["dt"], "expert_source": "human"},
+            "scenario": {
+                "id": about["scene"],
+                "origin": [0.0, 0.0],
+                "family": "",
+                "hash": "",
+                "dt": about["dt"],
+                "expert_source": "human",
+            },
             "failure": None,
             "events": [],
         },

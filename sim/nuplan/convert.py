@@ -22,7 +22,7 @@ from nuplan.common.maps.maps_datatypes import TrafficLightStatusData, TrafficLig
 from nuplan.planning.simulation.observation.observation_type import DetectionsTracks
 
 from drive.scenario import SignalState
-from drive.vehicle import ACCELERATION, HEADING, SPEED, STEERING, YAW_RATE, AgentKind, VehicleParams
+from drive.vehicle import AgentKind, VehicleParams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -64,7 +64,7 @@ def vehicle_params(devkit: VehicleParameters) -> VehicleParams:
     return VehicleParams(
         length=devkit.length,
         width=devkit.width,
-        height=devkit.height or VehicleParams.height,
+        height=devkit.height or VehicleParams().height,
         wheelbase=devkit.wheel_base,
         rear_axle_to_center=devkit.rear_axle_to_center,
     )

@@ -51,7 +51,9 @@ class Hosted:
     ) -> None:
         one = make()
         if one.requires_scenario:
-            raise InputError(f"the devkit planner '{one.name()}' wants the devkit's scenario: it is an oracle")
+            raise InputError(
+                f"the devkit planner '{one.name()}' wants the devkit's scenario: it is an oracle"
+            )
         if one.observation_type() is not DetectionsTracks:
             raise InputError(f"the devkit planner '{one.name()}' wants sensor data, and we have tracks")
         self.make, self.locate = make, locate

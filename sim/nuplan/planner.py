@@ -95,7 +95,7 @@ class ToolkitPlanner(AbstractPlanner):  # type: ignore[misc]
         """Inherited."""
         return self._name
 
-    def observation_type(self) -> type[DetectionsTracks]:
+    def observation_type(self) -> Any:
         """Inherited."""
         return DetectionsTracks
 
@@ -105,7 +105,7 @@ class ToolkitPlanner(AbstractPlanner):  # type: ignore[misc]
         self.extended, self.statuses, self.plans = 0, [], []
 
     def compute_planner_trajectory(self, current_input: PlannerInput) -> InterpolatedTrajectory:
-        """Inherited. Between two calls that our planner's rate asks for, the last plan is handed out again."""
+        """Inherited. Between two calls that our planner's rate asks for, the last plan is given again."""
         if self._told is None:
             raise PlanError("the devkit asks for a plan before it initialised the planner")
         if self._drive is None:
@@ -124,7 +124,7 @@ class ToolkitPlanner(AbstractPlanner):  # type: ignore[misc]
 
 
 def prolong(trajectory: Trajectory, dt: float, horizon: float) -> Trajectory:
-    """The trajectory itself if it lasts `horizon` seconds, else carried on by its last speed and curvature."""
+    """The trajectory itself if it lasts `horizon` s, else carried on by its last speed and curvature."""
     missing = horizon - trajectory.duration
     if missing <= 1e-6:
         return trajectory
@@ -262,9 +262,9 @@ def map_file(map_api: Any) -> Path:
     """The file of a devkit map. Raises InputError where it is no map of files."""
     store, name = getattr(map_api, "_maps_db", None), getattr(map_api, "map_name", None)
     root = getattr(store, "_map_root", None)
-    if root is None or not name:
+    if store is None or root is None or not name:
         raise InputError(f"the devkit's map is a {type(map_api).__name__}, which does not lie in a file")
-    return Path(root) / name / store.get_version(name) / "map.gpkg"
+    return Path(root) / str(name) / str(store.get_version(name)) / "map.gpkg"
 
 
 def _earlier(row: Floats, dt: float) -> Floats:

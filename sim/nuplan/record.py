@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 LATERAL = "ego_lateral_acceleration"
-"""The run log's series of the rear axle's lateral acceleration in m/s^2, which the metrics of comfort read."""
+"""The run log's series of the rear axle's lateral acceleration in m/s^2, which the comfort metrics read."""
 
 
 def run_log(

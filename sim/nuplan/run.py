@@ -6,11 +6,13 @@ process, one scenario after the other; the PDF summary, which needs an old NumPy
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,10 +61,11 @@ def simulate_devkit(
     `tokens` names the scenarios; without them each frame of a log is one, which takes for ever.
 
     `maps` is the folder of the maps, `traffic` "log" (the log is replayed) or "idm" (reactive agents), `out`
-    where the devkit writes its parquet files and logs, into a new folder named after its challenge. `on_end` gets each finished runner and its planner;
-    what it returns is kept as `made_of`. `overrides` are further lines of the devkit's configuration; with
-    `keep_logs` it also writes its simulation logs, which its viewer reads. A scenario that fails is kept, with its failure and without a score. Raises InputError for unknown traffic
-    or files without scenarios, DriveError where there is no devkit.
+    where the devkit writes its parquet files and logs, into a new folder named after its challenge. `on_end`
+    gets each finished runner and its planner; what it returns is kept as `made_of`. `overrides` are further
+    lines of the devkit's configuration; with `keep_logs` it also writes its simulation logs, which its viewer
+    reads. A scenario that fails is kept, with its failure and without a score. Raises InputError for unknown
+    traffic or files without scenarios, DriveError where there is no devkit.
     """
     if traffic not in CHALLENGES:
         raise InputError(f"the devkit's traffic is {' or '.join(CHALLENGES)}, not '{traffic}'")
@@ -107,13 +110,15 @@ def _simulate(
     from nuplan.planning.script.utils import save_runner_reports, set_up_common_builder
     from nuplan.planning.simulation.runner.executor import run_simulation
 
-    if tokens is not None:
-        overrides = (f"scenario_filter.scenario_tokens=[{','.join(repr(t) for t in tokens)}]", *overrides)
-    cfg = _configuration(databases, maps, traffic, out, overrides, keep_logs)
+    cfg = _configuration(databases, maps, traffic, out, tokens, overrides, keep_logs)
     common = set_up_common_builder(cfg=cfg, profiler_name="building_simulation")
     callbacks = build_simulation_callbacks(cfg=cfg, output_dir=common.output_dir, worker=None)
     runners = build_simulations(
-        cfg=cfg, worker=common.worker, callbacks=callbacks, callbacks_worker=None, pre_built_planners=list(planners)
+        cfg=cfg,
+        worker=common.worker,
+        callbacks=callbacks,
+        callbacks_worker=None,
+        pre_built_planners=list(planners),
     )
     if not runners:
         raise InputError(f"the devkit finds no scenario in {', '.join(Path(d).name for d in databases)}")
@@ -152,36 +157,49 @@ def _simulate(
 
 
 def _configuration(
-    databases: Sequence[str | Path], maps: str | Path, traffic: str, out: Path, overrides: Sequence[str], keep_logs: bool
+    databases: Sequence[str | Path],
+    maps: str | Path,
+    traffic: str,
+    out: Path,
+    tokens: Sequence[str] | None,
+    overrides: Sequence[str],
+    keep_logs: bool,
 ) -> Any:
-    """The composed configuration of one of the devkit's challenges."""
-    import hydra
-    from hydra.core.global_hydra import GlobalHydra
+    """The configuration of one of the devkit's challenges for these files."""
     from omegaconf import open_dict
 
     files = [str(Path(d).resolve()) for d in databases]
     missing = [f for f in files if not Path(f).exists()]
     if missing or not files:
         raise InputError(f"there is no database {missing[0] if missing else 'to simulate'}")
-    for path in (*files, str(maps), str(out)):
-        if any(c in path for c in "'\"[]{},="):
-            raise InputError(f"the devkit's configuration cannot name the path {path}: rename it")
+    cfg = copy.deepcopy(_composed(traffic, tuple(overrides)))
+    with open_dict(cfg):
+        cfg.output_dir = cfg.group = str(out)
+        cfg.scenario_builder.db_files = files
+        cfg.scenario_builder.data_root = str(Path(files[0]).parent)
+        cfg.scenario_builder.map_root = str(Path(maps).resolve())
+        cfg.scenario_filter.scenario_tokens = None if tokens is None else list(tokens)
+        if not keep_logs:
+            cfg.callback = {}
+    return cfg
+
+
+@lru_cache(maxsize=4)
+def _composed(traffic: str, overrides: tuple[str, ...]) -> Any:
+    """The composed configuration, which takes seconds; paths are put into a copy of it."""
+    import hydra
+    from hydra.core.global_hydra import GlobalHydra
+
     GlobalHydra.instance().clear()
     with hydra.initialize_config_module("nuplan.planning.script.config.simulation", version_base="1.1"):
-        cfg = hydra.compose(
+        return hydra.compose(
             config_name="default_simulation",
             overrides=[
                 f"+simulation={CHALLENGES[traffic]}",
                 "scenario_builder=nuplan",
                 "scenario_filter=all_scenarios",
-                f"scenario_builder.db_files=[{','.join(files)}]",
-                f"scenario_builder.data_root={Path(files[0]).parent}",
-                f"scenario_builder.map_root={Path(maps).resolve()}",
                 "worker=sequential",
                 "main_callback=[time_callback,metric_file_callback,metric_aggregator_callback]",
-                *(() if keep_logs else ("callback=[]",)),
-                f"output_dir={out}",
-                f"group={out}",
                 "experiment_name=drive",
                 "logger_level=error",
                 "gpu=false",
@@ -190,10 +208,6 @@ def _configuration(
                 *overrides,
             ],
         )
-    if not keep_logs:
-        with open_dict(cfg):
-            cfg.callback = {}
-    return cfg
 
 
 def _scores(folder: Path) -> dict[tuple[str, str], dict[str, float | None]]:
@@ -207,7 +221,9 @@ def _scores(folder: Path) -> dict[tuple[str, str], dict[str, float | None]]:
     names = set(frame.columns) - _LABELS
     frame = frame[frame["log_name"].notna()]
     return {
-        (str(row["scenario"]), str(row["planner_name"])): {n: None if pd.isna(row[n]) else float(row[n]) for n in sorted(names)}
+        (str(row["scenario"]), str(row["planner_name"])): {
+            n: None if pd.isna(row[n]) else float(row[n]) for n in sorted(names)
+        }
         for _, row in frame.iterrows()
     }
 

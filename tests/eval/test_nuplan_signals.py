@@ -9,7 +9,14 @@ import pytest
 from scipy.signal import savgol_filter
 
 from drive.eval.metrics.nuplan.comfort import ego_is_comfortable, within_bounds
-from drive.eval.metrics.nuplan.signals import dynamics, savgol, percentile_90, series_statistics, smooth, unwrap
+from drive.eval.metrics.nuplan.signals import (
+    dynamics,
+    percentile_90,
+    savgol,
+    series_statistics,
+    smooth,
+    unwrap,
+)
 
 DT = 0.1
 EIGHT = np.arange(8) * DT  # As long as the acceleration filter: its fit is then exact for order 2 everywhere.

@@ -158,8 +158,9 @@ class EgoState:
 
     @classmethod
     def build_from_rear_axle(
-        cls, rear_axle_pose, rear_axle_velocity_2d, rear_axle_acceleration_2d, tire_steering_angle, time_point,
-        vehicle_parameters, is_in_auto_mode=True, angular_vel=0.0, angular_accel=0.0, tire_steering_rate=0.0,
+        cls, rear_axle_pose, rear_axle_velocity_2d, rear_axle_acceleration_2d, tire_steering_angle,
+        time_point, vehicle_parameters, is_in_auto_mode=True, angular_vel=0.0, angular_accel=0.0,
+        tire_steering_rate=0.0,
     ) -> EgoState:  # fmt: skip
         car = _Car(rear_axle_velocity_2d, rear_axle_acceleration_2d, angular_vel, angular_accel)
         footprint = types.SimpleNamespace(vehicle_parameters=vehicle_parameters)

@@ -1,4 +1,4 @@
-"""Our planners in the devkit's terms and its planners in ours, against the devkit or a stub of its interface."""
+"""Our planners in the devkit's terms and its planners in ours, on the devkit or a stub of its interface."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 
 from drive.datasets.source import load
 from drive.errors import InputError, PlanError
-from drive.planner import Plan, planner as make_planner
+from drive.planner import Plan
+from drive.planner import planner as make_planner
 from drive.roadmap import LaneKind, LaneSpec, RoadMapBuilder, route_line
 from drive.scenario import Goal, Route, SignalState
 from drive.sim.loop import simulate
@@ -35,7 +36,9 @@ def bridge():
     except ImportError:
         for name in [n for n in sys.modules if n.split(".")[0] == "nuplan"]:
             del sys.modules[name]
-        spec = importlib.util.spec_from_file_location("nuplan_stub", Path(__file__).with_name("nuplan_stub.py"))
+        spec = importlib.util.spec_from_file_location(
+            "nuplan_stub", Path(__file__).with_name("nuplan_stub.py")
+        )
         stub = importlib.util.module_from_spec(spec)
         sys.modules["nuplan_stub"] = stub
         spec.loader.exec_module(stub)
@@ -111,7 +114,11 @@ class Scene:
 
     def add(self, k: int) -> None:
         rows = [[40.0 + 0.5 * k, 0.0, 0.0, 5.0, 0.0], [60.0, 3.0, 0.5, 0.0, 0.0]]
-        kinds, names, sizes = [AgentKind.VEHICLE, AgentKind.STATIC], ["car", "cone"], [(4.5, 1.9, 1.5), (0.5,) * 3]
+        kinds, names, sizes = (
+            [AgentKind.VEHICLE, AgentKind.STATIC],
+            ["car", "cone"],
+            [(4.5, 1.9, 1.5), (0.5,) * 3],
+        )
         if k >= 2:
             rows.append([30.0, 4.0 - 0.1 * k, -1.5, 0.0, -1.0])
             kinds.append(AgentKind.PEDESTRIAN)
@@ -120,9 +127,13 @@ class Scene:
         self.egos.append(self.ego(k))
         self.seen.append(
             self.c.detections(
-                np.array(rows), np.array(sizes), np.array(kinds, dtype=np.uint8), names, START_US + 100_000 * k,
+                np.array(rows),
+                np.array(sizes),
+                np.array(kinds, dtype=np.uint8),
+                names,
+                START_US + 100_000 * k,
                 ORIGIN,
-            )  # fmt: skip
+            )
         )
 
     def input(self, k: int):
