@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "list": ("drive.cli.list:command", "List planners, suites, data sets, traffic models or metrics."),
     "check": ("drive.cli.check:command", "Check that a planner keeps the contract."),
     "inspect": ("drive.cli.inspect:command", "Say what is in a file."),
-    "nuplan": ("drive.cli.nuplan:app", "The nuPlan devkit: our planners in its loop, its planners in ours."),
+    "nuplan": ("drive.cli.nuplan:app", "Bridge to the nuPlan devkit, both ways."),
     "perf": ("drive.cli.perf:command", "Measure the kernels' and planners' speed on this machine."),
 }
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from drive.errors import DriveError
-from drive.eval.devkit.scenes import PLANNERS, SCENES, SCRIPTS, TRAFFIC
+from drive.eval.devkit.scenes import SCENES, SCRIPTS, TRAFFIC, planners_of
 from drive.eval.devkit.scripted import Scripted
 
 
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
                 continue
             for traffic in TRAFFIC:
                 scripts = [Scripted(s) for s in SCRIPTS.get(scene, ())] if traffic == "log" else []
-                drive_scene(scene, [*PLANNERS, *scripts], traffic, work)
+                drive_scene(scene, [*planners_of(scene, traffic), *scripts], traffic, work)
     from drive.eval.devkit.store import save
     from drive.eval.devkit.table import make_table, pick
 

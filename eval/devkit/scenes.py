@@ -1,7 +1,8 @@
 """The scenes of the golden comparison, and who drives them.
 
 Three of each family that lasts 15 s and one of each other, for log replay and reactive agents; a few more are
-driven by scripts that break what planners keep.
+driven by scripts that break what planners keep. Both planners drive in replayed traffic, and among reactive
+agents in the first scene of a family; in the others they take turns there.
 """
 
 from __future__ import annotations
@@ -49,3 +50,11 @@ SCRIPTS: dict[str, tuple[Script, ...]] = {
     "gen/unprotected_left/901": (Script("push", speed=8.0),),
 }
 """Rule breakers by scene, in replayed traffic."""
+
+
+def planners_of(scene: str, traffic: str) -> tuple[str, ...]:
+    """Who drives a scene in that traffic."""
+    _, family, seed = scene.split("/")
+    if traffic == "log" or int(seed) == SEEDS[0] or family not in FAMILIES:
+        return PLANNERS
+    return (PLANNERS[FAMILIES.index(family) % 2],)
