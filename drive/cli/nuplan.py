@@ -61,6 +61,8 @@ def run(
     made = registry.load_planner(planner, _of(planner, settings))
     quiet = redirect_stdout(sys.stderr) if as_json else nullcontext()
     with quiet:
+        for note in load("drive.eval.devkit.export:export")(scenario, out).notes:
+            print(f"drive: note: {note}", file=sys.stderr)
         official = load("drive.eval.devkit.drives:drive_once")(scenario, made, traffic, out)
     log = official.made_of
     if log is None:

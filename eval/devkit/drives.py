@@ -48,10 +48,10 @@ def drive_scene(
     scratch = work / "scratch"
     shutil.rmtree(scratch, ignore_errors=True)
 
-    def keep(runner: Any, planner: Any) -> str:
-        target = work / f"{slug(scene)}-{traffic}-{planner.name()}.drive.npz"
-        record(runner, planner, scene, traffic).save(target)
-        return target.name
+    def keep(runner: Any, report: Any) -> tuple[str, int]:
+        target = work / f"{slug(scene)}-{traffic}-{runner.planner.name()}.drive.npz"
+        record(runner, report, scene, traffic).save(target)
+        return target.name, getattr(runner.planner, "extended", 0)
 
     officials = simulate_devkit(
         [exported.log], exported.maps, todo, traffic, scratch, tokens=[exported.token], on_end=keep
@@ -65,10 +65,7 @@ def drive_scene(
             "notes": list(exported.notes),
             "token": exported.token,
         }
-        about["run"] = about.pop("made_of")
-        planner = every[official.planner]
-        if isinstance(planner, ToolkitPlanner):
-            about["plans_extended"] = planner.extended
+        about["run"], about["plans_extended"] = about.pop("made_of") or (None, 0)
         # A statistic may be infinite, which JSON cannot hold.
         text = json.dumps(_finite(about), indent=1, allow_nan=False)
         paths[official.planner].write_text(text + "\n", encoding="utf-8")
@@ -94,14 +91,14 @@ def drive_once(scene: str, planner: Planner, traffic: str, work: Path) -> Offici
         traffic,
         folder,
         tokens=[exported.token],
-        on_end=lambda runner, planner: record(runner, planner, scene, traffic),
+        on_end=lambda runner, report: record(runner, report, scene, traffic),
         keep_logs=True,
     )[0]
 
 
-def record(runner: Any, planner: Any, scene: str, traffic: str) -> RunLog:
-    """The run log of a finished devkit runner."""
-    scenario = runner.scenario
+def record(runner: Any, report: Any, scene: str, traffic: str) -> RunLog:
+    """The run log of a finished devkit runner with its report."""
+    scenario, planner = runner.scenario, runner.planner
     start = scenario.initial_ego_state.rear_axle
     goal = scenario.get_mission_goal()
     roadmap, route, origin = scout(
@@ -110,12 +107,17 @@ def record(runner: Any, planner: Any, scene: str, traffic: str) -> RunLog:
         tuple(scenario.get_route_roadblock_ids()),
         None if goal is None else (goal.x, goal.y),
     )
-    header = {
+    header: dict[str, Any] = {
         "planner": {"name": planner.name(), "config": {}, "privileged": False},
         "traffic": traffic,
         "scenario": {"id": scene, "family": scene.split("/")[1] if "/" in scene else ""},
     }
-    return run_log(runner.simulation.history, scenario, roadmap, route, origin, header)
+    if isinstance(planner, ToolkitPlanner):
+        header["nuplan"] = {"plans_extended": planner.extended}
+        if len(planner.statuses) == len(runner.simulation.history):
+            header["plan_status"], header["plan_reason"] = map(list, zip(*planner.statuses, strict=True))
+    latency = report.planner_report.compute_trajectory_runtimes
+    return run_log(runner.simulation.history, scenario, roadmap, route, origin, header, latency)
 
 
 def _finite(value: Any) -> Any:

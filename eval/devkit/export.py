@@ -13,6 +13,7 @@ from drive.datasets.nuplan.rows import read_rows
 from drive.datasets.nuplan.write import DEFAULT_CITY
 from drive.datasets.source import load, source_of
 from drive.errors import InputError
+from drive.vehicle import VehicleParams
 
 
 def slug(text: str) -> str:
@@ -50,9 +51,13 @@ def export(scene: str, work: Path) -> Exported:
     folder = work / "files" / slug(scene)
     listing = folder / "written.json"
     if not listing.exists():
-        written = write_nuplan([load(scene)], folder)[0]
+        scenario = load(scene)
+        written = write_nuplan([scenario], folder)[0]
+        notes = list(written.notes)
+        if scenario.vehicle != VehicleParams():
+            notes.append("the devkit drives its own car, a Pacifica, whatever the scenario's ego is")
         made = {"log": written.log.name, "token": written.token, "city": written.city}
-        listing.write_text(json.dumps({**made, "notes": list(written.notes)}), encoding="utf-8")
+        listing.write_text(json.dumps({**made, "notes": notes}), encoding="utf-8")
     about = json.loads(listing.read_text(encoding="utf-8"))
     return Exported(
         folder / "logs" / about["log"],

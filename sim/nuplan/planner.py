@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from nuplan.planning.simulation.planner.abstract_planner import PlannerInitialization, PlannerInput
 
-    from drive.planner import Plan, Planner, Session
+    from drive.planner import Planner, Session
     from drive.roadmap.model import RoadMap
     from drive.scenario import Route
     from drive.sim.nuplan.convert import Place
@@ -89,7 +89,6 @@ class ToolkitPlanner(AbstractPlanner):  # type: ignore[misc]
         self._drive: _Drive | None = None
         self.extended = 0
         self.statuses: list[tuple[str, str]] = []
-        self.plans: list[Plan] = []
 
     def name(self) -> str:
         """Inherited."""
@@ -102,7 +101,7 @@ class ToolkitPlanner(AbstractPlanner):  # type: ignore[misc]
     def initialize(self, initialization: PlannerInitialization) -> None:
         """Inherited. The session begins at the first call, which knows where the ego is."""
         self._told, self._drive = initialization, None
-        self.extended, self.statuses, self.plans = 0, [], []
+        self.extended, self.statuses = 0, []
 
     def compute_planner_trajectory(self, current_input: PlannerInput) -> InterpolatedTrajectory:
         """Inherited. Between two calls that our planner's rate asks for, the last plan is given again."""
@@ -116,7 +115,6 @@ class ToolkitPlanner(AbstractPlanner):  # type: ignore[misc]
             return drive.last
         plan = check_plan(drive.session.plan(observation), observation.time)
         self.statuses.append((str(plan.status.value), plan.reason))
-        self.plans.append(plan)
         lasting = prolong(plan.trajectory, drive.dt, self.horizon + (drive.period - 1) * drive.dt)
         self.extended += lasting is not plan.trajectory
         drive.last = drive.hand_over(lasting, current_input)

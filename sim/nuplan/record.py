@@ -44,9 +44,10 @@ def run_log(
     """The run log of a devkit `SimulationHistory` of its `AbstractScenario`, states in float64.
 
     `roadmap` and `route` as our reader has them, relative to `origin`. `header` has the planner (name,
-    config, privileged), the traffic ("log" or "nuplan_idm") and the scenario's id and family. The devkit
-    records one sample less than the scenario has; the expert keeps all of them, as its metrics do. Raises
-    InputError for a history of fewer than two samples.
+    config, privileged), the traffic ("log" or "idm") and the scenario's id and family, and may have the
+    statuses and reasons of the plans; `latency` in s of each call. The devkit records one sample less than
+    the scenario has; the expert keeps all of them, as its metrics do. Raises InputError for a history of
+    fewer than two samples.
     """
     samples = history.data
     if len(samples) < 2:
@@ -73,6 +74,8 @@ def run_log(
             "visibility": "all",
             "detection": "none",
             "drivers": {},
+            "plan_status": ["ok"] * n,
+            "plan_reason": [""] * n,
             **header,
             "scenario": {
                 "family": "",
@@ -88,8 +91,6 @@ def run_log(
             },
             "vehicle": asdict(vehicle),
             "versions": versions(),
-            "plan_status": ["ok"] * n,
-            "plan_reason": [""] * n,
             "events": [],
             "failure": None,
             "cand_dt": 0.5,

@@ -62,7 +62,7 @@ def simulate_devkit(
 
     `maps` is the folder of the maps, `traffic` "log" (the log is replayed) or "idm" (reactive agents), `out`
     where the devkit writes its parquet files and logs, into a new folder named after its challenge. `on_end`
-    gets each finished runner and its planner; what it returns is kept as `made_of`. `overrides` are further
+    gets each finished runner and its report; what it returns is kept as `made_of`. `overrides` are further
     lines of the devkit's configuration; with `keep_logs` it also writes its simulation logs, which its viewer
     reads. A scenario that fails is kept, with its failure and without a score. Raises InputError for unknown
     traffic or files without scenarios, DriveError where there is no devkit.
@@ -129,7 +129,7 @@ def _simulate(
         seconds.append(time.process_time() - begin)
         reports.append(report)
         steps.append(len(runner.simulation.history))
-        kept.append(on_end(runner, runner.planner) if on_end is not None and report.succeeded else None)
+        kept.append(on_end(runner, report) if on_end is not None and report.succeeded else None)
         runner.simulation.history.reset()  # its plans weigh a hundred megabytes
     save_runner_reports(reports, common.output_dir, cfg.runner_report_file)
     common.multi_main_callback.on_run_simulation_end()
