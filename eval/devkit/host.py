@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drive._imports import import_target
+from drive._imports import import_target, one_line
 from drive.datasets.nuplan.scenario import read_scenario
 from drive.datasets.nuplan.schema import MAP_VERSION
 from drive.errors import InputError, UnknownNameError
@@ -28,9 +28,9 @@ def devkit_planner(name: str, settings: Mapping[str, Any]) -> Callable[[], Any]:
     """
     if ":" in name:
         kind = import_target(name, f"devkit planner '{name}'")
-        return lambda: kind(**settings)
+        return _guarded(name, kind, lambda: kind(**settings))
     import nuplan.planning.script.config.simulation as group
-    from hydra.utils import instantiate
+    from hydra.utils import get_class, instantiate
     from omegaconf import OmegaConf
 
     folder = Path(next(iter(group.__path__))) / "planner"
@@ -46,7 +46,21 @@ def devkit_planner(name: str, settings: Mapping[str, Any]) -> Callable[[], Any]:
     about = OmegaConf.merge(about, dict(settings))
     if missing := OmegaConf.missing_keys(about):
         raise InputError(f"devkit planner '{name}' needs settings: {', '.join(sorted(missing))}")
-    return lambda: instantiate(about)
+    return _guarded(name, get_class(about["_target_"]), lambda: instantiate(about))
+
+
+def _guarded(name: str, kind: Any, make: Callable[[], Any]) -> Callable[[], Any]:
+    """`make`, whose errors are told in one line; InputError for an oracle, which we have no scenario for."""
+    if getattr(kind, "requires_scenario", False):
+        raise InputError(f"the devkit planner '{name}' wants the devkit's scenario: it is an oracle")
+
+    def guarded() -> Any:
+        try:
+            return make()
+        except Exception as error:  # somebody else's code: whatever it raises, it cannot be made
+            raise InputError(f"the devkit planner '{name}' cannot be made: {one_line(error)}") from error
+
+    return guarded
 
 
 def hosted(exported: Exported, make: Callable[[], Any], origin: tuple[float, float]) -> Hosted:
