@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -84,6 +85,17 @@ class City:
     restored: bool = False
     notes: tuple[str, ...] = ()
 
+    @cached_property
+    def group_of(self) -> dict[str, int]:
+        """Lane group, or -1, by the id of a roadblock or roadblock connector."""
+        return dict(zip(self.blocks, self.block_group.tolist(), strict=True))
+
+    @cached_property
+    def light_of(self) -> dict[int, tuple[str, int]]:
+        """Light and lane by the id of a connector."""
+        rows = zip(self.fids.tolist(), self.fid_signal, self.fid_lane.tolist(), strict=True)
+        return {fid: (name, lane) for fid, name, lane in rows if name and lane >= 0}
+
 
 def load_city(path: Path, restore: bool = True) -> City:
     """The city of a `map.gpkg`, from memory, from the disk's cache, or built anew.
@@ -105,11 +117,8 @@ def _load(path: str, changed: int, size: int, restore: bool) -> City:
     kept = user_cache("nuplan-maps") / f"{_digest(file)}-{FORMAT}{'' if restore else '-raw'}.npz"
     try:
         return _unpack(kept)
-    except (OSError, KeyError, ValueError, EOFError, MapError, json.JSONDecodeError):
+    except (OSError, KeyError, ValueError, EOFError, MapError, BadZipFile):
         pass  # not there, or damaged: it is built and written anew
-    except Exception as error:  # zipfile.BadZipFile is no ValueError
-        if type(error).__name__ != "BadZipFile":
-            raise
     city = build_city(file, restore)
     _keep(city, kept)
     return city
@@ -225,7 +234,8 @@ def _keep(city: City, path: Path) -> None:
 
 
 def _unpack(path: Path) -> City:
-    with np.load(path, allow_pickle=False) as data:
+    # Opened here: NumPy leaves a damaged file open that it opens itself.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
         arrays = dict(data)
     about = json.loads(str(arrays["about"]))
     roadmap = RoadMap.from_arrays({k[4:]: v for k, v in arrays.items() if k.startswith("map_")})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive.errors import MapError
-from drive.geometry import polyline_heading, remove_duplicates
+from drive.geometry import remove_duplicates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +24,11 @@ HALF_WIDTH = 1.75
 """Metres on either side of a centreline whose bounds the map does not hold."""
 MAX_HALF_WIDTH = 15.0
 SAME_ROW = 0.5
+"""Metres between a row of a boundary and the point of it next to the centreline's row, where both are taken
+to be the same row."""
+BLOCK = 200_000
+SIMPLE = 0.002
+"""Metres that a boundary may be changed by where nearest points on it are sought."""
 
 
 @dataclass(eq=False)
@@ -152,37 +157,57 @@ def _add_bounds(edges: Sequence[RawEdge], layer: Features, notes: list[str]) -> 
     import shapely
 
     at = {fid: k for k, fid in enumerate(layer.fids.tolist())}
-    lines = np.asarray([_one_line(shape) for shape in layer.shapes], dtype=object)
+    none = np.full(1, None, dtype=object)  # answers for -1
+    lines = np.concatenate((np.asarray([_one_line(s) for s in layer.shapes], dtype=object), none))
+    # Few rows to search: a straight boundary has two.
+    plain = np.asarray(shapely.simplify(lines, SIMPLE), dtype=object)
+    guessed, block, rows = 0, [], 0
+    for edge in edges:
+        block.append(edge)
+        rows += len(edge.center)
+        if rows > BLOCK:  # a million shapes at a time would take a gigabyte
+            guessed += _bounds_of(block, at, lines, plain)
+            block, rows = [], 0
+    guessed += _bounds_of(block, at, lines, plain) if block else 0
+    if guessed:
+        notes.append(f"{guessed} bounds of lanes are missing; {HALF_WIDTH} m from the centreline stand in")
+
+
+def _bounds_of(
+    edges: Sequence[RawEdge], at: Mapping[int, int], lines: NDArray[np.object_], plain: NDArray[np.object_]
+) -> int:
+    """Give some edges their bounds; how many of these are guessed."""
+    import shapely
+
     counts = np.asarray([len(e.center) for e in edges])
     start = np.concatenate(([0], np.cumsum(counts)))
     center = np.concatenate([e.center for e in edges])
-    heading = np.concatenate([polyline_heading(e.center) for e in edges])
+    ahead = np.diff(center, axis=0, append=center[-1:])
+    ahead[start[1:] - 1] = ahead[start[1:] - 2]
+    aside = np.stack((-ahead[:, 1], ahead[:, 0]), axis=-1) / np.hypot(*ahead.T)[:, None]
     points = shapely.points(center)
     guessed = 0
     for side, name in enumerate(("left", "right")):
-        rows = [at.get(e.bounds[side], -1) if e.bounds[side] is not None else -1 for e in edges]
-        bound = np.asarray([lines[k] if k >= 0 else None for k in rows] + [None], dtype=object)[:-1]
-        along = np.repeat(bound, counts)
+        rows = [-1 if (b := e.bounds[side]) is None else at.get(b, -1) for e in edges]
+        along = np.repeat(plain[rows], counts)
         near = shapely.line_interpolate_point(along, shapely.line_locate_point(along, points))
-        offset = (HALF_WIDTH if side == 0 else -HALF_WIDTH) * np.stack(
-            (-np.sin(heading), np.cos(heading)), -1
-        )
-        xy = center + offset
+        usual = center + (HALF_WIDTH if side == 0 else -HALF_WIDTH) * aside
+        xy = usual.copy()
         known = ~shapely.is_missing(near)
         xy[known] = shapely.get_coordinates(near[known])
         far = np.hypot(*(xy - center).T) > MAX_HALF_WIDTH
-        xy[far] = (center + offset)[far]
+        xy[far] = usual[far]
+        sizes = shapely.get_num_coordinates(lines[rows])
         for k, edge in enumerate(edges):
             own = xy[start[k] : start[k + 1]]
-            if bound[k] is None:
+            if lines[rows[k]] is None:
                 guessed += 1
-            elif shapely.get_num_coordinates(bound[k]) == counts[k]:
-                given = shapely.get_coordinates(bound[k])
+            elif sizes[k] == counts[k]:
+                given = shapely.get_coordinates(lines[rows[k]])
                 if edge.about or np.abs(given - own).max() < SAME_ROW:
                     own = given
             setattr(edge, name, own)
-    if guessed:
-        notes.append(f"{guessed} bounds of lanes are missing; {HALF_WIDTH} m from the centreline stand in")
+    return guessed
 
 
 def _about(layer: Features, name: str) -> list[dict[str, Any]]:

@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Exported:
-    """The scenario's own words; `known` is False for everybody else's logs."""
+    """The scenario's own words; `known` is False for everybody else's logs.
+
+    `initial (7,)` is the ego's state at the time `start_us` in microseconds.
+    """
 
     known: bool = False
     world: int = -1
     offset: tuple[float, float] | None = None
+    start_us: int = 0
     initial: Floats | None = None
     vehicle: VehicleParams | None = None
     ego_id: str = "ego"
@@ -61,6 +65,7 @@ class Exported:
                 True,
                 int(table["world"]),
                 (float(x), float(y)),
+                int(table["start_us"]),
                 initial,
                 VehicleParams(**json.loads(table["vehicle"])),
                 table["ego"],

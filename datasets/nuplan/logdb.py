@@ -175,16 +175,18 @@ class Log:
             out |= {token: (str(name), _told(text)) for token, name, text in rows}
         return out
 
-    def lights(self, frames: Sequence[bytes]) -> list[tuple[int, int, str]]:
-        """(frame, connector, status) of every traffic light status in some frames."""
+    def lights(self, frames: Sequence[bytes]) -> NDArray[np.int64]:
+        """(frame, connector, state) `(N, 3)` of every traffic light status in some frames."""
         at = {token: k for k, token in enumerate(frames)}
         marks = ",".join("?" * len(frames))
         rows = self.query(
-            f"""SELECT lidar_pc_token, lane_connector_id, status FROM traffic_light_status
-            WHERE lidar_pc_token IN ({marks}) LIMIT {MAX_BOXES}""",
+            f"""SELECT lidar_pc_token, CAST(lane_connector_id AS INTEGER),
+                CASE status WHEN 'green' THEN 1 WHEN 'yellow' THEN 2 WHEN 'red' THEN 3 ELSE 0 END
+            FROM traffic_light_status WHERE lidar_pc_token IN ({marks}) LIMIT {MAX_BOXES}""",
             frames,
         )
-        return [(at[token], int(c), str(word)) for token, c, word in rows if _is_number(c)]
+        found = [(at[token], connector, state) for token, connector, state in rows if connector is not None]
+        return np.asarray(found, dtype=np.int64).reshape(-1, 3)
 
     def exported(self) -> dict[str, str]:
         """What we wrote of a scenario that came from elsewhere; empty in everybody else's logs."""
@@ -221,10 +223,6 @@ def open_log(path: Path) -> Iterator[Log]:
 
 def _is_token(text: str) -> bool:
     return len(text) == 16 and all(c in "0123456789abcdef" for c in text)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) or (isinstance(value, str) and value.isascii() and value.isdigit())
 
 
 def _hex(token: Any) -> str:

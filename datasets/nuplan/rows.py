@@ -36,7 +36,7 @@ class Rows:
     at: NDArray[np.intp]
     boxes: Floats
     categories: dict[bytes, tuple[str, dict[str, Any]]]
-    lights: list[tuple[int, int, str]]
+    lights: NDArray[np.int64]
     type: str
     city: str
     route: str

@@ -13,7 +13,6 @@ from drive.datasets.nuplan.maps import map_file
 from drive.datasets.nuplan.rejoin import plain_name
 from drive.datasets.nuplan.route import route_along
 from drive.datasets.nuplan.rows import DT, SHORTEST, Rows, read_rows
-from drive.datasets.nuplan.schema import SIGNAL_WORDS
 from drive.datasets.nuplan.tracks import ego_states, tracks_of, whole_run
 from drive.errors import ScenarioError
 from drive.roadmap.crop import areas_in, crop, lanes_in
@@ -61,7 +60,7 @@ def _scenario(path: Path, name: str, rows: Rows, city: City) -> Scenario:
     start = rows.poses[0, :2]
     origin = told.offset or (float(round(start[0] / 100.0) * 100.0), float(round(start[1] / 100.0) * 100.0))
     states = ego_states(rows.poses, origin, vehicle)
-    if told.initial is not None:
+    if told.initial is not None and rows.frames.times[0] == told.start_us:
         states[0] = told.initial
     tracks = tracks_of(rows, states, origin, vehicle)
     ego = told.ego_row if told.known else 0
@@ -112,8 +111,8 @@ def _recorded(path: Path, name: str, rows: Rows, city: City, track: str) -> Scen
     if not lanes:
         raise ScenarioError(f"{path.name}: road user '{track}' never is on a lane; choose another")
     route = make_route(roadmap, states[0], lanes, Goal(position=tracks.states[ego, -1, :2].copy()))
-    lights = [(k - first, c, word) for k, c, word in rows.lights if first <= k <= last]
-    rows = replace(rows, lights=lights)
+    lights = rows.lights[(rows.lights[:, 0] >= first) & (rows.lights[:, 0] <= last)]
+    rows = replace(rows, lights=lights - (first, 0, 0))
     return _assembled(path, f"{name}@{track}", rows, roadmap, route, tracks, ego, own, states, origin, city)
 
 
@@ -168,7 +167,7 @@ def part_of(city: City, rows: Rows, origin: tuple[float, float], tracks: Tracks)
     200 m of anything that moves, and the route.
     """
     whole = city.roadmap
-    at = dict(zip(city.blocks, city.block_group.tolist(), strict=True))
+    at = city.group_of
     groups = [g for block in rows.route.replace(",", " ").split() if (g := at.get(block, -1)) >= 0]
     unknown = sum(block not in at for block in rows.route.replace(",", " ").split())
     if unknown:
@@ -193,13 +192,11 @@ def part_of(city: City, rows: Rows, origin: tuple[float, float], tracks: Tracks)
 def _signals(rows: Rows, city: City, roadmap: RoadMap, count: int) -> tuple[RoadMap, NDArray[np.uint8]]:
     """States `(S, T)` of the map's lights. Connectors with a status in the log but no stop line in the map
     get a light at their start."""
-    name_of = {}
-    for fid, lane, name in zip(city.fids.tolist(), city.fid_lane.tolist(), city.fid_signal, strict=True):
-        if name and lane >= 0:
-            name_of[fid] = (name, lane)
-    used = {connector for _, connector, _ in rows.lights}
+    name_of = city.light_of
+    used, place = np.unique(rows.lights[:, 1], return_inverse=True)
+    connectors = used.tolist()
     known = set(roadmap.signal_ids)
-    fresh = [name_of[c] for c in sorted(used) if c in name_of and name_of[c][0] not in known]
+    fresh = [name_of[c] for c in connectors if c in name_of and name_of[c][0] not in known]
     if fresh and not city.restored:
         lane_at = {lane_id: k for k, lane_id in enumerate(roadmap.lane_ids)}
         signal, stop = roadmap.signal.copy(), roadmap.stop_station.copy()
@@ -211,17 +208,13 @@ def _signals(rows: Rows, city: City, roadmap: RoadMap, count: int) -> tuple[Road
                 names.append(name)
         roadmap = replace(roadmap, signal=signal, stop_station=stop, signal_ids=tuple(names))
     row_of = {name: k for k, name in enumerate(roadmap.signal_ids)}
-    state_of = {word: k for k, word in enumerate(SIGNAL_WORDS)}
     out = np.zeros((len(row_of), count), dtype=np.uint8)
-    lost = set()
-    for k, connector, word in rows.lights:
-        row = row_of.get(name_of.get(connector, ("", 0))[0])
-        if row is not None:
-            out[row, k] = state_of.get(word, 0)
-        elif connector not in name_of:
-            lost.add(connector)
+    row = np.asarray([row_of.get(name_of.get(c, ("", 0))[0], -1) for c in connectors], dtype=np.intp)
+    shown = row[place] >= 0 if len(row) else np.zeros(0, dtype=np.bool_)
+    out[row[place][shown], rows.lights[shown, 0]] = rows.lights[shown, 2]
+    lost = sum(c not in name_of for c in connectors)
     if lost:
-        rows.notes.append(f"{len(lost)} connectors with a traffic light status are not in the map")
+        rows.notes.append(f"{lost} connectors with a traffic light status are not in the map")
     return roadmap, out
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64_000_000
 TOKEN = re.compile(r"[0-9a-f]{16}")
+JSON_LIST = re.compile(r'\s*\[\s*(\[\s*"[^"]*"\s*,\s*)?"[0-9a-f]{16}"')
+"""How a plain list of tokens, or of pairs of log and token, begins."""
 KEYS = (
     *("scenario_types", "scenario_tokens", "log_names", "map_names", "num_scenarios_per_type"),
     *("limit_total_scenarios", "timestamp_threshold_s", "remove_invalid_goals"),
@@ -55,8 +57,11 @@ def is_list(path: Path) -> bool:
         head = file.read(4096).decode("utf-8", "replace")
     if any(f"{key}:" in head or f'"{key}"' in head for key in KEYS[:3]):
         return True
+    if path.suffix.lower() == ".json":
+        return JSON_LIST.match(head) is not None
     first = next((s for line in head.splitlines() if (s := line.strip()) and not s.startswith("#")), "")
-    return bool(TOKEN.search(first)) and path.suffix.lower() in (".txt", ".json")
+    words = re.split(r"[\s,;]+", first)
+    return path.suffix.lower() == ".txt" and len(words) <= 2 and bool(TOKEN.fullmatch(words[-1]))
 
 
 def read_filter(path: Path) -> ScenarioFilter:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drive._imports import import_target
 from drive.datasets.nuplan.mapping import SCENARIO_TYPES, window_of
 from drive.datasets.nuplan.network import Ids
 from drive.datasets.nuplan.schema import CITIES
@@ -57,6 +58,7 @@ def write_nuplan(
         raise UnknownNameError("city", city, CITIES)
     if not scenarios:
         raise InputError("there is no scenario to write")
+    import_target("pyogrio", "writing nuPlan's maps")  # before anything is written
     worlds: dict[tuple[str, tuple[float, float]], Placed] = {}
     keys = [(s.roadmap.content_hash, s.origin) for s in scenarios]
     ids = Ids(keep=len(set(keys)) == 1)

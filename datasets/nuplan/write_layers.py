@@ -48,6 +48,8 @@ LAYERS: dict[str, tuple[str, tuple[str, ...]]] = {
 """Geometry and whole-number columns of each layer. `drive_areas` and `drive_lanes` (centre, left and right
 bound) are ours: areas and lanes that nuPlan has no layer for."""
 
+_SYNC = "OGR_SQLITE_SYNCHRONOUS"
+
 
 @dataclass
 class Layer:
@@ -65,6 +67,18 @@ class Layer:
 
 
 def write_file(path: Path, layers: dict[str, Layer], epsg: int) -> None:
+    """Write the layers and nuPlan's table `meta` into a new file."""
+    gdal = import_target("pyogrio", "writing nuPlan's maps")
+    before = gdal.get_gdal_config_option(_SYNC)
+    # GDAL waits for the disk after each layer, for the sake of a file that is of no use before its last one.
+    gdal.set_gdal_config_options({_SYNC: "OFF"})
+    try:
+        _write_layers(path, layers, epsg)
+    finally:
+        gdal.set_gdal_config_options({_SYNC: before})
+
+
+def _write_layers(path: Path, layers: dict[str, Layer], epsg: int) -> None:
     import shapely
 
     pyogrio = import_target("pyogrio.raw", "writing nuPlan's maps")

@@ -24,7 +24,6 @@ from drive.datasets.nuplan.schema import (
 )
 from drive.errors import ScenarioError
 from drive.geometry import project_to_polyline, unwrap_angle, wrap_angle
-from drive.sim.reference import ensure_expert
 from drive.vehicle import AgentKind
 
 if TYPE_CHECKING:
@@ -43,6 +42,9 @@ HISTORY = 50
 """Rows before the scenario's start; the devkit wants 2.1 s of them."""
 EPOCH_US = 1_609_459_200_000_000
 """Time of a log's start, in microseconds: 2021-01-01."""
+MANY_LIGHTS = 400
+SIGHT = 50.0
+"""Metres around a scenario in which lights are written, where more than `MANY_LIGHTS` connectors have one."""
 # What the devkit unpickles for the sensor's pose, (0, 0, 0) and (1, 0, 0, 0). Constant bytes: we neither
 # write pickles of our own nor read anybody's.
 _ZERO = b"G\x00\x00\x00\x00\x00\x00\x00\x00"
@@ -62,15 +64,20 @@ def make_log(
     scenario: Scenario, world: Placed, city: str, name: str, scenario_type: str, window: Window
 ) -> Log:
     """The rows of a scenario's log. Raises ScenarioError where there is no vehicle to log."""
+    from drive.sim.reference import ensure_expert  # brings the compiler, which a reader does not want
+
     given = scenario
     scenario = ensure_expert(scenario)
     if scenario.expert is None:
         raise ScenarioError(f"scenario '{scenario.id}' has no driver whose drive could be a log's")
     log = Log()
 
+    own = blake2b(f"{name}|{scenario.content_hash}|".encode(), digest_size=8)
+
     def token(*what: object) -> bytes:
-        text = "|".join(str(part) for part in (name, scenario.content_hash, *what))
-        return blake2b(text.encode(), digest_size=8).digest()
+        digest = own.copy()
+        digest.update(repr(what).encode())
+        return digest.digest()
 
     count = HISTORY + int(np.floor(scenario.duration / ROW_INTERVAL + 1e-6)) + 1
     at = np.asarray(ROW_INTERVAL * (np.arange(count) - HISTORY), dtype=np.float64)
@@ -146,6 +153,7 @@ def write_log(path: Path, log: Log) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA synchronous = OFF")  # a file that is not finished is of no use anyway
         for table, columns in TABLES.items():
             db.execute(f"CREATE TABLE {table} ({', '.join(columns)})")
             marks = ", ".join("?" * len(columns))
@@ -227,11 +235,18 @@ def _add_boxes(
 def _add_lights(
     log: Log, scenario: Scenario, world: Placed, at: Floats, frames: list[bytes], token: Any
 ) -> None:
-    """A row for every connector behind a light, at every frame."""
+    """A row for every connector behind a light, at every frame; in a city only of those near the scenario."""
     sample = np.clip(np.floor(at / scenario.dt + 1e-6).astype(int), 0, scenario.num_steps)
-    for edge in world.network.connectors:
-        if edge.signal < 0:
-            continue
+    edges = [edge for edge in world.network.connectors if edge.signal >= 0]
+    if len(edges) > MANY_LIGHTS:
+        moving = scenario.tracks.states[..., :2][scenario.tracks.valid]
+        low, high = moving.min(0) - SIGHT, moving.max(0) + SIGHT
+        near = [e for e in edges if ((e.lines[0][0] >= low) & (e.lines[0][0] <= high)).all()]
+        world.notes.append(
+            f"of {len(edges)} connectors with lights the {len(near)} near the scenario are written"
+        )
+        edges = near
+    for edge in edges:
         states = scenario.signals[edge.signal, sample]
         for k, state in enumerate(states.tolist()):
             row = (token("light", edge.fid, k), frames[k], edge.fid, SIGNAL_WORDS[state])
