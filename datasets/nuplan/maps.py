@@ -14,16 +14,17 @@ LEVELS = 5
 """Folders above a log in which `maps` is looked for: the data set keeps logs in `nuplan-v1.1/splits/mini`."""
 
 
-def map_file(log: Path, city: str) -> Path:
+def map_file(log: Path, city: str, root: Path | None = None) -> Path:
     """The `map.gpkg` of a city, for a log.
 
-    Maps are in the folder that `NUPLAN_MAPS_ROOT` names, else in a folder `maps` beside the log or above it.
+    Maps are in the folder `root`, else in the one that `NUPLAN_MAPS_ROOT` names, else in a folder `maps`
+    beside the log or above it.
     Raises InputError saying what is missing.
     """
     city = city.removesuffix(".gpkg")
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,80}", city):
         raise InputError(f"{log.name}: its map is called '{city[:80]}', which is no name of a city")
-    root = maps_root(log)
+    root = root or maps_root(log)
     if root is None:
         raise InputError(
             f"{log.name}: no maps: there is no folder 'maps' beside the log; set NUPLAN_MAPS_ROOT to where "

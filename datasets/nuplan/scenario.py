@@ -36,15 +36,18 @@ WHOLE = 400
 LICENCE = "nuPlan data set terms (non-commercial), see nuscenes.org/terms-of-use"
 
 
-def read_scenario(path: Path, token: str, track: str | None = None, restore: bool = True) -> Scenario:
+def read_scenario(
+    path: Path, token: str, track: str | None = None, restore: bool = True, maps: Path | None = None
+) -> Scenario:
     """The scenario that the devkit would make of a frame; with `track` that road user is its ego.
 
-    `restore` as in `load_city`: a scenario that we wrote comes back on the map it had.
+    `restore` as in `load_city`: a scenario that we wrote comes back on the map it had. `maps` is the folder
+    of the maps, where it is not to be looked for.
 
     Raises InputError, MapError or ScenarioError naming the file.
     """
     rows = read_rows(path, token)
-    city = load_city(map_file(path, rows.city), restore)
+    city = load_city(map_file(path, rows.city, maps), restore)
     name = f"{path.name}#{token}"
     if track is None:
         return _scenario(path, name, rows, city)

@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("drive.cli.check:command", "Check that a planner keeps the contract."),
     "inspect": ("drive.cli.inspect:command", "Say what is in a file."),
     "convert": ("drive.cli.convert:command", "Write scenarios of one format as files of another."),
+    "nuplan": ("drive.cli.nuplan:app", "Bridge to the nuPlan devkit, both ways."),
     "perf": ("drive.cli.perf:command", "Measure the kernels' and planners' speed on this machine."),
 }
 
@@ -160,7 +161,9 @@ def _group() -> Any:
 
 def _real_command(name: str) -> Any:
     target, _ = COMMANDS[name]
-    function: Callable[..., object] = import_target(target, f"command '{name}'")
+    function: Any = import_target(target, f"command '{name}'")
+    if isinstance(function, typer.Typer):  # a command with commands of its own
+        return typer.main.get_command(function)
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command(name)(function)
     return typer.main.get_command(app)

@@ -9,7 +9,14 @@ import pytest
 from scipy.signal import savgol_filter
 
 from drive.eval.metrics.nuplan.comfort import ego_is_comfortable, within_bounds
-from drive.eval.metrics.nuplan.signals import dynamics, savgol, series_statistics, smooth, unwrap
+from drive.eval.metrics.nuplan.signals import (
+    dynamics,
+    percentile_90,
+    savgol,
+    series_statistics,
+    smooth,
+    unwrap,
+)
 
 DT = 0.1
 EIGHT = np.arange(8) * DT  # As long as the acceleration filter: its fit is then exact for order 2 everywhere.
@@ -50,6 +57,15 @@ def test_unwrap_removes_whole_turns() -> None:
 def test_statistics_of_a_series() -> None:
     found = series_statistics("x", np.arange(1.0, 11.0))
     assert found == {"max_x": 10.0, "min_x": 1.0, "avg_x": 5.5, "p90_x": 9.0}
+
+
+def test_the_percentile_breaks_ties_as_numpy_before_2_did() -> None:
+    # Ranks 12 and 13 of 15 are equally close to 90 per cent, and 21 and 22 of 25: the even one is taken.
+    assert percentile_90(np.arange(15.0)[::-1]) == 12.0
+    assert percentile_90(np.arange(25.0)) == 22.0
+    assert percentile_90(np.arange(5.0)) == 4.0
+    assert percentile_90(np.array([3.0])) == 3.0
+    assert percentile_90(np.arange(150.0)) == 134.0
 
 
 def comfort(hand, **series) -> float:

@@ -67,7 +67,7 @@ TEXTS: dict[str, str] = {
         "8 decimals. The acceleration of the box centre is the rear axle's plus d (omega^2 + alpha) along "
         "the heading, not the rigid body's; the kinematic bicycle reports no lateral acceleration, so "
         "that this bound never bites. The series lateral_acceleration is speed times yaw rate, which is "
-        "not scored. p90 statistics follow NumPy 2, whose rule for ties differs from the one before. "
+        "not scored. p90 statistics follow NumPy before 2, whose rule for ties differs from NumPy 2. "
         f"{_DEVKIT}ego_is_comfortable.py, utils/state_extractors.py"
     ),
     "goal_reached": (

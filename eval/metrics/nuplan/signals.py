@@ -89,11 +89,13 @@ def dynamics(run: RunLog, dt: float) -> Dynamics:
     Longitudinal and lateral acceleration are those of the box centre, which the devkit shifts from the rear
     axle by d (omega^2 + alpha) along the heading (not the rigid body's -d omega^2 ahead and d alpha to the
     left); the magnitude, and so the jerk, is of the rear axle. A kinematic bicycle reports no lateral
-    acceleration at its rear axle, hence the lateral one is 0 in every simulated run.
+    acceleration at its rear axle, hence the lateral one is 0 in every run of ours; runs that begin with a
+    logged state, as the devkit's do, bring it in their series `ego_lateral_acceleration`.
     """
     a, omega = run.ego[:, ACCELERATION], run.ego[:, YAW_RATE]
+    lateral = np.asarray(run.series.get("ego_lateral_acceleration", np.zeros(len(a))), dtype=np.float64)
     shift = run.vehicle.rear_axle_to_center * (omega**2 + run.ego_yaw_acceleration)
-    return smooth(a + shift, np.zeros(len(a)), np.abs(a), run.ego[:, HEADING], dt)
+    return smooth(a + shift, lateral, np.hypot(a, lateral), run.ego[:, HEADING], dt)
 
 
 def smooth(longitudinal: Floats, lateral: Floats, magnitude: Floats, heading: Floats, dt: float) -> Dynamics:
@@ -122,16 +124,26 @@ def centripetal_acceleration(run: RunLog) -> Floats:
 
 
 def series_statistics(name: str, values: Floats) -> dict[str, float | int | bool | None]:
-    """Largest, smallest, mean and 90th percentile of a series, named as in the devkit.
-
-    The percentile is the closest observation; where two are equally close NumPy 2 takes the even rank,
-    which NumPy before 2 did not.
-    """
+    """Largest, smallest, mean and 90th percentile of a series, named as in the devkit."""
     if len(values) == 0:
         return {f"{which}_{name}": None for which in ("max", "min", "avg", "p90")}
     return {
         f"max_{name}": finite(values.max()),
         f"min_{name}": finite(values.min()),
         f"avg_{name}": finite(values.mean()),
-        f"p90_{name}": finite(np.percentile(values, 90, method="closest_observation")),
+        f"p90_{name}": finite(percentile_90(values)),
     }
+
+
+def percentile_90(values: Floats) -> float:
+    """The observation closest to the 90th percentile of `values (N,)`, N >= 1.
+
+    Of two that are equally close (N an odd multiple of 5) it is the one with the even rank counted from 0, as
+    in NumPy before 2, which the devkit is published with; NumPy 2 counts from 1. Source: numpy 1.23
+    `numpy/lib/function_base.py`, `_closest_observation`.
+    """
+    nine = 9 * len(values) - 15  # ten times the rank, which is a whole number only at a tie
+    rank, rest = divmod(nine, 10)
+    if rest or rank % 2:
+        rank += 1
+    return float(np.sort(values)[min(max(rank, 0), len(values) - 1)])

@@ -1,0 +1,1 @@
+"""Hydra configuration for the devkit: `hydra.searchpath=[..., pkg://drive.sim.nuplan.conf]`."""
