@@ -175,7 +175,7 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
         records = _drive_all(pool, setup, chosen, options.seed, done, config, told)
     finally:
         pool.close()
-    data = assemble(config, entries, chosen, records, skipped, options.command, time.time() - started)
+    data = assemble(config, entries, chosen, records, skipped, options.command, time.time() - started, scores)
     journal.write_json(out / journal.RESULTS, data)
     return Results(data, out)
 

@@ -114,6 +114,15 @@ class Bench2DriveScore:
         found["ability_mean"] = sum(five) / len(five) if len(five) == len(ABILITIES) else None
         return found
 
+    def remark(self, suite: Mapping[str, Any]) -> str:
+        """What these figures are not: of our suites none is Bench2Drive's route set."""
+        return (
+            f"bench2drive: the formulas applied to our runs. The scenes' hash {suite['hash'][:16]} is that "
+            f"of none "
+            "of Bench2Drive's two route sets: these are no figures of that benchmark. 'give_way' has no "
+            "scene of ours, so that the abilities have no mean."
+        )
+
     def explain(self) -> dict[str, str]:
         """Rule, source and quirks of each metric, and of the score under its own name."""
         return texts(self.name, RULES_BENCH2DRIVE) | {

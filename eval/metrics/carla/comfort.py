@@ -15,7 +15,7 @@ import numpy as np
 
 from drive.eval.metrics.carla.course import ticks
 from drive.eval.metrics.nuplan.comfort import within_bounds
-from drive.eval.metrics.nuplan.signals import Dynamics, savgol
+from drive.eval.metrics.nuplan.signals import Dynamics, savgol, unwrap
 from drive.vehicle import ACCELERATION, SPEED, YAW_RATE
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ def comfortable(motion: Motion, quirks: bool) -> bool:
 
     ahead, left = smooth(motion.ahead), smooth(motion.left)
     jerk = slope(smooth(np.hypot(motion.ahead, motion.left)))
-    rate = smooth(np.degrees(motion.yaw_rate) if quirks else motion.yaw_rate)
+    # The published tool also takes whole turns out of the rate, as if it were an angle.
+    rate = smooth(unwrap(np.degrees(motion.yaw_rate)) if quirks else motion.yaw_rate)
     turning = rate if quirks else slope(motion.yaw_rate)
     return all(within_bounds(Dynamics(ahead, left, jerk, slope(ahead), rate, turning)).values())
 

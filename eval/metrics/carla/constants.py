@@ -73,6 +73,7 @@ RULES_1_0 = Rules(
     "leaderboard-1.0 (2165f5e)",
     FACTORS_1_0,
     checkpoints=0,
+    min_speed_scored=False,
     allowed_outside=1.3,
     first_rules=True,
 )

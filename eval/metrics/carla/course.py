@@ -164,7 +164,8 @@ def follow(course: Course, times: Floats, centers: Floats, outside: NDArray[np.b
         close = math.hypot(vx - px[last], vy - py[last]) < c.TARGET_RADIUS
         if completed < 0 and share > c.COMPLETED_SHARE and close:
             completed = t
-        for k in range(lane + 1, min(lane + c.OUTSIDE_WINDOW + 1, last + 1)):
+        # Beyond the route's end as well: where that is not the run's end, driving on has its rules still.
+        for k in range(lane + 1, min(lane + c.OUTSIDE_WINDOW + 1, count)):
             if passed(vx, vy, k):
                 step = station[k] - station[lane]
                 driven, bad, lane = driven + step, bad + step * bool(outside[sample[t]]), k
