@@ -1,7 +1,8 @@
 """The devkit's own test scenes: their expected values against ours, to its tolerance of 0.01.
 
 Cases that ask for nothing but "in a lane", "in no lane" or one speed limit run on a straight road laid under
-the scene along the ego's first heading; those that need the shapes of Las Vegas are named in `SKIPPED`.
+the scene along the ego's first heading; those that need the shapes of Las Vegas are named in `SKIPPED`, with
+those that hold no expected value of their own.
 """
 
 from __future__ import annotations
@@ -19,16 +20,38 @@ from drive.eval.metrics.nuplan.signals import dynamics, series_statistics
 from drive.eval.metrics.nuplan.ttc import time_to_collision
 from drive.vehicle import AgentKind, VehicleParams
 
-FOLDER = Path(__file__).parents[2].parent / "shared" / "data" / "nuplan_fixtures" / "common"
+ALL = Path(__file__).parents[2].parent / "shared" / "data" / "nuplan_fixtures"
+FOLDER = ALL / "common"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the nuPlan fixtures are not on this machine")
 
 NEEDS_MAP = "needs the real map of Las Vegas at the scene's coordinates"
+NO_VALUE = "has no expected value in it: the devkit's test states it, for "
 SKIPPED = {
-    "drivable_area_compliance/drivable_area_violation": NEEDS_MAP,
-    "ego_lane_change/ego_lane_change": "the lane change metric carries no score, and " + NEEDS_MAP,
-    "ego_progress_along_expert_route/ego_no_progress_along_expert_route": "the expert turns: " + NEEDS_MAP,
-    "ego_is_comfortable/ego_is_comfortable": "its test never computes the six signals and so expects False",
-    "planner_expert_average_heading_error_within_bound/low_average_heading_error": "an open-loop metric",
+    "common/drivable_area_compliance/drivable_area_violation": NEEDS_MAP,
+    "common/ego_lane_change/ego_lane_change": "the lane change metric carries no score, and " + NEEDS_MAP,
+    "common/ego_progress_along_expert_route/ego_no_progress_along_expert_route": "the expert turns: "
+    + NEEDS_MAP,
+    "common/ego_is_comfortable/ego_is_comfortable": "its test never computes the six signals and so expects "
+    "False",
+    "common/planner_expert_average_heading_error_within_bound/low_average_heading_error": "an open-loop "
+    "metric",
+    "idm/idm_agent_observation/baseline": NO_VALUE + "agents of a recorded scenario",
+    "idm/idm_manager/green_traffic_lights": "agents follow lanes by their ids: " + NEEDS_MAP,
+    "idm/idm_manager/merging": "agents follow lanes by their ids: " + NEEDS_MAP,
+    "idm/idm_manager/red_traffic_lights": "agents follow lanes by their ids: " + NEEDS_MAP,
+    "nuplan_map/baseline/no_baseline": NEEDS_MAP,
+    "nuplan_map/connections/no_start_connection": NEEDS_MAP,
+    "nuplan_map/get_nearest/lane": NEEDS_MAP,
+    "nuplan_map/intersections/nearby": NEEDS_MAP,
+    "nuplan_map/intersections/on_intersection_with_stop_lines": NEEDS_MAP,
+    "nuplan_map/lanes/lane_is_left_of": NEEDS_MAP,
+    "nuplan_map/lanes/lanes_in_same_roadblock": NEEDS_MAP,
+    "nuplan_map/neighboring/all_map_objects": NEEDS_MAP,
+    "nuplan_map/stop_lines/nearby": NEEDS_MAP,
+    "nuplan_map/stop_lines/on_stopline": NEEDS_MAP,
+    "scenario_dependent/ego_stop_at_stop_line/ego_stop_at_stop_line": NO_VALUE + "stop lines: " + NEEDS_MAP,
+    "serialization/load_from_scene": NO_VALUE + "its own reader of such scenes",
+    "utils/route_extractor/route_extractor": NO_VALUE + "lanes at its markers: " + NEEDS_MAP,
 }
 USED = {
     "driving_direction_compliance/ego_does_not_drive_backward",
@@ -106,8 +129,15 @@ def near(found, expected) -> None:
 
 
 def test_every_scene_is_used_or_skipped_for_a_reason() -> None:
-    found = {str(p.relative_to(FOLDER).with_suffix("")) for p in FOLDER.glob("*/*.json")}
-    assert found == USED | set(SKIPPED)
+    found = {str(p.relative_to(ALL).with_suffix("")) for p in ALL.rglob("*.json")}
+    assert found == {f"common/{name}" for name in USED} | set(SKIPPED)
+
+
+def test_whoever_has_an_expected_value_and_needs_no_map_is_used() -> None:
+    for name, reason in SKIPPED.items():
+        scene = json.loads((ALL / f"{name}.json").read_text())
+        valued = bool({"expected", "expected_max_speed", "xtr"} & set(scene))
+        assert valued is not reason.startswith(NO_VALUE), name
 
 
 def contact_kinds(run) -> list[ContactKind]:
