@@ -203,7 +203,8 @@ class Worker:
             for key, metric in evaluation.metrics.items():
                 # Two scores may each have a metric of one name, and mean different things by it.
                 full = key if key not in found["metrics"] else f"{name}/{key}"
-                found["scored"][name] += [full] * metric.scored
+                if metric.scored:
+                    found["scored"][name].append(full)
                 found["metrics"][full] = None if metric.score is None else float(metric.score)
                 found["metric_valid"][full] = bool(metric.valid)
                 found["statistics"][full] = plain(dict(metric.statistics))

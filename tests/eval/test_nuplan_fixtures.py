@@ -8,6 +8,7 @@ those that hold no expected value of their own.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ FOLDER = ALL / "common"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the nuPlan fixtures are not on this machine")
 
 NEEDS_MAP = "needs the real map of Las Vegas at the scene's coordinates"
+OPEN_LOOP = "planner_expert_average_heading_error_within_bound/low_average_heading_error"
 NO_VALUE = "has no expected value in it: the devkit's test states it, for "
 SKIPPED = {
     "common/drivable_area_compliance/drivable_area_violation": NEEDS_MAP,
@@ -33,8 +35,6 @@ SKIPPED = {
     + NEEDS_MAP,
     "common/ego_is_comfortable/ego_is_comfortable": "its test never computes the six signals and so expects "
     "False",
-    "common/planner_expert_average_heading_error_within_bound/low_average_heading_error": "an open-loop "
-    "metric",
     "idm/idm_agent_observation/baseline": NO_VALUE + "agents of a recorded scenario",
     "idm/idm_manager/green_traffic_lights": "agents follow lanes by their ids: " + NEEDS_MAP,
     "idm/idm_manager/merging": "agents follow lanes by their ids: " + NEEDS_MAP,
@@ -63,6 +63,7 @@ USED = {
     "ego_mean_speed/ego_mean_speed",
     "ego_progress_along_expert_route/ego_no_route",
     "ego_yaw_rate/ego_yaw_rate",
+    OPEN_LOOP,
     "no_ego_at_fault_collision/active_front_collision",
     "no_ego_at_fault_collision/multiple_collisions",
     "no_ego_at_fault_collision/stopped_ego_collision",
@@ -120,7 +121,7 @@ def load_case(hand, name: str, limit: float | None = None, aside: float = 0.0):
         [(aside - 100.0, aside + 100.0)], (-400.0, 400.0), limit, motion=hand.motion(float(ego[0, 2]))
     )
     run = hand.run(ego, agents, road, expert if len(expert) else None, dt=dt, vehicle=VehicleParams())
-    expected = scene["expected"]
+    expected = scene["expected"][0] if isinstance(scene["expected"], list) else scene["expected"]
     return run, [v for _, v in expected["statistics"]], expected.get("time_series", {}).get("values"), scene
 
 
@@ -222,3 +223,29 @@ def test_speed_limit(hand) -> None:
     found = NUPLAN_CLS.evaluate(run).metrics["speed_limit_compliance"]
     near(found.series["overspeed"], series)
     near(list(found.statistics.values()), expected)
+
+
+def test_open_loop_heading(hand) -> None:
+    open_loop = pytest.importorskip("drive.eval.metrics.open_loop", reason="there is no open-loop score")
+    run, expected, _, _ = load_case(hand, OPEN_LOOP)
+    # The devkit's test plans 10 s straight on from each state, a state a second.
+    frames, ahead = len(run.ego), np.arange(11.0)
+    plans = np.repeat(run.ego[:, None, :], 11, axis=1)
+    for frame in plans:
+        way = frame[:, 3] * ahead
+        frame[:, 0], frame[:, 1] = (
+            frame[:, 0] + way * np.cos(frame[:, 2]),
+            frame[:, 1] + way * np.sin(frame[:, 2]),
+        )
+    run = replace(
+        run,
+        plan_step=np.arange(frames, dtype=np.int32),
+        plan_start=11 * np.arange(frames + 1, dtype=np.int32),
+        plan_times=(np.arange(frames)[:, None] + ahead).ravel(),
+        plan_states=plans.reshape(-1, 7).astype(np.float32),
+    )
+    found = open_loop.metrics_of(open_loop.errors_of(run))
+    score = found["planner_expert_average_heading_error_within_bound"]
+    near([found[f"ahe_{h}s"].score for h in (3, 5, 8)], expected[:3])
+    near(score.statistics["mean"], expected[4])
+    assert (score.score > 0.0) is expected[3]
