@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import socket
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -33,6 +34,16 @@ def address_of(executor: str) -> str | None:
         hint = "process, ray (on this machine), ray:auto, or ray:ADDRESS of a cluster is"
         raise InputError(f"executor '{executor}' is not available; {hint}")
     return address or None
+
+
+def reach(address: str, timeout: float = 5.0) -> None:
+    """Raise OSError where nobody listens at `HOST:PORT`: Ray itself would try for many minutes.
+
+    Other forms (`auto`, `ray://…`) are left to Ray, which answers within half a minute.
+    """
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdigit() and "://" not in address:
+        socket.create_connection((host.strip("[]"), int(port)), timeout).close()
 
 
 class Relay:
@@ -128,6 +139,7 @@ class RayPool:
         if not ray.is_initialized():
             local = {} if self.address else {"num_cpus": self.limit, "include_dashboard": False}
             try:
+                reach(self.address or "")
                 ray.init(address=self.address, log_to_driver=False, logging_level="ERROR", **local)
             except Exception as error:  # Ray raises whatever its start came upon
                 where = f" at '{self.address}'" if self.address else ""

@@ -54,14 +54,16 @@ def ray() -> Iterator[Any]:
     ray.shutdown()
 
 
+@pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # Ray's own, of its start and of its end
 class TestRay:
     def test_results_are_those_of_the_process_pool(self, ray: Any, tmp_path: Path) -> None:
-        names = ["keep", "noisy", "raises", "dies"]
+        names = ["noisy", "raises"]
         one = bench(tmp_path / "ray", names)
         two = bench(tmp_path / "process", names, executor="process")
         assert without_times(one.data) == without_times(two.data)
-        assert one.planner("dies")["failures"]["planner_error"] == 4
+        assert one.planner("raises")["failures"]["planner_error"] == 4
         for scenario in ("tiny/straight/0", "tiny/straight/3"):
             a, b = (r.run_log("noisy", scenario).ego for r in (one, two))
             assert (a == b).all()
@@ -80,5 +82,5 @@ class TestRay:
         assert results.planner("hangs_in_c")["failures"]["planner_timeout"] == 1
 
     def test_an_address_where_nobody_is(self, ray: Any, tmp_path: Path) -> None:
-        with pytest.raises(DriveError, match="Ray cannot be reached at '127.0.0.1:1'"):
+        with pytest.raises(DriveError, match=r"Ray cannot be reached at '127\.0\.0\.1:1': ConnectionRefused"):
             bench(tmp_path, ["keep"], executor="ray:127.0.0.1:1")
