@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +13,12 @@ from drive.errors import InputError
 from drive.eval.metrics.base import Summary, judge, load_score
 from drive.eval.metrics.carla import CARLA_1_0, CARLA_2_0, CARLA_2_1, CarlaScore, infraction_penalty
 from drive.eval.metrics.carla.constants import COUNTED, RULES_1_0, RULES_2_0, RULES_2_1, RULES_BENCH2DRIVE
+from drive.eval.metrics.carla.course import Course, follow
 from drive.eval.metrics.carla.record import Record, observe
 from drive.roadmap import AreaKind, LaneSpec, RoadMapBuilder
 from drive.vehicle import AgentKind
 
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 # The hand-made car is 4 m by 2 m; its front is 2 m before its centre.
 PEDESTRIAN, VEHICLE, LAYOUT = "collisions_pedestrian", "collisions_vehicle", "collisions_layout"
 
@@ -124,6 +128,26 @@ def test_completion_needs_the_last_points_and_the_nearness_of_the_end(hand) -> N
         way = np.stack((np.linspace(0.0, 100.2, 101), np.linspace(0.0, aside, 101)), axis=1)
         found = record(scene(hand, hand.states(way, speed=5.0)))
         assert (found.completion, found.completed) == (100.0, done)
+
+
+CRITERIA = SHARED / "carla_scenario_runner" / "metrics" / "data" / "CriteriaFilter_criteria.json"
+
+
+@pytest.mark.skipif(not CRITERIA.is_file(), reason="the ScenarioRunner records are not on this machine")
+def test_a_recorded_route_ends_where_carla_ended_it() -> None:
+    criteria = json.loads(CRITERIA.read_text())
+    station = np.asarray(criteria["RouteCompletionTest"]["_accum_meters"])
+    station = station + 1e-9 * np.arange(len(station))  # two of its points lie in one place
+    points = np.stack((station, 0.0 * station), axis=1)
+    course = Course(points, np.zeros(len(station)), station, len(station) - 1, True)
+    times = np.arange(0.0, 80.0, 0.1)
+    centers = np.stack((10.0 * times, 0.0 * times), axis=1)
+    way = follow(course, times, centers, np.zeros(len(times), dtype=bool))
+    # The first of its 762 points beyond 99 %: CARLA stopped all its criteria there.
+    assert way.index[way.completed] == criteria["RouteCompletionTest"]["_current_index"] == 754
+    assert way.total[way.completed] == pytest.approx(criteria["OutsideRouteLanesTest"]["_total_distance"])
+    assert criteria["InRouteTest"]["actual_value"] == 0
+    assert way.deviated > way.completed  # only the way on, far beyond the last point
 
 
 def test_a_short_cut_and_driving_back_earn_nothing(hand) -> None:
