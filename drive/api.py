@@ -144,6 +144,7 @@ def bench(
     force: bool = False,
     report: bool = True,
     watchdog: float = 60.0,
+    executor: str = "process",
 ) -> Any:
     """Drive planners through a suite or through scenarios; returns `drive.eval.bench.Results`.
 
@@ -152,6 +153,7 @@ def bench(
     the suite's, or else "idm", "line_of_sight" and "none". `settings` are by planner:
     `{"idm": {"headway": 1.2}}`. A planner may be an object: one that can be pickled drives in worker
     processes, any other in this one.
+    `executor` "ray" or "ray:ADDRESS" has them in Ray's (docs/ray.md).
     In a script that defines such a planner, call this under `if __name__ == "__main__":`.
     """
     options = load("drive.eval.bench.harness:Options")(
@@ -172,6 +174,7 @@ def bench(
         resume=resume,
         force=force,
         watchdog=watchdog,
+        executor=executor,
     )
     results = load("drive.eval.bench.harness:run_bench")(options)
     if report:

@@ -51,7 +51,10 @@ def command(
         ),
     ] = None,
     mode: Annotated[str, typer.Option(help="closed")] = "closed",
-    executor: Annotated[str, typer.Option(help="process")] = "process",
+    executor: Annotated[
+        str,
+        typer.Option(metavar="E", help="process; ray on this machine; ray:auto or ray:ADDRESS on a cluster."),
+    ] = "process",
     jobs: Annotated[int | None, typer.Option(metavar="N", help="Processes; default one a core.")] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of all randomness.")] = 0,
     realtime: Annotated[

@@ -14,6 +14,7 @@ import drive
 from drive.eval.bench.jobs import FAILURES, Chosen
 from drive.eval.bench.results import SCHEMA
 from drive.eval.bench.statistics import estimate, log_histogram, percentiles
+from drive.eval.metrics.base import Summary, load_score
 
 if TYPE_CHECKING:
     from drive.eval.bench.journal import Key, Record
@@ -32,11 +33,12 @@ def assemble(
     skipped: Sequence[tuple[str, str]],
     command: Sequence[str],
     wall: float,
+    scores: Mapping[str, str],
 ) -> dict[str, Any]:
     """The results, by the schema "drive-bench/1".
 
     A planner's failure scores 0 and counts; a simulator error or an invalid scenario drops the scenario for
-    every planner, so that all means are over the same scenarios.
+    every planner, so that all means are over the same scenarios. `scores` are as `Setup` has them.
     """
     dropped = {item.id: "invalid_scenario" for item in chosen if item.reason is not None}
     experts: dict[str, str] = {}
@@ -46,14 +48,17 @@ def assemble(
         # A process that died could not say against whom its drive was measured; the others can.
         if record["expert_source"] is not None:
             experts[scenario] = record["expert_source"]
+    loaded = {name: load_score(source)[1] for name, source in scores.items()}
+    summed = {name: score for name, score in loaded.items() if isinstance(score, Summary)}
+    suite = {
+        "id": config["suite"],
+        "hash": config["suite hash"],
+        "scenarios": len(chosen),
+        "valid": len(chosen) - len(dropped),
+    }
     return {
         "schema": SCHEMA,
-        "suite": {
-            "id": config["suite"],
-            "hash": config["suite hash"],
-            "scenarios": len(chosen),
-            "valid": len(chosen) - len(dropped),
-        },
+        "suite": suite,
         "mode": config["mode"],
         "ego": config["ego"],
         "traffic": config["traffic"],
@@ -63,7 +68,8 @@ def assemble(
         "detection": config["detection"],
         "scores": config["scores"],
         "score_metrics": _score_metrics(records),
-        "planners": [_planner(entry, config, chosen, records, dropped) for entry in entries],
+        "score_remarks": {name: score.remark(suite) for name, score in summed.items()},
+        "planners": [_planner(entry, config, chosen, records, dropped, summed) for entry in entries],
         "expert_sources": dict(
             sorted(
                 Counter(experts.get(item.id, "unknown") for item in chosen if item.id not in dropped).items()
@@ -106,6 +112,7 @@ def _planner(
     chosen: Sequence[Chosen],
     records: Mapping[Key, Record],
     dropped: Mapping[str, str],
+    summed: Mapping[str, Summary],
 ) -> dict[str, Any]:
     rows = [_row(item, records.get((item.id, entry.label)), dropped) for item in chosen]
     valid = [row for row in rows if row["valid"]]
@@ -130,6 +137,10 @@ def _planner(
                 for name in config["scores"]
             }
             for family in families
+        },
+        "summaries": {
+            name: dict(score.summary([{**row, "metrics": _own(row["metrics"], name)} for row in valid]))
+            for name, score in summed.items()
         },
         "metrics": {name: _mean(valid, name) for name in metrics if name not in config["scores"]},
         "latency_ms": percentiles(latencies, (50, 95, 99)),
@@ -175,6 +186,13 @@ def _row(item: Chosen, record: Record | None, dropped: Mapping[str, str]) -> dic
     if not row["valid"] and row["failure"] is None:
         row["reason"] = f"dropped: {dropped[item.id]} with another planner"
     return row
+
+
+def _own(metrics: Mapping[str, Any], score: str) -> dict[str, Any]:
+    """A scenario's metrics by a score's own names: those that another score has too carry its name."""
+    plain = {key: value for key, value in metrics.items() if "/" not in key}
+    prefix = f"{score}/"
+    return plain | {key[len(prefix) :]: v for key, v in metrics.items() if key.startswith(prefix)}
 
 
 def _mean(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:

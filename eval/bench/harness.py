@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +20,7 @@ from drive.eval.bench.environment import DEFAULT_SCORES, ROAD, check_planners, e
 from drive.eval.bench.jobs import Chosen, Drive, Probe, Reply, Setup, run_path
 from drive.eval.bench.planners import code_of, entries_of, runnable_planners
 from drive.eval.bench.pool import Pool, make_pool
+from drive.eval.bench.ray_pool import address_of
 from drive.eval.bench.results import Results
 from drive.eval.bench.select import parse_filter
 from drive.eval.bench.suites import EGOS, Suite, load_suite, suite_hash
@@ -154,7 +154,7 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
         options.watchdog,
         out,
     )
-    pool = make_pool(setup, options.jobs or _cores(), told.note)
+    pool = make_pool(setup, options.jobs, told.note, options.executor)
     try:
         chosen = _choose(pool, [*range(len(given)), *refs], options.filter, environment, told)
         config = {
@@ -175,7 +175,7 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
         records = _drive_all(pool, setup, chosen, options.seed, done, config, told)
     finally:
         pool.close()
-    data = assemble(config, entries, chosen, records, skipped, options.command, time.time() - started)
+    data = assemble(config, entries, chosen, records, skipped, options.command, time.time() - started, scores)
     journal.write_json(out / journal.RESULTS, data)
     return Results(data, out)
 
@@ -184,7 +184,7 @@ def _check(options: Options) -> None:
     if options.mode != "closed":
         raise InputError(f"mode '{options.mode}' is not available; closed is")
     if options.executor != "process":
-        raise InputError(f"executor '{options.executor}' is not available; process is")
+        address_of(options.executor)
     if options.jobs is not None and options.jobs < 1:
         raise InputError(f"--jobs must be at least 1, not {options.jobs}")
     if not options.watchdog > 0.0:
@@ -322,10 +322,3 @@ def _free_id(wanted: str, taken: Mapping[str, object]) -> str:
     while name in taken:
         name, number = f"{wanted}~{number}", number + 1
     return name
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on every system
-        return os.cpu_count() or 1

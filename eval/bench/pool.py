@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
 
 Note = Callable[[str], None]
-_ATTEMPTS = 2
+ATTEMPTS = 2
 _STALL = 900.0  # seconds of silence outside of a planner, for instance while a large file is read
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
@@ -54,12 +54,19 @@ class Pool(Protocol):
     def close(self) -> None: ...
 
 
-def make_pool(setup: Setup, jobs: int, note: Note) -> Pool:
-    """Processes, or this process alone where a planner given as an object cannot go to another one."""
+def make_pool(setup: Setup, jobs: int | None, note: Note, executor: str = "process") -> Pool:
+    """Processes, or this process alone where a planner given as an object cannot go to another one; with the
+    executor `ray` or `ray:ADDRESS` Ray's. `jobs` None: one a core."""
     payload = pickled(setup.entries)
     if payload is None:
         note("a planner defined in this process cannot go to others: it drives in this one, unwatched")
         return LocalPool(Worker(setup, note=note))
+    if executor != "process":
+        from drive.eval.bench.ray_pool import RayPool, address_of
+
+        address = address_of(executor)
+        return RayPool(setup, payload, jobs if address else jobs or _cores(), note, address)
+    jobs = jobs or _cores()
     return ProcessPool(replace(setup, entries=()), payload, tuple(setup.scores), jobs, note)
 
 
@@ -136,7 +143,7 @@ class ProcessPool:
                     self._bury(worker)
                     if number is None:
                         continue
-                    if attempts[number] < _ATTEMPTS:
+                    if attempts[number] < ATTEMPTS:
                         waiting.appendleft(number)
                         continue
                     reply = self._lost(jobs[number], worker)
@@ -233,7 +240,7 @@ class ProcessPool:
         self._alive.remove(worker)
         if not worker.ready:
             self._still_births += 1
-        if self._still_births >= _ATTEMPTS:
+        if self._still_births >= ATTEMPTS:
             hint = ""
             if b"__main__" in self.payload:
                 hint = "; in a script, put what runs under: if __name__ == '__main__':"
@@ -264,11 +271,18 @@ class ProcessPool:
         return failed(empty_record(job), self.scores, "simulator_error", reason)
 
     def _lost(self, job: Job, worker: _Process) -> Reply:
-        how = f"the process {_end_of(worker.process.exitcode)}, {_ATTEMPTS} times"
+        how = f"the process {_end_of(worker.process.exitcode)}, {ATTEMPTS} times"
         if isinstance(job, Probe):
             return {"failure": "invalid_scenario", "reason": f"{how} while it was loaded"}
         kind = "planner_error" if worker.phase is Phase.DRIVE else "simulator_error"
         return failed(empty_record(job), self.scores, kind, how)
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
 
 
 def _end_of(status: int | None) -> str:

@@ -24,6 +24,17 @@ HEADS = {
     "time_to_collision_within_bound": "ttc",
     "speed_limit_compliance": "limit",
     "ego_is_comfortable": "comfort",
+    "route_completion": "completed",
+    "infraction_penalty": "penalty",
+    "driving_score": "score",
+    "success_rate": "success",
+    "comfortness": "comfort",
+    "ability_overtaking": "overtaking",
+    "ability_merging": "merging",
+    "ability_emergency_brake": "brake",
+    "ability_give_way": "give way",
+    "ability_traffic_signs": "signs",
+    "ability_mean": "abilities",
     "load_within_limit": "load",
     "slope_within_limit": "slope",
     "charge_kept": "charge",
@@ -41,7 +52,9 @@ def results_table(results: Results) -> Group:
     """
     order = ranked(results)
     parts: list[RenderableType] = [_scores(results, order)]
-    parts += [_metrics(results, order, score) for score in results.scores]
+    for score in results.scores:
+        parts.append(_metrics(results, order, score))
+        parts += _summaries(results, order, score)
     if len(order) > 1:
         # The best of those that do not know the future is what the others are held against.
         best = next((name for name in order if not results.planner(name)["privileged"]), order[0])
@@ -78,10 +91,26 @@ def _metrics(results: Results, order: Sequence[str], score: str) -> Table:
         for name in results.data["score_metrics"].get(score, [])
         if any(_mean(results, planner, name) is not None for planner in order)
     ]
-    table = _table(f"what {score} is made of, means", ("planner",), [HEADS.get(n, n) for n in names])
+    heads = [HEADS.get(n, n) for n in (name.removeprefix(f"{score}/") for name in names)]
+    table = _table(f"what {score} is made of, means", ("planner",), heads)
     for planner in order:
         table.add_row(escape(planner), *(_number(_mean(results, planner, name)) for name in names))
     return table
+
+
+def _summaries(results: Results, order: Sequence[str], score: str) -> list[Table]:
+    """What a score says over all scenarios besides its mean, five figures a table."""
+    found = {name: results.planner(name).get("summaries", {}).get(score, {}) for name in order}
+    figures = [n for n in dict.fromkeys(n for row in found.values() for n in row) if n]
+    tables = []
+    for k in range(0, len(figures), 5):
+        part = [n for n in figures[k : k + 5] if any(row.get(n) is not None for row in found.values())]
+        if part:
+            table = _table(f"{score} over all scenarios", ("planner",), [HEADS.get(n, n) for n in part])
+            for name, row in found.items():
+                table.add_row(escape(name), *(_number(row.get(n)) for n in part))
+            tables.append(table)
+    return tables
 
 
 def differences_table(differences: Sequence[PairedDifference]) -> Table:
@@ -124,6 +153,7 @@ def notes(results: Results) -> list[str]:
             f"Traffic '{data['traffic']}': road users that nuPlan's reactive mode removes "
             "(parked, off the lanes, appearing later) stay in the scene."
         )
+    lines += data.get("score_remarks", {}).values()
     dropped = data.get("dropped", [])
     if dropped:
         first = dropped[0]

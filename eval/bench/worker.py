@@ -199,10 +199,12 @@ class Worker:
             header[name] = evaluation.to_header()
             series = {**evaluation.series, **series}
             found["metrics"][name] = float(evaluation.score)
-            found["scored"][name] = [key for key, metric in evaluation.metrics.items() if metric.scored]
+            found["scored"][name] = []
             for key, metric in evaluation.metrics.items():
                 # Two scores may each have a metric of one name, and mean different things by it.
                 full = key if key not in found["metrics"] else f"{name}/{key}"
+                if metric.scored:
+                    found["scored"][name].append(full)
                 found["metrics"][full] = None if metric.score is None else float(metric.score)
                 found["metric_valid"][full] = bool(metric.valid)
                 found["statistics"][full] = plain(dict(metric.statistics))

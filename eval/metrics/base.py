@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -84,6 +84,20 @@ class Score(Protocol):
 
     def explain(self) -> dict[str, str]:
         """For each metric: what it measures, where the rule comes from, and its quirks."""
+        ...
+
+
+@runtime_checkable
+class Summary(Protocol):
+    """What a score may have besides: figures over all scenarios of a planner that are no plain means."""
+
+    def summary(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, float | None]:
+        """Figures from `rows`, one a scenario that counts: `metrics` by this score's own names (of a failed
+        run none but the score), `family`, `tags`."""
+        ...
+
+    def remark(self, suite: Mapping[str, Any]) -> str:
+        """A line on what these figures are on this suite (`id`, `hash`, `scenarios`)."""
         ...
 
 

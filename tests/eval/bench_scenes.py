@@ -144,6 +144,16 @@ def _dies_once(observation: Observation, task: Task) -> Plan:
     return _keep(observation, task)
 
 
+def _kills_parent_once(observation: Observation, task: Task) -> Plan:
+    """Kills whoever started its process, in the first run of a machine that lacks a mark."""
+    mark = Path(os.environ["DRIVE_TEST_MARK"])
+    if not mark.exists():
+        mark.write_text("dead")
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(1000.0)
+    return _keep(observation, task)
+
+
 def _exits(observation: Observation, task: Task) -> Plan:
     raise SystemExit(3)
 
@@ -172,6 +182,7 @@ sleeps = named("sleeps", _sleeps)
 hangs_in_c = named("hangs_in_c", _hangs_in_c)
 dies = named("dies", _dies)
 dies_once = named("dies_once", _dies_once)
+kills_parent_once = named("kills_parent_once", _kills_parent_once)
 exits = named("exits", _exits)
 interrupts = named("interrupts", _interrupts)
 prints = named("prints", _prints)

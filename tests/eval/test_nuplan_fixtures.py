@@ -1,12 +1,14 @@
 """The devkit's own test scenes: their expected values against ours, to its tolerance of 0.01.
 
 Cases that ask for nothing but "in a lane", "in no lane" or one speed limit run on a straight road laid under
-the scene along the ego's first heading; those that need the shapes of Las Vegas are named in `SKIPPED`.
+the scene along the ego's first heading; those that need the shapes of Las Vegas are named in `SKIPPED`, with
+those that hold no expected value of their own.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,16 +21,37 @@ from drive.eval.metrics.nuplan.signals import dynamics, series_statistics
 from drive.eval.metrics.nuplan.ttc import time_to_collision
 from drive.vehicle import AgentKind, VehicleParams
 
-FOLDER = Path(__file__).parents[2].parent / "shared" / "data" / "nuplan_fixtures" / "common"
+ALL = Path(__file__).parents[2].parent / "shared" / "data" / "nuplan_fixtures"
+FOLDER = ALL / "common"
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the nuPlan fixtures are not on this machine")
 
 NEEDS_MAP = "needs the real map of Las Vegas at the scene's coordinates"
+OPEN_LOOP = "planner_expert_average_heading_error_within_bound/low_average_heading_error"
+NO_VALUE = "has no expected value in it: the devkit's test states it, for "
 SKIPPED = {
-    "drivable_area_compliance/drivable_area_violation": NEEDS_MAP,
-    "ego_lane_change/ego_lane_change": "the lane change metric carries no score, and " + NEEDS_MAP,
-    "ego_progress_along_expert_route/ego_no_progress_along_expert_route": "the expert turns: " + NEEDS_MAP,
-    "ego_is_comfortable/ego_is_comfortable": "its test never computes the six signals and so expects False",
-    "planner_expert_average_heading_error_within_bound/low_average_heading_error": "an open-loop metric",
+    "common/drivable_area_compliance/drivable_area_violation": NEEDS_MAP,
+    "common/ego_lane_change/ego_lane_change": "the lane change metric carries no score, and " + NEEDS_MAP,
+    "common/ego_progress_along_expert_route/ego_no_progress_along_expert_route": "the expert turns: "
+    + NEEDS_MAP,
+    "common/ego_is_comfortable/ego_is_comfortable": "its test never computes the six signals and so expects "
+    "False",
+    "idm/idm_agent_observation/baseline": NO_VALUE + "agents of a recorded scenario",
+    "idm/idm_manager/green_traffic_lights": "agents follow lanes by their ids: " + NEEDS_MAP,
+    "idm/idm_manager/merging": "agents follow lanes by their ids: " + NEEDS_MAP,
+    "idm/idm_manager/red_traffic_lights": "agents follow lanes by their ids: " + NEEDS_MAP,
+    "nuplan_map/baseline/no_baseline": NEEDS_MAP,
+    "nuplan_map/connections/no_start_connection": NEEDS_MAP,
+    "nuplan_map/get_nearest/lane": NEEDS_MAP,
+    "nuplan_map/intersections/nearby": NEEDS_MAP,
+    "nuplan_map/intersections/on_intersection_with_stop_lines": NEEDS_MAP,
+    "nuplan_map/lanes/lane_is_left_of": NEEDS_MAP,
+    "nuplan_map/lanes/lanes_in_same_roadblock": NEEDS_MAP,
+    "nuplan_map/neighboring/all_map_objects": NEEDS_MAP,
+    "nuplan_map/stop_lines/nearby": NEEDS_MAP,
+    "nuplan_map/stop_lines/on_stopline": NEEDS_MAP,
+    "scenario_dependent/ego_stop_at_stop_line/ego_stop_at_stop_line": NO_VALUE + "stop lines: " + NEEDS_MAP,
+    "serialization/load_from_scene": NO_VALUE + "its own reader of such scenes",
+    "utils/route_extractor/route_extractor": NO_VALUE + "lanes at its markers: " + NEEDS_MAP,
 }
 USED = {
     "driving_direction_compliance/ego_does_not_drive_backward",
@@ -40,6 +63,7 @@ USED = {
     "ego_mean_speed/ego_mean_speed",
     "ego_progress_along_expert_route/ego_no_route",
     "ego_yaw_rate/ego_yaw_rate",
+    OPEN_LOOP,
     "no_ego_at_fault_collision/active_front_collision",
     "no_ego_at_fault_collision/multiple_collisions",
     "no_ego_at_fault_collision/stopped_ego_collision",
@@ -97,7 +121,7 @@ def load_case(hand, name: str, limit: float | None = None, aside: float = 0.0):
         [(aside - 100.0, aside + 100.0)], (-400.0, 400.0), limit, motion=hand.motion(float(ego[0, 2]))
     )
     run = hand.run(ego, agents, road, expert if len(expert) else None, dt=dt, vehicle=VehicleParams())
-    expected = scene["expected"]
+    expected = scene["expected"][0] if isinstance(scene["expected"], list) else scene["expected"]
     return run, [v for _, v in expected["statistics"]], expected.get("time_series", {}).get("values"), scene
 
 
@@ -106,8 +130,15 @@ def near(found, expected) -> None:
 
 
 def test_every_scene_is_used_or_skipped_for_a_reason() -> None:
-    found = {str(p.relative_to(FOLDER).with_suffix("")) for p in FOLDER.glob("*/*.json")}
-    assert found == USED | set(SKIPPED)
+    found = {str(p.relative_to(ALL).with_suffix("")) for p in ALL.rglob("*.json")}
+    assert found == {f"common/{name}" for name in USED} | set(SKIPPED)
+
+
+def test_whoever_has_an_expected_value_and_needs_no_map_is_used() -> None:
+    for name, reason in SKIPPED.items():
+        scene = json.loads((ALL / f"{name}.json").read_text())
+        valued = bool({"expected", "expected_max_speed", "xtr"} & set(scene))
+        assert valued is not reason.startswith(NO_VALUE), name
 
 
 def contact_kinds(run) -> list[ContactKind]:
@@ -189,3 +220,29 @@ def test_speed_limit(hand) -> None:
     found = NUPLAN_CLS.evaluate(run).metrics["speed_limit_compliance"]
     near(found.series["overspeed"], series)
     near(list(found.statistics.values()), expected)
+
+
+def test_open_loop_heading(hand) -> None:
+    open_loop = pytest.importorskip("drive.eval.metrics.open_loop", reason="there is no open-loop score")
+    run, expected, _, _ = load_case(hand, OPEN_LOOP)
+    # The devkit's test plans 10 s straight on from each state, a state a second.
+    frames, ahead = len(run.ego), np.arange(11.0)
+    plans = np.repeat(run.ego[:, None, :], 11, axis=1)
+    for frame in plans:
+        way = frame[:, 3] * ahead
+        frame[:, 0], frame[:, 1] = (
+            frame[:, 0] + way * np.cos(frame[:, 2]),
+            frame[:, 1] + way * np.sin(frame[:, 2]),
+        )
+    run = replace(
+        run,
+        plan_step=np.arange(frames, dtype=np.int32),
+        plan_start=11 * np.arange(frames + 1, dtype=np.int32),
+        plan_times=(np.arange(frames)[:, None] + ahead).ravel(),
+        plan_states=plans.reshape(-1, 7).astype(np.float32),
+    )
+    found = open_loop.metrics_of(open_loop.errors_of(run))
+    score = found["planner_expert_average_heading_error_within_bound"]
+    near([found[f"ahe_{h}s"].score for h in (3, 5, 8)], expected[:3])
+    near(score.statistics["mean"], expected[4])
+    assert (score.score > 0.0) is expected[3]

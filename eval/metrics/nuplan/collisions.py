@@ -83,6 +83,18 @@ def separation(gap: Floats, angle_a: Floats, half_a: Floats, angle_b: Floats, ha
     return out
 
 
+def touching(run: RunLog, ego: Ego) -> tuple[Ints, Ints]:
+    """Who touches the ego and when: road users `(P,)` and samples `(P,)`, user by user, in order of time."""
+    half_ego = np.array([[0.5 * ego.length, 0.5 * ego.width]])
+    half = 0.5 * run.agent_size[:, :2]
+    gap = run.agents[..., :2] - ego.center
+    reach = np.hypot(*half_ego[0]) + np.hypot(half[:, 0], half[:, 1])
+    near = run.agent_valid & (gap[..., 0] ** 2 + gap[..., 1] ** 2 <= (reach**2)[:, None])
+    who, when = np.nonzero(near)
+    apart = separation(gap[who, when], ego.heading[when], half_ego, run.agents[who, when, 2], half[who])
+    return who[apart <= 0.0], when[apart <= 0.0]
+
+
 def find_contacts(run: RunLog, ego: Ego, together: NDArray[np.bool_]) -> Contacts:
     """First contacts of the ego; `together (N,)` says where its corners are in one or connected lanes."""
     count = len(run.agent_kind)
@@ -92,21 +104,14 @@ def find_contacts(run: RunLog, ego: Ego, together: NDArray[np.bool_]) -> Contact
         np.zeros(count),
         np.zeros(count, dtype=np.bool_),
     )
-    half_ego = np.array([[0.5 * ego.length, 0.5 * ego.width]])
-    half = 0.5 * run.agent_size[:, :2]
-    gap = run.agents[..., :2] - ego.center
-    reach = np.hypot(*half_ego[0]) + np.hypot(half[:, 0], half[:, 1])
-    near = run.agent_valid & (gap[..., 0] ** 2 + gap[..., 1] ** 2 <= (reach**2)[:, None])
-    who, when = np.nonzero(near)
+    who, when = touching(run, ego)
     if len(who) == 0:
         return contacts
-    apart = separation(gap[who, when], ego.heading[when], half_ego, run.agents[who, when, 2], half[who])
-    who, when = who[apart <= 0.0], when[apart <= 0.0]
     hit, first = np.unique(who, return_index=True)
     sample = when[first]
     speed = agent_speed(run)[hit, sample]
     behind = bearing(ego, run.agents[hit][..., :2])[np.arange(len(hit)), sample] > c.BEHIND_ANGLE
-    in_front = _front_touches(ego, sample, run.agents[hit, sample], half[hit])
+    in_front = _front_touches(ego, sample, run.agents[hit, sample], 0.5 * run.agent_size[hit, :2])
     kind = np.select(
         [ego.speed[sample] <= c.STOPPED_SPEED, speed <= c.STOPPED_SPEED, behind, in_front],
         [ContactKind.STOPPED_EGO, ContactKind.STOPPED_TRACK, ContactKind.REAR, ContactKind.FRONT],
