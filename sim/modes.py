@@ -1,0 +1,45 @@
+"""The three ways to use a planner's plans: in closed loop, in a pseudo-closed one, and in open loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from drive.errors import InputError, ScenarioError
+from drive.sim.driven import Lead
+from drive.sim.loop import simulate
+from drive.sim.pseudo import simulate_pseudo
+from drive.sim.reference import ensure_expert
+from drive.terrain import Terrain
+
+if TYPE_CHECKING:
+    from drive.planner import Planner
+    from drive.runlog import RunLog
+    from drive.scenario import Scenario
+
+MODES = ("closed", "pseudo", "open")
+
+
+def simulate_mode(
+    mode: str, scenario: Scenario, planner: Planner, *, stages: int = 1, realtime: bool = False, **how: Any
+) -> RunLog:
+    """The run of a planner in one of `MODES`; `how` are arguments of `drive.sim.simulate`.
+
+    "closed" drives each plan until the next one. "pseudo" drives one plan a frame for four seconds
+    (`drive.sim.pseudo`), with follow-up starts where `stages` is 2. "open" drives none: the ego follows the
+    recorded driver, and the planner is asked all the same.
+    """
+    if mode == "closed":
+        return simulate(scenario, planner, realtime=realtime, **how)
+    if mode not in MODES:
+        raise InputError(f"mode '{mode}' is none of {', '.join(MODES)}")
+    if realtime:
+        raise InputError(f"plans are late in closed loop only: no --realtime in mode '{mode}'")
+    if mode == "pseudo":
+        return simulate_pseudo(scenario, planner, stages=stages, **how)
+    if isinstance(scenario.environment, Terrain):
+        raise ScenarioError(f"scenario '{scenario.id}' is terrain: the open loop is for roads")
+    scenario = ensure_expert(scenario)
+    if scenario.expert is None:
+        raise ScenarioError(f"scenario '{scenario.id}' has no driver whom the ego could follow")
+    lead = Lead(scenario.expert.states[:, :7], ask=True, driver=scenario.expert.source)
+    return simulate(scenario, planner, lead=lead, **how).with_header(mode="open")
