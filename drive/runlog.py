@@ -13,7 +13,8 @@ header["scenario"]  id, family, hash, dt, duration, origin, tags, provenance, ex
 header["planner"]   name, config, privileged
 header["traffic"], ["seed"], ["visibility"], ["detection"], ["vehicle"], ["versions"], ["plan_status"],
 ["plan_reason"], ["events"], ["failure"] (None or a failure class), ["scores"] (score name -> metric values,
-once evaluated); ["mode"] of runs that are not in closed loop; of runs on terrain ["rover"] and ["disturbance"], and the series of `drive.sim.rover`
+once evaluated); ["mode"] of runs that are not in closed loop; of runs on terrain ["rover"] and
+["disturbance"], and the series of `drive.sim.rover`
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 _PATH = re.compile(r"(?<![\w./])(?:/|[A-Za-z]:\\)(?:[^\s/\\'\"]+[/\\])+[^\s/\\'\"]*")
 SCHEMA = "drive-run/1"
 SUFFIX = ".drive.npz"
+MODES = ("closed", "pseudo", "open")
+"""How plans are used: each until the next one, one a frame for four seconds, or not at all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +125,7 @@ class RunLog:
 
     @property
     def mode(self) -> str:
-        """How the plans were used: "closed", "pseudo" or "open" loop."""
+        """How the plans were used, of `MODES`."""
         return str(self.header.get("mode", "closed"))
 
     def plan_states_of(self, call: int) -> NDArray[np.float32]:

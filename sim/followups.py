@@ -60,7 +60,7 @@ def follow_ups(scenario: Scenario, begin: int, end: int, apart: int) -> list[tup
             speed = share * abs(float(expert[end, SPEED]))
             at = first + share * (last - first)
             back = DT * speed * np.arange(PAST + apart, -1, -1)
-            states = path.drive(at - back, offset, speed)
+            states = path.drive(np.asarray(at - back, dtype=np.float64), offset, speed)
             own = share == 1.0 and offset == 0.0
             twin = any(np.hypot(*(states[-1, :2] - p)) < 0.1 for p in places)
             if not own and (twin or not _free(scenario, states[-1], end)):

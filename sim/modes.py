@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from drive.errors import InputError, ScenarioError
+from drive.errors import InputError, ScenarioError, UnknownNameError
+from drive.runlog import MODES
 from drive.sim.driven import Lead
 from drive.sim.loop import simulate
 from drive.sim.pseudo import simulate_pseudo
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from drive.runlog import RunLog
     from drive.scenario import Scenario
 
-MODES = ("closed", "pseudo", "open")
+OPEN_SPAN = 8.0
+"""Seconds that a plan is compared with in open loop, and that a scenario must last for one."""
 
 
 def simulate_mode(
@@ -31,7 +33,7 @@ def simulate_mode(
     if mode == "closed":
         return simulate(scenario, planner, realtime=realtime, **how)
     if mode not in MODES:
-        raise InputError(f"mode '{mode}' is none of {', '.join(MODES)}")
+        raise UnknownNameError("mode", mode, MODES)
     if realtime:
         raise InputError(f"plans are late in closed loop only: no --realtime in mode '{mode}'")
     if mode == "pseudo":
@@ -41,5 +43,10 @@ def simulate_mode(
     scenario = ensure_expert(scenario)
     if scenario.expert is None:
         raise ScenarioError(f"scenario '{scenario.id}' has no driver whom the ego could follow")
+    if scenario.duration < OPEN_SPAN - 1e-6:
+        raise ScenarioError(
+            f"scenario '{scenario.id}' lasts {scenario.duration:g} s: in open loop plans are compared with "
+            f"{OPEN_SPAN:g} s of the recorded drive"
+        )
     lead = Lead(scenario.expert.states[:, :7], ask=True, driver=scenario.expert.source)
     return simulate(scenario, planner, lead=lead, **how).with_header(mode="open")

@@ -206,7 +206,9 @@ def _ask(
     return agent
 
 
-def _frame(scenario: Scenario, model: TrafficModel, start: Start, poses: Floats, human: bool) -> dict[str, Any]:
+def _frame(
+    scenario: Scenario, model: TrafficModel, start: Start, poses: Floats, human: bool
+) -> dict[str, Any]:
     """One frame's entries: the poses driven, and what the others do meanwhile."""
     first = np.ascontiguousarray(start.past[-1])
     ego = rollout(scenario.vehicle, first, np.ascontiguousarray(poses[None]), dt=DT, compat=TRACKER)[0]
@@ -282,7 +284,7 @@ def _cut(scenario: Scenario, sample: int, initial: Floats) -> Scenario:
 
 
 def _stack(rows: list[dict[str, Any]]) -> Frames:
-    kinds = {
+    kinds: dict[str, Any] = {
         "sample": np.int32,
         "kind": np.uint8,
         "pair": np.int32,
@@ -291,7 +293,9 @@ def _stack(rows: list[dict[str, Any]]) -> Frames:
         "agent_valid": np.bool_,
         "signals": np.uint8,
     }
-    arrays = {name: np.asarray([r[name] for r in rows], dtype=kinds.get(name, np.float64)) for name in rows[0]}
+    arrays = {
+        name: np.asarray([r[name] for r in rows], dtype=kinds.get(name, np.float64)) for name in rows[0]
+    }
     return Frames(**arrays)
 
 

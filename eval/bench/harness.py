@@ -16,7 +16,7 @@ from drive import registry
 from drive.datasets.source import expand_all
 from drive.errors import DriveError, InputError, UnknownNameError
 from drive.eval.bench import journal
-from drive.eval.bench.assemble import assemble, versions
+from drive.eval.bench.assemble import assemble, check_scores, versions
 from drive.eval.bench.environment import DEFAULT_SCORES, ROAD, check_planners, environment_of_all
 from drive.eval.bench.jobs import Chosen, Drive, Probe, Reply, Setup, run_path
 from drive.eval.bench.planners import code_of, entries_of, runnable_planners
@@ -24,7 +24,8 @@ from drive.eval.bench.pool import Pool, make_pool
 from drive.eval.bench.results import Results
 from drive.eval.bench.select import parse_filter
 from drive.eval.bench.suites import EGOS, Suite, load_suite, suite_hash
-from drive.eval.metrics.base import load_score, load_scores
+from drive.eval.metrics.base import choose_mode, load_score, load_scores, stages_of
+from drive.runlog import MODES
 from drive.sim.detection import Detection
 from drive.sim.visibility import Visibility
 
@@ -42,7 +43,8 @@ class Options:
 
     `planners` are names or planner objects (none: all that can run), `scenarios` references or scenario
     objects, all on roads or all on terrain; `scores` None for those of that environment; `settings` as
-    `drive.registry.parse_set` gives them, `out` None for a temporary folder. Where `traffic`, `visibility`,
+    `drive.registry.parse_set` gives them, `out` None for a temporary folder; `mode` None is the one that the
+    scores were made for. Where `traffic`, `visibility`,
     `detection` and `ego` are None, the suite's hold, or else the usual ones.
     """
 
@@ -53,7 +55,7 @@ class Options:
     filter: str | None = None
     traffic: str | None = None
     scores: Sequence[str] | None = None
-    mode: str = "closed"
+    mode: str | None = None
     executor: str = "process"
     jobs: int | None = None
     seed: int = 0
@@ -143,6 +145,9 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
     journal.prepare(out, options.resume, options.force)
 
     scores = load_scores(options.scores or DEFAULT_SCORES[environment])
+    mode = choose_mode(scores.values(), options.mode)
+    if options.mode is None and mode != "closed":
+        told.note(f"mode {mode}, for which {next(iter(scores))} is made (--mode says otherwise)")
     setup = Setup(
         entries,
         given,
@@ -153,6 +158,8 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
         scene.detection,
         options.watchdog,
         out,
+        mode,
+        stages_of(scores.values()),
     )
     pool = make_pool(setup, options.jobs or _cores(), told.note)
     try:
@@ -163,7 +170,7 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
             "planners": [entry.identity for entry in entries],
             "traffic": scene.traffic if environment == ROAD else "none",
             "scores": {name: _version(ref) for name, ref in scores.items()},
-            "mode": options.mode,
+            "mode": mode,
             "seed": options.seed,
             "realtime": options.realtime,
             "visibility": scene.visibility,
@@ -176,13 +183,16 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
     finally:
         pool.close()
     data = assemble(config, entries, chosen, records, skipped, options.command, time.time() - started)
+    check_scores(data, scores)
     journal.write_json(out / journal.RESULTS, data)
     return Results(data, out)
 
 
 def _check(options: Options) -> None:
-    if options.mode != "closed":
-        raise InputError(f"mode '{options.mode}' is not available; closed is")
+    if options.mode is not None and options.mode not in MODES:
+        raise UnknownNameError("mode", options.mode, MODES)
+    if options.realtime and options.mode not in (None, "closed"):
+        raise InputError(f"plans are late in closed loop only: no --realtime in mode '{options.mode}'")
     if options.executor != "process":
         raise InputError(f"executor '{options.executor}' is not available; process is")
     if options.jobs is not None and options.jobs < 1:

@@ -86,7 +86,7 @@ class Worker:
             self._warm_up(planner, job, scenario)
             started, cpu = time.perf_counter(), time.process_time()
             self.pulse.enter(Phase.DRIVE)
-            run = self._simulate(planner, job, scenario, self.setup.watchdog)
+            run = self._simulate(planner, job, scenario, self.setup.watchdog, self.setup.mode)
             self.pulse.enter(Phase.SCORE)
             record |= self._judge(record, run)
         except SystemExit as error:
@@ -140,12 +140,16 @@ class Worker:
                 raise PlanError(f"the planner cannot be made: {one_line(error)}") from error
         return self._planners[number]
 
-    def _simulate(self, planner: Planner, job: Drive, scenario: Scenario, watchdog: float | None) -> RunLog:
-        from drive.sim.loop import simulate
+    def _simulate(
+        self, planner: Planner, job: Drive, scenario: Scenario, watchdog: float | None, mode: str
+    ) -> RunLog:
+        from drive.sim.modes import simulate_mode
 
-        return simulate(
+        return simulate_mode(
+            mode,
             scenario,
             planner,
+            stages=self.setup.stages,
             traffic=self.setup.traffic,
             seed=job.seed,
             planner_name=job.label,
@@ -177,7 +181,10 @@ class Worker:
         try:
             # A compilation may outlast the watchdog; whoever listens to the pulse ends a planner that hangs.
             watchdog = self.setup.watchdog if self.pulse.private else None
-            run = self._simulate(planner, job, shortened(scenario, WARM_STEPS), watchdog)
+            # A frame cannot be shortened; what is driven between two calls does not matter here.
+            pseudo = self.setup.mode == "pseudo"
+            scene = scenario if pseudo else shortened(scenario, WARM_STEPS)
+            run = self._simulate(planner, job, scene, watchdog, "pseudo" if pseudo else "closed")
             for name in self.setup.scores.values() if score else ():
                 judge(name, run)
         except Exception:  # told by the drive that counts
@@ -199,10 +206,12 @@ class Worker:
             header[name] = evaluation.to_header()
             series = {**evaluation.series, **series}
             found["metrics"][name] = float(evaluation.score)
-            found["scored"][name] = [key for key, metric in evaluation.metrics.items() if metric.scored]
+            found["scored"][name] = []
             for key, metric in evaluation.metrics.items():
                 # Two scores may each have a metric of one name, and mean different things by it.
                 full = key if key not in found["metrics"] else f"{name}/{key}"
+                if metric.scored:
+                    found["scored"][name].append(full)
                 found["metrics"][full] = None if metric.score is None else float(metric.score)
                 found["metric_valid"][full] = bool(metric.valid)
                 found["statistics"][full] = plain(dict(metric.statistics))
