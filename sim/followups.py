@@ -11,17 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.geometry import (
-    arc_length,
-    box_corners,
-    boxes_overlap,
-    polyline_heading,
-    remove_duplicates,
-    unwrap_angle,
-    wrap_angle,
-)
+from drive.geometry import arc_length, box_corners, boxes_overlap, unwrap_angle, wrap_angle
 from drive.roadmap.drivable import DrivableArea
-from drive.vehicle import HEADING, SPEED, rear_to_center
+from drive.vehicle import ACCELERATION, HEADING, SPEED, STEERING, YAW_RATE, X, Y, rear_to_center
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,54 +34,56 @@ OFFSETS = (0.0, -0.5, 0.5)
 def follow_ups(scenario: Scenario, begin: int, end: int, apart: int) -> list[tuple[Floats, Floats]]:
     """Pairs of pasts `(PAST + 1, 7)`: up to a start at the sample `end`, and up to `apart` samples before it.
 
-    A start that is off the drivable area or touches somebody is left out, but for the recorded driver's own
-    place; so are starts at one place. Speeds and headings are those of an even drive along the path.
+    Each is the recorded drive since the sample `begin` with a share of its way and of its speeds, moved to a
+    side. A start that is off the drivable area or touches somebody is left out, but for the recorded driver's
+    own place; so are starts at one place.
     """
     assert scenario.expert is not None
-    expert = scenario.expert.states[:, :7]
-    line = remove_duplicates(expert[:, :2], 0.05)
-    if len(line) < 2:
-        h = expert[end, HEADING]
-        line = expert[end, :2] + np.outer([-1.0, 1.0], [np.cos(h), np.sin(h)])
-    path = _Path(line)
-    first, last = path.station(expert[begin, :2]), path.station(expert[end, :2])
+    path = _Path(scenario.expert.states[:, :7], scenario.vehicle.wheelbase)
+    samples = np.arange(end - PAST - apart, end + 1)
     found: list[tuple[Floats, Floats]] = []
-    places: list[Floats] = []
     for share in SHARES:
         for offset in OFFSETS:
-            speed = share * abs(float(expert[end, SPEED]))
-            at = first + share * (last - first)
-            back = DT * speed * np.arange(PAST + apart, -1, -1)
-            states = path.drive(np.asarray(at - back, dtype=np.float64), offset, speed)
+            states = path.drive(samples, begin, share, offset)
             own = share == 1.0 and offset == 0.0
-            twin = any(np.hypot(*(states[-1, :2] - p)) < 0.1 for p in places)
-            if not own and (twin or not _free(scenario, states[-1], end)):
-                continue
-            places.append(states[-1, :2])
-            found.append((states[apart:], states[: PAST + 1]))
+            twin = any(np.hypot(*(states[-1, :2] - late[-1, :2])) < 0.1 for late, _ in found)
+            if own or not (twin or not _free(scenario, states[-1], end)):
+                found.append((states[apart:], states[: PAST + 1]))
     return found
 
 
 class _Path:
-    """A polyline that goes straight on beyond both of its ends."""
+    """The recorded drive as a path that goes straight on beyond its end, and the speeds along it."""
 
-    def __init__(self, line: Floats) -> None:
-        self.points, self.along = line, arc_length(line)
-        self.heading = unwrap_angle(polyline_heading(line))
+    def __init__(self, states: Floats, wheelbase: float) -> None:
+        self.states, self.wheelbase = states, wheelbase
+        self.along = arc_length(states[:, :2])
+        # Where it stands the path has no direction.
+        kept = [0]
+        for k, s in enumerate(self.along):
+            if s > self.along[kept[-1]] + 0.05:
+                kept.append(k)
+        self.station, self.points = self.along[kept], states[kept, :2]
+        self.heading = unwrap_angle(states[kept, HEADING])
+        moves = len(kept) > 1
+        self.curvature = np.gradient(self.heading, self.station) if moves else np.zeros(1)
 
-    def station(self, point: Floats) -> float:
-        return float(self.along[int(np.argmin(np.hypot(*(self.points - point).T)))])
-
-    def drive(self, stations: Floats, offset: float, speed: float) -> Floats:
-        """States `(N, 7)` at `stations (N,)`, `offset` m to the left."""
-        h = np.interp(stations, self.along, self.heading)
-        out = np.zeros((len(stations), 7))
-        beyond = stations - np.clip(stations, 0.0, self.along[-1])
-        for axis, turned in ((0, np.cos(h)), (1, np.sin(h))):
-            out[:, axis] = np.interp(stations, self.along, self.points[:, axis]) + beyond * turned
-        out[:, 0] -= offset * np.sin(h)
-        out[:, 1] += offset * np.cos(h)
-        out[:, HEADING], out[:, SPEED] = wrap_angle(h), speed
+    def drive(self, samples: NDArray[np.intp], begin: int, share: float, offset: float) -> Floats:
+        """States `(N, 7)` at the recorded samples, `offset` m to the left."""
+        first = self.along[begin]
+        station = first + share * (self.along[samples] - first)
+        h = np.interp(station, self.station, self.heading)
+        beyond = np.maximum(station - self.station[-1], 0.0)
+        bend = np.where(beyond > 0.0, 0.0, np.interp(station, self.station, self.curvature))
+        out = np.zeros((len(samples), 7))
+        for axis, turned in ((X, np.cos(h)), (Y, np.sin(h))):
+            out[:, axis] = np.interp(station, self.station, self.points[:, axis]) + beyond * turned
+        out[:, X] -= offset * np.sin(h)
+        out[:, Y] += offset * np.cos(h)
+        out[:, HEADING] = wrap_angle(h)
+        out[:, SPEED] = share * self.states[samples, SPEED]
+        out[:, ACCELERATION] = share * self.states[samples, ACCELERATION]
+        out[:, STEERING], out[:, YAW_RATE] = np.arctan(self.wheelbase * bend), out[:, SPEED] * bend
         return out
 
 

@@ -28,7 +28,8 @@ def simulate_mode(
 
     "closed" drives each plan until the next one. "pseudo" drives one plan a frame for four seconds
     (`drive.sim.pseudo`), with follow-up starts where `stages` is 2. "open" drives none: the ego follows the
-    recorded driver, and the planner is asked all the same.
+    recorded driver, the others are where the log has them whatever the traffic, and the planner is asked all
+    the same.
     """
     if mode == "closed":
         return simulate(scenario, planner, realtime=realtime, **how)
@@ -49,4 +50,4 @@ def simulate_mode(
             f"{OPEN_SPAN:g} s of the recorded drive"
         )
     lead = Lead(scenario.expert.states[:, :7], ask=True, driver=scenario.expert.source)
-    return simulate(scenario, planner, lead=lead, **how).with_header(mode="open")
+    return simulate(scenario, planner, lead=lead, **{**how, "traffic": "log"}).with_header(mode="open")

@@ -133,9 +133,10 @@ def simulate_pseudo(
             own = expert[start.sample : start.sample + STEPS + 1, :3]
             rows.append(_frame(scenario, model, start, own.copy(), human=True))
     frames = None if failure is not None else _stack(rows)
-    samples = now + STEPS + 1 if frames is not None else failed_at + 1
     shown = driven.get(FrameKind.NOW)
     agents = [] if shown is None else [shown]
+    # Without a session there is no more than the start.
+    samples = 1 if shown is None else now + STEPS + 1 if frames is not None else failed_at + 1
     if shown is not None and frames is not None:
         _show(scenario, record, shown, driven[FrameKind.PREVIOUS], frames, now)
     elif shown is not None:

@@ -168,7 +168,7 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
             "suite": suite_id,
             "suite hash": suite_hash((c.id, c.hash) for c in chosen),
             "planners": [entry.identity for entry in entries],
-            "traffic": scene.traffic if environment == ROAD else "none",
+            "traffic": "none" if environment != ROAD else "log" if mode == "open" else scene.traffic,
             "scores": {name: _version(ref) for name, ref in scores.items()},
             "mode": mode,
             "seed": options.seed,

@@ -127,7 +127,7 @@ def errors_of(run: RunLog) -> Errors:
     """The errors of the plans that held at whole seconds."""
     span = HORIZONS[-1]
     per_second = 1.0 / run.dt
-    count = int(np.floor((min(len(run.times), len(run.expert)) - 1) * run.dt + 1e-6))
+    count = int(np.floor((len(run.expert) - 1) * run.dt + 1e-6))
     distance = run.vehicle.rear_axle_to_center
     clock = np.asarray(run.dt * np.arange(len(run.expert)), dtype=np.float64)
     expert = Trajectory(clock, run.expert) if len(run.expert) else None

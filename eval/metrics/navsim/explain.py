@@ -28,9 +28,9 @@ COMMON = {
     "ego_progress": (
         "Metres of the box centre along PDM-Closed's centreline, not negative, over the greater of the "
         "plan's and PDM-Closed's (times their multipliers); 1 where that is 5 m or less. Version 1 counts "
-        "only metres of who breaks no multiplier and is then 1 for those alone. progress='gen_gt' is the mode "
-        "for a teacher's labels. PDM-Closed plans once from the same start, knowing everybody; it is this "
-        f"toolkit's planner with the released constants. {_SCORER}"
+        "only metres of who breaks no multiplier and is then 1 for those alone. progress='gen_gt' is the "
+        "mode for a teacher's labels. PDM-Closed plans once from the same start, knowing everybody; it is "
+        f"this toolkit's planner with the released constants. {_SCORER}"
     ),
     "time_to_collision_within_bound": (
         "0 if the box, carried on at constant speed for 0, 0.3, 0.6 and 0.9 s, ever meets another where that "
@@ -100,7 +100,7 @@ TWO_STAGE_TEXTS = {
         "weights where all are beyond about 1.9 m: a slower plan silently changes the rule. Same as NAVSIM: "
         "rules, weights, the shared extended comfort of a pair, reactive IDM where --traffic idm is given. "
         "Not the same: the follow-up starts, up to twelve fixed ones on and beside the recorded driver's way "
-        "four seconds later (NAVSIM has 5 to 20 rendered ones), driven from an even past; and the IDM "
+        "four seconds later (NAVSIM has 5 to 20 rendered ones); and the IDM "
         f"traffic, which is this toolkit's. {_SCORER}, scene_aggregator.py"
     ),
     **{f"{kind}.{n}": EPDMS_TEXTS[n] for kind in ("now", "previous") for n in _NAMES},

@@ -181,8 +181,13 @@ class ExtendedPDMScore:
             )
             # Told as NAVSIM does: means that do not multiply to the score.
             for n in NAMES_2:
-                told = [(w, row[n]) for w, row in zip(weights, rows, strict=True) if row.get(n) is not None]
-                mean = sum(w * (v or 0.0) for w, v in told) / sum(w for w, _ in told) if told else None
+                told = [
+                    (v, float(w))
+                    for w, row in zip(weights, rows, strict=True)
+                    if (v := row.get(n)) is not None
+                ]
+                share = sum(w for _, w in told)
+                mean = sum(v * w for v, w in told) / share if share > 0.0 else None
                 metrics[f"{name}.second_stage.{n}"] = MetricResult(mean, mean is not None, scored=False)
         return metrics
 
