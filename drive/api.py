@@ -104,11 +104,11 @@ def run(
 def evaluated(log: RunLog, scores: Sequence[str] | None = None) -> RunLog:
     """The log with scores in its header and the metrics' series beside its own.
 
-    Scores are registered names, or `path/to/file.py:NAME`; none are those of the log's environment.
+    Scores are registered names, or `path/to/file.py:NAME`; none are those of the log's environment and mode.
     """
     if scores is None:
         environment = "road" if log.terrain is None else "terrain"
-        scores = load("drive.eval.bench.environment:DEFAULT_SCORES")[environment]
+        scores = load("drive.eval.bench.environment:default_scores")(environment, log.mode)
     header: dict[str, Any] = dict(log.header.get("scores") or {})
     series: dict[str, Any] = {}
     for name, ref in load("drive.eval.metrics.base:load_scores")(scores).items():

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from drive.errors import InputError, ScenarioError, UnknownNameError
 from drive.runlog import MODES
+from drive.sim import loop
 from drive.sim.driven import Lead
-from drive.sim.loop import simulate
 from drive.sim.pseudo import simulate_pseudo
 from drive.sim.reference import ensure_expert
 from drive.terrain import Terrain
@@ -32,7 +32,7 @@ def simulate_mode(
     the same.
     """
     if mode == "closed":
-        return simulate(scenario, planner, realtime=realtime, **how)
+        return loop.simulate(scenario, planner, realtime=realtime, **how)
     if mode not in MODES:
         raise UnknownNameError("mode", mode, MODES)
     if realtime:
@@ -50,4 +50,4 @@ def simulate_mode(
             f"{OPEN_SPAN:g} s of the recorded drive"
         )
     lead = Lead(scenario.expert.states[:, :7], ask=True, driver=scenario.expert.source)
-    return simulate(scenario, planner, lead=lead, **{**how, "traffic": "log"}).with_header(mode="open")
+    return loop.simulate(scenario, planner, lead=lead, **{**how, "traffic": "log"}).with_header(mode="open")

@@ -17,7 +17,7 @@ from drive.datasets.source import expand_all
 from drive.errors import DriveError, InputError, UnknownNameError
 from drive.eval.bench import journal
 from drive.eval.bench.assemble import assemble, check_scores, versions
-from drive.eval.bench.environment import DEFAULT_SCORES, ROAD, check_planners, environment_of_all
+from drive.eval.bench.environment import ROAD, check_planners, default_scores, environment_of_all
 from drive.eval.bench.jobs import Chosen, Drive, Probe, Reply, Setup, run_path
 from drive.eval.bench.planners import code_of, entries_of, runnable_planners
 from drive.eval.bench.pool import Pool, make_pool
@@ -42,10 +42,10 @@ class Options:
     """What a benchmark is asked to do; see `drive bench --help`.
 
     `planners` are names or planner objects (none: all that can run), `scenarios` references or scenario
-    objects, all on roads or all on terrain; `scores` None for those of that environment; `settings` as
-    `drive.registry.parse_set` gives them, `out` None for a temporary folder; `mode` None is the one that the
-    scores were made for. Where `traffic`, `visibility`,
-    `detection` and `ego` are None, the suite's hold, or else the usual ones.
+    objects, all on roads or all on terrain; `scores` None for those of that environment and mode; `settings`
+    as `drive.registry.parse_set` gives them, `out` None for a temporary folder; `mode` None is the one that
+    the scores were made for. Where `traffic`, `visibility`, `detection` and `ego` are None, the suite's hold,
+    or else the usual ones.
     """
 
     planners: Sequence[str | Planner] = ()
@@ -144,7 +144,7 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
     out = Path(options.out) if options.out is not None else Path(tempfile.mkdtemp(prefix="drive-bench-"))
     journal.prepare(out, options.resume, options.force)
 
-    scores = load_scores(options.scores or DEFAULT_SCORES[environment])
+    scores = load_scores(options.scores or default_scores(environment, options.mode))
     mode = choose_mode(scores.values(), options.mode)
     if options.mode is None and mode != "closed":
         told.note(f"mode {mode}, for which {next(iter(scores))} is made (--mode says otherwise)")
@@ -205,7 +205,7 @@ def _check(options: Options) -> None:
         raise UnknownNameError("ego", options.ego, EGOS)
     if options.suite is not None and len(options.scenarios):
         raise InputError("give a suite or scenarios, not both")
-    load_scores(options.scores or ())
+    choose_mode(load_scores(options.scores or default_scores(ROAD, options.mode)).values(), options.mode)
     if options.filter is not None:
         parse_filter(options.filter, FILTER_NAMES)
 

@@ -290,7 +290,10 @@ def test_settings_reach_the_planner(tmp_path: Path) -> None:
         ({"scores": ["nuplan_csl"]}, "did you mean 'nuplan_cls'"),
         ({"settings": {"kep": {"speed": 1}}}, "planner in --set 'kep'"),
         ({"mode": "opn"}, "did you mean 'open'"),
-        ({"mode": "open"}, "score 'nuplan_cls' cannot judge in mode 'open', only in closed"),
+        (
+            {"mode": "open", "scores": ["nuplan_cls"]},
+            "'nuplan_cls' cannot judge in mode 'open', only in closed",
+        ),
         ({"mode": "pseudo", "realtime": True}, "no --realtime in mode 'pseudo'"),
         ({"executor": "ray"}, "executor 'ray' is not available"),
         ({"jobs": 0}, "at least 1"),
