@@ -192,7 +192,12 @@ def verdict(results: Results) -> str | None:
 
 def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     table = Table(
-        title=escape(title), title_justify="left", title_style="bold", box=None, header_style="bold"
+        title=escape(title),
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        header_style="bold",
+        min_width=min(len(title), 79),
     )
     for index, head in enumerate(left):
         table.add_column(escape(head), justify="left" if index == 0 else "right", no_wrap=True)
