@@ -51,6 +51,7 @@ def run(
     watchdog: float | None = 60.0,
     start: float | None = None,
     debug: bool = False,
+    mode: str | None = None,
 ) -> RunLog:
     """Drive one scenario with one planner; the log holds the scores in its header.
 
@@ -59,10 +60,15 @@ def run(
     `scores` are those of the environment, "nuplan_cls" on roads and "rover" on terrain. A planner that fails
     ends the run early, and `header["failure"]` says why.
 
-    With `start` the ego follows the scenario's expert until that time in s, and the planner takes over
-    there: it is not called before. `debug` stops in the debugger right before that first call.
+    `mode` says how plans are used (see `drive.sim.modes`): "closed", "pseudo" or "open"; None is the one that
+    the scores were made for. With `start` the ego follows the scenario's expert until that time in s, and the
+    planner takes over there: it is not called before. `debug` stops in the debugger right before that first
+    call.
     """
-    load("drive.eval.metrics.base:load_scores")(scores or ())  # a slip here must not cost a drive
+    chosen = load("drive.eval.metrics.base:load_scores")(scores or ())  # a slip here must not cost a drive
+    if chosen:
+        wanted = "closed" if mode is None and start is not None else mode
+        mode = load("drive.eval.metrics.base:choose_mode")(chosen.values(), wanted)
     name, config = None, {}
     if isinstance(planner, str):
         name = None if ":" in planner else planner
@@ -75,9 +81,13 @@ def run(
     identity, lead = scenario.id, None
     if start is not None:
         scenario, lead = load("drive.eval.replan:taken_over")(scenario, start)
-    log: RunLog = load("drive.sim.loop:simulate")(
+    if lead is not None and mode not in (None, "closed"):
+        raise InputError(f"a planner takes over in closed loop only, not in mode '{mode}'")
+    log: RunLog = load("drive.sim.modes:simulate_mode")(
+        mode or "closed",
         scenario,
         load("drive.eval.replan:At")(planner, 0, debug) if debug else planner,
+        stages=load("drive.eval.metrics.base:stages_of")(chosen.values()),
         traffic=traffic,
         seed=load("drive.eval.bench.harness:run_seed")(seed, identity),
         planner_name=name,
@@ -86,7 +96,7 @@ def run(
         visibility=visibility,
         detection=detection,
         watchdog=None if debug else watchdog,
-        lead=lead,
+        **({} if lead is None else {"lead": lead}),
     )
     return evaluated(log, scores)
 
@@ -94,11 +104,11 @@ def run(
 def evaluated(log: RunLog, scores: Sequence[str] | None = None) -> RunLog:
     """The log with scores in its header and the metrics' series beside its own.
 
-    Scores are registered names, or `path/to/file.py:NAME`; none are those of the log's environment.
+    Scores are registered names, or `path/to/file.py:NAME`; none are those of the log's environment and mode.
     """
     if scores is None:
         environment = "road" if log.terrain is None else "terrain"
-        scores = load("drive.eval.bench.environment:DEFAULT_SCORES")[environment]
+        scores = load("drive.eval.bench.environment:default_scores")(environment, log.mode)
     header: dict[str, Any] = dict(log.header.get("scores") or {})
     series: dict[str, Any] = {}
     for name, ref in load("drive.eval.metrics.base:load_scores")(scores).items():
@@ -145,12 +155,14 @@ def bench(
     report: bool = True,
     watchdog: float = 60.0,
     executor: str = "process",
+    mode: str | None = None,
 ) -> Any:
     """Drive planners through a suite or through scenarios; returns `drive.eval.bench.Results`.
 
     No planners means all that can run here, neither suite nor scenarios the suite "mini", no `out` a
     temporary folder, no `jobs` one process a core. Traffic, visibility and detection that are not given are
-    the suite's, or else "idm", "line_of_sight" and "none". `settings` are by planner:
+    the suite's, or else "idm", "line_of_sight" and "none"; no `mode` is the one that the scores were made for
+    ("closed" for the usual ones, see `drive.sim.modes`). `settings` are by planner:
     `{"idm": {"headway": 1.2}}`. A planner may be an object: one that can be pickled drives in worker
     processes, any other in this one.
     `executor` "ray" or "ray:ADDRESS" has them in Ray's (docs/ray.md).
@@ -175,6 +187,7 @@ def bench(
         force=force,
         watchdog=watchdog,
         executor=executor,
+        mode=mode,
     )
     results = load("drive.eval.bench.harness:run_bench")(options)
     if report:

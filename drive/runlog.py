@@ -4,15 +4,17 @@ A zip of plain arrays and one JSON header: no pickle, no absolute path (of one i
 last part is written). Version 1; a reader refuses versions that it does not know. Fields that have a
 default may be missing in a file; entries of the zip that a reader does not know are passed over.
 
-map.* the road map (`RoadMap.to_arrays`), terrain.* the terrain, series.* the named series, header.npy the
-header as UTF-8 bytes, every other entry the field of that name.
+map.* the road map (`RoadMap.to_arrays`), terrain.* the terrain, frame.* the frames of a pseudo-closed loop
+(`drive.frames`), series.* the named series, header.npy the header as UTF-8 bytes, every other entry the
+field of that name.
 
 header["schema"]    "drive-run/1"
 header["scenario"]  id, family, hash, dt, duration, origin, tags, provenance, expert_source, goal
 header["planner"]   name, config, privileged
 header["traffic"], ["seed"], ["visibility"], ["detection"], ["vehicle"], ["versions"], ["plan_status"],
 ["plan_reason"], ["events"], ["failure"] (None or a failure class), ["scores"] (score name -> metric values,
-once evaluated); of runs on terrain ["rover"] and ["disturbance"], and the series of `drive.sim.rover`
+once evaluated); ["mode"] of runs that are not in closed loop; of runs on terrain ["rover"] and
+["disturbance"], and the series of `drive.sim.rover`
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ import numpy as np
 
 from drive.errors import DriveError, InputError, RunLogError
 from drive.files import read_npz, write_npz
+from drive.frames import Frames
 from drive.roadmap.model import RoadMap
 from drive.terrain import Terrain
 from drive.vehicle import VehicleParams
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
 _PATH = re.compile(r"(?<![\w./])(?:/|[A-Za-z]:\\)(?:[^\s/\\'\"]+[/\\])+[^\s/\\'\"]*")
 SCHEMA = "drive-run/1"
 SUFFIX = ".drive.npz"
+MODES = ("closed", "pseudo", "open")
+"""How plans are used: each until the next one, one a frame for four seconds, or not at all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +66,7 @@ class RunLog:
     it has none; series: named arrays (N,) or (M,); roadmap or terrain: the environment;
     agent_seen (A, N) whether the ego could see the agent then, False while it is absent; empty where
     that was not recorded;
+    frames: the single plans of a pseudo-closed loop, None in other runs;
     heat: what planners drew on the ground, `heat_time (H,)` of the call, `heat_values (H, R, C)` from 0 to
     255 for 0 to header["heat"]["high"], `heat_pose (H, 3)` of the raster's back right corner; cells of
     header["heat"]["cell"] m; empty where nothing was drawn.
@@ -99,6 +105,7 @@ class RunLog:
     heat_time: Floats = field(default_factory=lambda: np.zeros(0))
     heat_values: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0, 0), dtype=np.uint8))
     heat_pose: Floats = field(default_factory=lambda: np.zeros((0, 3)))
+    frames: Frames | None = None
 
     @property
     def dt(self) -> float:
@@ -111,6 +118,11 @@ class RunLog:
     @property
     def expert_source(self) -> str:
         return str(self.header["scenario"].get("expert_source") or "")
+
+    @property
+    def mode(self) -> str:
+        """How the plans were used, of `MODES`."""
+        return str(self.header.get("mode", "closed"))
 
     def plan_states_of(self, call: int) -> NDArray[np.float32]:
         """States `(T, 7)` of the plan made at planner call `call`."""
@@ -151,9 +163,9 @@ class RunLog:
         arrays: dict[str, NDArray[Any]] = {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
         arrays["agent_ids"] = np.asarray(self.agent_ids or np.zeros(0), dtype=np.str_)
         arrays |= {f"series.{name}": np.asarray(values) for name, values in self.series.items()}
-        for prefix, environment in (("map", self.roadmap), ("terrain", self.terrain)):
-            if environment is not None:
-                arrays |= {f"{prefix}.{name}": values for name, values in environment.to_arrays().items()}
+        for prefix, part in (("map", self.roadmap), ("terrain", self.terrain), ("frame", self.frames)):
+            if part is not None:
+                arrays |= {f"{prefix}.{name}": values for name, values in part.to_arrays().items()}
         for name, values in arrays.items():
             if values.dtype.hasobject:
                 raise RunLogError(f"a run log holds plain arrays only, and '{name}' holds objects")
@@ -181,6 +193,8 @@ class RunLog:
                 values["roadmap"] = RoadMap.from_arrays(stored)
             if stored := _below(arrays, "terrain."):
                 values["terrain"] = Terrain.from_arrays(stored)
+            if stored := _below(arrays, "frame."):
+                values["frames"] = Frames.from_arrays(stored)
             run = cls(**{"roadmap": None, **values}, header=header, series=_below(arrays, "series."))
             run.check()
         except DriveError as error:
@@ -221,7 +235,8 @@ class RunLog:
             raise RunLogError("its agent ids or plans do not fit its other arrays")
 
 
-_ARRAYS = tuple(f.name for f in fields(RunLog) if f.name not in ("header", "roadmap", "terrain", "series"))
+_PARTS = ("header", "roadmap", "terrain", "series", "frames")
+_ARRAYS = tuple(f.name for f in fields(RunLog) if f.name not in _PARTS)
 _OPTIONAL = tuple(
     f.name for f in fields(RunLog) if f.default is not MISSING or f.default_factory is not MISSING
 )

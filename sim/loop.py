@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from drive.frames import Frames
     from drive.planner import Planner
     from drive.scenario import Goal, Scenario
     from drive.sim.driven import Lead
@@ -241,6 +242,7 @@ def run_log(
     keep_candidates: int,
     header: dict[str, Any],
     told: Sequence[dict[str, Any]] = (),
+    frames: Frames | None = None,
 ) -> RunLog:
     """The log of a run from what was recorded; `compat` as the traffic model has it.
 
@@ -322,6 +324,7 @@ def run_log(
         terrain=environment if isinstance(environment, Terrain) else None,
         series=ego.figures() if ego else {},
         agent_seen=np.ascontiguousarray(seen),
+        frames=frames,
         **(ego.candidate_rows(keep_candidates) if ego else {}),
         **heat,
     )

@@ -50,7 +50,13 @@ def command(
             help="A score, or FILE.py:NAME; may be repeated. Default nuplan_cls, rover on terrain.",
         ),
     ] = None,
-    mode: Annotated[str, typer.Option(help="closed")] = "closed",
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            metavar="closed|pseudo|open",
+            help="Drive on with new plans, drive one for 4 s, or only compare plans; default the scores'.",
+        ),
+    ] = None,
     executor: Annotated[
         str,
         typer.Option(metavar="E", help="process; ray on this machine; ray:auto or ray:ADDRESS on a cluster."),
@@ -89,6 +95,7 @@ def command(
     \b
     Examples:
       drive bench --suite mini --planner idm --planner pdm --out out/bench
+      drive bench --suite val --planner pdm --score epdms --traffic log
       drive bench --scenarios recorded/*.xml --planner idm --set idm.headway=1.2 --resume --out out/recorded
     """
     refs = [*(scenarios or []), *(scenario or [])]

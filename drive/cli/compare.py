@@ -15,7 +15,7 @@ from drive.cli._load import load
 def command(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Folders that drive bench wrote.")],
     score: Annotated[
-        str | None, typer.Option(metavar="M", help="A score or metric; default the first score.")
+        str | None, typer.Option(metavar="M", help="A score or metric; default all scores.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:

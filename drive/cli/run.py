@@ -41,6 +41,13 @@ def command(
             help="A score, or FILE.py:NAME; may be repeated. Default nuplan_cls, rover on terrain.",
         ),
     ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            metavar="closed|pseudo|open",
+            help="Drive on with new plans, drive one for 4 s, or only compare plans; default the scores'.",
+        ),
+    ] = None,
     visibility: Annotated[
         str | None,
         typer.Option(metavar="V", help="Whom planners see: line_of_sight, line_of_sight:METRES or all."),
@@ -91,6 +98,7 @@ def command(
         if start is None:
             raise InputError("of a run log one moment is planned again: say which by --from T")
         asked = {"--traffic": traffic, "--seed": seed, "--visibility": visibility, "--score": score}
+        asked["--mode"] = mode
         for name, value in (*asked.items(), ("--detection", detection)):
             if value is not None:
                 raise InputError(f"a moment has its run's traffic, seed and perception, no score: no {name}")
@@ -117,6 +125,7 @@ def command(
             detection=detection or "none",
             start=start,
             debug=debug,
+            mode=mode,
         )
     check_left(log)
     name = f"{log.header['planner']['name']}-{log.header['scenario']['id']}"

@@ -11,10 +11,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import drive
+from drive.errors import DriveError, SimulationError
 from drive.eval.bench.jobs import FAILURES, Chosen
 from drive.eval.bench.results import SCHEMA
 from drive.eval.bench.statistics import estimate, log_histogram, percentiles
-from drive.eval.metrics.base import Summary, load_score
+from drive.eval.metrics.base import Summary, check_columns, load_score
 
 if TYPE_CHECKING:
     from drive.eval.bench.journal import Key, Record
@@ -82,6 +83,26 @@ def assemble(
         "machine": machine(),
         "wall_s": round(wall, 3),
     }
+
+
+def check_scores(data: Mapping[str, Any], scores: Mapping[str, str]) -> None:
+    """Raise DriveError where a score that is about to be written is not what its own columns make.
+
+    `scores` are what results call each score and the name that it is loaded by. A failed drive has none.
+    """
+    for name, ref in scores.items():
+        _, score = load_score(ref)
+        parts = data["score_metrics"].get(name, [])
+        for planner in data["planners"]:
+            for row in planner["scenarios"]:
+                found = row["metrics"]
+                if row["failure"] is not None or name not in found or not any(p in found for p in parts):
+                    continue
+                columns = {part.removeprefix(f"{name}/"): found.get(part) for part in parts}
+                try:
+                    check_columns(name, score, found[name], columns)
+                except SimulationError as error:
+                    raise DriveError(f"{planner['name']} in {row['id']}: {error}") from None
 
 
 def versions() -> dict[str, str]:

@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     from drive.scenario import Scenario
 
 ROAD, TERRAIN = "road", "terrain"
-DEFAULT_SCORES = {ROAD: ("nuplan_cls",), TERRAIN: ("rover",)}
-"""What is scored where nobody asks for anything else."""
+_DEFAULT_SCORES = {ROAD: ("nuplan_cls",), TERRAIN: ("rover",)}
+_OF_MODE = {"pseudo": ("epdms",), "open": ("nuplan_ols",)}
+
+
+def default_scores(environment: str, mode: str | None = None) -> tuple[str, ...]:
+    """What is scored where nobody asks for anything else."""
+    return _OF_MODE.get(mode or "closed", _DEFAULT_SCORES[environment])
 
 
 def environment_of(scenario: Scenario) -> str:

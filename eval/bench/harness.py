@@ -15,8 +15,8 @@ from drive import registry
 from drive.datasets.source import expand_all
 from drive.errors import DriveError, InputError, UnknownNameError
 from drive.eval.bench import journal
-from drive.eval.bench.assemble import assemble, versions
-from drive.eval.bench.environment import DEFAULT_SCORES, ROAD, check_planners, environment_of_all
+from drive.eval.bench.assemble import assemble, check_scores, versions
+from drive.eval.bench.environment import ROAD, check_planners, default_scores, environment_of_all
 from drive.eval.bench.jobs import Chosen, Drive, Probe, Reply, Setup, run_path
 from drive.eval.bench.planners import code_of, entries_of, runnable_planners
 from drive.eval.bench.pool import Pool, make_pool
@@ -24,7 +24,8 @@ from drive.eval.bench.ray_pool import address_of
 from drive.eval.bench.results import Results
 from drive.eval.bench.select import parse_filter
 from drive.eval.bench.suites import EGOS, Suite, load_suite, suite_hash
-from drive.eval.metrics.base import load_score, load_scores
+from drive.eval.metrics.base import choose_mode, load_score, load_scores, stages_of
+from drive.runlog import MODES
 from drive.sim.detection import Detection
 from drive.sim.visibility import Visibility
 
@@ -41,9 +42,10 @@ class Options:
     """What a benchmark is asked to do; see `drive bench --help`.
 
     `planners` are names or planner objects (none: all that can run), `scenarios` references or scenario
-    objects, all on roads or all on terrain; `scores` None for those of that environment; `settings` as
-    `drive.registry.parse_set` gives them, `out` None for a temporary folder. Where `traffic`, `visibility`,
-    `detection` and `ego` are None, the suite's hold, or else the usual ones.
+    objects, all on roads or all on terrain; `scores` None for those of that environment and mode; `settings`
+    as `drive.registry.parse_set` gives them, `out` None for a temporary folder; `mode` None is the one that
+    the scores were made for. Where `traffic`, `visibility`, `detection` and `ego` are None, the suite's hold,
+    or else the usual ones.
     """
 
     planners: Sequence[str | Planner] = ()
@@ -53,7 +55,7 @@ class Options:
     filter: str | None = None
     traffic: str | None = None
     scores: Sequence[str] | None = None
-    mode: str = "closed"
+    mode: str | None = None
     executor: str = "process"
     jobs: int | None = None
     seed: int = 0
@@ -142,7 +144,10 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
     out = Path(options.out) if options.out is not None else Path(tempfile.mkdtemp(prefix="drive-bench-"))
     journal.prepare(out, options.resume, options.force)
 
-    scores = load_scores(options.scores or DEFAULT_SCORES[environment])
+    scores = load_scores(options.scores or default_scores(environment, options.mode))
+    mode = choose_mode(scores.values(), options.mode)
+    if options.mode is None and mode != "closed":
+        told.note(f"mode {mode}, for which {next(iter(scores))} is made (--mode says otherwise)")
     setup = Setup(
         entries,
         given,
@@ -153,6 +158,8 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
         scene.detection,
         options.watchdog,
         out,
+        mode,
+        stages_of(scores.values()),
     )
     pool = make_pool(setup, options.jobs, told.note, options.executor)
     try:
@@ -161,9 +168,9 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
             "suite": suite_id,
             "suite hash": suite_hash((c.id, c.hash) for c in chosen),
             "planners": [entry.identity for entry in entries],
-            "traffic": scene.traffic if environment == ROAD else "none",
+            "traffic": "none" if environment != ROAD else "log" if mode == "open" else scene.traffic,
             "scores": {name: _version(ref) for name, ref in scores.items()},
-            "mode": options.mode,
+            "mode": mode,
             "seed": options.seed,
             "realtime": options.realtime,
             "visibility": scene.visibility,
@@ -176,13 +183,16 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
     finally:
         pool.close()
     data = assemble(config, entries, chosen, records, skipped, options.command, time.time() - started, scores)
+    check_scores(data, scores)
     journal.write_json(out / journal.RESULTS, data)
     return Results(data, out)
 
 
 def _check(options: Options) -> None:
-    if options.mode != "closed":
-        raise InputError(f"mode '{options.mode}' is not available; closed is")
+    if options.mode is not None and options.mode not in MODES:
+        raise UnknownNameError("mode", options.mode, MODES)
+    if options.realtime and options.mode not in (None, "closed"):
+        raise InputError(f"plans are late in closed loop only: no --realtime in mode '{options.mode}'")
     if options.executor != "process":
         address_of(options.executor)
     if options.jobs is not None and options.jobs < 1:
@@ -195,7 +205,7 @@ def _check(options: Options) -> None:
         raise UnknownNameError("ego", options.ego, EGOS)
     if options.suite is not None and len(options.scenarios):
         raise InputError("give a suite or scenarios, not both")
-    load_scores(options.scores or ())
+    choose_mode(load_scores(options.scores or default_scores(ROAD, options.mode)).values(), options.mode)
     if options.filter is not None:
         parse_filter(options.filter, FILTER_NAMES)
 

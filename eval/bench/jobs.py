@@ -72,7 +72,8 @@ class Pulse:
 class Setup:
     """What is the same for all jobs of a benchmark; scenarios given as objects are referred to by index.
 
-    `scores` are what results call each score, and the name that it is loaded by.
+    `scores` are what results call each score, and the name that it is loaded by; `mode` is one of
+    `drive.runlog.MODES`, `stages` those of a pseudo-closed loop.
     """
 
     entries: tuple[Entry, ...]
@@ -84,6 +85,8 @@ class Setup:
     detection: str
     watchdog: float
     out: Path
+    mode: str = "closed"
+    stages: int = 1
 
 
 @dataclass(frozen=True, slots=True)

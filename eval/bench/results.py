@@ -160,7 +160,7 @@ def compare_folders(folders: Sequence[str | Path], score: str | None = None) -> 
     """All differences worth a look: between the planners of one folder, or of each planner between folders.
 
     With several folders each later one is compared with the first; planners pair by name, or where each
-    folder has a single planner, those two.
+    folder has a single planner, those two. Without a `score` all that both have are compared.
     """
     if not folders:
         raise InputError("give at least one folder with results")
@@ -171,7 +171,8 @@ def compare_folders(folders: Sequence[str | Path], score: str | None = None) -> 
         best = ranked(only, score)
         if len(best) < 2:
             raise InputError(f"'{folders[0]}' has one planner only; give a second folder to compare it with")
-        return [only.paired(a, b, score) for i, a in enumerate(best) for b in best[i + 1 :]]
+        wanted = only.scores if score is None else (score,)
+        return [only.paired(a, b, s) for s in wanted for i, a in enumerate(best) for b in best[i + 1 :]]
     base, base_folder = loaded[0], folders[0]
     for other, folder in zip(loaded[1:], folders[1:], strict=True):
         pairs = [(name, name) for name in base.planners if name in other.planners]
@@ -179,9 +180,14 @@ def compare_folders(folders: Sequence[str | Path], score: str | None = None) -> 
             pairs = [(base.planners[0], other.planners[0])]
         if not pairs:
             raise InputError(f"'{base_folder}' and '{folder}' have no planner in common")
-        for a, b in pairs:
-            difference = compare((other, b), (base, a), score)
-            found.append(replace(difference, first=f"{folder}: {b}", second=f"{base_folder}: {a}"))
+        names = [s for s in base.scores if s in other.scores] if score is None else [score]
+        if not names:
+            told = f"{', '.join(base.scores)}; {', '.join(other.scores)}"
+            raise InputError(f"'{base_folder}' and '{folder}' have no score in common ({told})")
+        for name in names:
+            for a, b in pairs:
+                difference = compare((other, b), (base, a), name)
+                found.append(replace(difference, first=f"{folder}: {b}", second=f"{base_folder}: {a}"))
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
@@ -38,6 +38,18 @@ HEADS = {
     "load_within_limit": "load",
     "slope_within_limit": "slope",
     "charge_kept": "charge",
+    "no_at_fault_collisions": "no fault",
+    "traffic_light_compliance": "lights",
+    "ego_progress": "progress",
+    "lane_keeping": "lane",
+    "history_comfort": "comfort",
+    "two_frame_extended_comfort": "2 frames",
+    "second_stage": "stage 2",
+    "planner_miss_rate_within_bound": "no miss",
+    "planner_expert_average_l2_error_within_bound": "ade",
+    "planner_expert_final_l2_error_within_bound": "fde",
+    "planner_expert_average_heading_error_within_bound": "ahe",
+    "planner_expert_final_heading_error_within_bound": "fhe",
 }
 
 
@@ -48,24 +60,28 @@ def results_table(results: Results) -> Group:
     """Scores with intervals, failures and latencies; the means of the metrics; differences; then notes.
 
     The tables stand below each other, so that each fits into 80 columns with names of planners up to 12
-    letters and one score.
+    letters and one score. Planners are in the order of the first score.
     """
     order = ranked(results)
     parts: list[RenderableType] = [_scores(results, order)]
     for score in results.scores:
-        parts.append(_metrics(results, order, score))
+        parts += _metrics(results, order, score)
         parts += _summaries(results, order, score)
     if len(order) > 1:
         # The best of those that do not know the future is what the others are held against.
         best = next((name for name in order if not results.planner(name)["privileged"]), order[0])
-        parts.append(differences_table([results.paired(best, other) for other in order if other != best]))
+        others = [other for other in order if other != best]
+        parts.append(
+            differences_table([results.paired(best, o, score) for score in results.scores for o in others])
+        )
     return Group(*parts, *(escape(line) for line in notes(results)))
 
 
 def _scores(results: Results, order: Sequence[str]) -> Table:
     suite, data = results.data["suite"], results.data
     table = _table(
-        f"{suite['id']}: {suite['valid']} scenarios, traffic {data['traffic']}, seed {data['seed']}",
+        f"{suite['id']}: {suite['valid']} scenarios{_mode(data)}, traffic {data['traffic']}, "
+        f"seed {data['seed']}",
         ("planner", *(f"{score} [95 %]" for score in results.scores)),
         ("at fault", "goals", "failed", "p50 ms", "p95 ms"),
     )
@@ -85,17 +101,34 @@ def _scores(results: Results, order: Sequence[str]) -> Table:
     return table
 
 
-def _metrics(results: Results, order: Sequence[str], score: str) -> Table:
+def _mode(data: Mapping[str, Any]) -> str:
+    """How plans were used, where not in closed loop."""
+    return {"pseudo": " in pseudo-closed loop", "open": " in open loop"}.get(str(data.get("mode")), "")
+
+
+def _metrics(results: Results, order: Sequence[str], score: str) -> list[Table]:
+    """What a score is made of; of one with frames ("now.", "previous.") a table for each."""
     names = [
         name
         for name in results.data["score_metrics"].get(score, [])
         if any(_mean(results, planner, name) is not None for planner in order)
     ]
-    heads = [HEADS.get(n, n) for n in (name.removeprefix(f"{score}/") for name in names)]
-    table = _table(f"what {score} is made of, means", ("planner",), heads)
-    for planner in order:
-        table.add_row(escape(planner), *(_number(_mean(results, planner, name)) for name in names))
-    return table
+    # A name that another score has too stands behind this one's.
+    frames: dict[str, dict[str, str]] = {}
+    for name in names:
+        frame, _, own = name.removeprefix(f"{score}/").rpartition(".")
+        frames.setdefault(frame, {})[name] = HEADS.get(own, own)
+    tables = []
+    for frame, heads in frames.items():
+        table = _table(
+            f"what {score} is made of{f', {frame}' if frame else ''}, means",
+            ("planner",),
+            list(heads.values()),
+        )
+        for planner in order:
+            table.add_row(escape(planner), *(_number(_mean(results, planner, name)) for name in heads))
+        tables.append(table)
+    return tables
 
 
 def _summaries(results: Results, order: Sequence[str], score: str) -> list[Table]:
@@ -188,7 +221,12 @@ def verdict(results: Results) -> str | None:
 
 def _table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
     table = Table(
-        title=escape(title), title_justify="left", title_style="bold", box=None, header_style="bold"
+        title=escape(title),
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        header_style="bold",
+        min_width=min(len(title), 79),
     )
     for index, head in enumerate(left):
         table.add_column(escape(head), justify="left" if index == 0 else "right", no_wrap=True)

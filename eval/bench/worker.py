@@ -86,7 +86,7 @@ class Worker:
             self._warm_up(planner, job, scenario)
             started, cpu = time.perf_counter(), time.process_time()
             self.pulse.enter(Phase.DRIVE)
-            run = self._simulate(planner, job, scenario, self.setup.watchdog)
+            run = self._simulate(planner, job, scenario, self.setup.watchdog, self.setup.mode)
             self.pulse.enter(Phase.SCORE)
             record |= self._judge(record, run)
         except SystemExit as error:
@@ -140,12 +140,16 @@ class Worker:
                 raise PlanError(f"the planner cannot be made: {one_line(error)}") from error
         return self._planners[number]
 
-    def _simulate(self, planner: Planner, job: Drive, scenario: Scenario, watchdog: float | None) -> RunLog:
-        from drive.sim.loop import simulate
+    def _simulate(
+        self, planner: Planner, job: Drive, scenario: Scenario, watchdog: float | None, mode: str
+    ) -> RunLog:
+        from drive.sim.modes import simulate_mode
 
-        return simulate(
+        return simulate_mode(
+            mode,
             scenario,
             planner,
+            stages=self.setup.stages,
             traffic=self.setup.traffic,
             seed=job.seed,
             planner_name=job.label,
@@ -177,7 +181,10 @@ class Worker:
         try:
             # A compilation may outlast the watchdog; whoever listens to the pulse ends a planner that hangs.
             watchdog = self.setup.watchdog if self.pulse.private else None
-            run = self._simulate(planner, job, shortened(scenario, WARM_STEPS), watchdog)
+            # A frame cannot be shortened; what is driven between two calls does not matter here.
+            pseudo = self.setup.mode == "pseudo"
+            scene = scenario if pseudo else shortened(scenario, WARM_STEPS)
+            run = self._simulate(planner, job, scene, watchdog, "pseudo" if pseudo else "closed")
             for name in self.setup.scores.values() if score else ():
                 judge(name, run)
         except Exception:  # told by the drive that counts

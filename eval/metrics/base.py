@@ -12,13 +12,16 @@ from drive._imports import import_target, is_file, one_line
 from drive.errors import InputError, SimulationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from drive.runlog import RunLog
 
     Statistic = float | int | bool | None
+
+TOLERANCE = 1e-9
+"""By how much a score may differ from what its exported columns make."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +73,11 @@ class Evaluation:
 class Score(Protocol):
     """A benchmark's way to judge a run. Objects of this shape are registered under `drive.metrics`,
     or given as FILE.py:NAME. A class without arguments does as well.
+
+    It may also have: `modes`, of `drive.runlog.MODES`, in which it can judge, the one that it was made
+    for first (without it: the closed loop); `stages`, 2 where a pseudo-closed loop must have follow-up
+    frames; and `recompute(columns) -> float`, the score from the values of its scored metrics alone, by
+    which whatever is exported is checked.
     """
 
     @property
@@ -130,9 +138,55 @@ def load_scores(names: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def modes_of(score: Score) -> tuple[str, ...]:
+    """The modes in which a score can judge, the one that it was made for first."""
+    return tuple(getattr(score, "modes", ("closed",)))
+
+
+def choose_mode(scores: Iterable[str], asked: str | None = None) -> str:
+    """The mode in which all these scores can judge: `asked`, or the first score's first that suits all.
+
+    Raises InputError naming a score that cannot judge in it, or two that share none.
+    """
+    by_name = {label: modes_of(score) for label, score in map(load_score, scores)}
+    if asked is not None:
+        for label, modes in by_name.items():
+            if asked not in modes:
+                raise InputError(
+                    f"score '{label}' cannot judge in mode '{asked}', only in {', '.join(modes)}"
+                )
+        return asked
+    kinds = list(by_name.items())
+    shared = [mode for mode in kinds[0][1] if all(mode in modes for _, modes in kinds)] if kinds else []
+    if not shared:
+        told = "; ".join(f"{label}: {', '.join(modes)}" for label, modes in kinds)
+        raise InputError(f"these scores have no mode in common ({told}): one benchmark for each mode")
+    return shared[0]
+
+
+def stages_of(scores: Iterable[str]) -> int:
+    """How many stages of frames the scores need in a pseudo-closed loop."""
+    return max((int(getattr(load_score(name)[1], "stages", 1)) for name in scores), default=1)
+
+
+def check_columns(label: str, score: Score, total: float, columns: Mapping[str, float | None]) -> None:
+    """Raise SimulationError where a score is not what the values of its scored metrics make."""
+    recompute = getattr(score, "recompute", None)
+    if recompute is None:
+        return
+    made = float(recompute(columns))
+    if not abs(made - total) <= TOLERANCE:
+        raise SimulationError(f"score '{label}' is {total:.6f}, but its metrics make {made:.6f}")
+
+
 def judge(name: str, run: RunLog) -> Evaluation:
-    """The score's evaluation of a run; SimulationError names a score that fails or leaves [0, 1]."""
+    """The score's evaluation of a run.
+
+    SimulationError names a score that fails, leaves [0, 1], or is not what its own metrics make.
+    """
     label, score = load_score(name)
+    if run.mode not in modes_of(score):
+        raise InputError(f"score '{label}' cannot judge in mode '{run.mode}'")
     try:
         found = score.evaluate(_apart(run))
     except (Exception, SystemExit) as error:
@@ -151,6 +205,9 @@ def judge(name: str, run: RunLog) -> Evaluation:
             raise SimulationError(f"score '{label}': its metric '{metric}' is {kind}, not a number")
     if not 0.0 <= found.score <= 1.0:
         raise SimulationError(f"score '{label}' is {found.score}, outside of [0, 1]")
+    if run.header.get("failure") is None and found.metrics:
+        columns = {n: m.score for n, m in found.metrics.items() if m.scored}
+        check_columns(label, score, found.score, columns)
     return found
 
 
@@ -159,7 +216,7 @@ def _apart(run: RunLog) -> RunLog:
     arrays: dict[str, Any] = {
         f.name: value.copy() for f in fields(run) if isinstance(value := getattr(run, f.name), np.ndarray)
     }
-    return replace(run, **arrays)
+    return replace(run, **arrays, frames=None if run.frames is None else run.frames.copy())
 
 
 def _is_number(value: object) -> bool:

@@ -62,11 +62,15 @@ class RoverScore:
         if run.terrain is None or "rover" not in run.header:
             raise InputError("the score 'rover' is for runs on terrain")
         metrics = _metrics(run)
+        score = self.recompute({name: metric.score for name, metric in metrics.items()})
+        return Evaluation(0.0 if run.header.get("failure") is not None else score, metrics)
+
+    def recompute(self, columns: Mapping[str, float | None]) -> float:
+        """The score from the values of its metrics."""
         score = 1.0
         for name in MULTIPLIERS:
-            score *= metrics[name].score or 0.0
-        score *= sum(w * (metrics[name].score or 0.0) for name, w in WEIGHTS.items()) / sum(WEIGHTS.values())
-        return Evaluation(0.0 if run.header.get("failure") is not None else score, metrics)
+            score *= columns[name] or 0.0
+        return score * sum(w * (columns[name] or 0.0) for name, w in WEIGHTS.items()) / sum(WEIGHTS.values())
 
     def explain(self) -> dict[str, str]:
         """What each metric measures, and the score under its own name."""

@@ -171,7 +171,8 @@ def _worst_item(report: Report, row: Row, link: str | None) -> str:
     if row.failure:
         why = f"{words(row.failure)}: {esc(row.reason)}" if row.reason else words(row.failure)
     else:
-        lost = [(n, v) for n, v in row.values.items() if n in report.scored and v is not None and v < 1.0]
+        parts = [(n, row.values.get(n)) for n in report.made_of(report.main)]
+        lost = [(n, v) for n, v in parts if v is not None and v < 1.0]
         lost.sort(key=lambda item: item[1])
         why = ", ".join(f"{words(n)} {_below_one(v)}" for n, v in lost[:3]) or group_name(row.family)
     value = row.values[report.main]

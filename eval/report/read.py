@@ -88,6 +88,14 @@ class Report:
     def main(self) -> str:
         return self.scores[0] if self.scores else ""
 
+    def made_of(self, score: str) -> tuple[str, ...]:
+        """The metrics that make up a score; all of them where the results do not say whose they are."""
+        parts = self.data.get("score_metrics")
+        if not isinstance(parts, Mapping):
+            return self.scored
+        known = set(self.scored)
+        return tuple(n for n in parts.get(score) or () if n in known)
+
 
 LEVELS = ("easy", "medium", "hard")
 MAX_TAGS = 14

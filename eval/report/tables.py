@@ -52,7 +52,9 @@ def planners_table(report: Report) -> str:
         cells = [f'<th scope="row">{planner_name(p)}</th>']
         for s in report.scores:
             m = p.scores[s]
-            inner = f"<b>{fmt(m.value)}</b> {interval(m)}{charts.whisker(m)}"
+            # Three axes side by side would push the rest out of sight.
+            drawn = charts.whisker(m) if len(report.scores) < 3 else ""
+            inner = f"<b>{fmt(m.value)}</b> {interval(m)}{drawn}"
             cells.append(cell(m.value, inner=inner, kind="score"))
         n = p.scores[report.main].n if report.main else len([r for r in p.rows if r.valid])
         cells.append(cell(None if n is None else float(n), 0))
@@ -158,14 +160,24 @@ def groups_table(report: Report, groups: Sequence[Group], score: str) -> str:
 
 
 def metrics_table(report: Report) -> str:
+    """Means of the metrics, those of each score under its name where there are several, then the figures."""
+    several = len(report.scores) > 1
+    groups = [(score, report.made_of(score), True) for score in report.scores] if several else []
+    told = {name for _, names, _ in groups for name in names}
+    groups.append(("", tuple(n for n in report.scored if n not in told), True))
+    groups.append(("figures" if several else "", report.figures, False))
     rows = []
-    for names, shaded in ((report.scored, True), (report.figures, False)):
+    for title, names, shaded in groups:
+        found = []
         for name in names:
             values = [p.metrics.get(name) for p in report.planners]
             if all(v is None for v in values):
                 continue
             cells = "".join(cell(v, shaded=shaded) for v in values)
-            rows.append(f'<th scope="row">{words(name)}</th>{cells}')
+            found.append(f'<th scope="row">{words(name.removeprefix(f"{title}/"))}</th>{cells}')
+        if found and title:
+            rows.append(f'<th scope="rowgroup" colspan="{len(report.planners) + 1}">{words(title)}</th>')
+        rows += found
     many = " many" if roomy(report) else ""
     heads = ["mean of", *_upright(report)]
     return table(heads, rows, "metrics-table", f"heat{many}") if rows else ""

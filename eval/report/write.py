@@ -54,20 +54,22 @@ def style() -> str:
 
 
 def differences_of(report: Report) -> list[PairedDifference]:
-    """Paired differences of all pairs, the better first; none where nothing says which scenarios pair."""
+    """Paired differences of all pairs by each score, the better by the first one first; none where nothing
+    says which scenarios pair."""
     valid = [[row for row in p.rows if row.valid] for p in report.planners]
     names = [p.name for p in report.planners]
-    if not report.main or len(set(names)) < len(names) or not all(r.hash for rows in valid for r in rows):
+    if len(set(names)) < len(names) or not all(r.hash for rows in valid for r in rows):
         return []
-    values = [
-        {(r.scenario, r.hash): v for r in rows if (v := r.values.get(report.main)) is not None}
-        for rows in valid
-    ]
     found = []
-    for a, b in combinations([k for k, known in enumerate(values) if known], 2):
-        mean = paired_difference(values[a], values[b])
-        apart = len({key[0] for key in values[a].keys() ^ values[b].keys()})
-        found.append(PairedDifference(report.main, names[a], names[b], mean.mean, mean.ci95, mean.n, apart))
+    for score in report.scores:
+        values = [
+            {(r.scenario, r.hash): v for r in rows if (v := r.values.get(score)) is not None}
+            for rows in valid
+        ]
+        for a, b in combinations([k for k, known in enumerate(values) if known], 2):
+            mean = paired_difference(values[a], values[b])
+            apart = len({key[0] for key in values[a].keys() ^ values[b].keys()})
+            found.append(PairedDifference(score, names[a], names[b], mean.mean, mean.ci95, mean.n, apart))
     return found
 
 
@@ -115,7 +117,7 @@ class Part:
 
 def _sections(report: Report, scenes: Scenes, differences: Sequence[PairedDifference]) -> Iterator[Part]:
     score = words(report.main)
-    planners = [findings.headline(report, differences)]
+    planners = [findings.headline(report, [d for d in differences if d.score == report.main])]
     if report.planners:
         planners += [tables.planners_table(report), f"<p>{_MEANS}</p>"]
     planners.append(findings.notes(report, scenes, _experts(report)))
@@ -123,10 +125,17 @@ def _sections(report: Report, scenes: Scenes, differences: Sequence[PairedDiffer
     if differences:
         many = len(report.planners) > tables.MANY
         pairs = tables.paired_square if many else tables.paired_list
-        about = _PAIRED.format(score) + (_SQUARE if many else "")
-        yield Part("differences", "Paired differences", about, pairs(report, differences), True)
+        several = len(report.scores) > 1
+        about = _PAIRED.format("scores" if several else score) + (_SQUARE if many else "")
+        markup = "\n".join(
+            (f"<h3>{words(name)}</h3>" if several else "")
+            + pairs(report, [d for d in differences if d.score == name])
+            for name in report.scores
+        )
+        yield Part("differences", "Paired differences", about, markup, True)
     yield Part("latency", "Latency", _LATENCY, tables.latency_table(report), True)
-    yield Part("families", "Families", _FAMILIES.format(score), _by_score(report, report.families), True)
+    told = _FAMILIES.format("scores" if len(report.scores) > 1 else score)
+    yield Part("families", "Families", told, _by_score(report, report.families), True)
     yield Part("tags", "Difficulty and tags", _TAGS, _by_score(report, report.tags), True)
     yield Part("metrics", "Metrics", _METRICS, tables.metrics_table(report), True)
     yield Part("failures", "Failures", "", findings.failures(report, scenes) if report.planners else "", True)
@@ -141,6 +150,7 @@ def _sections(report: Report, scenes: Scenes, differences: Sequence[PairedDiffer
     yield Part("origin", "How to reproduce", "", origin.reproduce(report))
 
 
+_LOOPS = {"pseudo": "pseudo-closed loop", "open": "open loop"}
 _MEANS = (
     "Means over scenarios and their 95 % bootstrap intervals, on an axis from 0 to 1. A planner that fails "
     "scores 0 in that scenario; a scenario that the simulator cannot drive counts for none."
@@ -175,7 +185,7 @@ def _header(report: Report) -> str:
         counted(len(report.planners), "planner"),
         f"traffic {data.get('traffic', '?')}",
         f"seed {data.get('seed', '?')}",
-        str(data.get("mode") or "closed") + " loop",
+        _LOOPS.get(str(data.get("mode")), "closed loop"),
         *([f"visibility {seen}"] if (seen := data.get("visibility")) not in (None, "line_of_sight") else []),
         *([f"detection {how}"] if (how := data.get("detection")) not in (None, "none") else []),
         *(["real time"] if data.get("realtime") else []),

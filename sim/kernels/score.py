@@ -78,7 +78,9 @@ class Rules(NamedTuple):
 
 
 PDM_RULES = Rules()
-NAVSIM_RULES = Rules(direction_window=10, ttc_last=31)
+NAVSIM_RULES = Rules(direction_window=11, ttc_last=31)
+"""Of version 2. The trailing second of the released scorer holds eleven movements."""
+NAVSIM_V1_RULES = Rules(direction_window=11, ttc_last=40, allowed=ON_ROUTE)
 
 
 class Scratch(NamedTuple):

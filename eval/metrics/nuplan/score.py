@@ -50,6 +50,10 @@ class NuPlanScore:
         failed = run.header.get("failure") is not None or len(run.ego) == 0
         return Evaluation(0.0 if failed else aggregate({k: m.score for k, m in metrics.items()}), metrics)
 
+    def recompute(self, columns: Mapping[str, float | None]) -> float:
+        """The score from the values of its metrics."""
+        return aggregate(columns)
+
     def explain(self) -> dict[str, str]:
         """Rule, source and quirks of each metric, and of the score under its own name."""
         return dict(TEXTS)
