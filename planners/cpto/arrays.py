@@ -43,7 +43,8 @@ def make_scratch(branches: int, steps: int) -> Scratch:
         rhs=np.empty((3, z, FREE)),
         offset=np.empty((3, 4, n)),
         target=np.empty((2, 3, n)),
-        turn=np.empty((3, n)),
+        turn=np.empty((z, 2, n)),
+        way=np.empty(n),
         rel=np.empty((2, n)),
         old=np.empty((z, TRUNK)),
     )

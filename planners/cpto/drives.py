@@ -16,6 +16,7 @@ from drive.planners.cpto.kernels.propose import (
     SPEED,
     Driver,
     Others,
+    make_near,
     propose,
 )
 
@@ -97,7 +98,10 @@ def drive_all(
         option, rule, extra = np.full(len(RULES), only), np.arange(len(RULES)), 0.0
     tracks, judgements = np.empty((len(option), NUM_ROWS, samples)), np.empty((len(option), 4))
     others = Others(view.coarse, view.half, used)
-    propose(options.road, others, driver, RULES[rule], option, start, begin // COARSE, tracks, judgements)
+    near = make_near(*view.coarse.shape[::2], samples)
+    propose(
+        options.road, others, driver, RULES[rule], option, start, begin // COARSE, near, tracks, judgements
+    )
     span = driver.dt * (samples - 1)
     # Progress is measured against driving at the limit.
     contact = judgements[:, CONTACT]

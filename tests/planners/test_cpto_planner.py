@@ -175,7 +175,7 @@ def drive_behind(lead_speed, gap, speed):
     tracks, judged = np.empty((1, 6, 41)), np.empty((1, 4))
     others = Others(pose, np.array([[2.4, 1.0, 0.0]]), np.ones(1, dtype=np.uint8))
     start = np.array([0.0, speed, 0.0, 0.0, 0.0, 0.0])
-    propose(road, others, DRIVER, np.array([[1.0, 1.0]]), np.array([0]), start, 0, tracks, judged)
+    propose(road, others, DRIVER, np.array([[1.0, 1.0]]), np.array([0]), start, 0, make_near(*others.pose.shape[::2], tracks.shape[2]), tracks, judged)
     return judged[0], pose[0, 0] - 2.4 - tracks[0, 0] - 4.1, tracks[0]
 
 

@@ -119,7 +119,8 @@ class Scratch(NamedTuple):
     rhs: Any  # (3, Z, 10)
     offset: Any  # (3, 4, N) what the start adds to each derivative
     target: Any  # (2, 3, N)
-    turn: Any  # (3, N) cosine, sine, direction of motion
+    turn: Any  # (Z, 2, N) cosine and sine of the heading
+    way: Any  # (N,) direction of motion
     rel: Any  # (2, N)
     old: Any  # (Z, 4) trunk copies
 
@@ -192,8 +193,8 @@ def _constants(model, weights, problem, s):
 
 
 @routine
-def _headings(problem, it, z, s):
-    """The heading's cosine and sine, and the direction of motion `s.turn[2]`.
+def _directions(problem, it, z, s):
+    """The direction of motion `s.way`.
 
     A slow motion says little about it: below `HOLD_SPEED` the guess's heading is blended in.
     """
@@ -205,10 +206,15 @@ def _headings(problem, it, z, s):
             vx += held * math.cos(ref)
             vy += held * math.sin(ref)
             # Standing still nothing else would hold the heading.
-            s.turn[2, k] = ref + _clamp(math.atan2(vy, vx) - ref, MOST_TURN)
+            s.way[k] = ref + _clamp(math.atan2(vy, vx) - ref, MOST_TURN)
         else:
-            s.turn[2, k] = math.atan2(vy, vx)
-        s.turn[0, k], s.turn[1, k] = math.cos(it.psi[z, k]), math.sin(it.psi[z, k])
+            s.way[k] = math.atan2(vy, vx)
+
+
+@routine
+def _turn(psi, turn):
+    for k in range(len(psi)):
+        turn[0, k], turn[1, k] = math.cos(psi[k]), math.sin(psi[k])
 
 
 @routine
@@ -230,7 +236,7 @@ def _right_sides(model, weights, problem, it, z, s):
                 continue
             lead, place = problem.lead[q], problem.place[q, axis]
             aim = it.aim[z, q, axis]
-            turn, offset = s.turn[axis], s.offset[axis, 0]
+            turn, offset = s.turn[z, axis], s.offset[axis, 0]
             for k in range(steps):
                 target[0, k] += aim[k] + place[k] - lead * turn[k] - offset[k]
         for j in range(FREE):
@@ -243,11 +249,10 @@ def _right_sides(model, weights, problem, it, z, s):
 
 @routine
 def _project_rows(weights, problem, it, z, relax, s):
-    """Speed, acceleration and box rows: slacks and duals of the new path; the largest residuals."""
+    """Speed, acceleration and box rows: slacks and duals of the new path."""
     limit, steps = weights.dual, it.psi.shape[1]
-    worst_speed, worst_accel = 0.0, 0.0
     for k in range(steps):
-        c, n = s.turn[0, k], s.turn[1, k]
+        c, n = s.turn[z, 0, k], s.turn[z, 1, k]
         # Along the heading, not backwards, and no faster than allowed.
         hx = relax * it.path[z, 1, 0, k] + (1.0 - relax) * it.slack[z, SPEED_ROW, 0, k]
         hy = relax * it.path[z, 1, 1, k] + (1.0 - relax) * it.slack[z, SPEED_ROW, 1, k]
@@ -257,8 +262,6 @@ def _project_rows(weights, problem, it, z, relax, s):
         it.slack[z, SPEED_ROW, 0, k], it.slack[z, SPEED_ROW, 1, k] = v * c, v * n
         it.dual[z, SPEED_ROW, 0, k] = _clamp(hx - v * c, limit)
         it.dual[z, SPEED_ROW, 1, k] = _clamp(hy - v * n, limit)
-        off = math.hypot(it.path[z, 1, 0, k] - v * c, it.path[z, 1, 1, k] - v * n)
-        worst_speed = max(worst_speed, off)
         # A radial clip to the ellipse of accelerations; a slow car cannot move sideways.
         hx = relax * it.path[z, 2, 0, k] + (1.0 - relax) * it.slack[z, ACCEL_ROW, 0, k]
         hy = relax * it.path[z, 2, 1, k] + (1.0 - relax) * it.slack[z, ACCEL_ROW, 1, k]
@@ -271,8 +274,6 @@ def _project_rows(weights, problem, it, z, relax, s):
         it.slack[z, ACCEL_ROW, 0, k], it.slack[z, ACCEL_ROW, 1, k] = f * hx, f * hy
         it.dual[z, ACCEL_ROW, 0, k] = _clamp(hx - f * hx, limit)
         it.dual[z, ACCEL_ROW, 1, k] = _clamp(hy - f * hy, limit)
-        off = math.hypot(it.path[z, 2, 0, k] - f * hx, it.path[z, 2, 1, k] - f * hy)
-        worst_accel = max(worst_accel, off)
         hx = relax * it.path[z, 0, 0, k] + (1.0 - relax) * it.slack[z, BOX_ROW, 0, k]
         hy = relax * it.path[z, 0, 1, k] + (1.0 - relax) * it.slack[z, BOX_ROW, 1, k]
         hx += it.dual[z, BOX_ROW, 0, k]
@@ -282,15 +283,13 @@ def _project_rows(weights, problem, it, z, relax, s):
         it.slack[z, BOX_ROW, 0, k], it.slack[z, BOX_ROW, 1, k] = x, y
         it.dual[z, BOX_ROW, 0, k] = _clamp(hx - x, limit)
         it.dual[z, BOX_ROW, 1, k] = _clamp(hy - y, limit)
-    it.residual[0] = max(it.residual[0], worst_speed)
-    it.residual[1] = max(it.residual[1], worst_accel)
 
 
 @routine
 def _project_obstacles(weights, problem, it, z, relax, square, over_time, s):
     limit, steps = weights.dual, it.psi.shape[1]
-    worst, rel_x, rel_y = 0.0, s.rel[0], s.rel[1]
-    x, y, cos, sin = it.path[z, 0, 0], it.path[z, 0, 1], s.turn[0], s.turn[1]
+    rel_x, rel_y = s.rel[0], s.rel[1]
+    x, y, cos, sin = it.path[z, 0, 0], it.path[z, 0, 1], s.turn[z, 0], s.turn[z, 1]
     for q in range(len(problem.lead)):
         if not problem.active[z, q]:
             continue
@@ -303,10 +302,6 @@ def _project_obstacles(weights, problem, it, z, relax, square, over_time, s):
             rel_x, rel_y, problem.shape[q], problem.gamma, square, over_time, problem.side[z], limit,
             it.d[z, q], it.press[z, q], away, it.aim[z, q],
         )  # fmt: skip
-        for k in range(steps):
-            off = abs(x[k] + lead * cos[k] - px[k] - away[0, k])
-            worst = max(worst, off + abs(y[k] + lead * sin[k] - py[k] - away[1, k]))
-    it.residual[2] = max(it.residual[2], worst)
 
 
 @routine
@@ -330,11 +325,30 @@ def _agree(weights, it, axis, s):
 @routine
 def _project_all(weights, problem, it, fresh, square, over_time, s):
     relax = 1.0 if fresh else weights.relax
-    it.residual[:3] = 0.0
     for z in range(len(problem.probability)):
-        _headings(problem, it, z, s)
         _project_rows(weights, problem, it, z, relax, s)
         _project_obstacles(weights, problem, it, z, relax, square, over_time, s)
+
+
+@routine
+def _residuals(problem, it, s):
+    """The largest distances between the path and its slacks."""
+    it.residual[:3] = 0.0
+    for z in range(len(problem.probability)):
+        path, slack = it.path[z], it.slack[z]
+        for k in range(it.psi.shape[1]):
+            for row in range(2):
+                x = path[row + 1, 0, k] - slack[row, 0, k]
+                y = path[row + 1, 1, k] - slack[row, 1, k]
+                it.residual[row] = max(it.residual[row], math.sqrt(x * x + y * y))
+        for q in range(len(problem.lead)):
+            if not problem.active[z, q]:
+                continue
+            place, away, lead = problem.place[q], it.away[z, q], problem.lead[q]
+            for k in range(it.psi.shape[1]):
+                x = path[0, 0, k] + lead * s.turn[z, 0, k] - place[0, k] - away[0, k]
+                y = path[0, 1, k] + lead * s.turn[z, 1, k] - place[1, k] - away[1, k]
+                it.residual[2] = max(it.residual[2], abs(x) + abs(y))
 
 
 @routine
@@ -371,22 +385,24 @@ def _iterate(model, weights, problem, it, mode, fresh, square, over_time, iterat
     if fresh:
         if mode == ADMM:
             _fit_trunks(model, problem, it, s)
+        for z in range(count):
+            _turn(it.psi[z], s.turn[z])
         _project_all(weights, problem, it, True, square, over_time, s)
     g = s.rel[0]
     for _ in range(iterations):
         it.residual[3:] = 0.0
         for z in range(count):
-            _headings(problem, it, z, s)
+            _directions(problem, it, z, s)
             for k in range(steps):
-                it.residual[3] = max(it.residual[3], abs(it.psi[z, k] - s.turn[2, k]))
-                g[k] = rho * (s.turn[2, k] - s.offset[2, 0, k])
+                it.residual[3] = max(it.residual[3], abs(it.psi[z, k] - s.way[k]))
+                g[k] = rho * (s.way[k] - s.offset[2, 0, k])
             for j in range(FREE):
                 s.rhs[2, z, j] = s.cost[2, z, j]
             gather(model.free[0], g, s.rhs[2, z])
         _solve_axis(weights, it, 2, mode, s)
         for z in range(count):
             sample(model.free[0], s.offset[2, 0], it.w[2, z], it.psi[z])
-            _headings(problem, it, z, s)
+            _turn(it.psi[z], s.turn[z])
             _right_sides(model, weights, problem, it, z, s)
         for axis in range(2):
             _solve_axis(weights, it, axis, mode, s)
@@ -394,6 +410,7 @@ def _iterate(model, weights, problem, it, mode, fresh, square, over_time, iterat
                 for r in range(3):
                     sample(model.free[r], s.offset[axis, r], it.w[axis, z], it.path[z, r, axis])
         _project_all(weights, problem, it, False, square, over_time, s)
+    _residuals(problem, it, s)
 
 
 @routine
