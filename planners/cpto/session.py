@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.planner import Candidates, Plan, PlanStatus
-from drive.planners.cpto.drives import COARSE, drive_all, make_driver, refine
+from drive.planners.cpto.drives import COARSE, drive_all, make_driver
 from drive.planners.cpto.options import KEEP, make_options
 from drive.planners.cpto.phantoms import find_crossings, make_phantoms
 from drive.planners.cpto.solution import Solver
@@ -55,8 +55,9 @@ class CPTOSession:
     def __init__(self, planner: CPTO, task: Task) -> None:
         self.planner, self.task = planner, task
         c = planner.config
-        count = max(round(LOOK_AHEAD / c.dt) + 1, c.steps)
-        times = np.asarray(c.dt * np.arange(count), dtype=np.float64)
+        step = COARSE * c.dt
+        count = math.ceil(max(LOOK_AHEAD, c.dt * c.steps) / step - 1e-9) + 1
+        times = np.asarray(step * np.arange(count), dtype=np.float64)
         self.times = times
         self.guide = Guide(task, times, GuideSettings(lateral_acceleration=c.bends))
         self.driver = make_driver(c, task.vehicle)
@@ -96,13 +97,13 @@ class CPTOSession:
             likely.astype(np.uint8),
             self.driver,
             start,
-            len(self.times) // COARSE + 1,
+            len(self.times),
             self.chosen,
         )
         left = math.inf if observation.time_budget is None else observation.time_budget
         tried: list[tuple[float, float, Solution]] = []
         for row in _attempts(drives):
-            near = self.solver.conflicts(view, refine(drives.tracks[row], len(self.times)))
+            near = self.solver.conflicts(view, drives.tracks[row])
             found = self.solver.solve(
                 scene, view, options, self.driver, state, drives, row, hypotheses(view, near, c),
                 began + 0.7 * left, float(observation.ego[2]),

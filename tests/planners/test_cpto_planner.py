@@ -10,7 +10,7 @@ import drive
 from drive.errors import InputError
 from drive.planner import PlanStatus
 from drive.planners.cpto.config import CPTOConfig
-from drive.planners.cpto.kernels.propose import Driver, Others, Road, propose
+from drive.planners.cpto.kernels.propose import Driver, Others, Road, make_near, propose
 from drive.planners.cpto.phantoms import Crossing, make_phantoms
 from drive.planners.cpto.planner import CPTO
 from drive.planners.cpto.view import COUNTED, View, hypotheses
@@ -175,7 +175,8 @@ def drive_behind(lead_speed, gap, speed):
     tracks, judged = np.empty((1, 6, 41)), np.empty((1, 4))
     others = Others(pose, np.array([[2.4, 1.0, 0.0]]), np.ones(1, dtype=np.uint8))
     start = np.array([0.0, speed, 0.0, 0.0, 0.0, 0.0])
-    propose(road, others, DRIVER, np.array([[1.0, 1.0]]), np.array([0]), start, 0, make_near(*others.pose.shape[::2], tracks.shape[2]), tracks, judged)
+    near = make_near(1, 41, 41)
+    propose(road, others, DRIVER, np.array([[1.0, 1.0]]), np.array([0]), start, 0, near, tracks, judged)
     return judged[0], pose[0, 0] - 2.4 - tracks[0, 0] - 4.1, tracks[0]
 
 

@@ -330,3 +330,28 @@ def _propose(road, others, driver, rules, option, start, begin, near, tracks, ju
 
 
 propose = kernel(_propose)
+
+
+@kernel
+def brake_from(nominal, joint, dt, braking, jerk, out):
+    """A drive `out (6, N)` along the path of `nominal (6, N)` that brakes from its sample `joint` on."""
+    count = nominal.shape[1]
+    v, s, here = nominal[SPEED, joint], nominal[STATION, joint], joint
+    hardest = min(nominal[ACCEL, joint], 0.0)
+    for k in range(joint, count):
+        if k > joint:
+            before = v
+            v = max(v + dt * max(hardest - jerk * dt * (k - joint), -braking), 0.0)
+            s += 0.5 * dt * (before + v)
+        while here < count - 2 and nominal[STATION, here + 1] < s:
+            here += 1
+        span = nominal[STATION, here + 1] - nominal[STATION, here]
+        f = min(max((s - nominal[STATION, here]) / span, 0.0), 1.0) if span > 1e-9 else 0.0
+        out[STATION, k], out[SPEED, k] = s, v
+        for row in (OFFSET, HEADING):
+            out[row, k] = nominal[row, here] + f * (nominal[row, here + 1] - nominal[row, here])
+    for k in range(joint, count):
+        low, high = max(k - 1, joint), min(k + 1, count - 1)
+        span = dt * (high - low)
+        out[ACCEL, k] = (out[SPEED, high] - out[SPEED, low]) / span
+        out[SLOPE, k] = (out[OFFSET, high] - out[OFFSET, low]) / span
