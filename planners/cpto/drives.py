@@ -91,13 +91,13 @@ def drive_all(
     `before`: kind of the option and rule that were chosen last.
     """
     option, rule, rules = _every_rule(len(options.kind), only)
-    extra: Floats | float = 0.0
+    extra = np.zeros(len(option))
     if only < 0:
-        extra = options.extra - SAME_OPTION * (np.array(options.kind) == before[0])
-        extra = extra[option] - SAME_RULE * (rule == before[1])
+        costs = options.extra - SAME_OPTION * (np.array(options.kind) == before[0])
+        extra = costs[option] - SAME_RULE * (rule == before[1])
     tracks, judgements = np.empty((len(option), NUM_ROWS, samples)), np.empty((len(option), 4))
     others = Others(view.pose, view.half, used)
-    near = make_near(*view.pose.shape[::2], samples)
+    near = make_near(len(view.pose), view.pose.shape[2], samples)
     propose(options.road, others, driver, rules, option, start, begin // COARSE, near, tracks, judgements)
     span = driver.dt * (samples - 1)
     # Progress is measured against driving at the limit.

@@ -28,7 +28,7 @@ BESIDE = 0.12
 """m between boxes that count as contact."""
 LOW_X, HIGH_X, LOW_Y, HIGH_Y, APART = range(5)
 NUM_BOUNDS = 5
-"""Columns of the others' bounds, m: of their stations and offsets, and how near their boxes come to an option."""
+"""Columns of the others' bounds in m: of stations and offsets, and how near their boxes come to an option."""
 ASIDE, REACH, WIDE = 0, 1, 2
 ALONG = 0.8
 """Cosine of the heading to the road above which somebody drives along it."""

@@ -31,7 +31,8 @@ def turn_to_road(rows, step, poses, frenet, out):
 def nearness(pose, half, used, tracks, every, out):
     """`out (A,)`: the least distance of any of `tracks (R, 6, N)` to each other road user, m along the road.
 
-    `pose (A, 4, K)` has a sample every `every` of the tracks. Beside the road distances count threefold: who is in another lane matters less.
+    `pose (A, 4, K)` has a sample every `every` of the tracks. Beside the road distances count threefold: who
+    is in another lane matters less.
     """
     for a in range(len(out)):
         best = 1e9
@@ -52,10 +53,11 @@ def lay_pairs(
 ):  # fmt: skip
     """Pairs of a point of the ego and a shape around another; returns how many.
 
-    `chosen (M,)` rows of `pose (A, 4, K)`, a sample every `every` of the tracks, and of `half (A, 2)`. Who goes along the road is one box around both,
-    and the point is the own box's centre; who is turned more than `turned` rad meets `discs` discs along the
-    own axis. `own`: rear axle to centre, half length, half width, gap along, gap across. Shapes shrink until
-    no active drive of `tracks (Z, 6, N)` begins or comes within them, but not below the boxes themselves.
+    `chosen (M,)` rows of `pose (A, 4, K)`, with a sample every `every` of the tracks, and of `half (A, 2)`.
+    Who goes along the road is one box around both, and the point is the own box's centre; who is turned more
+    than `turned` rad meets `discs` discs along the own axis. `own`: rear axle to centre, half length, half
+    width, gap along, gap across. Shapes shrink until no active drive of `tracks (Z, 6, N)` begins or comes
+    within them, but not below the boxes themselves.
     `place (P, 2, N)` from `station` on, `shape (P, 4, N)`, `lead (P,)`, `owner (P,)`, `disc (P,)`; `active
     (Z, M)` by others.
     """
@@ -114,9 +116,10 @@ def lay_pairs(
 
 @kernel
 def lay_references(rows, step, tracks, station, half, last, out):
-    """The loop's references and bounds of `tracks (Z, 6, N)`: `out (8, Z, N)`, v, x, y, heading, most v and x,
-    least and most y, where x begins at `station` and ends at `last`, and `half` is the width beside y.
+    """The loop's references and bounds of `tracks (Z, 6, N)`: `out (8, Z, N)`.
 
+    They are v, x, y, heading, most v, most x, least y, most y; x begins at `station` and is to end at `last`,
+    and `half` is the room that y needs to either side.
     No bound is tighter than the track itself.
     """
     for z in range(tracks.shape[0]):
