@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from drive.planners.cpto.basis import BRANCH, FREE, TRUNK, Basis
-from drive.planners.cpto.kernels.admm import NUM_RESIDUALS, Iterate, Model, Scratch
+from drive.planners.cpto.kernels.admm import (
+    NUM_RESIDUALS,
+    Factors,
+    Iterate,
+    Model,
+    Scratch,
+    factorise,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from drive.planners.cpto.kernels.admm import Weights
+
+    Floats = NDArray[np.float64]
 
 
 def model_of(basis: Basis) -> Model:
@@ -32,13 +48,24 @@ def make_iterate(branches: int, pairs: int, steps: int) -> Iterate:
     )
 
 
-def make_scratch(branches: int, steps: int) -> Scratch:
-    z, n = branches, steps
-    return Scratch(
-        hessian=np.empty((z, FREE, FREE)),
+def make_factors(
+    model: Model, weights: Weights, probability: Floats, pairs: NDArray[np.int64], mode: int
+) -> Factors:
+    """The inverted systems for branches of `probability (Z,)` with `pairs (Z,)` of obstacles."""
+    z = len(probability)
+    factors = Factors(
         bb=np.empty((3, z, BRANCH, BRANCH)),
         cross=np.empty((3, z, BRANCH, TRUNK)),
         trunk=np.empty((3, z, TRUNK, TRUNK)),
+    )
+    factorise(model, weights, probability, pairs, mode, np.empty((z, FREE, FREE)), factors)
+    return factors
+
+
+def make_scratch(branches: int, steps: int) -> Scratch:
+    z, n = branches, steps
+    return Scratch(
+        hessian=np.empty((FREE, FREE)),
         cost=np.empty((3, z, FREE)),
         rhs=np.empty((3, z, FREE)),
         offset=np.empty((3, 4, n)),

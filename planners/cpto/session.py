@@ -106,7 +106,7 @@ class CPTOSession:
             near = self.solver.conflicts(view, drives.tracks[row])
             found = self.solver.solve(
                 scene, view, options, self.driver, state, drives, row, hypotheses(view, near, c),
-                began + 0.7 * left, float(observation.ego[2]),
+                began + 0.7 * left, observation.time, float(observation.ego[2]),
             )  # fmt: skip
             # Whom nobody has seen is no reason to brake hard, but to be slower where that helps.
             tried.append((found.fails_at, found.phantoms_at, found))
@@ -195,6 +195,7 @@ class CPTOSession:
             status, reason = PlanStatus.DEGRADED, best.reason
         self.chosen = (kinds[drives.option[best.row]], int(drives.rule[best.row]))
         self.ahead, self.laid, self.planned_at = motion, scene.frame, observation.time
+        self.solver.memory = best.memory
         candidates = Candidates(
             observation.time + self.planner.basis.times,
             best.states,

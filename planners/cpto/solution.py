@@ -17,12 +17,15 @@ from drive.planners.cpto.kernels.propose import ACCEL, SLOPE, brake_from
 from drive.planners.cpto.kernels.view import lay_pairs, lay_references, nearness
 from drive.planners.cpto.qp import OSQP, control_points, convexify, flat
 from drive.planners.cpto.view import COUNTED, PHANTOMS
+from drive.planners.cpto.warm import Memory, warm
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from numpy.typing import NDArray
 
     from drive.planners.cpto.drives import Drives
-    from drive.planners.cpto.kernels.admm import Iterate
+    from drive.planners.cpto.kernels.admm import Iterate, Scratch
     from drive.planners.cpto.kernels.propose import Driver
     from drive.planners.cpto.options import Options
     from drive.planners.cpto.planner import CPTO
@@ -51,7 +54,8 @@ class Solution:
 
     `fails_at` is the first of those that count, infinite if none fails, and `reason` why;
     `phantoms_at` is that of the branch with phantoms; `braking` is the
-    braking branch where it passes; `row` the drive that it came from.
+    braking branch where it passes; `row` the drive that it came from; `memory` is for the
+    next call.
     """
 
     motions: Floats
@@ -64,6 +68,7 @@ class Solution:
     braking: Floats | None
     row: int
     residual: Floats
+    memory: Memory
 
 
 class Solver:
@@ -82,6 +87,8 @@ class Solver:
         half = 0.5 * vehicle.length
         self.own = np.array([vehicle.rear_axle_to_center, half, 0.5 * vehicle.width, 0.4, 0.15])
         self.limits = np.array([vehicle.max_acceleration + 0.5, vehicle.max_braking, curvature])
+        self.memory: Memory | None = None
+        self.scratch: dict[int, Scratch] = {}
 
     def conflicts(self, view: View, track: Floats) -> Floats:
         """How near a drive `(6, K)` at the forecasts' samples comes to each of the others, m."""
@@ -100,15 +107,20 @@ class Solver:
         row: int,
         configurations: list[Configuration],
         until: float,
+        now: float,
         heading: float,
     ) -> Solution:
-        """Optimise the branches that start from drive `row`; the loop ends at `until` (perf_counter)."""
+        """Optimise the branches that start from drive `row` at the time `now`; the loop ends at `until`
+        (perf_counter)."""
         nominal = refine(drives.tracks[row], self.planner.config.steps)
         option = int(drives.option[row])
         tracks = np.stack([self._branch(nominal, options, view, driver, option, z) for z in configurations])
-        problem = self._problem(scene, view, state, configurations, tracks)
-        it = self._iterate(problem, tracks, until)
-        found = self._judge(it.w[:2], it, problem, scene, view, state, configurations, row, heading)
+        problem, pairs = self._problem(scene, view, state, configurations, tracks)
+        keys: list[Hashable] = [z.key for z in configurations]
+        path = (scene.frame, options.kind[option])
+        it = self._iterate(problem, tracks, until, now, path, keys, pairs)
+        memory = Memory(now, path, keys, pairs, it.dual, it.press)
+        found = self._judge(it.w[:2], it, memory, problem, scene, view, state, configurations, row, heading)
         how = self.planner.config.polish
         if how == "always" or (how == "failed" and math.isfinite(found.fails_at)):
             polished = self.backend.solve(
@@ -116,7 +128,7 @@ class Solver:
             )
             if polished is not None:
                 w = control_points(polished, len(tracks))
-                better = self._judge(w, it, problem, scene, view, state, configurations, row, heading)
+                better = self._judge(w, it, memory, problem, scene, view, state, configurations, row, heading)
                 if better.fails_at >= found.fails_at:
                     return better
         return found
@@ -125,6 +137,7 @@ class Solver:
         self,
         w: Floats,
         it: Iterate,
+        memory: Memory,
         problem: Problem,
         scene: RoadScene,
         view: View,
@@ -148,7 +161,7 @@ class Solver:
                 fails_at, reason = when, why
         return Solution(
             motions, states[:, ::2], np.array([when for when, _ in found]), problem.probability, fails_at,
-            phantoms_at, reason, braking, row, it.residual,
+            phantoms_at, reason, braking, row, it.residual, memory,
         )  # fmt: skip
 
     def _branch(
@@ -181,7 +194,8 @@ class Solver:
         state: Floats,
         configurations: list[Configuration],
         tracks: Floats,
-    ) -> Problem:
+    ) -> tuple[Problem, list[tuple[int, int]]]:
+        """The loop's problem, and of whom (id) and which disc each of its pairs is."""
         c, frame = self.planner.config, scene.frame
         steps = c.steps
         used = np.stack([z.used for z in configurations])
@@ -206,7 +220,7 @@ class Solver:
             hold if math.isfinite(hold) else 1e6, lines,
         )  # fmt: skip
         v_ref, x_ref, y_ref, psi_ref, v_max, x_hi, y_lo, y_hi = lines
-        return Problem(
+        problem = Problem(
             start=_start(state),
             probability=np.array([z.probability for z in configurations]),
             v_ref=v_ref,
@@ -224,21 +238,39 @@ class Solver:
             gamma=self.gamma,
             side=np.where(y_ref[:, -1] >= y_ref[:, 0], 1.0, -1.0),
         )
+        ids = view.id[chosen[owner[:pairs]]].tolist()
+        return problem, list(zip(ids, disc[:pairs].tolist(), strict=True))
 
-    def _iterate(self, problem: Problem, tracks: Floats, until: float) -> Iterate:
+    def _iterate(
+        self,
+        problem: Problem,
+        tracks: Floats,
+        until: float,
+        now: float,
+        path: Hashable,
+        keys: list[Hashable],
+        pairs: list[tuple[int, int]],
+    ) -> Iterate:
+        """Run the loop from the drives, and from the last call's duals where they are of this `path`."""
         c, planner = self.planner.config, self.planner
         it = make_iterate(len(tracks), len(problem.lead), c.steps)
         it.path[:, 0, 0], it.path[:, 0, 1] = problem.x_ref, problem.y_ref
         it.path[:, 1, 0], it.path[:, 1, 1] = problem.v_ref, tracks[:, SLOPE]
         it.path[:, 2, 0] = tracks[:, ACCEL]
         it.psi[:] = problem.psi_ref
-        scratch = make_scratch(len(tracks), c.steps)
+        if c.warm:
+            warm(it, self.memory, now, c.dt, path, keys, pairs)
+        mode = MODES[c.consensus]
+        factors = planner.factors(self.weights, problem, mode)
+        scratch = self.scratch.get(len(tracks))
+        if scratch is None:
+            scratch = self.scratch[len(tracks)] = make_scratch(len(tracks), c.steps)
         left, fresh = c.iterations, True
         while left > 0:
             some = left if until == math.inf else min(left, 10)
             iterate(
-                planner.model, self.weights, problem, it, MODES[c.consensus], fresh, True,
-                c.barrier == "time", some, scratch,
+                planner.model, self.weights, factors, problem, it, mode, fresh, True, c.barrier == "time",
+                some, scratch,
             )  # fmt: skip
             left, fresh = left - some, False
             if time.perf_counter() > until:

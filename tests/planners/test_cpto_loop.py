@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from drive.planners.cpto.arrays import make_iterate, make_scratch, model_of
+from drive.planners.cpto.arrays import make_factors, make_iterate, make_scratch, model_of
 from drive.planners.cpto.basis import TRUNK, make_basis, sample_basis
 from drive.planners.cpto.kernels.admm import ADMM, EXACT, NONE, Problem, Weights, iterate
 from drive.planners.cpto.model import convex_model
@@ -51,10 +51,14 @@ def run(problem, mode=EXACT, iterations=20, square=False, weights=WEIGHTS, over_
     it = make_iterate(count, len(problem.lead), STEPS)
     it.path[:, 0, 0], it.path[:, 0, 1] = problem.x_ref, problem.y_ref
     it.path[:, 1, 0] = problem.v_ref
-    iterate(
-        MODEL, weights, problem, it, mode, True, square, over_time, iterations, make_scratch(count, STEPS)
-    )
+    factors, scratch = factors_of(problem, mode, weights), make_scratch(count, STEPS)
+    iterate(MODEL, weights, factors, problem, it, mode, True, square, over_time, iterations, scratch)
     return it
+
+
+def factors_of(problem, mode, weights=WEIGHTS):
+    pairs = problem.active.sum(1, dtype=np.int64)
+    return make_factors(MODEL, weights, problem.probability, pairs, mode)
 
 
 def test_a_branch_joins_the_trunk_in_three_derivatives():
@@ -178,8 +182,11 @@ def test_stopping_and_going_on_gives_the_same(braking):
     whole = run(braking, EXACT, 20)
     parts = make_iterate(2, 0, STEPS)
     parts.path[:, 0, 0], parts.path[:, 1, 0] = braking.x_ref, braking.v_ref
+    factors = factors_of(braking, EXACT)
     for fresh in (True, False):
-        iterate(MODEL, WEIGHTS, braking, parts, EXACT, fresh, False, True, 10, make_scratch(2, STEPS))
+        iterate(
+            MODEL, WEIGHTS, factors, braking, parts, EXACT, fresh, False, True, 10, make_scratch(2, STEPS)
+        )
     np.testing.assert_array_equal(parts.w, whole.w)
 
 

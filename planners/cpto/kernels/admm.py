@@ -2,7 +2,7 @@
 
 Every branch solves for heading, then for the two axes, against targets that cheap projections give: the
 speed along the heading, an ellipse of accelerations, boxes, and the polar barrier of each obstacle. The
-systems are inverted once a call; an iteration is a few matrix-vector products and the projections.
+systems are inverted beforehand; an iteration is a few matrix-vector products and the projections.
 
 Source: the splitting after Zheng et al. (arXiv 2409.10310, 2402.10441) as their released code has it;
 trunk, branches and their exact consensus are reconstructed. Duals are scaled by the penalty.
@@ -110,11 +110,17 @@ class Iterate(NamedTuple):
     residual: Any  # (NUM_RESIDUALS,)
 
 
-class Scratch(NamedTuple):
-    hessian: Any  # (Z, 10, 10)
+class Factors(NamedTuple):
+    """The inverted systems of x, y and heading: they depend on settings, the branches' probabilities and on
+    how many pairs each of them has, and may be kept over the calls."""
+
     bb: Any  # (3, Z, 6, 6)
     cross: Any  # (3, Z, 6, 4)
     trunk: Any  # (3, Z, 4, 4)
+
+
+class Scratch(NamedTuple):
+    hessian: Any  # (10, 10)
     cost: Any  # (3, Z, 10) the right-hand side that never changes
     rhs: Any  # (3, Z, 10)
     offset: Any  # (3, 4, N) what the start adds to each derivative
@@ -130,31 +136,28 @@ def _clamp(value, limit):
     return min(max(value, -limit), limit)
 
 
-@routine
-def _hessians(model, weights, problem, mode, s):
-    """Invert the systems of x, y and heading; only the probabilities and the obstacles' count enter."""
-    count = len(problem.probability)
+@kernel
+def factorise(model, weights, probability, pairs, mode, hessian, factors):
+    """Invert the systems for branches of `probability (Z,)` with `pairs (Z,)`; `hessian (Z, 10, 10)` is
+    scratch."""
     rho = weights.rho
     tie = weights.tie if mode == ADMM else 0.0
     for axis in range(3):
-        for z in range(count):
-            p = problem.probability[z]
-            pairs = 0
-            for q in range(problem.active.shape[1]):
-                pairs += problem.active[z, q]
+        for z in range(len(probability)):
+            p = probability[z]
             for i in range(FREE):
                 for j in range(FREE):
                     g0, g1, g2 = model.gram[0, i, j], model.gram[1, i, j], model.gram[2, i, j]
                     if axis == 2:
-                        s.hessian[z, i, j] = p * weights.heading * g2 + rho * g0
+                        hessian[z, i, j] = p * weights.heading * g2 + rho * g0
                         continue
                     value = p * (weights.accel * g2 + weights.jerk * model.gram[3, i, j])
                     if axis == 0:
                         value += p * (weights.speed * g1 + weights.place * g0)
                     else:
                         value += p * weights.lane * model.lane[i, j]
-                    s.hessian[z, i, j] = value + rho * (g1 + g2 + (1 + pairs) * g0)
-        factor(s.hessian, tie, mode == EXACT, s.bb[axis], s.cross[axis], s.trunk[axis])
+                    hessian[z, i, j] = value + rho * (g1 + g2 + (1 + pairs[z]) * g0)
+        factor(hessian, tie, mode == EXACT, factors.bb[axis], factors.cross[axis], factors.trunk[axis])
 
 
 @routine
@@ -357,8 +360,8 @@ def _fit_trunks(model, problem, it, s):
     count, steps = len(problem.probability), model.free.shape[2]
     for i in range(FREE):
         for j in range(FREE):
-            s.hessian[0, i, j] = model.gram[0, i, j] + 1e-6 * model.gram[2, i, j]
-    invert(s.hessian[0], FREE)
+            s.hessian[i, j] = model.gram[0, i, j] + 1e-6 * model.gram[2, i, j]
+    invert(s.hessian, FREE)
     g, rhs = s.rel[0], s.rhs[0, 0]
     it.mean[:] = 0.0
     for z in range(count):
@@ -370,16 +373,15 @@ def _fit_trunks(model, problem, it, s):
             gather(model.free[0], g, rhs)
             for i in range(TRUNK):
                 for j in range(FREE):
-                    it.mean[axis, i] += s.hessian[0, i, j] * rhs[j] / count
+                    it.mean[axis, i] += s.hessian[i, j] * rhs[j] / count
 
 
-def _iterate(model, weights, problem, it, mode, fresh, square, over_time, iterations, s):
+def _iterate(model, weights, factors, problem, it, mode, fresh, square, over_time, iterations, s):
     """Run `iterations` passes from `it`; `fresh`: its path is a guess whose slacks are not made yet.
 
     `it.residual`: the largest of the speed rows (m/s), the acceleration rows (m/s^2), the obstacles' (m),
     the heading's (rad), and the trunk copies' largest distance from their mean (m).
     """
-    _hessians(model, weights, problem, mode, s)
     _constants(model, weights, problem, s)
     count, steps, rho = len(problem.probability), model.free.shape[2], weights.rho
     if fresh:
@@ -399,13 +401,13 @@ def _iterate(model, weights, problem, it, mode, fresh, square, over_time, iterat
             for j in range(FREE):
                 s.rhs[2, z, j] = s.cost[2, z, j]
             gather(model.free[0], g, s.rhs[2, z])
-        _solve_axis(weights, it, 2, mode, s)
+        _solve_axis(weights, factors, it, 2, mode, s)
         for z in range(count):
             sample(model.free[0], s.offset[2, 0], it.w[2, z], it.psi[z])
             _turn(it.psi[z], s.turn[z])
             _right_sides(model, weights, problem, it, z, s)
         for axis in range(2):
-            _solve_axis(weights, it, axis, mode, s)
+            _solve_axis(weights, factors, it, axis, mode, s)
             for z in range(count):
                 for r in range(3):
                     sample(model.free[r], s.offset[axis, r], it.w[axis, z], it.path[z, r, axis])
@@ -414,12 +416,12 @@ def _iterate(model, weights, problem, it, mode, fresh, square, over_time, iterat
 
 
 @routine
-def _solve_axis(weights, it, axis, mode, s):
+def _solve_axis(weights, factors, it, axis, mode, s):
     if mode == ADMM:
         for z in range(it.w.shape[1]):
             for j in range(TRUNK):
                 s.rhs[axis, z, j] += weights.tie * (it.mean[axis, j] - it.trunk_dual[axis, z, j])
-    solve(s.rhs[axis], mode == EXACT, s.bb[axis], s.cross[axis], s.trunk[axis], it.w[axis])
+    solve(s.rhs[axis], mode == EXACT, factors.bb[axis], factors.cross[axis], factors.trunk[axis], it.w[axis])
     if mode == ADMM:
         _agree(weights, it, axis, s)
 
