@@ -12,7 +12,7 @@ from drive.planner import Candidates, Plan, PlanStatus
 from drive.planners.cpto.drives import COARSE, drive_all, make_driver
 from drive.planners.cpto.options import KEEP, make_options
 from drive.planners.cpto.phantoms import find_crossings, make_phantoms
-from drive.planners.cpto.solution import Solver
+from drive.planners.cpto.solution import UNSEEN, Solver
 from drive.planners.cpto.view import LIKELY, ROOM_TO_TURN, hypotheses, look_around, with_phantoms
 from drive.planners.road.guide import Guide, GuideSettings
 from drive.planners.road.plans import braking_plan, plan_on_frame
@@ -44,7 +44,6 @@ STRAYED = (1.0, 1.0, 1.5)
 OFF = 15.0
 """m from the line, or before it begins, at which no road is planned on."""
 RETRIES = 2
-UNSEEN = "somebody unseen may come"
 SOON = 2.5
 """s: a motion that fails later is driven, for there is time to mend it, and what is foreseen changes."""
 
@@ -186,11 +185,8 @@ class CPTOSession:
             status, reason = PlanStatus.DEGRADED, tried[0][2].reason or UNSEEN
         if when < SOON:
             status, reason = PlanStatus.FALLBACK, best.reason
-            shifted = self._shifted(observation.time, scene)
-            if tried[0][2].braking is not None:
-                motion, reason = tried[0][2].braking, f"{reason}: the braking branch"
-            elif shifted is not None and self.solver.check(shifted, scene, view, view.used)[0] > SOON:
-                motion, reason = shifted, f"{reason}: the plan before"
+            motion, instead = self._instead(observation.time, scene, view, tried[0][2].braking, motion)
+            reason = f"{reason}: {instead}"
         elif math.isfinite(when):
             status, reason = PlanStatus.DEGRADED, best.reason
         self.chosen = (kinds[drives.option[best.row]], int(drives.rule[best.row]))
@@ -217,6 +213,18 @@ class CPTOSession:
         return plan_on_frame(
             scene.frame, motion[::2], c.dt, observation, vehicle, status, reason, candidates, figures
         )
+
+    def _instead(
+        self, now: float, scene: RoadScene, view: View, branch: Floats | None, motion: Floats
+    ) -> tuple[Floats, str]:
+        """What is driven where no branch that counts is fit to be: the plan before while it is, the braking
+        branch where it passes, or else the braking plan on the path of `motion`."""
+        shifted = self._shifted(now, scene)
+        if shifted is not None and self.solver.check(shifted, scene, view, view.used)[0] > SOON:
+            return shifted, "the plan before"
+        if branch is not None:
+            return branch, "the braking branch"
+        return self.solver.brake(motion), "the braking plan"
 
     def _shifted(self, now: float, scene: RoadScene) -> Floats | None:
         """The last motion from now on, its end held; None where it does not reach here."""

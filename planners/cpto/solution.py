@@ -12,7 +12,7 @@ import numpy as np
 from drive.planners.cpto.arrays import make_iterate, make_scratch
 from drive.planners.cpto.drives import COARSE, drive_all, refine
 from drive.planners.cpto.kernels.admm import ADMM, EXACT, NONE, Problem, Weights, iterate
-from drive.planners.cpto.kernels.check import judge, lay_motions
+from drive.planners.cpto.kernels.check import CONTACT, judge, lay_motions
 from drive.planners.cpto.kernels.propose import ACCEL, SLOPE, brake_from
 from drive.planners.cpto.kernels.view import lay_pairs, lay_references, nearness
 from drive.planners.cpto.qp import OSQP, control_points, convexify, flat
@@ -38,13 +38,16 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
 
 MODES = {"exact": EXACT, "admm": ADMM, "none": NONE}
-REASONS = ("it would meet a road user", "it would leave the road", "it would break the vehicle's limits")
+REASONS = ("it would meet somebody", "it would leave the road", "it would break the vehicle's limits")
+UNSEEN = "somebody unseen may come"
 CLOSE = 8.0
 """m from a drive, as `nearness` measures, beyond which somebody is no obstacle to it."""
 MOST_SLOPE = 0.7
 """Of the motion to the road, as a tangent."""
 BRAKING, BRAKING_JERK = 3.5, 6.0
 """m/s^2 and m/s^3 of the braking branch."""
+HARDEST_JERK = 20.0
+"""m/s^3 of the braking plan."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -277,6 +280,15 @@ class Solver:
                 break
         return it
 
+    def brake(self, motion: Floats) -> Floats:
+        """The braking plan: to rest as hard as the settings allow, on the path of a motion `(T, 6)`."""
+        dt = 0.5 * self.planner.config.dt
+        out = np.ascontiguousarray(motion.T)
+        brake_from(out.copy(), 0, dt, self.planner.config.brake, HARDEST_JERK, out)
+        # The path is that of the motion, in other times.
+        out[5] = np.gradient(out[4], dt)
+        return np.ascontiguousarray(out.T)
+
     def check(self, motion: Floats, scene: RoadScene, view: View, used: Bytes) -> tuple[float, str]:
         """When a motion first fails, infinite if it does not, and why."""
         return self._check(motion[None], 0.0, scene, view, used[None])[1][0]
@@ -294,9 +306,14 @@ class Solver:
             states, out, who,
         )  # fmt: skip
         found = []
-        for times in out.tolist():
-            when = min(times)
-            found.append((when, REASONS[times.index(when)] if math.isfinite(when) else ""))
+        for times, row in zip(out.tolist(), who.tolist(), strict=True):
+            when, reason = min(times), ""
+            if math.isfinite(when):
+                reason = REASONS[times.index(when)]
+                if when == times[CONTACT]:
+                    met = int(view.id[row])
+                    reason = f"it would meet road user {met}" if met >= 0 else UNSEEN
+            found.append((when, reason))
         return states, found
 
 
