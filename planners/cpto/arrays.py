@@ -8,6 +8,7 @@ import numpy as np
 
 from drive.planners.cpto.basis import BRANCH, FREE, TRUNK, Basis
 from drive.planners.cpto.kernels.admm import (
+    EXACT,
     NUM_RESIDUALS,
     Factors,
     Iterate,
@@ -56,7 +57,7 @@ def make_factors(
     factors = Factors(
         bb=np.empty((3, z, BRANCH, BRANCH)),
         cross=np.empty((3, z, BRANCH, TRUNK)),
-        trunk=np.empty((3, z, TRUNK, TRUNK)),
+        trunk=np.empty((3, 1 if mode == EXACT else z, TRUNK, TRUNK)),
     )
     factorise(model, weights, probability, pairs, mode, np.empty((z, FREE, FREE)), factors)
     return factors

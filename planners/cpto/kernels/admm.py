@@ -116,7 +116,7 @@ class Factors(NamedTuple):
 
     bb: Any  # (3, Z, 6, 6)
     cross: Any  # (3, Z, 6, 4)
-    trunk: Any  # (3, Z, 4, 4)
+    trunk: Any  # (3, Z, 4, 4), or (3, 1, 4, 4) where it is one for all
 
 
 class Scratch(NamedTuple):
