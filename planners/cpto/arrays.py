@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from drive.planners.cpto.basis import BRANCH, FREE, TRUNK, Basis
-from drive.planners.cpto.kernels.admm import NUM_RESIDUALS, Iterate, Model, Scratch
+from drive.planners.cpto.kernels.admm import (
+    EXACT,
+    NUM_RESIDUALS,
+    Factors,
+    Iterate,
+    Model,
+    Scratch,
+    factorise,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from drive.planners.cpto.kernels.admm import Weights
+
+    Floats = NDArray[np.float64]
 
 
 def model_of(basis: Basis) -> Model:
@@ -32,18 +49,30 @@ def make_iterate(branches: int, pairs: int, steps: int) -> Iterate:
     )
 
 
+def make_factors(
+    model: Model, weights: Weights, probability: Floats, pairs: NDArray[np.int64], mode: int
+) -> Factors:
+    """The inverted systems for branches of `probability (Z,)` with `pairs (Z,)` of obstacles."""
+    z = len(probability)
+    factors = Factors(
+        bb=np.empty((3, z, BRANCH, BRANCH)),
+        cross=np.empty((3, z, BRANCH, TRUNK)),
+        trunk=np.empty((3, 1 if mode == EXACT else z, TRUNK, TRUNK)),
+    )
+    factorise(model, weights, probability, pairs, mode, np.empty((z, FREE, FREE)), factors)
+    return factors
+
+
 def make_scratch(branches: int, steps: int) -> Scratch:
     z, n = branches, steps
     return Scratch(
-        hessian=np.empty((z, FREE, FREE)),
-        bb=np.empty((3, z, BRANCH, BRANCH)),
-        cross=np.empty((3, z, BRANCH, TRUNK)),
-        trunk=np.empty((3, z, TRUNK, TRUNK)),
+        hessian=np.empty((FREE, FREE)),
         cost=np.empty((3, z, FREE)),
         rhs=np.empty((3, z, FREE)),
         offset=np.empty((3, 4, n)),
         target=np.empty((2, 3, n)),
-        turn=np.empty((3, n)),
+        turn=np.empty((z, 2, n)),
+        way=np.empty(n),
         rel=np.empty((2, n)),
         old=np.empty((z, TRUNK)),
     )

@@ -20,10 +20,11 @@ class CPTOConfig:
     one trunk, "admm" a copy a branch, "none" nothing shared); at most `branches` hypotheses (1: only what
     is most probable) and `obstacles` in each; `phantoms` are expected behind occlusion edges.
 
-    The loop: `iterations`, penalties `rho` and `tie` (of the consensus), over-relaxation `relax`, and the
-    barrier ("time": along the horizon, "iterate": along the iterations) with `gamma` now, 1 at the end.
-    `discs` of the own vehicle against who is turned more than `turned` rad to the road. Costs `w_...` of
-    acceleration, jerk, speed, place along and across the road, and heading.
+    The loop: `iterations`, from the duals of the last call if `warm`, penalties `rho` and `tie` (of the
+    consensus), over-relaxation `relax`, and the barrier ("time": along the horizon, "iterate": along the
+    iterations) with `gamma` now, 1 at the end. `discs` of the own vehicle against who is turned more than
+    `turned` rad to the road. Costs `w_...` of acceleration, jerk, speed, place along and across the road,
+    and heading.
 
     Driving: as IDM, `speed_up`, `comfort` and `brake` limit the acceleration, `sideways` that across the
     road, and `bends` what its bends may ask for. `polish` solves a quadratic programme after the loop.
@@ -37,6 +38,7 @@ class CPTOConfig:
     consensus: str = "exact"
     barrier: str = "time"
     iterations: int = 20
+    warm: bool = False
     phantoms: bool = True
     always_brake: bool = False
     gamma: float = 0.5

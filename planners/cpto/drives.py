@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from drive.planners.cpto.kernels.propose import (
     SPEED,
     Driver,
     Others,
+    make_near,
     propose,
 )
 
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 RULES = np.array([(1.0, 1.0), (1.0, 2.5), (0.75, 1.0), (0.5, 1.5), (0.25, 2.5), (0.0, 0.0)])
 """Share of the speed cap, seconds of foresight."""
 COARSE = 2
-"""Samples of the forecasts to one of a drive."""
+"""Samples of a trajectory to one of the forecasts and of a drive."""
 # What a metre, a second or a change is worth, found on scenes of other seeds than the suites'.
 CONTACT_COST, NEAR_COST, EFFORT_COST = 20.0, 3.0, 0.25
 SAME_OPTION, SAME_RULE = 0.6, 0.05
@@ -88,16 +90,15 @@ def drive_all(
 
     `before`: kind of the option and rule that were chosen last.
     """
+    option, rule, rules = _every_rule(len(options.kind), only)
+    extra = np.zeros(len(option))
     if only < 0:
-        option = np.repeat(np.arange(len(options.kind)), len(RULES))
-        rule = np.tile(np.arange(len(RULES)), len(options.kind))
-        extra = options.extra - SAME_OPTION * (np.array(options.kind) == before[0])
-        extra = extra[option] - SAME_RULE * (rule == before[1])
-    else:
-        option, rule, extra = np.full(len(RULES), only), np.arange(len(RULES)), 0.0
+        costs = options.extra - SAME_OPTION * (np.array(options.kind) == before[0])
+        extra = costs[option] - SAME_RULE * (rule == before[1])
     tracks, judgements = np.empty((len(option), NUM_ROWS, samples)), np.empty((len(option), 4))
-    others = Others(view.coarse, view.half, used)
-    propose(options.road, others, driver, RULES[rule], option, start, begin // COARSE, tracks, judgements)
+    others = Others(view.pose, view.half, used)
+    near = make_near(len(view.pose), view.pose.shape[2], samples)
+    propose(options.road, others, driver, rules, option, start, begin // COARSE, near, tracks, judgements)
     span = driver.dt * (samples - 1)
     # Progress is measured against driving at the limit.
     contact = judgements[:, CONTACT]
@@ -112,6 +113,14 @@ def drive_all(
         + extra
     )
     return Drives(tracks, judgements, option, rule, cost)
+
+
+@lru_cache(maxsize=32)
+def _every_rule(options: int, only: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+    """Option, rule and `RULES` `(V, 2)` of each drive."""
+    option = np.repeat(np.arange(options), len(RULES)) if only < 0 else np.full(len(RULES), only)
+    rule = np.resize(np.arange(len(RULES)), len(option))
+    return option, rule, RULES[rule]
 
 
 def refine(track: Floats, samples: int) -> Floats:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.planners.cpto.kernels.propose import Road
+from drive.planners.road.average import moving_average
 from drive.planners.road.kernels import line as columns
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def make_options(
             known = np.isfinite(beside)
             here = (along > station) & (along < station + max(40.0, 3.0 * speed))
             if known[here].all() and here.any():
-                lines.append(_smooth(np.where(known, beside, 0.0), int(ramp / step)))
+                lines.append(moving_average(np.where(known, beside, 0.0), max(int(0.5 * ramp / step), 1)))
                 kinds.append(kind)
     option = np.ascontiguousarray(lines)
     over = np.maximum(
@@ -121,11 +122,3 @@ def _out_of_bends(limit: Floats, step: float) -> Floats:
     """Limits that rise no faster than with `LEAVING`, as braking ahead of bends is in them already."""
     rise = 2.0 * LEAVING * step * np.arange(len(limit))
     return np.asarray(np.sqrt(np.minimum.accumulate(limit**2 - rise) + rise))
-
-
-def _smooth(values: Floats, width: int) -> Floats:
-    """Moving average over about `width` samples, the ends held."""
-    half = max(width // 2, 1)
-    padded = np.concatenate((np.repeat(values[0], half), values, np.repeat(values[-1], half)))
-    total = np.concatenate(([0.0], np.cumsum(padded)))
-    return np.asarray((total[2 * half + 1 :] - total[: -2 * half - 1]) / (2 * half + 1))

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.planner import Candidates, Plan, PlanStatus
-from drive.planners.cpto.drives import COARSE, drive_all, make_driver, refine
+from drive.planners.cpto.drives import COARSE, drive_all, make_driver
 from drive.planners.cpto.options import KEEP, make_options
 from drive.planners.cpto.phantoms import find_crossings, make_phantoms
-from drive.planners.cpto.solution import Solver
+from drive.planners.cpto.solution import UNSEEN, Solver
 from drive.planners.cpto.view import LIKELY, ROOM_TO_TURN, hypotheses, look_around, with_phantoms
 from drive.planners.road.guide import Guide, GuideSettings
 from drive.planners.road.plans import braking_plan, plan_on_frame
@@ -44,7 +44,6 @@ STRAYED = (1.0, 1.0, 1.5)
 OFF = 15.0
 """m from the line, or before it begins, at which no road is planned on."""
 RETRIES = 2
-UNSEEN = "somebody unseen may come"
 SOON = 2.5
 """s: a motion that fails later is driven, for there is time to mend it, and what is foreseen changes."""
 
@@ -55,8 +54,9 @@ class CPTOSession:
     def __init__(self, planner: CPTO, task: Task) -> None:
         self.planner, self.task = planner, task
         c = planner.config
-        count = max(round(LOOK_AHEAD / c.dt) + 1, c.steps)
-        times = np.asarray(c.dt * np.arange(count), dtype=np.float64)
+        step = COARSE * c.dt
+        count = math.ceil(max(LOOK_AHEAD, c.dt * c.steps) / step - 1e-9) + 1
+        times = np.asarray(step * np.arange(count), dtype=np.float64)
         self.times = times
         self.guide = Guide(task, times, GuideSettings(lateral_acceleration=c.bends))
         self.driver = make_driver(c, task.vehicle)
@@ -96,16 +96,16 @@ class CPTOSession:
             likely.astype(np.uint8),
             self.driver,
             start,
-            len(self.times) // COARSE + 1,
+            len(self.times),
             self.chosen,
         )
         left = math.inf if observation.time_budget is None else observation.time_budget
         tried: list[tuple[float, float, Solution]] = []
         for row in _attempts(drives):
-            near = self.solver.conflicts(view, refine(drives.tracks[row], len(self.times)))
+            near = self.solver.conflicts(view, drives.tracks[row])
             found = self.solver.solve(
                 scene, view, options, self.driver, state, drives, row, hypotheses(view, near, c),
-                began + 0.7 * left, float(observation.ego[2]),
+                began + 0.7 * left, observation.time, float(observation.ego[2]),
             )  # fmt: skip
             # Whom nobody has seen is no reason to brake hard, but to be slower where that helps.
             tried.append((found.fails_at, found.phantoms_at, found))
@@ -185,15 +185,13 @@ class CPTOSession:
             status, reason = PlanStatus.DEGRADED, tried[0][2].reason or UNSEEN
         if when < SOON:
             status, reason = PlanStatus.FALLBACK, best.reason
-            shifted = self._shifted(observation.time, scene)
-            if tried[0][2].braking is not None:
-                motion, reason = tried[0][2].braking, f"{reason}: the braking branch"
-            elif shifted is not None and self.solver.check(shifted, scene, view, view.used)[0] > SOON:
-                motion, reason = shifted, f"{reason}: the plan before"
+            motion, instead = self._instead(observation.time, scene, view, tried[0][2].braking, motion)
+            reason = f"{reason}: {instead}"
         elif math.isfinite(when):
             status, reason = PlanStatus.DEGRADED, best.reason
         self.chosen = (kinds[drives.option[best.row]], int(drives.rule[best.row]))
         self.ahead, self.laid, self.planned_at = motion, scene.frame, observation.time
+        self.solver.memory = best.memory
         candidates = Candidates(
             observation.time + self.planner.basis.times,
             best.states,
@@ -215,6 +213,18 @@ class CPTOSession:
         return plan_on_frame(
             scene.frame, motion[::2], c.dt, observation, vehicle, status, reason, candidates, figures
         )
+
+    def _instead(
+        self, now: float, scene: RoadScene, view: View, branch: Floats | None, motion: Floats
+    ) -> tuple[Floats, str]:
+        """What is driven where no branch that counts is fit to be: the plan before while it is, the braking
+        branch where it passes, or else the braking plan on the path of `motion`."""
+        shifted = self._shifted(now, scene)
+        if shifted is not None and self.solver.check(shifted, scene, view, view.used)[0] > SOON:
+            return shifted, "the plan before"
+        if branch is not None:
+            return branch, "the braking branch"
+        return self.solver.brake(motion), "the braking plan"
 
     def _shifted(self, now: float, scene: RoadScene) -> Floats | None:
         """The last motion from now on, its end held; None where it does not reach here."""

@@ -12,18 +12,20 @@ import numpy as np
 from drive.planners.cpto.arrays import make_iterate, make_scratch
 from drive.planners.cpto.drives import COARSE, drive_all, refine
 from drive.planners.cpto.kernels.admm import ADMM, EXACT, NONE, Problem, Weights, iterate
-from drive.planners.cpto.kernels.check import check
-from drive.planners.cpto.kernels.propose import ACCEL, HEADING, OFFSET, SLOPE, SPEED, STATION
-from drive.planners.cpto.kernels.view import lay_pairs, nearness
+from drive.planners.cpto.kernels.check import CONTACT, judge, lay_motions
+from drive.planners.cpto.kernels.propose import ACCEL, SLOPE, brake_from
+from drive.planners.cpto.kernels.view import lay_pairs, lay_references, nearness
 from drive.planners.cpto.qp import OSQP, control_points, convexify, flat
 from drive.planners.cpto.view import COUNTED, PHANTOMS
-from drive.planners.road.kernels import line as columns
+from drive.planners.cpto.warm import Memory, warm
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable
+
     from numpy.typing import NDArray
 
     from drive.planners.cpto.drives import Drives
-    from drive.planners.cpto.kernels.admm import Iterate
+    from drive.planners.cpto.kernels.admm import Iterate, Scratch
     from drive.planners.cpto.kernels.propose import Driver
     from drive.planners.cpto.options import Options
     from drive.planners.cpto.planner import CPTO
@@ -36,13 +38,16 @@ if TYPE_CHECKING:
     Bytes = NDArray[np.uint8]
 
 MODES = {"exact": EXACT, "admm": ADMM, "none": NONE}
-REASONS = ("it would meet a road user", "it would leave the road", "it would break the vehicle's limits")
+REASONS = ("it would meet somebody", "it would leave the road", "it would break the vehicle's limits")
+UNSEEN = "somebody unseen may come"
 CLOSE = 8.0
 """m from a drive, as `nearness` measures, beyond which somebody is no obstacle to it."""
 MOST_SLOPE = 0.7
 """Of the motion to the road, as a tangent."""
 BRAKING, BRAKING_JERK = 3.5, 6.0
 """m/s^2 and m/s^3 of the braking branch."""
+HARDEST_JERK = 20.0
+"""m/s^3 of the braking plan."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +57,8 @@ class Solution:
 
     `fails_at` is the first of those that count, infinite if none fails, and `reason` why;
     `phantoms_at` is that of the branch with phantoms; `braking` is the
-    braking branch where it passes; `row` the drive that it came from.
+    braking branch where it passes; `row` the drive that it came from; `memory` is for the
+    next call.
     """
 
     motions: Floats
@@ -65,6 +71,7 @@ class Solution:
     braking: Floats | None
     row: int
     residual: Floats
+    memory: Memory
 
 
 class Solver:
@@ -83,11 +90,13 @@ class Solver:
         half = 0.5 * vehicle.length
         self.own = np.array([vehicle.rear_axle_to_center, half, 0.5 * vehicle.width, 0.4, 0.15])
         self.limits = np.array([vehicle.max_acceleration + 0.5, vehicle.max_braking, curvature])
+        self.memory: Memory | None = None
+        self.scratch: dict[int, Scratch] = {}
 
     def conflicts(self, view: View, track: Floats) -> Floats:
-        """How near a drive comes to each of the others, m."""
+        """How near a drive `(6, K)` at the forecasts' samples comes to each of the others, m."""
         out = np.empty(len(view.used))
-        nearness(view.pose, view.half, view.used, track[None], out)
+        nearness(view.pose, view.half, view.used, track[None], 1, out)
         return out
 
     def solve(
@@ -101,15 +110,20 @@ class Solver:
         row: int,
         configurations: list[Configuration],
         until: float,
+        now: float,
         heading: float,
     ) -> Solution:
-        """Optimise the branches that start from drive `row`; the loop ends at `until` (perf_counter)."""
+        """Optimise the branches that start from drive `row` at the time `now`; the loop ends at `until`
+        (perf_counter)."""
         nominal = refine(drives.tracks[row], self.planner.config.steps)
         option = int(drives.option[row])
         tracks = np.stack([self._branch(nominal, options, view, driver, option, z) for z in configurations])
-        problem = self._problem(scene, view, state, configurations, tracks)
-        it = self._iterate(problem, tracks, until)
-        found = self._judge(it.w[:2], it, problem, scene, view, state, configurations, row, heading)
+        problem, pairs = self._problem(scene, view, state, configurations, tracks)
+        keys: list[Hashable] = [z.key for z in configurations]
+        path = (scene.frame, options.kind[option])
+        it = self._iterate(problem, tracks, until, now, path, keys, pairs)
+        memory = Memory(now, path, keys, pairs, it.dual, it.press)
+        found = self._judge(it.w[:2], it, memory, problem, scene, view, state, configurations, row, heading)
         how = self.planner.config.polish
         if how == "always" or (how == "failed" and math.isfinite(found.fails_at)):
             polished = self.backend.solve(
@@ -117,7 +131,7 @@ class Solver:
             )
             if polished is not None:
                 w = control_points(polished, len(tracks))
-                better = self._judge(w, it, problem, scene, view, state, configurations, row, heading)
+                better = self._judge(w, it, memory, problem, scene, view, state, configurations, row, heading)
                 if better.fails_at >= found.fails_at:
                     return better
         return found
@@ -126,6 +140,7 @@ class Solver:
         self,
         w: Floats,
         it: Iterate,
+        memory: Memory,
         problem: Problem,
         scene: RoadScene,
         view: View,
@@ -135,12 +150,10 @@ class Solver:
         heading: float,
     ) -> Solution:
         """The motions of control points `w (2, Z, 10)`, checked."""
-        motions = self._motions(w, problem.start, float(state[0]))
-        states = [scene.frame.states(m, self.vehicle, heading) for m in motions]
-        found = [
-            self._check(m, s, scene, view, z.used)
-            for m, s, z in zip(motions, states, configurations, strict=True)
-        ]
+        begin, free = self.planner.fine
+        motions = np.empty((len(configurations), free.shape[2], 6))
+        lay_motions(begin, free, w, problem.start, float(state[0]), MOST_SLOPE, motions)
+        states, found = self._check(motions, heading, scene, view, np.stack([z.used for z in configurations]))
         fails_at, phantoms_at, reason, braking = math.inf, math.inf, "", None
         for (when, why), configuration, motion in zip(found, configurations, motions, strict=True):
             if configuration.brakes and configuration.key != ("likely",):
@@ -150,8 +163,8 @@ class Solver:
             elif when < fails_at:
                 fails_at, reason = when, why
         return Solution(
-            motions, np.stack(states)[:, ::2], np.array([when for when, _ in found]), problem.probability,
-            fails_at, phantoms_at, reason, braking, row, it.residual,
+            motions, states[:, ::2], np.array([when for when, _ in found]), problem.probability, fails_at,
+            phantoms_at, reason, braking, row, it.residual, memory,
         )  # fmt: skip
 
     def _branch(
@@ -167,15 +180,7 @@ class Solver:
         c, joint = self.planner.config, self.planner.basis.shared - 1
         out = nominal.copy()
         if configuration.brakes:
-            t = c.dt * np.arange(c.steps - joint)
-            falls = np.maximum(min(nominal[ACCEL, joint], 0.0) - BRAKING_JERK * t, -BRAKING)
-            v = np.maximum(nominal[SPEED, joint] + c.dt * np.concatenate(([0.0], np.cumsum(falls[1:]))), 0.0)
-            way = np.concatenate(([0.0], np.cumsum(0.5 * (v[1:] + v[:-1]) * c.dt)))
-            out[SPEED, joint:], out[STATION, joint:] = v, nominal[STATION, joint] + way
-            out[ACCEL, joint:] = np.gradient(v, c.dt)
-            out[OFFSET, joint:] = np.interp(out[STATION, joint:], nominal[STATION], nominal[OFFSET])
-            out[SLOPE, joint:] = np.gradient(out[OFFSET, joint:], c.dt)
-            out[HEADING, joint:] = np.interp(out[STATION, joint:], nominal[STATION], nominal[HEADING])
+            brake_from(nominal, joint, c.dt, BRAKING, BRAKING_JERK, out)
         elif configuration.key != ("likely",):
             later = drive_all(
                 options, view, configuration.used, driver, nominal[:, joint].copy(),
@@ -192,96 +197,124 @@ class Solver:
         state: Floats,
         configurations: list[Configuration],
         tracks: Floats,
-    ) -> Problem:
+    ) -> tuple[Problem, list[tuple[int, int]]]:
+        """The loop's problem, and of whom (id) and which disc each of its pairs is."""
         c, frame = self.planner.config, scene.frame
         steps = c.steps
         used = np.stack([z.used for z in configurations])
+        count = len(tracks)
         near = np.empty(len(view.used))
-        nearness(view.pose, view.half, (used == COUNTED).any(0).astype(np.uint8), tracks, near)
+        nearness(view.pose, view.half, (used == COUNTED).any(0).astype(np.uint8), tracks, COARSE, near)
         chosen = np.argsort(near, kind="stable")[: c.obstacles]
         chosen = chosen[near[chosen] < CLOSE]
         active = np.ascontiguousarray(used[:, chosen] == COUNTED, dtype=np.uint8)
         most = len(chosen) * c.discs
-        place, shape = np.empty((most, 2, steps)), np.empty((most, 4, steps))
-        lead, owner = np.empty(most), np.empty(most, dtype=np.int64)
+        place, shape, lead = np.empty((most, 2, steps)), np.empty((most, 4, steps)), np.empty(most)
+        owner, disc = np.empty((2, most), dtype=np.int64)
+        station = float(state[0])
         pairs = lay_pairs(
-            view.pose, view.half, chosen, tracks, active, self.own, c.discs, c.turned, True,
-            place, shape, lead, owner,
+            view.pose, view.half, chosen, COARSE, tracks, active, station, self.own, c.discs, c.turned, True,
+            place, shape, lead, owner, disc,
         )  # fmt: skip
-        place = place[:pairs].copy()
-        place[:, 0] -= state[0]
-        s, y, v = (np.ascontiguousarray(tracks[:, j]) for j in (STATION, OFFSET, SPEED))
-        rows = frame.rows[np.clip((s / frame.step).astype(np.int64), 0, len(frame.rows) - 1)]
-        half = 0.5 * self.vehicle.width + 0.1
-        hold = scene.hold.station - state[0] + 0.3
-        return Problem(
+        hold = scene.hold.station - station + 0.3
+        lines = np.empty((8, count, steps))
+        lay_references(
+            frame.rows, frame.step, tracks, station, 0.5 * self.vehicle.width + 0.1,
+            hold if math.isfinite(hold) else 1e6, lines,
+        )  # fmt: skip
+        v_ref, x_ref, y_ref, psi_ref, v_max, x_hi, y_lo, y_hi = lines
+        problem = Problem(
             start=_start(state),
             probability=np.array([z.probability for z in configurations]),
-            v_ref=v,
-            x_ref=s - state[0],
-            y_ref=y,
-            psi_ref=np.ascontiguousarray(tracks[:, HEADING]),
-            v_max=np.maximum(rows[..., columns.LIMIT], v),
-            x_hi=np.maximum(s - state[0], hold if math.isfinite(hold) else 1e6),
-            y_lo=np.minimum(half - rows[..., columns.EDGE_RIGHT], y - 0.02),
-            y_hi=np.maximum(rows[..., columns.EDGE_LEFT] - half, y + 0.02),
-            place=place,
+            v_ref=v_ref,
+            x_ref=x_ref,
+            y_ref=y_ref,
+            psi_ref=psi_ref,
+            v_max=v_max,
+            x_hi=x_hi,
+            y_lo=y_lo,
+            y_hi=y_hi,
+            place=place[:pairs],
             shape=shape[:pairs],
             lead=lead[:pairs],
             active=np.ascontiguousarray(active[:, owner[:pairs]]),
             gamma=self.gamma,
-            side=np.where(y[:, -1] >= y[:, 0], 1.0, -1.0),
+            side=np.where(y_ref[:, -1] >= y_ref[:, 0], 1.0, -1.0),
         )
+        ids = view.id[chosen[owner[:pairs]]].tolist()
+        return problem, list(zip(ids, disc[:pairs].tolist(), strict=True))
 
-    def _iterate(self, problem: Problem, tracks: Floats, until: float) -> Iterate:
+    def _iterate(
+        self,
+        problem: Problem,
+        tracks: Floats,
+        until: float,
+        now: float,
+        path: Hashable,
+        keys: list[Hashable],
+        pairs: list[tuple[int, int]],
+    ) -> Iterate:
+        """Run the loop from the drives, and from the last call's duals where they are of this `path`."""
         c, planner = self.planner.config, self.planner
         it = make_iterate(len(tracks), len(problem.lead), c.steps)
         it.path[:, 0, 0], it.path[:, 0, 1] = problem.x_ref, problem.y_ref
         it.path[:, 1, 0], it.path[:, 1, 1] = problem.v_ref, tracks[:, SLOPE]
         it.path[:, 2, 0] = tracks[:, ACCEL]
         it.psi[:] = problem.psi_ref
-        scratch = make_scratch(len(tracks), c.steps)
+        if c.warm:
+            warm(it, self.memory, now, c.dt, path, keys, pairs)
+        mode = MODES[c.consensus]
+        factors = planner.factors(self.weights, problem, mode)
+        scratch = self.scratch.get(len(tracks))
+        if scratch is None:
+            scratch = self.scratch[len(tracks)] = make_scratch(len(tracks), c.steps)
         left, fresh = c.iterations, True
         while left > 0:
             some = left if until == math.inf else min(left, 10)
             iterate(
-                planner.model, self.weights, problem, it, MODES[c.consensus], fresh, True,
-                c.barrier == "time", some, scratch,
+                planner.model, self.weights, factors, problem, it, mode, fresh, True, c.barrier == "time",
+                some, scratch,
             )  # fmt: skip
             left, fresh = left - some, False
             if time.perf_counter() > until:
                 break
         return it
 
-    def _motions(self, w: Floats, start: Floats, station: float) -> Floats:
-        """Frenet states `(Z, 2 N - 1, 6)` on the fine grid of control points `w (2, Z, 10)`."""
-        begin, free = self.planner.fine
-        out = np.empty((w.shape[1], free.shape[2], 6))
-        for axis in range(2):
-            for r in range(3):
-                out[:, :, 3 * axis + r] = w[axis] @ free[r] + start[axis] @ begin[r]
-        out[:, :, 0] += station
-        # What is left of going backwards or sideways at standstill would turn the car about.
-        out[:, :, 1] = np.maximum(out[:, :, 1], 0.0)
-        out[:, :, 4] = np.clip(out[:, :, 4], -MOST_SLOPE * out[:, :, 1], MOST_SLOPE * out[:, :, 1])
-        return out
+    def brake(self, motion: Floats) -> Floats:
+        """The braking plan: to rest as hard as the settings allow, on the path of a motion `(T, 6)`."""
+        dt = 0.5 * self.planner.config.dt
+        out = np.ascontiguousarray(motion.T)
+        brake_from(out.copy(), 0, dt, self.planner.config.brake, HARDEST_JERK, out)
+        # The path is that of the motion, in other times.
+        out[5] = np.gradient(out[4], dt)
+        return np.ascontiguousarray(out.T)
 
     def check(self, motion: Floats, scene: RoadScene, view: View, used: Bytes) -> tuple[float, str]:
         """When a motion first fails, infinite if it does not, and why."""
-        return self._check(motion, scene.frame.states(motion, self.vehicle, 0.0), scene, view, used)
+        return self._check(motion[None], 0.0, scene, view, used[None])[1][0]
 
     def _check(
-        self, motion: Floats, states: Floats, scene: RoadScene, view: View, used: Bytes
-    ) -> tuple[float, str]:
-        out, who = np.empty(3), np.empty(1, dtype=np.int64)
-        check(
-            states, motion, 0.5 * self.planner.config.dt, scene.frame.rows, scene.frame.step, self.own,
-            view.poses, view.half, used, 2, self.limits, out, who,
+        self, motions: Floats, heading: float, scene: RoadScene, view: View, used: Bytes
+    ) -> tuple[Floats, list[tuple[float, str]]]:
+        """World states `(Z, T, 7)` of motions `(Z, T, 6)`; when each of them first fails, and why."""
+        count, frame = len(motions), scene.frame
+        states = np.empty((*motions.shape[:2], 7))
+        out, who = np.empty((count, 3)), np.empty(count, dtype=np.int64)
+        judge(
+            motions, 0.5 * self.planner.config.dt, frame.rows, frame.step, frame.origin,
+            self.vehicle.wheelbase, heading, self.own, view.poses, view.half, used, 2 * COARSE, self.limits,
+            states, out, who,
         )  # fmt: skip
-        first = int(np.argmin(out))
-        if not math.isfinite(out[first]):
-            return math.inf, ""
-        return float(out[first]), REASONS[first]
+        found = []
+        for times, row in zip(out.tolist(), who.tolist(), strict=True):
+            when, reason = min(times), ""
+            if math.isfinite(when):
+                reason = REASONS[times.index(when)]
+                if when == times[CONTACT]:
+                    met = int(view.id[row])
+                    reason = f"it would meet road user {met}" if met >= 0 else UNSEEN
+            found.append((when, reason))
+        return states, found
 
 
 def _start(state: Floats) -> Floats:

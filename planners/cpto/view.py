@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,7 +35,7 @@ PHANTOMS = ("phantoms",)
 """The key of the configuration in which phantoms are there."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class View:
     """Everybody who may be there, phantoms last: `pose (A, 4, K)` on the road (kernels/propose.py), `poses
     (A, K, 3)` in the world, `half (A, 3)`, `used (A,)`, `existence (A,)`, `id (A,)` (phantoms
@@ -50,11 +49,6 @@ class View:
     id: NDArray[np.int64]
     row: NDArray[np.intp]
     phantoms: int = 0
-
-    @cached_property
-    def coarse(self) -> Floats:
-        """`pose` at every second sample."""
-        return np.ascontiguousarray(self.pose[:, :, ::2])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.planners.mpc.problem import FREE, Corridor, Guess
+from drive.planners.road.average import moving_average
 from drive.planners.road.kernels import line as columns
 from drive.vehicle import AgentKind
 
@@ -114,7 +115,9 @@ def bound(scene: RoadScene, guess: Guess, vehicle: VehicleParams, config: MPCCon
             b.high = np.maximum(b.high, b.low)
     low, high = _ordered(b.low, b.high)
     fast = scene.frame.at(b.station, columns.LIMIT)
-    return Corridor(b.last, b.behind, high, low, fast, config.pace * fast, _eased(np.clip(0.0, low, high)))
+    # A way around somebody begins early and ends late.
+    aim = moving_average(np.clip(0.0, low, high), EASE)
+    return Corridor(b.last, b.behind, high, low, fast, config.pace * fast, aim)
 
 
 def _rows(parked: list[tuple[float, float, float, float]]) -> list[Floats]:
@@ -152,12 +155,6 @@ def _pass(b: _Bounds, row: Floats, level: list[tuple[Floats, Floats, NDArray[np.
             b.stay_left(where, to_left)
         else:
             b.stay_right(where, to_right)
-
-
-def _eased(centre: Floats) -> Floats:
-    """The offsets aimed for without their jumps: a way around somebody begins early and ends late."""
-    wide = np.pad(centre, EASE, mode="edge")
-    return np.convolve(wide, np.full(2 * EASE + 1, 1.0 / (2 * EASE + 1)), "valid")
 
 
 def _ordered(low: Floats, high: Floats) -> tuple[Floats, Floats]:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numba
+from llvmlite.binding import Linkage
+from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.extending import register_jitable
 
@@ -75,8 +77,34 @@ def kernel_apart(function: Callable[..., Any]) -> Any:
     return _compiled(function, None, pipeline_class=_Apart, fastmath=EXACT)
 
 
-class _Apart(Compiler):
-    """Numba's compiler, with array arguments marked as what C calls restrict."""
+class _SelfContained(JITCodeLibrary):
+    """A kernel's machine code, in which what it calls is its own.
+
+    Numba links copies of the callees as weak symbols, and a process takes the first copy that it meets. The
+    one that compiles has met those from which the callees were compiled alone, the one that loads meets
+    another kernel's; both were optimised elsewhere, and round in another order.
+    """
+
+    def _finalize_final_module(self) -> None:
+        # After the optimiser: a function that is private before it is nearly always copied into its caller.
+        for function in self._final_module.functions:
+            if not function.is_declaration and function.linkage == Linkage.linkonce_odr:
+                function.linkage = Linkage.internal
+        super()._finalize_final_module()
+
+
+class _Sealed(Compiler):
+    """Numba's compiler, whose results are the same whichever process compiled them."""
+
+    def define_pipelines(self) -> Any:
+        state = self.state
+        state.library = _SelfContained(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return super().define_pipelines()
+
+
+class _Apart(_Sealed):
+    """The same, with array arguments marked as what C calls restrict."""
 
     def define_pipelines(self) -> Any:
         self.state.flags.noalias = True
@@ -97,7 +125,7 @@ def kernels_of(folder: Path, *used: Path) -> Callable[[Callable[..., Any]], Any]
 
 def _compiled(function: Callable[..., Any], folder: Path | None, **more: Any) -> Any:
     options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
-    options |= {"fastmath": FASTMATH, **more}
+    options |= {"fastmath": FASTMATH, "pipeline_class": _Sealed, **more}
     with _cache_pointed(folder):
         return numba.njit(**options)(function)
 

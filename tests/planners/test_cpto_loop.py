@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 
-from drive.planners.cpto.arrays import make_iterate, make_scratch, model_of
+from drive.planners.cpto.arrays import make_factors, make_iterate, make_scratch, model_of
 from drive.planners.cpto.basis import TRUNK, make_basis, sample_basis
 from drive.planners.cpto.kernels.admm import ADMM, EXACT, NONE, Problem, Weights, iterate
 from drive.planners.cpto.model import convex_model
+from drive.planners.cpto.planner import CPTO
 from drive.planners.cpto.qp import OSQP, control_points, convexify, flat
+from drive.planners.cpto.warm import Memory, warm
 
 BASIS = make_basis(50, 0.1, 1.0)
 MODEL = model_of(BASIS)
@@ -51,10 +53,14 @@ def run(problem, mode=EXACT, iterations=20, square=False, weights=WEIGHTS, over_
     it = make_iterate(count, len(problem.lead), STEPS)
     it.path[:, 0, 0], it.path[:, 0, 1] = problem.x_ref, problem.y_ref
     it.path[:, 1, 0] = problem.v_ref
-    iterate(
-        MODEL, weights, problem, it, mode, True, square, over_time, iterations, make_scratch(count, STEPS)
-    )
+    factors, scratch = factors_of(problem, mode, weights), make_scratch(count, STEPS)
+    iterate(MODEL, weights, factors, problem, it, mode, True, square, over_time, iterations, scratch)
     return it
+
+
+def factors_of(problem, mode, weights=WEIGHTS):
+    pairs = problem.active.sum(1, dtype=np.int64)
+    return make_factors(MODEL, weights, problem.probability, pairs, mode)
 
 
 def test_a_branch_joins_the_trunk_in_three_derivatives():
@@ -178,8 +184,11 @@ def test_stopping_and_going_on_gives_the_same(braking):
     whole = run(braking, EXACT, 20)
     parts = make_iterate(2, 0, STEPS)
     parts.path[:, 0, 0], parts.path[:, 1, 0] = braking.x_ref, braking.v_ref
+    factors = factors_of(braking, EXACT)
     for fresh in (True, False):
-        iterate(MODEL, WEIGHTS, braking, parts, EXACT, fresh, False, True, 10, make_scratch(2, STEPS))
+        iterate(
+            MODEL, WEIGHTS, factors, braking, parts, EXACT, fresh, False, True, 10, make_scratch(2, STEPS)
+        )
     np.testing.assert_array_equal(parts.w, whole.w)
 
 
@@ -188,3 +197,36 @@ def test_limits_of_speed_and_acceleration_are_kept_up_to_what_is_left():
     assert it.path[0, 1, 0].max() < 14.0 + it.residual[0] + 1e-9
     assert it.path[0, 2, 0].max() < WEIGHTS.speed_up + it.residual[1] + 1e-9
     assert it.residual[:2].max() < 0.1
+
+
+def test_inverted_systems_are_kept_for_problems_that_have_the_same():
+    planner = CPTO()
+    one = make_problem([0.0, 2.0], obstacles=[(20.0, 0.0, 5.0, 0.0), (30.0, 3.0, 0.0, 0.0)])
+    two = one._replace(active=np.array([[1, 1], [0, 1]], dtype=np.uint8))
+    kept = planner.factors(WEIGHTS, one, EXACT)
+    assert planner.factors(WEIGHTS, one._replace(y_ref=one.y_ref + 1.0), EXACT) is kept
+    assert planner.factors(WEIGHTS, one, ADMM) is not kept
+    other = planner.factors(WEIGHTS, two, EXACT)
+    assert not np.array_equal(other.bb[0], kept.bb[0])
+    for planned, problem in ((kept, one), (other, two)):
+        for a, b in zip(planned, factors_of(problem, EXACT), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_duals_of_the_last_call_go_to_the_same_branches_and_road_users():
+    rng = np.random.default_rng(3)
+    last = make_iterate(2, 2, STEPS)
+    last.dual[:], last.press[:] = rng.normal(size=last.dual.shape), rng.normal(size=last.press.shape)
+    memory = Memory(5.0, "line", ["likely", "brake"], [(7, 0), (9, 0)], last.dual, last.press)
+    it = make_iterate(3, 2, STEPS)
+    # 0.2 s later: 9 comes first, 7 is gone, 11 is new, and so is a hypothesis.
+    assert warm(it, memory, 5.2, 0.1, "line", ["likely", "new", "brake"], [(9, 0), (11, 0)])
+    np.testing.assert_array_equal(it.dual[0, ..., :-2], last.dual[0, ..., 2:])
+    np.testing.assert_array_equal(it.press[2, 0, :-2], last.press[1, 1, 2:])
+    assert not it.dual[1].any()
+    assert not it.press[:, 1].any()
+    assert not it.dual[..., -2:].any()
+    fresh = make_iterate(3, 2, STEPS)
+    assert not warm(fresh, memory, 5.2, 0.1, "another line", ["likely"], [(9, 0)])
+    assert not warm(fresh, memory, 5.25, 0.1, "line", ["likely"], [(9, 0)])
+    assert not fresh.dual.any()

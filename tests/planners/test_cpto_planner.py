@@ -10,7 +10,7 @@ import drive
 from drive.errors import InputError
 from drive.planner import PlanStatus
 from drive.planners.cpto.config import CPTOConfig
-from drive.planners.cpto.kernels.propose import Driver, Others, Road, propose
+from drive.planners.cpto.kernels.propose import Driver, Others, Road, brake_from, make_near, propose
 from drive.planners.cpto.phantoms import Crossing, make_phantoms
 from drive.planners.cpto.planner import CPTO
 from drive.planners.cpto.view import COUNTED, View, hypotheses
@@ -175,7 +175,8 @@ def drive_behind(lead_speed, gap, speed):
     tracks, judged = np.empty((1, 6, 41)), np.empty((1, 4))
     others = Others(pose, np.array([[2.4, 1.0, 0.0]]), np.ones(1, dtype=np.uint8))
     start = np.array([0.0, speed, 0.0, 0.0, 0.0, 0.0])
-    propose(road, others, DRIVER, np.array([[1.0, 1.0]]), np.array([0]), start, 0, tracks, judged)
+    near = make_near(1, 41, 41)
+    propose(road, others, DRIVER, np.array([[1.0, 1.0]]), np.array([0]), start, 0, near, tracks, judged)
     return judged[0], pose[0, 0] - 2.4 - tracks[0, 0] - 4.1, tracks[0]
 
 
@@ -191,6 +192,36 @@ def test_who_cuts_in_at_the_same_speed_is_no_reason_to_brake_hard():
     _, gaps, track = drive_behind(12.0, 6.0, 12.0)
     assert -3.0 < track[2].min() < 0.0
     assert gaps[-1] > gaps[0]
+
+
+def test_a_slow_drive_to_the_side_stops_for_who_stands_there():
+    road = Road(-10.0, 1.0, np.full(400, 5.0), np.full((1, 400), 3.0), np.zeros(0))
+    pose = np.zeros((1, 4, 41))
+    pose[0, 0], pose[0, 1], pose[0, 2] = 14.0, 3.0, 1.0
+    others = Others(pose, np.array([[2.4, 1.0, 0.0]]), np.ones(1, dtype=np.uint8))
+    tracks, judged = np.empty((1, 6, 41)), np.empty((1, 4))
+    rule, near = np.array([[0.3, 0.0]]), make_near(1, 41, 41)
+    propose(
+        road, others, DRIVER, rule, np.array([0]), np.array([0.0, 1.0, 0, 0, 0, 0]), 0, near, tracks, judged
+    )
+    assert tracks[0, 3, -1] > 1.0
+    assert tracks[0, 0].max() + 4.1 < 14.0 - 2.4
+    assert judged[0, 0] == pytest.approx(8.0)
+
+
+def test_braking_on_a_path_takes_the_way_that_it_must():
+    t = 0.1 * np.arange(50)
+    nominal = np.zeros((6, 50))
+    nominal[0], nominal[1], nominal[3] = 10.0 * t, 10.0, 0.05 * 10.0 * t
+    out = nominal.copy()
+    brake_from(nominal, 10, 0.1, 5.0, 1e6, out)
+    np.testing.assert_array_equal(out[:, :10], nominal[:, :10])
+    # v^2 / 2b = 10 m from 10 m on, in 2 s, still on the line that climbs by 5 %.
+    assert out[0, -1] == pytest.approx(20.0)
+    assert out[1, 29] > 0.0
+    assert out[1, 30] == pytest.approx(0.0, abs=1e-9)
+    np.testing.assert_allclose(out[3], 0.05 * out[0], atol=1e-9)
+    np.testing.assert_allclose(out[2, 12:29], -5.0, atol=1e-9)
 
 
 def test_a_drive_into_somebody_is_judged_a_contact():
@@ -222,8 +253,30 @@ def test_beginning_in_contact_it_says_so(watched):
     valid[0] = True
     plan = answer(watched, agents=agents, agent_valid=valid, existence=valid.astype(float))
     assert plan.status is PlanStatus.FALLBACK
-    assert "road user" in plan.reason
+    assert plan.reason == f"it would meet road user {observation.agent_id[0]}: the braking plan"
+    speed = plan.trajectory.states[:, 3]
+    assert (np.diff(speed[1:]) <= 1e-9).all()
     assert plan.trajectory.states[-1, 3] < max(observation.ego[3], 0.1)
+
+
+def test_where_the_plan_before_is_still_fit_it_is_driven_on(watched):
+    """No new motion passes, but nothing is wrong with the old one."""
+    session = CPTO().start(watched.task)
+    before = session.plan(watched.calls[40][0])
+    observation = watched.calls[41][0]
+    solve = session.solver.solve
+    session.solver.solve = lambda *a: dataclasses.replace(
+        solve(*a), fails_at=1.0, braking=None, reason="it would meet road user 7"
+    )
+    plan = session.plan(observation)
+    assert plan.status is PlanStatus.FALLBACK
+    assert plan.reason == "it would meet road user 7: the plan before"
+    late = observation.time - watched.calls[40][0].time
+    t = before.trajectory.times[:30] - before.trajectory.times[0]
+    old = np.interp(
+        t[5:] + late, before.trajectory.times - before.trajectory.times[0], before.trajectory.states[:, 3]
+    )
+    np.testing.assert_allclose(np.interp(t[5:], t, plan.trajectory.states[:30, 3]), old, atol=0.05)
 
 
 def test_without_time_it_still_answers(watched):

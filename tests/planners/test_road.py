@@ -9,6 +9,7 @@ import pytest
 
 from drive.geometry import box_corners
 from drive.planner import Observation, PlanStatus, check_plan
+from drive.planners.road.average import moving_average
 from drive.planners.road.frame import RoadFrame
 from drive.planners.road.guide import Guide, GuideSettings
 from drive.planners.road.kernels import line as columns
@@ -373,3 +374,9 @@ def test_controls_never_ask_to_roll_backwards(winding):
     plan = plan_on_frame(frame, frenet, 0.1, see(0.0, (0, 0, 0, 6.0)), VEHICLE, controlled=True)
     slow = np.flatnonzero(v[:-1] < 0.05)
     assert (plan.control.values[slow, 0] >= -0.13).all()
+
+
+def test_a_moving_average_holds_the_ends() -> None:
+    assert moving_average(np.array([0.0, 0.0, 9.0, 0.0, 0.0]), 1).tolist() == pytest.approx([0, 3, 3, 3, 0])
+    # (2 + 2 + 2 + 7 + 7) / 5 and (2 + 2 + 7 + 7 + 7) / 5: wider than the values themselves.
+    assert moving_average(np.array([2.0, 7.0]), 2).tolist() == pytest.approx([4.0, 5.0])

@@ -77,3 +77,48 @@ def test_an_edited_helper_in_another_module_is_not_served_from_the_cache(tmp_pat
     assert list((tmp_path / "cache").rglob("*.nbc"))
     (package / "helper.py").write_text("from compile import scalar\n@scalar\ndef f(x):\n    return x + 5\n")
     assert run() == "6"
+
+
+def test_the_process_that_compiles_computes_what_those_compute_that_load(tmp_path: Path) -> None:
+    """Bit for bit: a callee's copy within a kernel rounds otherwise than the callee compiled alone."""
+    package = tmp_path / "kernels"
+    package.mkdir()
+    (package / "compile.py").write_text(Path(kernels.__file__).read_text())
+    (package / "sums.py").write_text(
+        """
+import numpy as np
+from compile import kernel, routine
+
+@routine
+def eliminate(h, b, joint, tie, out):
+    for z in range(len(h)):
+        for i in range(4):
+            for j in range(4):
+                value = h[z, i, j]
+                for m in range(6):
+                    value -= h[z, i, 4 + m] * b[z, m, j]
+                if i == j:
+                    value += tie
+                if joint and z > 0:
+                    out[0, i, j] += value
+                else:
+                    out[z, i, j] = value
+
+@kernel
+def twice(h, b, tie, out):
+    eliminate(h, b, True, tie, out)
+    eliminate(h, b, False, tie, out[1:])
+
+rng = np.random.default_rng(0)
+out = np.zeros((4, 4, 4))
+twice(rng.normal(size=(3, 10, 10)), rng.normal(size=(3, 6, 4)), 1.0, out)
+print(out.tobytes().hex())
+"""
+    )
+    env = {**os.environ, "DRIVE_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(package)}
+    env.pop("PYTHONSAFEPATH", None)
+    call = [sys.executable, "-c", "import sums"]
+    cold, loaded = (
+        subprocess.run(call, env=env, cwd=package, check=True, capture_output=True).stdout for _ in range(2)
+    )
+    assert cold == loaded

@@ -2,7 +2,7 @@
 
 Every branch solves for heading, then for the two axes, against targets that cheap projections give: the
 speed along the heading, an ellipse of accelerations, boxes, and the polar barrier of each obstacle. The
-systems are inverted once a call; an iteration is a few matrix-vector products and the projections.
+systems are inverted beforehand; an iteration is a few matrix-vector products and the projections.
 
 Source: the splitting after Zheng et al. (arXiv 2409.10310, 2402.10441) as their released code has it;
 trunk, branches and their exact consensus are reconstructed. Duals are scaled by the penalty.
@@ -110,16 +110,23 @@ class Iterate(NamedTuple):
     residual: Any  # (NUM_RESIDUALS,)
 
 
-class Scratch(NamedTuple):
-    hessian: Any  # (Z, 10, 10)
+class Factors(NamedTuple):
+    """The inverted systems of x, y and heading: they depend on settings, the branches' probabilities and on
+    how many pairs each of them has, and may be kept over the calls."""
+
     bb: Any  # (3, Z, 6, 6)
     cross: Any  # (3, Z, 6, 4)
-    trunk: Any  # (3, Z, 4, 4)
+    trunk: Any  # (3, Z, 4, 4), or (3, 1, 4, 4) where it is one for all
+
+
+class Scratch(NamedTuple):
+    hessian: Any  # (10, 10)
     cost: Any  # (3, Z, 10) the right-hand side that never changes
     rhs: Any  # (3, Z, 10)
     offset: Any  # (3, 4, N) what the start adds to each derivative
     target: Any  # (2, 3, N)
-    turn: Any  # (3, N) cosine, sine, direction of motion
+    turn: Any  # (Z, 2, N) cosine and sine of the heading
+    way: Any  # (N,) direction of motion
     rel: Any  # (2, N)
     old: Any  # (Z, 4) trunk copies
 
@@ -129,31 +136,28 @@ def _clamp(value, limit):
     return min(max(value, -limit), limit)
 
 
-@routine
-def _hessians(model, weights, problem, mode, s):
-    """Invert the systems of x, y and heading; only the probabilities and the obstacles' count enter."""
-    count = len(problem.probability)
+@kernel
+def factorise(model, weights, probability, pairs, mode, hessian, factors):
+    """Invert the systems for branches of `probability (Z,)` with `pairs (Z,)`; `hessian (Z, 10, 10)` is
+    scratch."""
     rho = weights.rho
     tie = weights.tie if mode == ADMM else 0.0
     for axis in range(3):
-        for z in range(count):
-            p = problem.probability[z]
-            pairs = 0
-            for q in range(problem.active.shape[1]):
-                pairs += problem.active[z, q]
+        for z in range(len(probability)):
+            p = probability[z]
             for i in range(FREE):
                 for j in range(FREE):
                     g0, g1, g2 = model.gram[0, i, j], model.gram[1, i, j], model.gram[2, i, j]
                     if axis == 2:
-                        s.hessian[z, i, j] = p * weights.heading * g2 + rho * g0
+                        hessian[z, i, j] = p * weights.heading * g2 + rho * g0
                         continue
                     value = p * (weights.accel * g2 + weights.jerk * model.gram[3, i, j])
                     if axis == 0:
                         value += p * (weights.speed * g1 + weights.place * g0)
                     else:
                         value += p * weights.lane * model.lane[i, j]
-                    s.hessian[z, i, j] = value + rho * (g1 + g2 + (1 + pairs) * g0)
-        factor(s.hessian, tie, mode == EXACT, s.bb[axis], s.cross[axis], s.trunk[axis])
+                    hessian[z, i, j] = value + rho * (g1 + g2 + (1 + pairs[z]) * g0)
+        factor(hessian, tie, mode == EXACT, factors.bb[axis], factors.cross[axis], factors.trunk[axis])
 
 
 @routine
@@ -192,8 +196,8 @@ def _constants(model, weights, problem, s):
 
 
 @routine
-def _headings(problem, it, z, s):
-    """The heading's cosine and sine, and the direction of motion `s.turn[2]`.
+def _directions(problem, it, z, s):
+    """The direction of motion `s.way`.
 
     A slow motion says little about it: below `HOLD_SPEED` the guess's heading is blended in.
     """
@@ -205,10 +209,15 @@ def _headings(problem, it, z, s):
             vx += held * math.cos(ref)
             vy += held * math.sin(ref)
             # Standing still nothing else would hold the heading.
-            s.turn[2, k] = ref + _clamp(math.atan2(vy, vx) - ref, MOST_TURN)
+            s.way[k] = ref + _clamp(math.atan2(vy, vx) - ref, MOST_TURN)
         else:
-            s.turn[2, k] = math.atan2(vy, vx)
-        s.turn[0, k], s.turn[1, k] = math.cos(it.psi[z, k]), math.sin(it.psi[z, k])
+            s.way[k] = math.atan2(vy, vx)
+
+
+@routine
+def _turn(psi, turn):
+    for k in range(len(psi)):
+        turn[0, k], turn[1, k] = math.cos(psi[k]), math.sin(psi[k])
 
 
 @routine
@@ -230,7 +239,7 @@ def _right_sides(model, weights, problem, it, z, s):
                 continue
             lead, place = problem.lead[q], problem.place[q, axis]
             aim = it.aim[z, q, axis]
-            turn, offset = s.turn[axis], s.offset[axis, 0]
+            turn, offset = s.turn[z, axis], s.offset[axis, 0]
             for k in range(steps):
                 target[0, k] += aim[k] + place[k] - lead * turn[k] - offset[k]
         for j in range(FREE):
@@ -243,11 +252,10 @@ def _right_sides(model, weights, problem, it, z, s):
 
 @routine
 def _project_rows(weights, problem, it, z, relax, s):
-    """Speed, acceleration and box rows: slacks and duals of the new path; the largest residuals."""
+    """Speed, acceleration and box rows: slacks and duals of the new path."""
     limit, steps = weights.dual, it.psi.shape[1]
-    worst_speed, worst_accel = 0.0, 0.0
     for k in range(steps):
-        c, n = s.turn[0, k], s.turn[1, k]
+        c, n = s.turn[z, 0, k], s.turn[z, 1, k]
         # Along the heading, not backwards, and no faster than allowed.
         hx = relax * it.path[z, 1, 0, k] + (1.0 - relax) * it.slack[z, SPEED_ROW, 0, k]
         hy = relax * it.path[z, 1, 1, k] + (1.0 - relax) * it.slack[z, SPEED_ROW, 1, k]
@@ -257,8 +265,6 @@ def _project_rows(weights, problem, it, z, relax, s):
         it.slack[z, SPEED_ROW, 0, k], it.slack[z, SPEED_ROW, 1, k] = v * c, v * n
         it.dual[z, SPEED_ROW, 0, k] = _clamp(hx - v * c, limit)
         it.dual[z, SPEED_ROW, 1, k] = _clamp(hy - v * n, limit)
-        off = math.hypot(it.path[z, 1, 0, k] - v * c, it.path[z, 1, 1, k] - v * n)
-        worst_speed = max(worst_speed, off)
         # A radial clip to the ellipse of accelerations; a slow car cannot move sideways.
         hx = relax * it.path[z, 2, 0, k] + (1.0 - relax) * it.slack[z, ACCEL_ROW, 0, k]
         hy = relax * it.path[z, 2, 1, k] + (1.0 - relax) * it.slack[z, ACCEL_ROW, 1, k]
@@ -271,8 +277,6 @@ def _project_rows(weights, problem, it, z, relax, s):
         it.slack[z, ACCEL_ROW, 0, k], it.slack[z, ACCEL_ROW, 1, k] = f * hx, f * hy
         it.dual[z, ACCEL_ROW, 0, k] = _clamp(hx - f * hx, limit)
         it.dual[z, ACCEL_ROW, 1, k] = _clamp(hy - f * hy, limit)
-        off = math.hypot(it.path[z, 2, 0, k] - f * hx, it.path[z, 2, 1, k] - f * hy)
-        worst_accel = max(worst_accel, off)
         hx = relax * it.path[z, 0, 0, k] + (1.0 - relax) * it.slack[z, BOX_ROW, 0, k]
         hy = relax * it.path[z, 0, 1, k] + (1.0 - relax) * it.slack[z, BOX_ROW, 1, k]
         hx += it.dual[z, BOX_ROW, 0, k]
@@ -282,15 +286,13 @@ def _project_rows(weights, problem, it, z, relax, s):
         it.slack[z, BOX_ROW, 0, k], it.slack[z, BOX_ROW, 1, k] = x, y
         it.dual[z, BOX_ROW, 0, k] = _clamp(hx - x, limit)
         it.dual[z, BOX_ROW, 1, k] = _clamp(hy - y, limit)
-    it.residual[0] = max(it.residual[0], worst_speed)
-    it.residual[1] = max(it.residual[1], worst_accel)
 
 
 @routine
 def _project_obstacles(weights, problem, it, z, relax, square, over_time, s):
     limit, steps = weights.dual, it.psi.shape[1]
-    worst, rel_x, rel_y = 0.0, s.rel[0], s.rel[1]
-    x, y, cos, sin = it.path[z, 0, 0], it.path[z, 0, 1], s.turn[0], s.turn[1]
+    rel_x, rel_y = s.rel[0], s.rel[1]
+    x, y, cos, sin = it.path[z, 0, 0], it.path[z, 0, 1], s.turn[z, 0], s.turn[z, 1]
     for q in range(len(problem.lead)):
         if not problem.active[z, q]:
             continue
@@ -303,10 +305,6 @@ def _project_obstacles(weights, problem, it, z, relax, square, over_time, s):
             rel_x, rel_y, problem.shape[q], problem.gamma, square, over_time, problem.side[z], limit,
             it.d[z, q], it.press[z, q], away, it.aim[z, q],
         )  # fmt: skip
-        for k in range(steps):
-            off = abs(x[k] + lead * cos[k] - px[k] - away[0, k])
-            worst = max(worst, off + abs(y[k] + lead * sin[k] - py[k] - away[1, k]))
-    it.residual[2] = max(it.residual[2], worst)
 
 
 @routine
@@ -330,11 +328,30 @@ def _agree(weights, it, axis, s):
 @routine
 def _project_all(weights, problem, it, fresh, square, over_time, s):
     relax = 1.0 if fresh else weights.relax
-    it.residual[:3] = 0.0
     for z in range(len(problem.probability)):
-        _headings(problem, it, z, s)
         _project_rows(weights, problem, it, z, relax, s)
         _project_obstacles(weights, problem, it, z, relax, square, over_time, s)
+
+
+@routine
+def _residuals(problem, it, s):
+    """The largest distances between the path and its slacks."""
+    it.residual[:3] = 0.0
+    for z in range(len(problem.probability)):
+        path, slack = it.path[z], it.slack[z]
+        for k in range(it.psi.shape[1]):
+            for row in range(2):
+                x = path[row + 1, 0, k] - slack[row, 0, k]
+                y = path[row + 1, 1, k] - slack[row, 1, k]
+                it.residual[row] = max(it.residual[row], math.sqrt(x * x + y * y))
+        for q in range(len(problem.lead)):
+            if not problem.active[z, q]:
+                continue
+            place, away, lead = problem.place[q], it.away[z, q], problem.lead[q]
+            for k in range(it.psi.shape[1]):
+                x = path[0, 0, k] + lead * s.turn[z, 0, k] - place[0, k] - away[0, k]
+                y = path[0, 1, k] + lead * s.turn[z, 1, k] - place[1, k] - away[1, k]
+                it.residual[2] = max(it.residual[2], abs(x) + abs(y))
 
 
 @routine
@@ -343,8 +360,8 @@ def _fit_trunks(model, problem, it, s):
     count, steps = len(problem.probability), model.free.shape[2]
     for i in range(FREE):
         for j in range(FREE):
-            s.hessian[0, i, j] = model.gram[0, i, j] + 1e-6 * model.gram[2, i, j]
-    invert(s.hessian[0], FREE)
+            s.hessian[i, j] = model.gram[0, i, j] + 1e-6 * model.gram[2, i, j]
+    invert(s.hessian, FREE)
     g, rhs = s.rel[0], s.rhs[0, 0]
     it.mean[:] = 0.0
     for z in range(count):
@@ -356,53 +373,55 @@ def _fit_trunks(model, problem, it, s):
             gather(model.free[0], g, rhs)
             for i in range(TRUNK):
                 for j in range(FREE):
-                    it.mean[axis, i] += s.hessian[0, i, j] * rhs[j] / count
+                    it.mean[axis, i] += s.hessian[i, j] * rhs[j] / count
 
 
-def _iterate(model, weights, problem, it, mode, fresh, square, over_time, iterations, s):
+def _iterate(model, weights, factors, problem, it, mode, fresh, square, over_time, iterations, s):
     """Run `iterations` passes from `it`; `fresh`: its path is a guess whose slacks are not made yet.
 
     `it.residual`: the largest of the speed rows (m/s), the acceleration rows (m/s^2), the obstacles' (m),
     the heading's (rad), and the trunk copies' largest distance from their mean (m).
     """
-    _hessians(model, weights, problem, mode, s)
     _constants(model, weights, problem, s)
     count, steps, rho = len(problem.probability), model.free.shape[2], weights.rho
     if fresh:
         if mode == ADMM:
             _fit_trunks(model, problem, it, s)
+        for z in range(count):
+            _turn(it.psi[z], s.turn[z])
         _project_all(weights, problem, it, True, square, over_time, s)
     g = s.rel[0]
     for _ in range(iterations):
         it.residual[3:] = 0.0
         for z in range(count):
-            _headings(problem, it, z, s)
+            _directions(problem, it, z, s)
             for k in range(steps):
-                it.residual[3] = max(it.residual[3], abs(it.psi[z, k] - s.turn[2, k]))
-                g[k] = rho * (s.turn[2, k] - s.offset[2, 0, k])
+                it.residual[3] = max(it.residual[3], abs(it.psi[z, k] - s.way[k]))
+                g[k] = rho * (s.way[k] - s.offset[2, 0, k])
             for j in range(FREE):
                 s.rhs[2, z, j] = s.cost[2, z, j]
             gather(model.free[0], g, s.rhs[2, z])
-        _solve_axis(weights, it, 2, mode, s)
+        _solve_axis(weights, factors, it, 2, mode, s)
         for z in range(count):
             sample(model.free[0], s.offset[2, 0], it.w[2, z], it.psi[z])
-            _headings(problem, it, z, s)
+            _turn(it.psi[z], s.turn[z])
             _right_sides(model, weights, problem, it, z, s)
         for axis in range(2):
-            _solve_axis(weights, it, axis, mode, s)
+            _solve_axis(weights, factors, it, axis, mode, s)
             for z in range(count):
                 for r in range(3):
                     sample(model.free[r], s.offset[axis, r], it.w[axis, z], it.path[z, r, axis])
         _project_all(weights, problem, it, False, square, over_time, s)
+    _residuals(problem, it, s)
 
 
 @routine
-def _solve_axis(weights, it, axis, mode, s):
+def _solve_axis(weights, factors, it, axis, mode, s):
     if mode == ADMM:
         for z in range(it.w.shape[1]):
             for j in range(TRUNK):
                 s.rhs[axis, z, j] += weights.tie * (it.mean[axis, j] - it.trunk_dual[axis, z, j])
-    solve(s.rhs[axis], mode == EXACT, s.bb[axis], s.cross[axis], s.trunk[axis], it.w[axis])
+    solve(s.rhs[axis], mode == EXACT, factors.bb[axis], factors.cross[axis], factors.trunk[axis], it.w[axis])
     if mode == ADMM:
         _agree(weights, it, axis, s)
 

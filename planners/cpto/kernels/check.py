@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from drive.planners.cpto.kernels.make import kernel
-from drive.planners.road.kernels.line import EDGE_LEFT, EDGE_RIGHT, at
+from drive.planners.road.kernels.line import EDGE_LEFT, EDGE_RIGHT, at, world_states
+from drive.sim.kernels.compile import routine, scalar
 from drive.sim.kernels.scalar import boxes_apart
 
 CONTACT, EDGE, LIMITS = 0, 1, 2
@@ -13,16 +14,67 @@ CONTACT, EDGE, LIMITS = 0, 1, 2
 
 
 @kernel
-def check(states, frenet, dt, rows, step, own, poses, half, used, every, limits, out, who):
+def lay_motions(begin, free, w, start, station, steepest, out):
+    """Frenet states `out (Z, T, 6)` of control points `w (2, Z, 10)` from `start (3, 3)` at a station.
+
+    `begin (4, 3, T)` and `free (4, 10, T)` sample the basis. What is left of going backwards, or sideways at
+    more than `steepest` of the speed, would turn the car about: it is cut off.
+    """
+    for z in range(out.shape[0]):
+        for axis in range(2):
+            a, b, c = start[axis, 0], start[axis, 1], start[axis, 2]
+            for r in range(3):
+                for k in range(out.shape[1]):
+                    value = a * begin[r, 0, k] + b * begin[r, 1, k] + c * begin[r, 2, k]
+                    for j in range(free.shape[1]):
+                        value += w[axis, z, j] * free[r, j, k]
+                    out[z, k, 3 * axis + r] = value
+        for k in range(out.shape[1]):
+            out[z, k, 0] += station
+            out[z, k, 1] = max(out[z, k, 1], 0.0)
+            most = steepest * out[z, k, 1]
+            out[z, k, 4] = min(max(out[z, k, 4], -most), most)
+
+
+@scalar
+def _wrapped(angle):
+    if -math.pi < angle <= math.pi:
+        return angle
+    return math.pi - (math.pi - angle) % (2.0 * math.pi)
+
+
+@kernel
+def judge(
+    motions, dt, rows, step, origin, wheelbase, heading, own, poses, half, used, every, limits, states, out,
+    who,
+):  # fmt: skip
+    """Rear-axle states `states (Z, T, 7)` in the world of `motions (Z, T, 6)`, and when each of them fails.
+
+    `origin (2,)` is the table's; who stands from the start has `heading`. `used (Z, A)`, `out (Z, 3)` and
+    `who (Z,)` as `_check` has them.
+    """
+    for z in range(motions.shape[0]):
+        world_states(rows, step, motions[z], wheelbase, heading, states[z])
+        for k in range(motions.shape[1]):
+            states[z, k, 0] += origin[0]
+            states[z, k, 1] += origin[1]
+            states[z, k, 2] = _wrapped(states[z, k, 2])
+        who[z] = _check(
+            states[z], motions[z], dt, rows, step, own, poses, half, used[z], every, limits, out[z]
+        )
+
+
+@routine
+def _check(states, frenet, dt, rows, step, own, poses, half, used, every, limits, out):
     """First times `out (3,)` in s of contact, of leaving the road and of breaking a limit; infinite if never.
 
     `states (T, 7)` at the rear axle and `frenet (T, 6)`, `dt` s apart; `own`: rear axle to centre, half
     length, half width. `poses (A, K, 3)` have a sample every `every` of the states; between them they are
-    interpolated. `used (A,)` who counts. `limits`: speeding up, braking, curvature (1/m). `who (1,)` is
-    the row that is met, -1 none.
+    interpolated. `used (A,)` who counts. `limits`: speeding up, braking, curvature (1/m). Returns the row
+    of who is met, -1 none.
     """
+    met = -1
     out[0] = out[1] = out[2] = math.inf
-    who[0] = -1
     last = poses.shape[1] - 1
     s0, d0 = frenet[0, 0], frenet[0, 3]
     # Who begins off the road is not to leave it farther.
@@ -61,5 +113,6 @@ def check(states, frenet, dt, rows, step, own, poses, half, used, every, limits,
                 <= 0.0
             ):
                 out[0] = min(out[0], t)
-                who[0] = i
+                met = i
                 break
+    return met

@@ -88,12 +88,11 @@ def solve(rhs, joint, bb, cross, trunk, w):
 @routine
 def sample(free, start, w, out):
     """`out (N,) = start + free.T @ w`."""
+    w0, w1, w2, w3, w4, w5, w6, w7, w8, w9 = w[0], w[1], w[2], w[3], w[4], w[5], w[6], w[7], w[8], w[9]
     for k in range(len(out)):
-        out[k] = start[k]
-    for j in range(FREE):
-        c, row = w[j], free[j]
-        for k in range(len(out)):
-            out[k] += c * row[k]
+        trunk = w0 * free[0, k] + w1 * free[1, k] + w2 * free[2, k] + w3 * free[3, k]
+        branch = w4 * free[4, k] + w5 * free[5, k] + w6 * free[6, k] + w7 * free[7, k]
+        out[k] = start[k] + trunk + branch + w8 * free[8, k] + w9 * free[9, k]
 
 
 @routine
