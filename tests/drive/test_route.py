@@ -52,6 +52,26 @@ def random_graph(rng, count=25):
     return builder.build()
 
 
+def two_ways():
+    """Two lanes side by side; from the right one a way of 50 m leads on, from the left one a way of 60 m."""
+    builder = RoadMapBuilder()
+    builder.add(lane("right", (0, 0), (50, 0), successors=["near"], left_lane="left"))
+    builder.add(lane("left", (0, 3.5), (50, 3.5), successors=["far"], right_lane="right"))
+    builder.add(lane("near", (50, 0), (100, 0), successors=["end"]))
+    builder.add(lane("far", (50, 3.5), (109, 8), successors=["end"]))
+    builder.add(lane("end", (100, 0), (150, 0)))
+    return builder.build()
+
+
+def test_a_search_among_given_lanes_takes_no_other_way():
+    m = two_ways()
+    names = [m.lane_ids[k] for k in find_route(m, 0, (4,))]
+    assert names == ["right", "near", "end"]
+    names = [m.lane_ids[k] for k in find_route(m, 0, (4,), among={0, 1, 3, 4})]
+    assert names == ["right", "left", "far", "end"]
+    assert find_route(m, 0, (4,), among={0, 2}) is None
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_cheapest_sequences_are_those_of_networkx(seed):

@@ -283,6 +283,20 @@ def test_changes_lanes_where_its_own_lane_ends():
     assert states[-1, 0] > 130.0
 
 
+def test_it_changes_lanes_for_its_route_where_another_way_is_shorter():
+    roadmap = build([
+        ("right", row(0, 120), {"left_lane": "left", "successors": ("near",)}),
+        ("left", row(0, 120, 3.5), {"right_lane": "right", "successors": ("far",)}),
+        ("near", row(120, 200), {"successors": ("end",)}),
+        ("far", row(120, 200, 3.5), {"successors": ("end",)}),
+        ("end", row(200, 400), {}),
+    ])  # fmt: skip
+    lanes = tuple(roadmap.lane_index(name) for name in ("right", "left", "far", "end"))
+    groups = tuple(dict.fromkeys(int(roadmap.group[k]) for k in lanes))
+    found, _ = find_lanes(roadmap, Route(lanes=lanes, groups=groups), at(20.0), PDMConfig())
+    assert found == lanes
+
+
 def test_off_the_route_it_drives_back_to_it():
     roadmap = build([
         ("side", row(0, 60), {"successors": ("r1",), "kind": LaneKind.LANE}),
