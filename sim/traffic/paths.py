@@ -315,7 +315,8 @@ def give_way_lines(roadmap: RoadMap, points: Floats) -> NDArray[np.int32]:
 def _lines(roadmap: RoadMap, points: Floats, lanes: NDArray[np.intp]) -> list[tuple[int, int]]:
     """Those of the lanes that a path drives on, and its samples at their stop lines.
 
-    A path drives on a lane if the lane's middle lies within 1.5 m of it and runs the same way.
+    A path drives on a lane if the lane's middle lies within 1.5 m of it and runs the same way, and so does
+    the lane where its line is.
     """
     found = []
     for lane in lanes.tolist():
@@ -340,7 +341,9 @@ def _lines(roadmap: RoadMap, points: Floats, lanes: NDArray[np.intp]) -> list[tu
             line = line + stop * np.array([np.cos(heading[0]), np.sin(heading[0])])
         rel = points[:, :2] - line
         k = int(np.argmin(np.einsum("ij,ij->i", rel, rel)))
-        if np.hypot(*rel[k]) < 4.0:
+        # A short turn may join the path early; who drives on the path does not cross its line.
+        turn = abs(float(wrap_angle(points[k, 2] - np.interp(inside, station, np.unwrap(heading)))))
+        if np.hypot(*rel[k]) < 4.0 and turn < np.pi / 3.0:
             found.append((lane, k))
     return found
 

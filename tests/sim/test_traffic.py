@@ -406,3 +406,28 @@ def test_a_world_elsewhere_gives_the_same_run(scenario: Any) -> None:
     np.testing.assert_allclose(b.agents[..., :2], turned(a.agents[..., :2]), atol=1e-3)
     np.testing.assert_allclose(b.ego[:, :2], turned(a.ego[:, :2]), atol=1e-3)
     np.testing.assert_allclose(b.ego[:, 3], a.ego[:, 3], atol=1e-3)
+
+
+def test_the_line_of_a_short_turn_does_not_hold_who_goes_straight() -> None:
+    def lane(name: str, center: list[tuple[float, float]], **more: Any) -> LaneSpec:
+        line = np.array(center)
+        left, right = offset(line, 1.0), offset(line, -1.0)
+        return LaneSpec(name, left, right, center=line, **more)
+
+    def offset(line: Any, distance: float) -> Any:
+        along = np.gradient(line, axis=0)
+        along /= np.hypot(*along.T)[:, None]
+        return line + distance * np.stack((-along[:, 1], along[:, 0]), axis=-1)
+
+    builder = RoadMapBuilder()
+    builder.add(lane("straight", [(2.0 * k, 0.0) for k in range(51)], signal="ahead", stop_station=40.0))
+    # From the side at x = 50 it joins the straight lane within 2 m.
+    turn = [(50.0, 1.9), (50.3, 0.9), (51.2, 0.25), (53.0, 0.02), (57.0, 0.0)]
+    builder.add(lane("turn", turn, signal="side", stop_station=0.0))
+    roadmap = builder.build()
+    points = np.zeros((201, 5))
+    points[:, 0] = 0.5 * np.arange(201)
+    lights = stop_lines(roadmap, points)
+    at = np.flatnonzero(lights >= 0)
+    assert [roadmap.signal_ids[k] for k in lights[at]] == ["ahead"]
+    assert points[at, 0].tolist() == [40.0]
