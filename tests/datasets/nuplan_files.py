@@ -293,13 +293,11 @@ def main(folder: Path, n: int = 19) -> None:
     print(f"from the cache on disk: {timed(again, 5):.2f} s")
     for one in written:
         read = read_scenario(one.log, one.token)
-        boxes, near = int(read.tracks.valid.sum()), read.roadmap.num_lanes
-        lights = int((read.signals > 0).sum())
-        print(
-            f"scenario: {read.duration:.0f} s, {boxes} boxes, {lights} states of lights, {near} lanes of the city"
-        )
+        boxes, lights = int(read.tracks.valid.sum()), int((read.signals > 0).sum())
+        print(f"scenario: {read.duration:.0f} s, {read.tracks.num_agents} tracks, {boxes} boxes")
+        print(f"          {lights} states of lights, {read.roadmap.num_lanes} lanes of the city")
         seconds = timed(lambda one=one: read_scenario(one.log, one.token), 15)
-        print(f"read, the city in memory: {1e3 * seconds:.0f} ms")
+        print(f"          read, with the city in memory, in {1e3 * seconds:.0f} ms")
 
 
 def straight_city(path: Path, lanes: int, rows: int = 20) -> None:
