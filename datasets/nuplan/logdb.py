@@ -71,6 +71,17 @@ class Frames:
     poses: Floats
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Boxes:
+    """Boxes in some frames: the tokens of the tracks, and of each box its `track (N,)`, its `frame (N,)` and
+    `values (N, 8)`: x, y, yaw, vx, vy, length, width, height."""
+
+    tracks: tuple[bytes, ...]
+    track: NDArray[np.intp]
+    frame: NDArray[np.intp]
+    values: Floats
+
+
 @dataclass(frozen=True, slots=True)
 class Log:
     """An open log; all reading goes through its one connection."""
@@ -141,13 +152,11 @@ class Log:
             WHERE lp.timestamp BETWEEN ? AND ? AND lp.lidar_token = ? ORDER BY lp.timestamp""",
             (first_us, last_us, lidar),
         )
-        times = np.asarray([row[0] for row in rows], dtype=np.int64)
-        return Frames(
-            times, tuple(row[1] for row in rows), self._numbers([row[2:] for row in rows], 11, "ego_pose")
-        )
+        times, tokens, *poses = _columns(rows, 13)
+        return Frames(np.asarray(times, dtype=np.int64), tokens, self._numbers(poses, "ego_pose"))
 
-    def boxes(self, frames: Sequence[bytes]) -> tuple[list[bytes], NDArray[np.intp], Floats]:
-        """Track, frame and (x, y, yaw, vx, vy, length, width, height) of every box in some frames."""
+    def boxes(self, frames: Sequence[bytes]) -> Boxes:
+        """Every box in some frames."""
         at = {token: k for k, token in enumerate(frames)}
         marks = ",".join("?" * len(frames))
         rows = self.query(
@@ -157,8 +166,16 @@ class Log:
         )
         if len(rows) > MAX_BOXES:
             raise ScenarioError(f"{self.path.name}: more than {MAX_BOXES} boxes in one scenario")
-        which = np.asarray([at[row[0]] for row in rows], dtype=np.intp)
-        return [row[1] for row in rows], which, self._numbers([row[2:] for row in rows], 8, "lidar_box")
+        where, whose, *values = _columns(rows, 10)
+        # In an order of their own: that of the rows depends on the file's indices.
+        tracks = sorted(set(whose), key=lambda token: token if isinstance(token, bytes) else b"")
+        row_of = {token: k for k, token in enumerate(tracks)}
+        return Boxes(
+            tuple(tracks),
+            np.fromiter((row_of[token] for token in whose), dtype=np.intp, count=len(whose)),
+            np.fromiter((at[token] for token in where), dtype=np.intp, count=len(where)),
+            self._numbers(values, "lidar_box"),
+        )
 
     def categories(self, tracks: Sequence[bytes]) -> dict[bytes, tuple[str, dict[str, Any]]]:
         """Category of each track, and what a file of ours says of it."""
@@ -185,8 +202,10 @@ class Log:
             FROM traffic_light_status WHERE lidar_pc_token IN ({marks}) LIMIT {MAX_BOXES}""",
             frames,
         )
-        found = [(at[token], connector, state) for token, connector, state in rows if connector is not None]
-        return np.asarray(found, dtype=np.int64).reshape(-1, 3)
+        where, connectors, states = _columns([row for row in rows if row[1] is not None], 3)
+        at_frame = np.fromiter((at[token] for token in where), dtype=np.int64, count=len(where))
+        both = (np.asarray(values, dtype=np.int64) for values in (connectors, states))
+        return np.stack((at_frame, *both), axis=-1)
 
     def exported(self) -> dict[str, str]:
         """What we wrote of a scenario that came from elsewhere; empty in everybody else's logs."""
@@ -194,9 +213,9 @@ class Log:
             return {}
         return {str(k): str(v) for k, v in self.query("SELECT key, value FROM drive_export LIMIT 100")}
 
-    def _numbers(self, rows: list[tuple[Any, ...]], columns: int, table: str) -> Floats:
+    def _numbers(self, columns: Sequence[tuple[Any, ...]], table: str) -> Floats:
         try:
-            return np.asarray(rows, dtype=np.float64).reshape(-1, columns)  # None becomes NaN
+            return np.stack([np.asarray(c, dtype=np.float64) for c in columns], axis=-1)  # None becomes NaN
         except (TypeError, ValueError):
             raise ScenarioError(
                 f"{self.path.name}: the table '{table}' holds text where numbers belong"
@@ -219,6 +238,10 @@ def open_log(path: Path) -> Iterator[Log]:
         if columns_of(db, path, "drive_export"):
             extra.add("drive_export")
         yield Log(path, db, frozenset(extra))
+
+
+def _columns(rows: list[tuple[Any, ...]], count: int) -> list[tuple[Any, ...]]:
+    return list(zip(*rows, strict=True)) if rows else [()] * count
 
 
 def _is_token(text: str) -> bool:

@@ -164,31 +164,34 @@ def _wanted_of(log: Path, wanted: ScenarioFilter, missing: dict[str, str]) -> li
 
 
 def _limited(found: list[tuple[Path, Tagged]], wanted: ScenarioFilter) -> list[tuple[Path, Tagged]]:
-    """What the devkit's filters leave, in their order: so many of a type, apart in time, so many in all."""
-    by_type: dict[str, list[tuple[Path, Tagged]]] = {}
-    for item in found:
-        by_type.setdefault(item[1].type, []).append(item)
+    """What the devkit's filters leave, in their order: so many of a type, so many in all, apart in time."""
     if wanted.per_type is not None:
-        by_type = {kind: _spread(row, wanted.per_type) for kind, row in by_type.items()}
-    if wanted.threshold is not None:
-        for kind, row in by_type.items():
-            kept: list[tuple[Path, Tagged]] = []
-            for item in sorted(row, key=lambda item: item[1].time_us):
-                if not kept or item[1].time_us - kept[-1][1].time_us >= wanted.threshold * 1e6:
-                    kept.append(item)
-            by_type[kind] = kept
-    out = [item for row in by_type.values() for item in row]
+        found = [item for row in _by_type(found).values() for item in _spread(row, wanted.per_type)]
     if wanted.limit is not None:
-        count = ceil(wanted.limit if wanted.limit >= 1 else wanted.limit * len(out))
-        if count < len(out):
-            plain = by_type.pop(UNKNOWN_TYPE, [])
-            tagged = sorted((item for row in by_type.values() for item in row), key=lambda i: i[1].token)
+        share = isinstance(wanted.limit, float) and wanted.limit <= 1.0
+        count = ceil(wanted.limit * len(found)) if share else ceil(wanted.limit)
+        if count < len(found):
+            plain = [item for item in found if item[1].type == UNKNOWN_TYPE]
+            tagged = sorted((i for i in found if i[1].type != UNKNOWN_TYPE), key=lambda i: i[1].token)
             # Frames without a tag go first.
-            out = (
-                tagged + _spread(plain, count - len(tagged))
-                if count > len(tagged)
-                else _spread(tagged, count)
-            )
+            more = count - len(tagged)
+            found = tagged + _spread(plain, more) if more > 0 else _spread(tagged, count)
+    if wanted.threshold is not None:
+        kept: list[tuple[Path, Tagged]] = []
+        for row in _by_type(found).values():
+            last: int | None = None
+            for item in sorted(row, key=lambda item: item[1].time_us):
+                if last is None or item[1].time_us - last >= wanted.threshold * 1e6:
+                    kept.append(item)
+                    last = item[1].time_us
+        found = kept
+    return found
+
+
+def _by_type(found: list[tuple[Path, Tagged]]) -> dict[str, list[tuple[Path, Tagged]]]:
+    out: dict[str, list[tuple[Path, Tagged]]] = {}
+    for item in found:
+        out.setdefault(item[1].type, []).append(item)
     return out
 
 

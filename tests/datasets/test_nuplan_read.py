@@ -305,6 +305,8 @@ def test_filters_of_types_logs_and_counts(
     assert tokens(f"scenario_types: null\nlog_names:\n  - {written[1].log.stem}\n") == {written[1].token}
     assert len(tokens("scenario_types: null\nlimit_total_scenarios: 2\n")) == 2
     assert len(tokens("scenario_types: null\nlimit_total_scenarios: 0.5\n")) == 2
+    assert len(tokens("scenario_types: null\nlimit_total_scenarios: 1.0\n")) == 4
+    assert len(tokens("scenario_types: null\nlimit_total_scenarios: 1\n")) == 1
     assert len(tokens("scenario_types: null\nnum_scenarios_per_type: 1\n")) == 4
     with pytest.raises(ScenarioError):
         tokens("scenario_types: null\nmap_names: [us-ma-boston]\n")
