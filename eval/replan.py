@@ -119,6 +119,8 @@ def replan(
     Raises InputError where the run has no such moment or is not of this scenario.
     """
     header = log.header
+    if log.mode != "closed":
+        raise InputError(f"the run is of mode '{log.mode}': only a closed loop has moments to plan again")
     dt, n = scenario.dt, scenario.num_steps
     _check_scene(log, scenario)
     period = max(round(1.0 / (planner.spec.rate * dt)), 1) if same else 1

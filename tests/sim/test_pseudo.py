@@ -183,3 +183,11 @@ def test_a_pseudo_closed_loop_of_pdm_ends_near_its_plan(scenario) -> None:
     run = simulate_mode("pseudo", scenario, load_planner("pdm"), traffic="log")
     at = run.frames.find(FrameKind.NOW)
     assert np.hypot(*(run.frames.ego[at, -1, :2] - run.frames.end[at])) < 1.5
+
+
+def test_a_single_plans_run_has_no_moment_to_plan_again(scenario) -> None:
+    from drive.eval.replan import replan
+
+    run = simulate_pseudo(scenario, Straight())
+    with pytest.raises(InputError, match="only a closed loop has moments"):
+        replan(run, 1.0, scenario, Straight())
