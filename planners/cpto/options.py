@@ -65,7 +65,7 @@ def make_options(
     high = np.maximum(rows[:, columns.EDGE_LEFT] - half - EDGE_GAP, 0.0)
     low = -np.maximum(rows[:, columns.EDGE_RIGHT] - half - EDGE_GAP, 0.0)
     kinds, lines = [KEEP], [np.zeros(len(rows))]
-    ramp = float(np.clip(2.0 * speed, 8.0, 30.0))
+    ramp = min(max(2.0 * speed, 8.0), 30.0)
     ways = _ways_around(along, blocking, vehicle, ramp)
     for kind, way in ways.items():
         kinds.append(kind)

@@ -132,13 +132,15 @@ def hypotheses(view: View, conflict: Floats, config: CPTOConfig) -> list[Configu
     doubtful = np.flatnonzero(
         (view.existence[:real] < SURE) & (view.existence[:real] > DENIED) & (view.used[:real] > 0)
     )
-    doubtful = doubtful[np.argsort(conflict[doubtful], kind="stable")]
     room = config.branches - 2 - (view.phantoms > 0)
-    groups = [g for g in np.array_split(doubtful, max(min(room, len(doubtful)), 1)) if len(g)]
+    groups = []
+    if len(doubtful) and room > 0:
+        doubtful = doubtful[np.argsort(conflict[doubtful], kind="stable")]
+        groups = np.array_split(doubtful, min(room, len(doubtful)))
     rest = 1.0 - BRAKE_PROBABILITY
     if view.phantoms:
         rest -= PHANTOM_PROBABILITY
-    for group in groups[: max(room, 0)]:
+    for group in groups:
         used = likely.copy()
         present = bool((likely[group] > 0).any())
         used[group] = IGNORED if present else view.used[group]
