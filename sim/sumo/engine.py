@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -237,7 +238,9 @@ def libsumo() -> Any:
     """The module, imported now; raises MissingExtraError with the command that brings it."""
     before = {name: os.environ.get(name) for name in GEODESY}
     try:
-        import libsumo as lib
+        # What it has to say (of another pyarrow than its own) must not get into output that programs read.
+        with redirect_stdout(sys.stderr):
+            import libsumo as lib
     except ImportError:
         raise MissingExtraError("libsumo", "sumo") from None
     finally:
