@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -39,6 +40,8 @@ FREE = 0
 """Speed and lane change mode in which SUMO decides nothing for a vehicle."""
 PEOPLE = ("--save-state.transportables", "true")
 """Without it a saved state holds no people."""
+GEODESY = ("PROJ_LIB", "PROJ_DATA")
+"""Variables that `libsumo` sets when it is imported."""
 QUIET = ("--no-step-log", "true", "--no-warnings", "true", "--duration-log.disable", "true")
 
 
@@ -233,10 +236,20 @@ class Engine:
 
 def libsumo() -> Any:
     """The module, imported now; raises MissingExtraError with the command that brings it."""
+    before = {name: os.environ.get(name) for name in GEODESY}
     try:
-        import libsumo as lib
+        # What it has to say (of another pyarrow than its own) must not get into output that programs read.
+        with redirect_stdout(sys.stderr):
+            import libsumo as lib
     except ImportError:
         raise MissingExtraError("libsumo", "sumo") from None
+    finally:
+        # It points other libraries of the process (rasterio, pyogrio) to data files of its own release.
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
     return lib
 
 

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drive.sim.sumo import engine
 
 # ruff: noqa: E501
 
@@ -69,6 +75,13 @@ ADDITIONAL = """<additional>
     <busStop id="stop" lane="in_0" startPos="200" endPos="220"/>
 </additional>
 """
+
+
+def libsumo() -> Any:
+    """SUMO, or the test is skipped; imported as the toolkit does, which leaves the environment as it was."""
+    if importlib.util.find_spec("libsumo") is None:
+        pytest.skip("libsumo is not installed")
+    return engine.libsumo()
 
 
 def net_text(offset: float = 0.0, out0: str = "") -> str:

@@ -231,7 +231,7 @@ def test_real_signals_show_what_sumo_shows() -> None:
 
 
 def assert_signals_of_sumo(path: Path) -> None:
-    lib = pytest.importorskip("libsumo")
+    lib = TEXT.libsumo()
     programs = read_network(path).programs
     lib.start(["sumo", "-n", str(path), "--no-step-log", "--no-warnings"])
     try:

@@ -38,7 +38,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def lib() -> Any:
-    return pytest.importorskip("libsumo")
+    return TEXT.libsumo()
 
 
 def engine_of(config: Path, **more: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
 import sys
 from pathlib import Path
 from runpy import run_path
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:libsumo.*")
 @pytest.fixture(scope="module")
 def queue(tmp_path_factory: pytest.TempPathFactory) -> Scenario:
     """A car on its way to a signal, with others behind it."""
-    pytest.importorskip("libsumo")
+    TEXT.libsumo()
     config = TEXT.write_demand(tmp_path_factory.mktemp("sumo") / "here")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DRIVE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
@@ -142,6 +143,16 @@ def test_it_is_only_for_scenarios_with_a_demand(queue: Scenario, monkeypatch: py
     monkeypatch.setitem(sys.modules, "libsumo", None)
     with pytest.raises(MissingExtraError, match="libsumo is not installed; pip install"):
         simulate(queue, Constant(), traffic="sumo")
+
+
+def test_other_libraries_keep_their_own_geodesy(tmp_path: Path) -> None:
+    TEXT.libsumo()
+    code = (
+        "import os; os.environ.pop('PROJ_DATA', None); os.environ.pop('PROJ_LIB', None)\n"
+        "from drive.sim.sumo.engine import libsumo; libsumo()\n"
+        "assert 'PROJ_DATA' not in os.environ and 'PROJ_LIB' not in os.environ"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
 
 
 def test_a_cache_that_was_emptied_is_told(queue: Scenario) -> None:
