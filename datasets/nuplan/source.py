@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from drive.datasets.nuplan.logdb import Tagged, open_log
 from drive.datasets.nuplan.mapping import UNKNOWN_TYPE
 from drive.datasets.nuplan.maps import map_file
-from drive.datasets.nuplan.rows import SHORTEST, read_rows
+from drive.datasets.nuplan.rows import DT, SHORTEST, read_rows
 from drive.datasets.nuplan.scenario import read_scenario
 from drive.datasets.nuplan.tokens import ScenarioFilter, is_list, read_filter
 from drive.datasets.nuplan.tracks import recordable
@@ -126,7 +126,10 @@ class NuplanSource:
                 continue
             for one in inside:
                 missing.pop(one.token, None)
-            found += [(log, one) for one in inside]
+            found += [(log, one) for one in inside if one.seconds >= DT]
+            short = sum(one.seconds < DT for one in inside)
+            if short:
+                faults.append((name, f"{short} tagged frames at its end have no {DT} s of log behind them"))
         faults += [(where or "?", f"the frame '{token}' is in no log") for token, where in missing.items()]
         found = _limited(found, wanted)
         if ego == "planned":

@@ -232,6 +232,18 @@ def test_untagged_frames_run_to_the_log_s_end(made: Made) -> None:
     )
 
 
+@pytest.mark.parametrize("left_us", [200_000, 250_000, 2_950_000])
+def test_the_last_frames_of_a_log(made: Made, left_us: int) -> None:
+    """An odd number of rows to the end: the devkit takes every second one, and so the last is not taken."""
+    one = made[1][0]
+    with closing(sqlite3.connect(one.log)) as db:
+        ((token,),) = db.execute(
+            "SELECT hex(token) FROM lidar_pc "
+            f"WHERE timestamp = (SELECT MAX(timestamp) - {left_us} FROM lidar_pc)"
+        ).fetchall()
+    assert SOURCE.load(f"{one.log}#{token.lower()}").num_steps == left_us // 100_000
+
+
 def test_the_source_lists_loads_and_records(made: Made) -> None:
     _, written, folder = made
     everything = expand_all([str(folder)])
@@ -337,6 +349,13 @@ def test_many_tags_are_thinned_as_the_devkit_does(
     )
     # 300 frames in 15 s, one of them under another name that is later in the alphabet: at 0, 5, 10 and 15 s.
     assert 3 <= len(SOURCE.ids(str(listing))) <= 4
+    # Without that type, which begins 3 s earlier, the last two frames have nothing behind them.
+    last = "(SELECT token FROM lidar_pc ORDER BY timestamp DESC LIMIT 2)"
+    FILES.change_log(
+        log, f"DELETE FROM scenario_tag WHERE type = 'on_intersection' AND lidar_pc_token IN {last}"
+    )
+    assert len(SOURCE.ids(str(log))) == 299
+    assert any("2 tagged frames at its end" in reason for _, reason in SOURCE.skipped(str(log)))
     # Of several tags on a frame the last by name counts.
     assert SOURCE.load(refs[50]).tags is not None
     with closing(sqlite3.connect(log)) as db:
