@@ -101,9 +101,13 @@ class Log:
     def query(self, text: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return run(self.db, self.path, text, tuple(values))
 
-    def tagged(self) -> list[Tagged]:
-        """The tagged frames in valid scenes, in order of time; of several tags the last by name, as in the
-        devkit."""
+    def tagged(self, types: frozenset[str] | None = None) -> list[Tagged]:
+        """The frames in valid scenes that have a tag, of `types` where given, in order of time.
+
+        Of several tags the last by name is the frame's type, as in the devkit.
+        """
+        kinds = sorted(types or ())
+        only = "" if types is None else f"AND st.type IN ({','.join('?' * len(kinds))})"
         rows = self.query(
             f"""SELECT lp.token, lp.timestamp, MAX(st.type), l.map_version,
                 (SELECT MAX(timestamp) FROM lidar_pc)
@@ -111,8 +115,9 @@ class Log:
             JOIN lidar_pc AS lp ON lp.token = st.lidar_pc_token
             JOIN lidar AS ld ON ld.token = lp.lidar_token
             JOIN log AS l ON l.token = ld.log_token
-            WHERE lp.scene_token IN ({VALID_SCENES})
-            GROUP BY lp.token ORDER BY lp.timestamp, lp.token"""
+            WHERE lp.scene_token IN ({VALID_SCENES}) {only}
+            GROUP BY lp.token ORDER BY lp.timestamp, lp.token""",
+            kinds,
         )
         return [
             Tagged(_hex(t), int(time), str(kind), str(city), int(end)) for t, time, kind, city, end in rows

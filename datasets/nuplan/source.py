@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from drive.scenario import Scenario
 
 
+LEAST = DT - 1e-6
+"""Seconds of log that a scenario needs."""
+
+
 @dataclass(frozen=True, slots=True)
 class NuplanSource:
     """The source "nuplan"; `egos` is the number of recorded vehicles that a scenario offers as egos."""
@@ -126,8 +130,8 @@ class NuplanSource:
                 continue
             for one in inside:
                 missing.pop(one.token, None)
-            found += [(log, one) for one in inside if one.seconds >= DT]
-            short = sum(one.seconds < DT for one in inside)
+            found += [(log, one) for one in inside if one.seconds >= LEAST]
+            short = sum(one.seconds < LEAST for one in inside)
             if short:
                 faults.append((name, f"{short} tagged frames at its end have no {DT} s of log behind them"))
         faults += [(where or "?", f"the frame '{token}' is in no log") for token, where in missing.items()]
@@ -149,7 +153,7 @@ class NuplanSource:
 
 def _wanted_of(log: Path, wanted: ScenarioFilter, missing: dict[str, str]) -> list[Tagged]:
     """The tagged frames of a log that a filter wants; of a list of tokens, untagged ones as well."""
-    inside = list(_tagged(*_key(log)))
+    inside = list(_tagged(*_key(log), wanted.types))
     if wanted.tokens is not None:
         known = {one.token for one in inside}
         inside = [one for one in inside if one.token in wanted.tokens]
@@ -213,9 +217,9 @@ def _key(path: Path) -> tuple[str, int, int]:
 
 
 @lru_cache(maxsize=256)
-def _tagged(path: str, changed: int, size: int) -> tuple[Tagged, ...]:
+def _tagged(path: str, changed: int, size: int, types: frozenset[str] | None = None) -> tuple[Tagged, ...]:
     with open_log(Path(path)) as log:
-        return tuple(log.tagged())
+        return tuple(log.tagged(types))
 
 
 SOURCE = NuplanSource()
