@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive.datasets.nuplan.mapping import UNKNOWN_TYPE
+from drive.datasets.nuplan.mapping import UNKNOWN_TYPE, window_of
 from drive.datasets.nuplan.sqlite import columns_of, open_database, run
 from drive.errors import ScenarioError
 
@@ -54,12 +54,20 @@ VALID_SCENES = """
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """A frame that a scenario stands for: its token, time in microseconds, type and map."""
+    """A frame that a scenario stands for: its token, time in microseconds, type and map, and when the log
+    ends."""
 
     token: str
     time_us: int
     type: str
     map: str
+    end_us: int
+
+    @property
+    def seconds(self) -> float:
+        """How long the scenario is at most: its window, or what is left of the log."""
+        window = window_of(self.type)
+        return min(window.duration, (self.end_us - self.time_us) * 1e-6 - window.offset)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,19 +101,27 @@ class Log:
     def query(self, text: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return run(self.db, self.path, text, tuple(values))
 
-    def tagged(self) -> list[Tagged]:
-        """The tagged frames in valid scenes, in order of time; of several tags the last by name, as in the
-        devkit."""
+    def tagged(self, types: frozenset[str] | None = None) -> list[Tagged]:
+        """The frames in valid scenes that have a tag, of `types` where given, in order of time.
+
+        Of several tags the last by name is the frame's type, as in the devkit.
+        """
+        kinds = sorted(types or ())
+        only = "" if types is None else f"AND st.type IN ({','.join('?' * len(kinds))})"
         rows = self.query(
-            f"""SELECT lp.token, lp.timestamp, MAX(st.type), l.map_version
+            f"""SELECT lp.token, lp.timestamp, MAX(st.type), l.map_version,
+                (SELECT MAX(timestamp) FROM lidar_pc)
             FROM scenario_tag AS st
             JOIN lidar_pc AS lp ON lp.token = st.lidar_pc_token
             JOIN lidar AS ld ON ld.token = lp.lidar_token
             JOIN log AS l ON l.token = ld.log_token
-            WHERE lp.scene_token IN ({VALID_SCENES})
-            GROUP BY lp.token ORDER BY lp.timestamp, lp.token"""
+            WHERE lp.scene_token IN ({VALID_SCENES}) {only}
+            GROUP BY lp.token ORDER BY lp.timestamp, lp.token""",
+            kinds,
         )
-        return [Tagged(_hex(t), int(time), str(kind), str(where)) for t, time, kind, where in rows]
+        return [
+            Tagged(_hex(t), int(time), str(kind), str(city), int(end)) for t, time, kind, city, end in rows
+        ]
 
     def holds(self, tokens: Sequence[str]) -> set[str]:
         """Which of some frames' tokens are in this log."""
@@ -127,7 +143,8 @@ class Log:
         rows = self.query(
             """SELECT lp.timestamp, lp.lidar_token, l.map_version, s.roadblock_ids, ep.x, ep.y,
                 ep.qw, ep.qx, ep.qy, ep.qz,
-                (SELECT MAX(st.type) FROM scenario_tag AS st WHERE st.lidar_pc_token = lp.token)
+                (SELECT MAX(st.type) FROM scenario_tag AS st WHERE st.lidar_pc_token = lp.token),
+                (SELECT MAX(timestamp) FROM lidar_pc)
             FROM lidar_pc AS lp
             JOIN lidar AS ld ON ld.token = lp.lidar_token
             JOIN log AS l ON l.token = ld.log_token
@@ -138,8 +155,8 @@ class Log:
         )
         if not rows:
             raise ScenarioError(f"{self.path.name}: there is no frame '{token}' in the log")
-        time, lidar, where, route, *goal, kind = rows[0]
-        found = Tagged(token, int(time), str(kind or UNKNOWN_TYPE), str(where))
+        time, lidar, where, route, *goal, kind, end = rows[0]
+        found = Tagged(token, int(time), str(kind or UNKNOWN_TYPE), str(where), int(end))
         return found, lidar, str(route or ""), None if goal[0] is None else tuple(goal)
 
     def frames(self, lidar: bytes, first_us: int, last_us: int) -> Frames:

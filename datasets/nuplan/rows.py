@@ -85,7 +85,7 @@ def _on_clock(path: Path, frames: Frames, window: Window, first_us: int, notes: 
     late = (int(frames.times[0]) - first_us) * 1e-6
     if late > NEAR:
         notes.append(f"the log begins {late:.2f} s after the scenario would")
-    count = int(min(times[-1], window.duration) / DT + 0.5) + 1
+    count = int((min(times[-1], window.duration) + NEAR) / DT) + 1
     ticks = DT * np.arange(count)
     after = np.clip(np.searchsorted(times, ticks), 1, len(times) - 1)
     pick = after - (ticks - times[after - 1] < times[after] - ticks)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from drive.datasets.nuplan.logdb import Tagged, open_log
 from drive.datasets.nuplan.mapping import UNKNOWN_TYPE
 from drive.datasets.nuplan.maps import map_file
-from drive.datasets.nuplan.rows import SHORTEST, read_rows
+from drive.datasets.nuplan.rows import DT, SHORTEST, read_rows
 from drive.datasets.nuplan.scenario import read_scenario
 from drive.datasets.nuplan.tokens import ScenarioFilter, is_list, read_filter
 from drive.datasets.nuplan.tracks import recordable
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from drive.scenario import Scenario
+
+
+LEAST = DT - 1e-6
+"""Seconds of log that a scenario needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,10 @@ class NuplanSource:
                 continue
             for one in inside:
                 missing.pop(one.token, None)
-            found += [(log, one) for one in inside]
+            found += [(log, one) for one in inside if one.seconds >= LEAST]
+            short = sum(one.seconds < LEAST for one in inside)
+            if short:
+                faults.append((name, f"{short} tagged frames at its end have no {DT} s of log behind them"))
         faults += [(where or "?", f"the frame '{token}' is in no log") for token, where in missing.items()]
         found = _limited(found, wanted)
         if ego == "planned":
@@ -146,7 +153,7 @@ class NuplanSource:
 
 def _wanted_of(log: Path, wanted: ScenarioFilter, missing: dict[str, str]) -> list[Tagged]:
     """The tagged frames of a log that a filter wants; of a list of tokens, untagged ones as well."""
-    inside = list(_tagged(*_key(log)))
+    inside = list(_tagged(*_key(log), wanted.types))
     if wanted.tokens is not None:
         known = {one.token for one in inside}
         inside = [one for one in inside if one.token in wanted.tokens]
@@ -210,9 +217,9 @@ def _key(path: Path) -> tuple[str, int, int]:
 
 
 @lru_cache(maxsize=256)
-def _tagged(path: str, changed: int, size: int) -> tuple[Tagged, ...]:
+def _tagged(path: str, changed: int, size: int, types: frozenset[str] | None = None) -> tuple[Tagged, ...]:
     with open_log(Path(path)) as log:
-        return tuple(log.tagged())
+        return tuple(log.tagged(types))
 
 
 SOURCE = NuplanSource()
