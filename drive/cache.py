@@ -1,4 +1,4 @@
-"""Where what was worked out once is kept between runs."""
+"""Where things that are dear to make are kept between runs."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import tempfile
 from pathlib import Path
 
 
-def user_cache(name: str) -> Path:
-    """The folder `name` in the toolkit's cache: `DRIVE_CACHE_DIR`, else the user's cache folder.
+def cache_folder(*parts: str) -> Path:
+    """The folder `parts` of the user's cache, made if need be; `DRIVE_CACHE_DIR` moves it.
 
-    It is made; where that cannot be, a temporary folder of this user stands in.
+    Where it cannot be written it lies among the temporary files.
     """
     root = os.environ.get("DRIVE_CACHE_DIR")
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = (Path(root) if root is not None else base / "drive-toolkit") / name
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drive-toolkit"
+    folder = Path(root or base, *parts)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
-        folder = Path(tempfile.gettempdir()) / f"drive-toolkit-{os.getuid()}" / name
+        folder = Path(tempfile.gettempdir(), f"drive-toolkit-{os.getuid()}", *parts)
         folder.mkdir(parents=True, exist_ok=True)
     return folder

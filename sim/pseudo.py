@@ -110,9 +110,7 @@ def simulate_pseudo(
             starts.append(Start(now + STEPS - APART, FrameKind.PREVIOUS, pair, early))
 
     n, tracks = scenario.num_steps + 1, scenario.tracks
-    record = Record(
-        tracks.states.swapaxes(0, 1).copy(), tracks.valid.T.copy(), np.array(scenario.signals)
-    )
+    record = Record(tracks.states.swapaxes(0, 1).copy(), tracks.valid.T.copy(), np.array(scenario.signals))
     rows: list[dict[str, Any]] = []
     driven: dict[FrameKind, Driven] = {}
     failure: dict[str, str] | None = None

@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from drive.cache import user_cache
+from drive.cache import cache_folder
 from drive.datasets.nuplan.areas import add_areas
 from drive.datasets.nuplan.edges import RawEdge, read_edges
 from drive.datasets.nuplan.gpkg import Features, read_layers
@@ -116,7 +116,7 @@ def load_city(path: Path, restore: bool = True) -> City:
 @lru_cache(maxsize=6)
 def _load(path: str, changed: int, size: int, restore: bool) -> City:
     file = Path(path)
-    kept = user_cache("nuplan-maps") / f"{_digest(file)}-{FORMAT}{'' if restore else '-raw'}.npz"
+    kept = cache_folder("nuplan-maps") / f"{_digest(file)}-{FORMAT}{'' if restore else '-raw'}.npz"
     try:
         return _unpack(kept)
     except (OSError, KeyError, ValueError, EOFError, MapError, BadZipFile):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
-from drive._cache import cache_folder
+from drive.cache import cache_folder
 from drive.datasets.commonroad.parse import Document, Node, parse_xml
 from drive.datasets.sumo.network import MAX_BYTES
 from drive.errors import InputError

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive._cache import cache_folder
+from drive.cache import cache_folder
 from drive.errors import ScenarioError, SimulationError, UnknownNameError
 from drive.sim.sumo.demand import live_files
 from drive.sim.sumo.engine import Body, Engine, center_of, version

@@ -19,7 +19,7 @@ from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.extending import register_jitable
 
-from drive._cache import cache_folder as drive_cache
+from drive.cache import cache_folder as drive_cache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
