@@ -144,7 +144,10 @@ def simulate_pseudo(
         _show(scenario, record, shown, driven[FrameKind.PREVIOUS], frames, now)
     elif shown is not None:
         shown.states[:samples] = expert[:samples]
-    controller = np.full(tracks.num_agents, model.controller, dtype=np.uint8)
+    controller = np.full(tracks.num_agents, Controller.LOG, dtype=np.uint8)
+    if model.controller is not Controller.LOG:
+        whose = {scenario.ego: Controller.TRAJECTORY}
+        controller = cast(_cut(scenario, now, expert[now]), model, whose).controller
     return run_log(
         scenario, digest, model.compat, controller, record, agents, min(samples, n), failure, keep_candidates,
         {

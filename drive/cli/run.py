@@ -145,6 +145,7 @@ def _summary(log: Any, saved: Path, page: Path) -> dict[str, Any]:
     return {
         "scenario": header["scenario"]["id"],
         "planner": header["planner"],
+        "mode": log.mode,
         "traffic": header["traffic"],
         "seed": header["seed"],
         "visibility": header["visibility"],
@@ -196,7 +197,12 @@ def _print(log: Any, saved: Path, page: Path) -> None:
         print(f"{event['time']:6.1f} s  {event['kind']} {what}".rstrip())
     if lead := header.get("lead"):
         who = f"the expert ({lead['driver']})"
-        print(f"until {lead['until']:g} s the ego follows {who}, and the scores count that too")
+        told = {
+            "closed": f"until {lead['until']:g} s the ego follows {who}, and the scores count that too",
+            "pseudo": f"the ego follows {who} until {lead['until']:g} s, then one plan, which is scored",
+            "open": f"the ego follows {who}; the plans, which nobody drives, are scored",
+        }
+        print(told[log.mode])
     if log.terrain is None:
         print(f"progress is measured against: {log.expert_source or 'nobody'}")
     print(f"run: {saved}")

@@ -135,7 +135,7 @@ def test_bench_command_prints_a_table_or_json(
     [
         (["--planner", "constnat"], "did you mean 'constant'"),
         (["--suite", "minni"], "did you mean 'mini'"),
-        (["--mode", "open"], "not available"),
+        (["--mode", "opn"], "did you mean 'open'"),
         (["--suite", "mini", "gen/cut_in/1"], "not both"),
         (["--set", "idm"], "not a setting"),
         (["--planner", "idm", "--set", "idm.headwy=1"], "did you mean 'headway'"),

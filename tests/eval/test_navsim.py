@@ -457,3 +457,11 @@ def test_every_metric_is_explained(hand, score) -> None:
     found = score.evaluate(pseudo(hand, *drives))
     assert set(found.metrics) | {score.name} <= set(score.explain())
     assert "Source: navsim" in score.explain()[score.name]
+
+
+def test_a_drive_where_no_lane_can_be_followed_has_no_value(hand) -> None:
+    run = hand.run(hand.drive(0.0, 5.0, T, y=3000.0), roadmap=hand.road())
+    for score in (PDMS, EPDMS):
+        found = judge(score.name, run.with_header(mode="closed"))
+        assert found.score == 0.0
+        assert not any(m.valid for m in found.metrics.values())

@@ -13,6 +13,7 @@ from drive.registry import load_planner
 from drive.roadmap.drivable import DrivableArea
 from drive.runlog import RunLog
 from drive.sim.followups import follow_ups
+from drive.sim.kernels.layout import Controller
 from drive.sim.modes import simulate_mode
 from drive.sim.pseudo import simulate_pseudo
 from drive.vehicle import rear_to_center
@@ -112,6 +113,9 @@ def test_traffic_answers_the_ego_of_its_frame() -> None:
     at = others[0].find(FrameKind.NOW)
     np.testing.assert_array_equal(others[0].agents[at, :, 0], others[1].agents[at, :, 0])
     assert np.abs(others[0].agents[at] - others[1].agents[at]).max() > 1.0
+    log = simulate_pseudo(scenario, Straight(), traffic="idm")
+    drivers = {int(c) for c, there in zip(log.agent_controller, log.agent_valid[:, 20], strict=True) if there}
+    assert int(Controller.IDM) in drivers
     # What answers the human does not depend on the plan.
     human = others[0].find(FrameKind.NOW, human=True)
     np.testing.assert_array_equal(others[0].agents[human], others[1].agents[human])

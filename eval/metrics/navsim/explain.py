@@ -53,8 +53,8 @@ PDMS_TEXTS = {
         "have the whole drive as their window, at the rear axle; 0 lateral acceleration. "
         f"Source: {c.VERSION_1}, scoring/pdm_comfort_metrics.py"
     ),
-    "metres": "Not scored. Metres along the centreline.",
-    "pdm_metres": "Not scored. PDM-Closed's metres along it.",
+    "metres": "Not scored. Metres along the centreline, in a closed loop summed over the stretches.",
+    "pdm_metres": "Not scored. PDM-Closed's metres along it, summed likewise.",
 }
 EPDMS_TEXTS = {
     "epdms": (
@@ -88,8 +88,8 @@ EPDMS_TEXTS = {
         "of order 2 here) where they overlap. In a closed loop the plans made at a stretch's start and half "
         f"a second later. Source: {c.VERSION_2}, scoring/scene_aggregator.py"
     ),
-    "metres": "Not scored. Metres along the centreline.",
-    "pdm_metres": "Not scored. PDM-Closed's metres along it.",
+    "metres": "Not scored. Metres along the centreline, in a closed loop summed over the stretches.",
+    "pdm_metres": "Not scored. PDM-Closed's metres along it, summed likewise.",
     "filtered": "Not scored. How many sub-scores the human filter changes.",
 }
 _NAMES = (*c.MULTIPLIERS_2, *c.WEIGHTS_2)
