@@ -249,10 +249,8 @@ class FieldSession:
         timed = time.perf_counter()
         particle, cost, made = search(problem, self.memory, generations, seed, 2 * self.cycle)
         rounds = generations
-        _, reports = problem.cost(particle[None])
-        hard = reports[0]
         worse = self.last is None or cost > MOST_OVER * self.last.cost + 5.0
-        if again and (worse or hard[:5].max() > 0.0):
+        if again and (worse or problem.cost(particle[None])[1][0, :5].max() > 0.0):
             rounds += generations
             second, cost2, made2 = search(problem, self.memory, generations, seed, 2 * self.cycle + 1)
             made += made2

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.planners.field.kernels import layout as la
-from drive.planners.field.kernels.pack import pack_others
+from drive.planners.field.kernels.pack import come_near, pack_bodies, pack_others
 from drive.planners.road.kernels import line as columns
-from drive.vehicle import AgentKind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-BESIDE_CAR, BESIDE_PERSON, BESIDE_THING = 0.6, 1.0, 0.4
-"""m that the swarm wants to keep beside boxes."""
 TAIL_SHARE = 0.9
 PASSING_GAP, PARKED_REACH = 0.3, 80.0
 NEAR_ASIDE, NEAR_BEHIND, NEAR_TIME, NEAR_AHEAD = 4.5, 25.0, 6.0, 30.0
@@ -86,20 +83,13 @@ def crowd_of(
     o, frame, start = scene.others, scene.frame, scene.state
     chosen = _who(o, float(start[0]), float(start[3]), vehicle, most)
     packed = np.zeros((every * (len(o.times) - 1) + 1, len(chosen), la.OTHER))
+    body = np.empty((len(chosen), la.BODY))
     if len(chosen):
         pack_others(
             chosen, o.poses, o.frenet, float(frame.origin[0]), float(frame.origin[1]), dt, every, road,
             frame.step, float(start[0]), packed,
         )  # fmt: skip
-    body = np.zeros((len(chosen), la.BODY))
-    half = 0.5 * o.size[chosen]
-    body[:, la.HALF_LENGTH], body[:, la.HALF_WIDTH] = half[:, 0], half[:, 1]
-    body[:, la.REACH] = np.hypot(half[:, 0], half[:, 1])
-    kind = o.kind[chosen]
-    body[:, la.STRENGTH] = np.where(kind == AgentKind.STATIC, 0.3, 1.0) * o.existence[chosen]
-    soft = np.where(kind == AgentKind.STATIC, BESIDE_THING, BESIDE_CAR)
-    vulnerable = (kind == AgentKind.PEDESTRIAN) | (kind == AgentKind.BICYCLE)
-    body[:, la.SOFT] = np.where(vulnerable, BESIDE_PERSON, soft)
+        pack_bodies(chosen, o.size, o.kind, o.existence, body)
     return Crowd(packed[0], packed[1:], body, chosen)
 
 
@@ -108,10 +98,11 @@ def within_reach(crowd: Crowd, start: Floats, low: float, high: float, top: floa
 
     The rest can neither be met nor, but for a thousandth, be felt in the field.
     """
-    d, s = crowd.others[:, :, la.OD], crowd.others[:, :, la.OS] - start[0]
-    aside = np.maximum(np.maximum(low - d, d - high), 0.0)
     farthest = max(float(start[1]), top) * NEAR_TIME + NEAR_AHEAD
-    near = ((aside < NEAR_ASIDE) & (s > -NEAR_BEHIND) & (s < farthest)).any(axis=0)
+    near = np.empty(len(crowd.body), dtype=np.bool_)
+    come_near(
+        crowd.others, float(start[0]), low - NEAR_ASIDE, high + NEAR_ASIDE, -NEAR_BEHIND, farthest, near
+    )
     if near.all():
         return crowd.others, crowd.body
     return np.ascontiguousarray(crowd.others[:, near]), crowd.body[near]
@@ -119,6 +110,8 @@ def within_reach(crowd: Crowd, start: Floats, low: float, high: float, top: floa
 
 def parked_ahead(scene: RoadScene, crowd: Crowd, aim: float, half: float) -> list[int]:
     """The crowd's rows that are parked in the way of an ego of that half width, the nearest first."""
+    if not scene.others.parked.any():
+        return []
     ahead = crowd.now[:, la.OS] - scene.state[0]
     aside = np.abs(crowd.now[:, la.OD] - aim) < crowd.body[:, la.HALF_WIDTH] + half + PASSING_GAP
     found = np.flatnonzero(scene.others.parked[crowd.row] & aside & (ahead > -5.0) & (ahead < PARKED_REACH))

@@ -26,18 +26,18 @@ def seeds_of(
     The grid has for each offset four speeds, two times for the speed and two for the offset.
     """
     now, top = float(problem.start[1]), float(problem.high[la.V_END])
-    speeds = np.unique(np.clip((0.0, 0.5 * now, now, 0.5 * (now + top), top), 0.0, top))
-    low, high = problem.low, problem.high
+    speeds = sorted({min(max(v, 0.0), top) for v in (0.0, 0.5 * now, now, 0.5 * (now + top), top)})
+    low, high = problem.low.tolist(), problem.high.tolist()
     early, late = (
-        (low + 0.15 * (high - low))[[la.T_LAT, la.T_LON]],
-        (low + 0.7 * (high - low))[[la.T_LAT, la.T_LON]],
+        {k: low[k] + share * (high[k] - low[k]) for k in (la.T_LAT, la.T_LON)} for share in (0.15, 0.7)
     )
+    across = (late[la.T_LAT],) if len(offsets) == 1 else (early[la.T_LAT], late[la.T_LAT])
     rows = [
         (d, t_lat, v, t_lon)
         for d in offsets
         for v in speeds
-        for t_lat in ((late[0],) if len(offsets) == 1 else (early[0], late[0]))
-        for t_lon in (early[1], late[1])
+        for t_lat in across
+        for t_lon in (early[la.T_LON], late[la.T_LON])
     ]
     grid = np.zeros((len(rows), la.PARTICLE))
     grid[:, :4] = rows

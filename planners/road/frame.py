@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.geometry import arc_length, polyline_heading, resample_polyline, unwrap_angle, wrap_angle
+from drive.geometry import arc_length, polyline_heading, resample_polyline, unwrap_angle
 from drive.planners.road.kernels import line as columns
 from drive.planners.road.kernels.line import (
     frenet_state,
@@ -44,13 +44,13 @@ MOST_LANES = 4
 class RoadFrame:
     """A way's centreline, sampled every `step` m, relative to `origin (2,)`.
 
-    `rows (K, 12)` float64, at the `stations (K,)`, by the columns of `drive.planners.road.kernels.line`: X, Y
-    in m; HEADING in rad, unwrapped; CURVATURE in 1/m and DCURVATURE in 1/m^2; LIMIT in m/s, the least of the
-    speed limit and of what bends here and ahead permit; LEFT and RIGHT, m from the line to the end of the
-    lanes in its direction; EDGE_LEFT and EDGE_RIGHT, m to the edge of the drivable area, at most 12;
-    LANE_LEFT and LANE_RIGHT, the offset of the centre of the lane beside to which a change is permitted, NaN
-    where none is. `stops (Q,)` with their `signals (Q,)`, and `give_way (G,)`, are stations of lines before
-    which the front bumper has to halt. `ends` says that the road ends where the table does.
+    `rows (K, 14)` float64, at the `stations (K,)`, by the columns of `drive.planners.road.kernels.line`: X, Y
+    in m; HEADING in rad, unwrapped, its COSINE and SINE; CURVATURE in 1/m and DCURVATURE in 1/m^2; LIMIT in
+    m/s, the least of the speed limit and of what bends here and ahead permit; LEFT and RIGHT, m from the line
+    to the end of the lanes in its direction; EDGE_LEFT and EDGE_RIGHT, m to the edge of the drivable area, at
+    most 12; LANE_LEFT and LANE_RIGHT, the offset of the centre of the lane beside to which a change is
+    permitted, NaN where none is. `stops (Q,)` with their `signals (Q,)`, and `give_way (G,)`, are stations of
+    lines before which the front bumper has to halt. `ends` says that the road ends where the table does.
     """
 
     origin: Floats
@@ -80,6 +80,7 @@ class RoadFrame:
         heading = unwrap_angle(polyline_heading(line))
         curvature = smoothed(np.gradient(heading, step)[:, None], SMOOTH)[:, 0]
         rows[:, columns.X], rows[:, columns.Y], rows[:, columns.HEADING] = line[:, 0], line[:, 1], heading
+        rows[:, columns.COSINE], rows[:, columns.SINE] = np.cos(heading), np.sin(heading)
         rows[:, columns.CURVATURE] = curvature
         rows[:, columns.DCURVATURE] = smoothed(np.gradient(curvature, step)[:, None], SMOOTH)[:, 0]
         feet, _, _ = project(line, way.line)
@@ -124,10 +125,9 @@ class RoadFrame:
         """
         out = np.empty((len(frenet), 7))
         world_states(
-            self.rows, self.step, np.ascontiguousarray(frenet, np.float64), vehicle.wheelbase, heading, out
-        )
-        out[:, :2] += self.origin
-        out[:, 2] = wrap_angle(out[:, 2])
+            self.rows, self.step, np.ascontiguousarray(frenet, np.float64), vehicle.wheelbase, heading,
+            *self.origin.tolist(), out,
+        )  # fmt: skip
         return out
 
     def room(self, station: float) -> tuple[float, float]:

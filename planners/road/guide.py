@@ -90,11 +90,10 @@ class Guide:
     def look(self, observation: Observation) -> RoadScene | None:
         """The scene of an observation, or None where there is no lane to follow."""
         ego = observation.ego
-        if not self._follow(ego, observation.time):
+        found = self._follow(ego, observation.time)
+        if found is None:
             return None
-        frame = self.frame
-        assert frame is not None
-        state = frame.state(ego, self._station)
+        frame, state = found
         self._station = float(state[0])
         if self._forecaster is None:
             self._forecaster = Forecaster(self.task.roadmap, self.settings.reach)
@@ -104,22 +103,24 @@ class Guide:
         )
         return RoadScene(frame, state, others, self.hold)
 
-    def _follow(self, ego: Floats, time: float) -> bool:
-        """Keep the frame, or lay a new one where the ego has left it or its end is near."""
-        frame = self.frame
+    def _follow(self, ego: Floats, time: float) -> tuple[RoadFrame, Floats] | None:
+        """The frame and the ego's state on it; a new frame where the ego has left it or its end is near."""
+        frame, state = self.frame, None
         if frame is not None:
-            s, d = frame.locate(ego[None, :2], self._station)[0]
-            room = frame.room(float(s))
+            state = frame.state(ego, self._station)
+            s, d = float(state[0]), float(state[3])
+            room = frame.room(s)
             lost = d > room[0] + MARGIN or -d > room[1] + MARGIN
             short = not frame.ends and frame.length - s < RENEW
-            if not (lost or short) or time - self._searched < PAUSE:
-                return True
-        elif time - self._searched < PAUSE:
-            return False
-        self._searched = time
-        way = find_way(self.task.roadmap, self.task.route, ego, self.settings)
-        if way is not None:
-            s = self.settings
-            self.frame = RoadFrame.of(way, self.task.roadmap, s.lateral_acceleration, s.braking)
-            self._station = self.frame.nearest(float(ego[0]), float(ego[1]))
-        return self.frame is not None
+            if not (lost or short):
+                return frame, state
+        if time - self._searched >= PAUSE:
+            self._searched = time
+            way = find_way(self.task.roadmap, self.task.route, ego, self.settings)
+            if way is not None:
+                how = self.settings
+                self.frame = frame = RoadFrame.of(
+                    way, self.task.roadmap, how.lateral_acceleration, how.braking
+                )
+                state = frame.state(ego, frame.nearest(float(ego[0]), float(ego[1])))
+        return None if frame is None or state is None else (frame, state)

@@ -79,6 +79,7 @@ def frame_of_clothoid() -> RoadFrame:
     rows = np.zeros((121, columns.NUM_COLUMNS))
     rows[:, columns.X], rows[:, columns.Y] = points[::500].T
     rows[:, columns.HEADING], rows[:, columns.CURVATURE] = heading[::500], kappa[::500]
+    rows[:, columns.COSINE], rows[:, columns.SINE] = np.cos(heading[::500]), np.sin(heading[::500])
     rows[:, columns.DCURVATURE] = 0.1 / 60.0
     none = np.zeros(0)
     signals = np.zeros(0, dtype=np.int32)

@@ -13,6 +13,7 @@ from drive.planners.road.average import moving_average
 from drive.planners.road.frame import RoadFrame
 from drive.planners.road.guide import Guide, GuideSettings
 from drive.planners.road.kernels import line as columns
+from drive.planners.road.kernels.others import on_lane
 from drive.planners.road.plans import braking_plan, plan_on_frame
 from drive.planners.road.way import find_way
 from drive.roadmap import LaneKind, LaneSpec, RoadMapBuilder
@@ -122,6 +123,24 @@ def test_points_go_to_the_frame_and_back(winding):
     for k in range(400):
         back = frame.locate(points[k : k + 1], s[k] + rng.uniform(-3.0, 3.0))[0]
         assert back == pytest.approx((s[k], d[k]), abs=1e-6)
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-9, 0.01, -0.199, 0.2, 0.21, -1.2, 3.0])
+def test_directions_are_turned_to_rounding(angle):
+    c, s = columns.turned(math.cos(0.7), math.sin(0.7), angle)
+    assert c == pytest.approx(math.cos(0.7 + angle), abs=1e-15)
+    assert s == pytest.approx(math.sin(0.7 + angle), abs=1e-15)
+
+
+def test_the_foot_on_a_path_is_that_of_the_nearest_row():
+    line, heading, _ = clothoid()
+    rows = np.column_stack((line, heading, np.cos(heading), np.sin(heading)))
+    rng = np.random.default_rng(0)
+    for x, y in line[rng.integers(0, len(line), 200)] + rng.normal(0.0, 20.0, (200, 2)):
+        k = int(np.argmin(np.hypot(line[:, 0] - x, line[:, 1] - y)))
+        s, d, h = on_lane(rows, 0, len(rows) - 1, x, y)
+        turn = complex(x - line[k, 0], y - line[k, 1]) * np.exp(-1j * heading[k])
+        assert (s, d, h) == pytest.approx((k + turn.real, turn.imag, heading[k]), abs=1e-9)
 
 
 def test_the_table_has_the_curvature_of_the_line(winding):

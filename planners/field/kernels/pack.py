@@ -7,6 +7,7 @@ import math
 from drive.planners.field.kernels import layout as la
 from drive.planners.field.kernels.base import kernel
 from drive.planners.field.kernels.curves import between, place
+from drive.vehicle import AgentKind
 
 DRIFTS = 0.3
 """m/s across the road from which somebody is taken to change over, not to waver."""
@@ -14,6 +15,9 @@ IN_LANE, NEXT_LANE = 0.5, 5.0
 """m from the ego's lane within which somebody is in it, and up to which one may come into it."""
 ABREAST = 1.5
 """m before the ego's rear axle: who is farther back than that looks where it goes."""
+BESIDE_CAR, BESIDE_PERSON, BESIDE_THING = 0.6, 1.0, 0.4
+"""m that the swarm wants to keep beside boxes."""
+PEDESTRIAN, BICYCLE, STATIC = int(AgentKind.PEDESTRIAN), int(AgentKind.BICYCLE), int(AgentKind.STATIC)
 TWO_PI = 2.0 * math.pi
 
 
@@ -58,3 +62,30 @@ def pack_others(chosen, poses, frenet, x0, y0, dt, every, road, step, station, o
             others[k, m, la.OS], others[k, m, la.OD] = s, d + shift
             others[k, m, la.OVS] = (frenet[a, j + 1, 0] - frenet[a, j, 0]) / (dt * every)
             others[k, m, la.OANGLE] = math.atan2(sin * rc - cos * rs, cos * rc + sin * rs)
+
+
+@kernel
+def pack_bodies(chosen, size, kind, existence, body):
+    """Fill `body (M, BODY)` from `size (A, 2)`, `kind (A,)` and `existence (A,)` of those `chosen (M,)`."""
+    for m in range(len(chosen)):
+        a = chosen[m]
+        half_length, half_width, thing = 0.5 * size[a, 0], 0.5 * size[a, 1], kind[a] == STATIC
+        body[m, la.HALF_LENGTH], body[m, la.HALF_WIDTH] = half_length, half_width
+        body[m, la.REACH] = math.hypot(half_length, half_width)
+        body[m, la.STRENGTH] = (0.3 if thing else 1.0) * existence[a]
+        body[m, la.SOFT] = BESIDE_THING if thing else BESIDE_CAR
+        if kind[a] == PEDESTRIAN or kind[a] == BICYCLE:
+            body[m, la.SOFT] = BESIDE_PERSON
+
+
+@kernel
+def come_near(others, station, low, high, behind, ahead, near):
+    """Whether each of `others (K, M, OTHER)` is at some time between two offsets, and between `behind` and
+    `ahead` m from a station, `near (M,)`."""
+    for m in range(others.shape[1]):
+        near[m] = False
+        for k in range(others.shape[0]):
+            s, d = others[k, m, la.OS] - station, others[k, m, la.OD]
+            if low < d < high and behind < s < ahead:
+                near[m] = True
+                break

@@ -15,10 +15,14 @@ from drive.sim.kernels.scalar import F, in_area
 
 (
     X, Y, HEADING, CURVATURE, DCURVATURE, LIMIT, LEFT, RIGHT, EDGE_LEFT, EDGE_RIGHT, LANE_LEFT, LANE_RIGHT,
-    NUM_COLUMNS,
-) = range(13)  # fmt: skip
+    COSINE, SINE, NUM_COLUMNS,
+) = range(15)  # fmt: skip
 """Columns of a frame's table; see `drive.planners.road.frame.RoadFrame`."""
 FEWEST_Q = 0.1
+NEAR = 1e-6
+"""m from a foot at which one more step of Newton's method, whose error is of second order, ends a search."""
+SMALL_ANGLE = 0.2
+"""rad up to which the series of sine and cosine, cut off after the tenth power, are exact to 1e-16."""
 STANDING = 0.05
 """m/s under which a heading is not to be had from a motion."""
 MARCH = 0.25
@@ -31,6 +35,27 @@ def place_on(rows, step, s):
     n = rows.shape[0]
     k = min(max(math.floor(s / step), 0), n - 2)
     return k, s / step - k
+
+
+@scalar
+def wrapped(angle):
+    """The angle in (-pi, pi]."""
+    if -math.pi < angle <= math.pi:
+        return angle
+    angle = math.pi - (math.pi - angle) % (2.0 * math.pi)
+    return angle if angle > -math.pi else math.pi
+
+
+@scalar
+def turned(c, s, angle):
+    """The direction (c, s) turned by an angle; where it is small by sums that are exact to rounding."""
+    if abs(angle) > SMALL_ANGLE:
+        ca, sa = math.cos(angle), math.sin(angle)
+    else:
+        q = angle * angle
+        sa = angle * (1.0 - q / 6.0 * (1.0 - q / 20.0 * (1.0 - q / 42.0 * (1.0 - q / 72.0))))
+        ca = 1.0 - q / 2.0 * (1.0 - q / 12.0 * (1.0 - q / 30.0 * (1.0 - q / 56.0 * (1.0 - q / 90.0))))
+    return c * ca - s * sa, s * ca + c * sa
 
 
 @scalar
@@ -54,6 +79,23 @@ def point_at(rows, step, s):
 
 
 @scalar
+def tangent_at(rows, step, s):
+    """Position and direction (x, y, cos psi, sin psi) of the line at a station, and its curvature.
+
+    Beyond its ends the line is straight.
+    """
+    k, u = place_on(rows, step, s)
+    inside = min(max(u, 0.0), 1.0)
+    turn = inside * (rows[k + 1, HEADING] - rows[k, HEADING])
+    c, sn = turned(rows[k, COSINE], rows[k, SINE], turn)
+    x = rows[k, X] + inside * (rows[k + 1, X] - rows[k, X])
+    y = rows[k, Y] + inside * (rows[k + 1, Y] - rows[k, Y])
+    curvature = rows[k, CURVATURE] + inside * (rows[k + 1, CURVATURE] - rows[k, CURVATURE])
+    over = (u - inside) * step
+    return x + over * c, y + over * sn, c, sn, curvature if over == 0.0 else 0.0
+
+
+@scalar
 def locate(rows, step, x, y, guess):
     """Station and offset of a point, searched downhill from the station `guess`, then by Newton's method."""
     n = rows.shape[0]
@@ -70,18 +112,14 @@ def locate(rows, step, x, y, guess):
             break
         best, k = trial, k - 1
     s = k * step
-    px, py, h = point_at(rows, step, s)
-    c, sn = math.cos(h), math.sin(h)
+    px, py, c, sn, curvature = tangent_at(rows, step, s)
     for _ in range(8):
         along, d = (x - px) * c + (y - py) * sn, (y - py) * c - (x - px) * sn
-        if abs(along) < 1e-10:
+        forward = along / max(1.0 - curvature * d, FEWEST_Q)
+        s += min(max(forward, -4.0 * step), 4.0 * step)
+        if abs(along) < NEAR:
             break
-        # Beyond the ends the line is straight.
-        inside = 0.0 <= s <= (n - 1) * step
-        q = max(1.0 - at(rows, step, s, CURVATURE) * d, FEWEST_Q) if inside else 1.0
-        s += min(max(along / q, -4.0 * step), 4.0 * step)
-        px, py, h = point_at(rows, step, s)
-        c, sn = math.cos(h), math.sin(h)
+        px, py, c, sn, curvature = tangent_at(rows, step, s)
     return s, (y - py) * c - (x - px) * sn
 
 
@@ -122,10 +160,11 @@ def frenet_state(rows, step, ego, guess, out):
 
 
 @kernel
-def world_states(rows, step, frenet, wheelbase, heading, out):
+def world_states(rows, step, frenet, wheelbase, heading, shift_x, shift_y, out):
     """Rear-axle states `out (N, 7)` of Frenet states `(N, 6)`; who stands keeps the heading it had.
 
-    `heading` in rad is that of who stands from the start.
+    `heading` in rad is that of who stands from the start; headings are wrapped to (-pi, pi]. The table's
+    origin is at `shift_*`.
     """
     psi = heading
     for i in range(frenet.shape[0]):
@@ -142,8 +181,8 @@ def world_states(rows, step, frenet, wheelbase, heading, out):
             psi = h + math.atan2(d1, along)
             a = (along * change + d1 * d2) / v
             turn = k * s1 + (along * d2 - d1 * change) / (v * v)
-        out[i, 0], out[i, 1] = x - d * math.sin(h), y + d * math.cos(h)
-        out[i, 2], out[i, 3], out[i, 4] = psi, v, a
+        out[i, 0], out[i, 1] = x - d * math.sin(h) + shift_x, y + d * math.cos(h) + shift_y
+        out[i, 2], out[i, 3], out[i, 4] = wrapped(psi), v, a
         out[i, 5] = math.atan(wheelbase * turn / v) if v > STANDING else 0.0
         out[i, 6] = turn
 
