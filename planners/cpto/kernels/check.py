@@ -6,7 +6,7 @@ import math
 
 from drive.planners.cpto.kernels.make import kernel
 from drive.planners.road.kernels.line import EDGE_LEFT, EDGE_RIGHT, at, world_states
-from drive.sim.kernels.compile import routine, scalar
+from drive.sim.kernels.compile import routine
 from drive.sim.kernels.scalar import boxes_apart
 
 CONTACT, EDGE, LIMITS = 0, 1, 2
@@ -36,13 +36,6 @@ def lay_motions(begin, free, w, start, station, steepest, out):
             out[z, k, 4] = min(max(out[z, k, 4], -most), most)
 
 
-@scalar
-def _wrapped(angle):
-    if -math.pi < angle <= math.pi:
-        return angle
-    return math.pi - (math.pi - angle) % (2.0 * math.pi)
-
-
 @kernel
 def judge(
     motions, dt, rows, step, origin, wheelbase, heading, own, poses, half, used, every, limits, states, out,
@@ -54,11 +47,7 @@ def judge(
     `who (Z,)` as `_check` has them.
     """
     for z in range(motions.shape[0]):
-        world_states(rows, step, motions[z], wheelbase, heading, states[z])
-        for k in range(motions.shape[1]):
-            states[z, k, 0] += origin[0]
-            states[z, k, 1] += origin[1]
-            states[z, k, 2] = _wrapped(states[z, k, 2])
+        world_states(rows, step, motions[z], wheelbase, heading, origin[0], origin[1], states[z])
         who[z] = _check(
             states[z], motions[z], dt, rows, step, own, poses, half, used[z], every, limits, out[z]
         )
