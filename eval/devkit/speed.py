@@ -31,7 +31,7 @@ def speed(
     it reads as it goes), of our planner and of its own IDM; medians over `repeats`.
 
     The first drive of each is not counted, for it compiles, and loads the map: the devkit keeps maps, so ours
-    is kept as well, while the log is read anew each time.
+    is kept as well, while the log is read anew each time. Neither watches over its planner.
     """
     from drive.datasets.nuplan.scenario import read_scenario
     from drive.eval.devkit.host import devkit_planner
@@ -51,7 +51,12 @@ def speed(
             scenario = read_scenario(exported.log, exported.token, restore=False, maps=exported.maps)
             first = first or scenario
             run = simulate(
-                first, made, traffic=OWN_TRAFFIC[traffic], visibility="all", stop=scenario.num_steps - 1
+                first,
+                made,
+                traffic=OWN_TRAFFIC[traffic],
+                visibility="all",
+                stop=scenario.num_steps - 1,
+                watchdog=None,
             )
             NUPLAN_CLS.evaluate(run)
             spent.setdefault("ours", []).append(time.process_time() - begin)
