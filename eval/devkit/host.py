@@ -37,7 +37,7 @@ def devkit_planner(name: str, settings: Mapping[str, Any]) -> Callable[[], Any]:
     file = folder / f"{name}.yaml"
     if not file.is_file():
         raise UnknownNameError("devkit planner", name, [p.stem for p in folder.glob("*.yaml")])
-    about = next(iter(OmegaConf.load(file).values()))
+    about: Any = next(iter(OmegaConf.load(file).values()))
     for key in settings:
         if key not in about:
             raise UnknownNameError(
