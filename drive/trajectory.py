@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,13 +34,22 @@ class Trajectory:
             raise InputError(f"a trajectory needs times (T,) and states (T, S), got {shapes}")
         if states.shape[1] < STATE_SIZE:
             raise InputError(f"a trajectory needs {STATE_SIZE} state columns, got {states.shape[1]}")
-        if not (np.isfinite(times).all() and bool(np.all(np.diff(times) > 0.0))):
+        # Between two finite ends whatever increases is finite.
+        ends = math.isfinite(times[0]) and math.isfinite(times[-1])
+        if not (ends and bool((times[1:] > times[:-1]).all())):
             raise InputError("a trajectory's times must be finite and strictly increase")
         object.__setattr__(self, "times", times)
         object.__setattr__(self, "states", states)
 
     def __len__(self) -> int:
         return len(self.times)
+
+    def copy(self) -> Trajectory:
+        """The same with arrays of its own; what was checked is not checked again."""
+        made: Trajectory = object.__new__(Trajectory)
+        object.__setattr__(made, "times", self.times.copy())
+        object.__setattr__(made, "states", self.states.copy())
+        return made
 
     @property
     def duration(self) -> float:

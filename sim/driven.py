@@ -19,7 +19,6 @@ from drive.sim.trackers import LQRTracker
 from drive.sim.traffic.paths import match_lanes, recorded_line
 from drive.sim.vehicles import apply_control, bicycle_step
 from drive.sim.watchdog import watchdog
-from drive.trajectory import Trajectory
 from drive.vehicle import ACCELERATION, STEERING, YAW_RATE, VehicleParams
 
 if TYPE_CHECKING:
@@ -300,7 +299,7 @@ def own_copy(plan: Plan) -> Plan:
     t, control, c = plan.trajectory, plan.control, plan.candidates
     return replace(
         plan,
-        trajectory=Trajectory(t.times.copy(), t.states.copy()),
+        trajectory=t.copy(),
         control=None if control is None else replace(control, values=np.array(control.values)),
         candidates=None
         if c is None

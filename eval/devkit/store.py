@@ -119,7 +119,7 @@ def save(path: Path, drives: Sequence[tuple[dict[str, Any], RunLog]]) -> None:
 def load(path: Path) -> list[tuple[dict[str, Any], RunLog]]:
     """The drives of a file that `save` wrote. Raises RunLogError naming the file."""
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             arrays = dict(data)
         index = json.loads(arrays["index"].tobytes().decode())
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
