@@ -57,6 +57,8 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "drive_lanes": ((), ("drive",)),
 }
 """Of each layer the columns that it must have and those that it may have."""
+BARE = frozenset(("lanes_polygons", "lane_connectors", "gen_lane_connectors_scaled_width_polygons"))
+"""Layers whose shapes are not needed: lanes are what lies between their boundaries."""
 OPTIONAL = frozenset(("walkways", "carpark_areas", "generic_drivable_areas", "drive_areas", "drive_lanes"))
 
 
@@ -126,7 +128,7 @@ def _load(path: str, changed: int, size: int, restore: bool) -> City:
 
 def build_city(path: Path, restore: bool = True) -> City:
     """Read a `map.gpkg` and build its road map; see `load_city`."""
-    layers, _ = read_layers(path, LAYERS, OPTIONAL)
+    layers, _ = read_layers(path, LAYERS, OPTIONAL, BARE)
     name = f"{path.parent.parent.name}/{path.parent.name}/{path.name}"
     notes: list[str] = []
     edges = read_edges(layers, path.name, notes)

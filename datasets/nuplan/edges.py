@@ -86,8 +86,6 @@ def read_edges(layers: Mapping[str, Features], name: str, notes: list[str]) -> l
     for k, fid in enumerate(layer.fids.tolist()):
         line = connector_lines.get(fid)
         if line is None:
-            line = _points(layer.shapes[k])
-        if line is None:
             lost += 1
             continue
         edge = RawEdge(fid, True, line, bounds.get(fid, (None, None)), groups[k])
@@ -126,10 +124,6 @@ def _one_line(shape: Any) -> Any:
         merged = shapely.line_merge(shape)
         shape = max(shapely.get_parts(merged), key=shapely.length) if not merged.is_empty else None
     return shape if shape is not None and shape.geom_type == "LineString" and not shape.is_empty else None
-
-
-def _points(shape: Any) -> Floats | None:
-    return _all_points(np.asarray([shape], dtype=object))[0]
 
 
 def _all_points(shapes: NDArray[np.object_]) -> list[Floats | None]:

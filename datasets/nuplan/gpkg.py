@@ -46,12 +46,16 @@ class Features:
 
 
 def read_layers(
-    path: Path, wanted: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]], optional: frozenset[str]
+    path: Path,
+    wanted: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]],
+    optional: frozenset[str] = frozenset(),
+    bare: frozenset[str] = frozenset(),
 ) -> tuple[dict[str, Features], int]:
     """Layers by name, in UTM, and the EPSG code of their zone.
 
     `wanted` gives of each layer the columns that must be there and those that may. Layers in `optional` may
-    be missing or empty. Raises MapError naming the file and what is wrong or missing in it.
+    be missing or empty; of those in `bare` the shapes are not read. Raises MapError naming the file and what
+    is wrong or missing in it.
     """
     with closing(open_database(path)) as db:
         tables = {
@@ -66,7 +70,11 @@ def read_layers(
             raise MapError(f"{path.name}: it is no nuPlan map: the layer '{missing[0]}' is missing")
         target = _target(db, path, tables)
         found = {name: spec for name, spec in wanted.items() if name in tables}
-        return {name: _layer(db, path, name, *spec, target) for name, spec in found.items()}, target
+        layers = {
+            name: _layer(db, path, name, (*needed, *extra), needed, target, name in bare)
+            for name, (needed, extra) in found.items()
+        }
+        return layers, target
 
 
 def _target(db: Any, path: Path, tables: set[str]) -> int:
@@ -83,10 +91,14 @@ def _target(db: Any, path: Path, tables: set[str]) -> int:
 
 
 def _layer(
-    db: Any, path: Path, name: str, needed: tuple[str, ...], extra: tuple[str, ...], target: int
+    db: Any,
+    path: Path,
+    name: str,
+    wanted: tuple[str, ...],
+    needed: tuple[str, ...],
+    target: int,
+    bare: bool,
 ) -> Features:
-    import shapely
-
     there = columns_of(db, path, name)
     lacking = [column for column in needed if column not in there]
     if lacking:
@@ -98,23 +110,31 @@ def _layer(
     if key is None or not described or described[0][0] not in there:
         raise MapError(f"{path.name}: the layer '{name}' has no feature ids or no geometry")
     shape, srs = described[0]
-    columns = [column for column in (*needed, *extra) if column in there]
-    quoted = ", ".join(f'"{column}"' for column in (key, shape, *columns))
+    code = _system(db, path, name, srs, target)
+    columns = [column for column in wanted if column in there]
+    quoted = ", ".join([f'"{key}"', "NULL" if bare else f'"{shape}"', *(f'"{c}"' for c in columns)])
     rows = run(db, path, f'SELECT {quoted} FROM "{name}" LIMIT {MAX_ROWS + 1}')
     if len(rows) > MAX_ROWS:
         raise MapError(f"{path.name}: the layer '{name}' has more than {MAX_ROWS} features")
-    blobs = [_wkb(row[1]) for row in rows]
-    try:
-        shapes = shapely.from_wkb(np.asarray(blobs, dtype=object), on_invalid="ignore")
-    except Exception as error:  # shapely's own errors for what is no WKB at all
-        raise MapError(f"{path.name}: a shape of the layer '{name}' cannot be read ({error})") from None
-    shapes = _projected(path, name, np.asarray(shapes, dtype=object), _code(db, path, srs), target)
+    shapes = np.full(len(rows), None, dtype=object)
+    if not bare:
+        shapes = _projected(path, name, _shapes(path, name, rows), code, target)
     values = list(zip(*rows, strict=True)) if rows else [()] * (2 + len(columns))
     return Features(
         np.asarray(values[0], dtype=np.int64),
         shapes,
         {column: list(values[2 + k]) for k, column in enumerate(columns)},
     )
+
+
+def _shapes(path: Path, name: str, rows: list[tuple[Any, ...]]) -> NDArray[np.object_]:
+    import shapely
+
+    blobs = np.asarray([_wkb(row[1]) for row in rows], dtype=object)
+    try:
+        return np.asarray(shapely.from_wkb(blobs, on_invalid="ignore"), dtype=object)
+    except Exception as error:  # shapely's own errors for what is no WKB at all
+        raise MapError(f"{path.name}: a shape of the layer '{name}' cannot be read ({error})") from None
 
 
 def _wkb(blob: Any) -> bytes | None:
@@ -128,31 +148,26 @@ def _wkb(blob: Any) -> bytes | None:
     return blob[8 + _ENVELOPE[kind] :] or None
 
 
-def _code(db: Any, path: Path, srs: Any) -> int | None:
-    """EPSG code of a layer's coordinate system."""
-    rows = run(
-        db,
-        path,
-        "SELECT organization, organization_coordsys_id FROM gpkg_spatial_ref_sys WHERE srs_id = ?",
-        (srs,),
-    )
-    if not rows or str(rows[0][0]).lower() != "epsg":
-        return None
-    return epsg_code(rows[0][1])
-
-
-def _projected(
-    path: Path, name: str, shapes: NDArray[np.object_], code: int | None, target: int
-) -> NDArray[np.object_]:
-    """Shapes in the target zone, flat. Raises MapError for a system that nuPlan's maps do not use."""
-    import shapely
-
-    if code not in (WGS84, target):
+def _system(db: Any, path: Path, name: str, srs: Any, target: int) -> int:
+    """EPSG code of a layer's coordinate system. Raises MapError for one that nuPlan's maps do not use."""
+    query = "SELECT organization, organization_coordsys_id FROM gpkg_spatial_ref_sys WHERE srs_id = ?"
+    rows = run(db, path, query, (srs,))
+    code = epsg_code(rows[0][1]) if rows and str(rows[0][0]).lower() == "epsg" else None
+    if code is None or code not in (WGS84, target):
         told = "an unknown system" if code is None else f"EPSG:{code}"
         raise MapError(
             f"{path.name}: the layer '{name}' is in {told}; a nuPlan map is in EPSG:4326 or in the zone that "
             f"its table 'meta' names, EPSG:{target}"
         )
+    return code
+
+
+def _projected(
+    path: Path, name: str, shapes: NDArray[np.object_], code: int, target: int
+) -> NDArray[np.object_]:
+    """Shapes in the target zone, flat. Raises MapError for numbers that cannot be meant."""
+    import shapely
+
     shapes = np.asarray(shapely.force_2d(shapes), dtype=object)
     xy = shapely.get_coordinates(shapes)
     if not np.isfinite(xy).all():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive.datasets.nuplan.mapping import UNKNOWN_TYPE
+from drive.datasets.nuplan.mapping import UNKNOWN_TYPE, window_of
 from drive.datasets.nuplan.sqlite import columns_of, open_database, run
 from drive.errors import ScenarioError
 
@@ -54,12 +54,20 @@ VALID_SCENES = """
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """A frame that a scenario stands for: its token, time in microseconds, type and map."""
+    """A frame that a scenario stands for: its token, time in microseconds, type and map, and when the log
+    ends."""
 
     token: str
     time_us: int
     type: str
     map: str
+    end_us: int
+
+    @property
+    def seconds(self) -> float:
+        """How long the scenario is at most: its window, or what is left of the log."""
+        window = window_of(self.type)
+        return min(window.duration, (self.end_us - self.time_us) * 1e-6 - window.offset)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +77,17 @@ class Frames:
     times: NDArray[np.int64]
     tokens: tuple[bytes, ...]
     poses: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Boxes:
+    """Boxes in some frames: the tokens of the tracks, and of each box its `track (N,)`, its `frame (N,)` and
+    `values (N, 8)`: x, y, yaw, vx, vy, length, width, height."""
+
+    tracks: tuple[bytes, ...]
+    track: NDArray[np.intp]
+    frame: NDArray[np.intp]
+    values: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,19 +101,27 @@ class Log:
     def query(self, text: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return run(self.db, self.path, text, tuple(values))
 
-    def tagged(self) -> list[Tagged]:
-        """The tagged frames in valid scenes, in order of time; of several tags the last by name, as in the
-        devkit."""
+    def tagged(self, types: frozenset[str] | None = None) -> list[Tagged]:
+        """The frames in valid scenes that have a tag, of `types` where given, in order of time.
+
+        Of several tags the last by name is the frame's type, as in the devkit.
+        """
+        kinds = sorted(types or ())
+        only = "" if types is None else f"AND st.type IN ({','.join('?' * len(kinds))})"
         rows = self.query(
-            f"""SELECT lp.token, lp.timestamp, MAX(st.type), l.map_version
+            f"""SELECT lp.token, lp.timestamp, MAX(st.type), l.map_version,
+                (SELECT MAX(timestamp) FROM lidar_pc)
             FROM scenario_tag AS st
             JOIN lidar_pc AS lp ON lp.token = st.lidar_pc_token
             JOIN lidar AS ld ON ld.token = lp.lidar_token
             JOIN log AS l ON l.token = ld.log_token
-            WHERE lp.scene_token IN ({VALID_SCENES})
-            GROUP BY lp.token ORDER BY lp.timestamp, lp.token"""
+            WHERE lp.scene_token IN ({VALID_SCENES}) {only}
+            GROUP BY lp.token ORDER BY lp.timestamp, lp.token""",
+            kinds,
         )
-        return [Tagged(_hex(t), int(time), str(kind), str(where)) for t, time, kind, where in rows]
+        return [
+            Tagged(_hex(t), int(time), str(kind), str(city), int(end)) for t, time, kind, city, end in rows
+        ]
 
     def holds(self, tokens: Sequence[str]) -> set[str]:
         """Which of some frames' tokens are in this log."""
@@ -116,7 +143,8 @@ class Log:
         rows = self.query(
             """SELECT lp.timestamp, lp.lidar_token, l.map_version, s.roadblock_ids, ep.x, ep.y,
                 ep.qw, ep.qx, ep.qy, ep.qz,
-                (SELECT MAX(st.type) FROM scenario_tag AS st WHERE st.lidar_pc_token = lp.token)
+                (SELECT MAX(st.type) FROM scenario_tag AS st WHERE st.lidar_pc_token = lp.token),
+                (SELECT MAX(timestamp) FROM lidar_pc)
             FROM lidar_pc AS lp
             JOIN lidar AS ld ON ld.token = lp.lidar_token
             JOIN log AS l ON l.token = ld.log_token
@@ -127,8 +155,8 @@ class Log:
         )
         if not rows:
             raise ScenarioError(f"{self.path.name}: there is no frame '{token}' in the log")
-        time, lidar, where, route, *goal, kind = rows[0]
-        found = Tagged(token, int(time), str(kind or UNKNOWN_TYPE), str(where))
+        time, lidar, where, route, *goal, kind, end = rows[0]
+        found = Tagged(token, int(time), str(kind or UNKNOWN_TYPE), str(where), int(end))
         return found, lidar, str(route or ""), None if goal[0] is None else tuple(goal)
 
     def frames(self, lidar: bytes, first_us: int, last_us: int) -> Frames:
@@ -141,13 +169,11 @@ class Log:
             WHERE lp.timestamp BETWEEN ? AND ? AND lp.lidar_token = ? ORDER BY lp.timestamp""",
             (first_us, last_us, lidar),
         )
-        times = np.asarray([row[0] for row in rows], dtype=np.int64)
-        return Frames(
-            times, tuple(row[1] for row in rows), self._numbers([row[2:] for row in rows], 11, "ego_pose")
-        )
+        times, tokens, *poses = _columns(rows, 13)
+        return Frames(np.asarray(times, dtype=np.int64), tokens, self._numbers(poses, "ego_pose"))
 
-    def boxes(self, frames: Sequence[bytes]) -> tuple[list[bytes], NDArray[np.intp], Floats]:
-        """Track, frame and (x, y, yaw, vx, vy, length, width, height) of every box in some frames."""
+    def boxes(self, frames: Sequence[bytes]) -> Boxes:
+        """Every box in some frames."""
         at = {token: k for k, token in enumerate(frames)}
         marks = ",".join("?" * len(frames))
         rows = self.query(
@@ -157,8 +183,16 @@ class Log:
         )
         if len(rows) > MAX_BOXES:
             raise ScenarioError(f"{self.path.name}: more than {MAX_BOXES} boxes in one scenario")
-        which = np.asarray([at[row[0]] for row in rows], dtype=np.intp)
-        return [row[1] for row in rows], which, self._numbers([row[2:] for row in rows], 8, "lidar_box")
+        where, whose, *values = _columns(rows, 10)
+        # In an order of their own: that of the rows depends on the file's indices.
+        tracks = sorted(set(whose), key=lambda token: token if isinstance(token, bytes) else b"")
+        row_of = {token: k for k, token in enumerate(tracks)}
+        return Boxes(
+            tuple(tracks),
+            np.fromiter((row_of[token] for token in whose), dtype=np.intp, count=len(whose)),
+            np.fromiter((at[token] for token in where), dtype=np.intp, count=len(where)),
+            self._numbers(values, "lidar_box"),
+        )
 
     def categories(self, tracks: Sequence[bytes]) -> dict[bytes, tuple[str, dict[str, Any]]]:
         """Category of each track, and what a file of ours says of it."""
@@ -185,8 +219,10 @@ class Log:
             FROM traffic_light_status WHERE lidar_pc_token IN ({marks}) LIMIT {MAX_BOXES}""",
             frames,
         )
-        found = [(at[token], connector, state) for token, connector, state in rows if connector is not None]
-        return np.asarray(found, dtype=np.int64).reshape(-1, 3)
+        where, connectors, states = _columns([row for row in rows if row[1] is not None], 3)
+        at_frame = np.fromiter((at[token] for token in where), dtype=np.int64, count=len(where))
+        both = (np.asarray(values, dtype=np.int64) for values in (connectors, states))
+        return np.stack((at_frame, *both), axis=-1)
 
     def exported(self) -> dict[str, str]:
         """What we wrote of a scenario that came from elsewhere; empty in everybody else's logs."""
@@ -194,9 +230,9 @@ class Log:
             return {}
         return {str(k): str(v) for k, v in self.query("SELECT key, value FROM drive_export LIMIT 100")}
 
-    def _numbers(self, rows: list[tuple[Any, ...]], columns: int, table: str) -> Floats:
+    def _numbers(self, columns: Sequence[tuple[Any, ...]], table: str) -> Floats:
         try:
-            return np.asarray(rows, dtype=np.float64).reshape(-1, columns)  # None becomes NaN
+            return np.stack([np.asarray(c, dtype=np.float64) for c in columns], axis=-1)  # None becomes NaN
         except (TypeError, ValueError):
             raise ScenarioError(
                 f"{self.path.name}: the table '{table}' holds text where numbers belong"
@@ -219,6 +255,10 @@ def open_log(path: Path) -> Iterator[Log]:
         if columns_of(db, path, "drive_export"):
             extra.add("drive_export")
         yield Log(path, db, frozenset(extra))
+
+
+def _columns(rows: list[tuple[Any, ...]], count: int) -> list[tuple[Any, ...]]:
+    return list(zip(*rows, strict=True)) if rows else [()] * count
 
 
 def _is_token(text: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive.datasets.nuplan.exported import Exported
-from drive.datasets.nuplan.logdb import Frames, open_log
+from drive.datasets.nuplan.logdb import Boxes, Frames, open_log
 from drive.datasets.nuplan.mapping import Window, window_of
 from drive.errors import ScenarioError
 
@@ -32,9 +32,7 @@ class Rows:
 
     frames: Frames
     poses: Floats
-    tracks: list[bytes]
-    at: NDArray[np.intp]
-    boxes: Floats
+    boxes: Boxes
     categories: dict[bytes, tuple[str, dict[str, Any]]]
     lights: NDArray[np.int64]
     type: str
@@ -55,8 +53,8 @@ def read_rows(path: Path, token: str) -> Rows:
         frames = log.frames(lidar, first, first + round(window.duration * 1e6))
         pick = _on_clock(path, frames, window, first, notes)
         tokens = [frames.tokens[k] for k in pick]
-        tracks, at, boxes = log.boxes(tokens)
-        categories = log.categories(list(dict.fromkeys(tracks)))
+        boxes = log.boxes(tokens)
+        categories = log.categories(boxes.tracks)
         lights = log.lights(tokens)
         exported = Exported.of(log.exported(), path.name)
     poses = frames.poses[pick]
@@ -67,8 +65,6 @@ def read_rows(path: Path, token: str) -> Rows:
     return Rows(
         frames,
         poses,
-        tracks,
-        at,
         boxes,
         categories,
         lights,
@@ -89,18 +85,17 @@ def _on_clock(path: Path, frames: Frames, window: Window, first_us: int, notes: 
     late = (int(frames.times[0]) - first_us) * 1e-6
     if late > NEAR:
         notes.append(f"the log begins {late:.2f} s after the scenario would")
-    count = int(min(times[-1], window.duration) / DT + 0.5) + 1
-    out: list[int] = []
-    for tick in DT * np.arange(count):
-        k = int(np.searchsorted(times, tick))
-        k = min((j for j in (k - 1, k) if 0 <= j < len(times)), key=lambda j: abs(times[j] - tick))
-        if abs(times[k] - tick) > NEAR:
-            where = f"{path.name}: the log has a gap at {tick:.1f} s of the scenario"
-            if tick - DT < SHORTEST - 1e-6:
-                raise ScenarioError(f"{where}, before {SHORTEST:.0f} s of it are over")
-            notes.append(f"the log has a gap; the scenario ends at {tick - DT:.1f} s")
-            break
-        out.append(k)
-    if len(out) < 2:
+    count = int((min(times[-1], window.duration) + NEAR) / DT) + 1
+    ticks = DT * np.arange(count)
+    after = np.clip(np.searchsorted(times, ticks), 1, len(times) - 1)
+    pick = after - (ticks - times[after - 1] < times[after] - ticks)
+    off = np.abs(times[pick] - ticks) > NEAR
+    if off.any():
+        count = int(np.argmax(off))
+        if ticks[count - 1] < SHORTEST - 1e-6:
+            where = f"{path.name}: the log has a gap at {ticks[count]:.1f} s of the scenario"
+            raise ScenarioError(f"{where}, before {SHORTEST:.0f} s of it are over")
+        notes.append(f"the log has a gap; the scenario ends at {ticks[count - 1]:.1f} s")
+    if count < 2:
         raise ScenarioError(f"{path.name}: the log holds less than {2 * DT} s of the scenario")
-    return out
+    return [int(k) for k in pick[:count]]

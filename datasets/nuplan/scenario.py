@@ -33,7 +33,7 @@ MARGIN = 200.0
 """Metres around everything that moves in a scenario from which its part of a city's map is taken."""
 WHOLE = 400
 """Maps with no more lanes than this are not cut down."""
-LICENCE = "nuPlan data set terms (non-commercial), see nuscenes.org/terms-of-use"
+LICENCE = "the nuPlan data set's own terms"
 
 
 def read_scenario(

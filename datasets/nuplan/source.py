@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from drive.datasets.nuplan.logdb import Tagged, open_log
 from drive.datasets.nuplan.mapping import UNKNOWN_TYPE
 from drive.datasets.nuplan.maps import map_file
-from drive.datasets.nuplan.rows import SHORTEST, read_rows
+from drive.datasets.nuplan.rows import DT, SHORTEST, read_rows
 from drive.datasets.nuplan.scenario import read_scenario
 from drive.datasets.nuplan.tokens import ScenarioFilter, is_list, read_filter
 from drive.datasets.nuplan.tracks import recordable
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from drive.scenario import Scenario
+
+
+LEAST = DT - 1e-6
+"""Seconds of log that a scenario needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,10 @@ class NuplanSource:
                 continue
             for one in inside:
                 missing.pop(one.token, None)
-            found += [(log, one) for one in inside]
+            found += [(log, one) for one in inside if one.seconds >= LEAST]
+            short = sum(one.seconds < LEAST for one in inside)
+            if short:
+                faults.append((name, f"{short} tagged frames at its end have no {DT} s of log behind them"))
         faults += [(where or "?", f"the frame '{token}' is in no log") for token, where in missing.items()]
         found = _limited(found, wanted)
         if ego == "planned":
@@ -146,7 +153,7 @@ class NuplanSource:
 
 def _wanted_of(log: Path, wanted: ScenarioFilter, missing: dict[str, str]) -> list[Tagged]:
     """The tagged frames of a log that a filter wants; of a list of tokens, untagged ones as well."""
-    inside = list(_tagged(*_key(log)))
+    inside = list(_tagged(*_key(log), wanted.types))
     if wanted.tokens is not None:
         known = {one.token for one in inside}
         inside = [one for one in inside if one.token in wanted.tokens]
@@ -164,31 +171,34 @@ def _wanted_of(log: Path, wanted: ScenarioFilter, missing: dict[str, str]) -> li
 
 
 def _limited(found: list[tuple[Path, Tagged]], wanted: ScenarioFilter) -> list[tuple[Path, Tagged]]:
-    """What the devkit's filters leave, in their order: so many of a type, apart in time, so many in all."""
-    by_type: dict[str, list[tuple[Path, Tagged]]] = {}
-    for item in found:
-        by_type.setdefault(item[1].type, []).append(item)
+    """What the devkit's filters leave, in their order: so many of a type, so many in all, apart in time."""
     if wanted.per_type is not None:
-        by_type = {kind: _spread(row, wanted.per_type) for kind, row in by_type.items()}
-    if wanted.threshold is not None:
-        for kind, row in by_type.items():
-            kept: list[tuple[Path, Tagged]] = []
-            for item in sorted(row, key=lambda item: item[1].time_us):
-                if not kept or item[1].time_us - kept[-1][1].time_us >= wanted.threshold * 1e6:
-                    kept.append(item)
-            by_type[kind] = kept
-    out = [item for row in by_type.values() for item in row]
+        found = [item for row in _by_type(found).values() for item in _spread(row, wanted.per_type)]
     if wanted.limit is not None:
-        count = ceil(wanted.limit if wanted.limit >= 1 else wanted.limit * len(out))
-        if count < len(out):
-            plain = by_type.pop(UNKNOWN_TYPE, [])
-            tagged = sorted((item for row in by_type.values() for item in row), key=lambda i: i[1].token)
+        share = isinstance(wanted.limit, float) and wanted.limit <= 1.0
+        count = ceil(wanted.limit * len(found)) if share else ceil(wanted.limit)
+        if count < len(found):
+            plain = [item for item in found if item[1].type == UNKNOWN_TYPE]
+            tagged = sorted((i for i in found if i[1].type != UNKNOWN_TYPE), key=lambda i: i[1].token)
             # Frames without a tag go first.
-            out = (
-                tagged + _spread(plain, count - len(tagged))
-                if count > len(tagged)
-                else _spread(tagged, count)
-            )
+            more = count - len(tagged)
+            found = tagged + _spread(plain, more) if more > 0 else _spread(tagged, count)
+    if wanted.threshold is not None:
+        kept: list[tuple[Path, Tagged]] = []
+        for row in _by_type(found).values():
+            last: int | None = None
+            for item in sorted(row, key=lambda item: item[1].time_us):
+                if last is None or item[1].time_us - last >= wanted.threshold * 1e6:
+                    kept.append(item)
+                    last = item[1].time_us
+        found = kept
+    return found
+
+
+def _by_type(found: list[tuple[Path, Tagged]]) -> dict[str, list[tuple[Path, Tagged]]]:
+    out: dict[str, list[tuple[Path, Tagged]]] = {}
+    for item in found:
+        out.setdefault(item[1].type, []).append(item)
     return out
 
 
@@ -207,9 +217,9 @@ def _key(path: Path) -> tuple[str, int, int]:
 
 
 @lru_cache(maxsize=256)
-def _tagged(path: str, changed: int, size: int) -> tuple[Tagged, ...]:
+def _tagged(path: str, changed: int, size: int, types: frozenset[str] | None = None) -> tuple[Tagged, ...]:
     with open_log(Path(path)) as log:
-        return tuple(log.tagged())
+        return tuple(log.tagged(types))
 
 
 SOURCE = NuplanSource()

@@ -34,8 +34,8 @@ class ScenarioFilter:
     """Which scenarios of a set of logs are wanted; None where all are.
 
     `tokens` maps a token to its log's name ("" where the list does not say). `per_type` is the most of each
-    type, taken at equal distances; `limit` the most in all, a share of them where below 1; `threshold` the
-    seconds between two of one type.
+    type, taken at equal distances; `limit` the most in all, a float up to 1.0 a share of them; `threshold`
+    the seconds between two of one type.
     """
 
     types: frozenset[str] | None = None
@@ -130,6 +130,8 @@ def _filter(value: dict[str, Any], name: str) -> ScenarioFilter:
                 )
             tokens[str(pair[-1])] = str(pair[0]).removesuffix(".db") if len(pair) == 2 else ""
     per_type = number("num_scenarios_per_type")
+    if per_type is not None and per_type < 1:
+        raise InputError(f"{name}: 'num_scenarios_per_type' is '{per_type}', less than one")
     unused = [k for k, v in value.items() if k not in KEYS and k not in IGNORED and v not in (None, False)]
     return ScenarioFilter(
         names("scenario_types"),

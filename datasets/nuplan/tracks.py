@@ -42,23 +42,20 @@ def ego_states(poses: Floats, origin: tuple[float, float], vehicle: VehicleParam
 
 
 def tracks_of(rows: Rows, states: Floats, origin: tuple[float, float], vehicle: VehicleParams) -> Tracks:
-    """Tracks of the ego and of everything boxed, in the order of their first box."""
-    told, count = rows.exported, len(states)
-    boxes = rows.boxes.copy()
+    """Tracks of the ego and of everything boxed, in the order of their tokens."""
+    told, count, many = rows.exported, len(states), len(rows.boxes.tracks)
+    boxes = rows.boxes.values.copy()
     good = np.isfinite(boxes[:, [0, 1, 2, 5, 6, 7]]).all(1) & (boxes[:, 5:8] > 0.0).all(1)
     if not good.all():
         rows.notes.append(f"{int((~good).sum())} boxes with values that are not finite or sizes not positive")
     boxes[:, 3:5] = np.nan_to_num(boxes[:, 3:5], nan=0.0, posinf=0.0, neginf=0.0)
-    row_of: dict[bytes, int] = {}
-    owner = np.asarray([row_of.setdefault(token, len(row_of)) for token in rows.tracks], dtype=np.intp)
+    boxes, owner, at = boxes[good], rows.boxes.track[good], rows.boxes.frame[good]
     kinds, rears, ids, places = [], [], [], []
     odd: set[str] = set()
-    size = np.zeros((len(row_of), 3))
-    number = np.zeros(len(row_of))
-    np.add.at(size, owner[good], boxes[good, 5:8])
-    np.add.at(number, owner[good], 1.0)
-    size = size / np.maximum(number, 1.0)[:, None]
-    for k, token in enumerate(row_of):
+    number = np.bincount(owner, minlength=many)
+    total = np.stack([np.bincount(owner, boxes[:, k], minlength=many) for k in (5, 6, 7)], axis=-1)
+    size = total / np.maximum(number, 1)[:, None]
+    for k, token in enumerate(rows.boxes.tracks):
         word, about = rows.categories.get(token, ("", {}))
         if word not in CATEGORIES:
             odd.add(word or "none")
@@ -71,10 +68,10 @@ def tracks_of(rows: Rows, states: Floats, origin: tuple[float, float], vehicle: 
         places.append(about.get("row", k) if isinstance(about.get("row", k), int) else k)
     if odd:
         rows.notes.append(f"categories unknown to this reader: {', '.join(sorted(odd))}")
-    out = np.zeros((len(row_of), count, 5))
-    valid = np.zeros((len(row_of), count), dtype=np.bool_)
-    out[owner[good], rows.at[good], :5] = boxes[good, :5]
-    valid[owner[good], rows.at[good]] = True
+    out = np.zeros((many, count, 5))
+    valid = np.zeros((many, count), dtype=np.bool_)
+    out[owner, at] = boxes[:, :5]
+    valid[owner, at] = True
     out[valid, :2] -= origin
     out[valid, 2] = wrap_angle(out[valid, 2])
     own = np.zeros((1, count, 5))

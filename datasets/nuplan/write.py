@@ -52,12 +52,19 @@ def write_nuplan(
     of its tags that is one of nuPlan's types (and then it must be 15 s long), or its family's name: types
     that the devkit does not know run from the first frame to the log's end, 20 s at most.
 
-    Raises UnknownNameError for an unknown city, InputError or a kind of it for a scenario without roads.
+    Raises UnknownNameError for an unknown city, InputError or a kind of it for a scenario without roads, and
+    for a folder that holds other logs already: the maps are written anew.
     """
     if city not in CITIES:
         raise UnknownNameError("city", city, CITIES)
     if not scenarios:
         raise InputError("there is no scenario to write")
+    names = [_log_name(number, scenario) for number, scenario in enumerate(scenarios)]
+    others = sorted({p.stem for p in (folder / "logs").glob("*.db")} - set(names))
+    if others:
+        raise InputError(
+            f"'{folder}' holds logs already ({others[0]}.db), which would lose their map; name another folder"
+        )
     import_target("pyogrio", "writing nuPlan's maps")  # before anything is written
     worlds: dict[tuple[str, tuple[float, float]], Placed] = {}
     keys = [(s.roadmap.content_hash, s.origin) for s in scenarios]
@@ -81,9 +88,8 @@ def write_nuplan(
         worlds[key] = place(scenario.roadmap, offset, ids, len(worlds))
     out = []
     logs = []
-    for number, (key, scenario) in enumerate(zip(keys, scenarios, strict=True)):
+    for name, key, scenario in zip(names, keys, scenarios, strict=True):
         kind = scenario_type or _type_of(scenario)
-        name = f"{number:05d}_{re.sub(r'[^A-Za-z0-9.-]+', '_', scenario.id)[-80:].strip('_.')}"
         log = make_log(scenario, worlds[key], city, name, kind, window_of(kind))
         logs.append((folder / "logs" / f"{name}.db", log, kind))
     write_maps(folder / "maps", city, list(worlds.values()), ids)
@@ -91,6 +97,10 @@ def write_nuplan(
         write_log(path, log)
         out.append(Written(scenario.id, path, log.token, kind, city, tuple(worlds[key].notes)))
     return out
+
+
+def _log_name(number: int, scenario: Scenario) -> str:
+    return f"{number:05d}_{re.sub(r'[^A-Za-z0-9.-]+', '_', scenario.id)[-80:].strip('_.')}"
 
 
 def _type_of(scenario: Scenario) -> str:

@@ -318,6 +318,7 @@ def test_words_of_ours_that_are_not_ours(tmp_path: Path) -> None:
         ("a.yaml", "scenario_types: 5\n", "no list of names"),
         ("a.yaml", "scenario_types: null\nlimit_total_scenarios: -1\n", "not a positive number"),
         ("a.yaml", "scenario_types: [a, b\n", "does not end"),
+        ("a.yaml", "num_scenarios_per_type: 0.5\n", "less than one"),
     ],
 )
 def test_lists_that_are_none(tmp_path: Path, name: str, text: str, told: str) -> None:

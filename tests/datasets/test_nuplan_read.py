@@ -21,6 +21,7 @@ import pyogrio.raw as gdal
 
 from drive.datasets.nuplan import SOURCE, Written, city, write_nuplan
 from drive.datasets.nuplan.gpkg import read_layers
+from drive.datasets.nuplan.logdb import open_log
 from drive.datasets.nuplan.mapping import SCENARIO_TYPES, window_of
 from drive.datasets.nuplan.scenario import read_scenario
 from drive.datasets.nuplan.utm import to_utm
@@ -232,6 +233,18 @@ def test_untagged_frames_run_to_the_log_s_end(made: Made) -> None:
     )
 
 
+@pytest.mark.parametrize("left_us", [200_000, 250_000, 2_950_000])
+def test_the_last_frames_of_a_log(made: Made, left_us: int) -> None:
+    """An odd number of rows to the end: the devkit takes every second one, and so the last is not taken."""
+    one = made[1][0]
+    with closing(sqlite3.connect(one.log)) as db:
+        ((token,),) = db.execute(
+            "SELECT hex(token) FROM lidar_pc "
+            f"WHERE timestamp = (SELECT MAX(timestamp) - {left_us} FROM lidar_pc)"
+        ).fetchall()
+    assert SOURCE.load(f"{one.log}#{token.lower()}").num_steps == left_us // 100_000
+
+
 def test_the_source_lists_loads_and_records(made: Made) -> None:
     _, written, folder = made
     everything = expand_all([str(folder)])
@@ -305,6 +318,8 @@ def test_filters_of_types_logs_and_counts(
     assert tokens(f"scenario_types: null\nlog_names:\n  - {written[1].log.stem}\n") == {written[1].token}
     assert len(tokens("scenario_types: null\nlimit_total_scenarios: 2\n")) == 2
     assert len(tokens("scenario_types: null\nlimit_total_scenarios: 0.5\n")) == 2
+    assert len(tokens("scenario_types: null\nlimit_total_scenarios: 1.0\n")) == 4
+    assert len(tokens("scenario_types: null\nlimit_total_scenarios: 1\n")) == 1
     assert len(tokens("scenario_types: null\nnum_scenarios_per_type: 1\n")) == 4
     with pytest.raises(ScenarioError):
         tokens("scenario_types: null\nmap_names: [us-ma-boston]\n")
@@ -328,18 +343,28 @@ def test_many_tags_are_thinned_as_the_devkit_does(
     refs = SOURCE.ids(str(log))
     assert len(refs) == 301  # the frames before lie in scenes without two before them
     listing = tmp_path / "thin.yaml"
-    monkeypatch.setenv("NUPLAN_DATA_ROOT", str(log))
     monkeypatch.setenv("NUPLAN_DATA_ROOT", str(folder))
-    listing.write_text(
-        f"scenario_types: [on_intersection]\nlog_names: [{log.stem}]\ntimestamp_threshold_s: 5.0\n"
-    )
-    # 300 frames in 15 s, one of them under another name that is later in the alphabet: at 0, 5, 10 and 15 s.
-    assert 3 <= len(SOURCE.ids(str(listing))) <= 4
-    # Of several tags on a frame the last by name counts.
-    assert SOURCE.load(refs[50]).tags is not None
-    with closing(sqlite3.connect(log)) as db:
-        kinds = {k for (k,) in db.execute("SELECT DISTINCT type FROM scenario_tag")}
-    assert kinds == {"a_first_word", "on_intersection", "signalised_intersection"}
+
+    def found(kind: str, more: str = "") -> list[str]:
+        listing.write_text(f"scenario_types: [{kind}]\nlog_names: [{log.stem}]\n{more}")
+        return SOURCE.ids(str(listing))
+
+    # A frame is found under each of its tags; its own type is the last of them by name.
+    assert len(found("on_intersection")) == 301
+    assert (
+        len(found("a_first_word")) == 299
+    )  # it begins at the frame, and the last two have nothing behind them
+    with open_log(log) as opened:
+        kinds = [one.type for one in opened.tagged()]
+    assert kinds == ["signalised_intersection", *(["on_intersection"] * 300)]
+    # 301 frames in 15 s, and 5 s apart: at 0, 5, 10 and 15 s.
+    assert len(found("on_intersection", "timestamp_threshold_s: 5.0\n")) == 4
+    # The same where the type that begins 3 s earlier is not theirs any more.
+    last = "(SELECT token FROM lidar_pc ORDER BY timestamp DESC LIMIT 2)"
+    where = f"type = 'on_intersection' AND lidar_pc_token IN {last}"
+    FILES.change_log(log, f"DELETE FROM scenario_tag WHERE {where}")
+    assert len(SOURCE.ids(str(log))) == 299
+    assert any("2 tagged frames at its end" in reason for _, reason in SOURCE.skipped(str(log)))
 
 
 def test_a_part_of_a_city(tmp_path: Path, own_cache: Path) -> None:

@@ -308,7 +308,11 @@ def test_the_source_writes_and_says_what_cannot_be(tmp_path: Path) -> None:
     assert paths[0].is_file()
     with pytest.raises(InputError, match="no scenario to write"):
         write_nuplan([], tmp_path)
+    assert SOURCE.write([load("gen/cut_in/1")], tmp_path) == paths  # the same again is no harm
+    with pytest.raises(InputError, match="holds logs already"):
+        write_nuplan([load("gen/cut_in/2")], tmp_path)
+    assert SOURCE.load(str(paths[0])).family == "cut_in"
     with pytest.raises(UnknownNameError, match="us-ma-boston"):
         write_nuplan([load("gen/cut_in/1")], tmp_path, city="us-ma-bosten")
     with pytest.raises(ScenarioError, match="terrain"):
-        write_nuplan([load("gen/lunar_hills/0")], tmp_path)
+        write_nuplan([load("gen/lunar_hills/0")], tmp_path / "rover")
