@@ -32,7 +32,7 @@ FILES = SimpleNamespace(**run_path(str(Path(__file__).with_name("nuplan_files.py
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
     patch = pytest.MonkeyPatch()
     folder = tmp_path_factory.mktemp("cache")
-    patch.setattr(city, "user_cache", lambda name: folder)
+    patch.setattr(city, "cache_folder", lambda *parts: folder)
     patch.delenv("NUPLAN_MAPS_ROOT", raising=False)
     patch.delenv("NUPLAN_DATA_ROOT", raising=False)
     yield folder

@@ -27,7 +27,7 @@ def thrice(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One scene as generated, as written and restored, and as a foreign file has it."""
     patch = pytest.MonkeyPatch()
     cache = tmp_path_factory.mktemp("cache")
-    patch.setattr(city, "user_cache", lambda name: cache)
+    patch.setattr(city, "cache_folder", lambda *parts: cache)
     patch.delenv("NUPLAN_MAPS_ROOT", raising=False)
     folder = tmp_path_factory.mktemp("nuplan")
     scenario = load("gen/signalised_intersection/1")

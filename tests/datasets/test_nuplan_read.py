@@ -41,7 +41,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Maps of the tests are not left in the user's cache."""
     patch = pytest.MonkeyPatch()
     folder = tmp_path_factory.mktemp("cache")
-    patch.setattr(city, "user_cache", lambda name: folder)
+    patch.setattr(city, "cache_folder", lambda *parts: folder)
     patch.delenv("NUPLAN_MAPS_ROOT", raising=False)
     patch.delenv("NUPLAN_DATA_ROOT", raising=False)
     yield folder
