@@ -15,6 +15,7 @@ from drive.planners.cpto.phantoms import Crossing, make_phantoms
 from drive.planners.cpto.planner import CPTO
 from drive.planners.cpto.view import COUNTED, View, hypotheses
 from drive.planners.road.frame import RoadFrame
+from drive.planners.road.kernels import line as columns
 from drive.sim.loop import simulate
 
 ROAD = "gen/parked_vehicle/300"
@@ -117,9 +118,10 @@ def test_with_one_branch_the_most_probable_is_taken_for_certain():
 
 
 def straight_frame():
-    rows = np.zeros((401, 12))
-    rows[:, 0] = 0.5 * np.arange(401)
-    rows[:, 5], rows[:, 6:10], rows[:, 10:] = 13.9, 5.0, np.nan
+    rows = np.zeros((401, columns.NUM_COLUMNS))
+    rows[:, columns.X], rows[:, columns.COSINE] = 0.5 * np.arange(401), 1.0
+    rows[:, columns.LIMIT], rows[:, columns.LEFT : columns.EDGE_RIGHT + 1] = 13.9, 5.0
+    rows[:, [columns.LANE_LEFT, columns.LANE_RIGHT]] = np.nan
     none, nobody = np.zeros(0), np.zeros(0, dtype=np.int32)
     given = {
         "origin": np.zeros(2),
