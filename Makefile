@@ -2,6 +2,8 @@
 # CI and people run the same two targets; neither asks anything, and the second call installs nothing.
 
 PYTHON ?= python3
+# Processes that share the tests; `make test WORKERS=0` runs them in one.
+WORKERS ?= 2
 PY := .venv/bin/python
 PIP := $(PY) -m pip install -qq --no-input --disable-pip-version-check --root-user-action=ignore
 
@@ -39,7 +41,7 @@ test: .venv/installed-dev
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy -p drive
-	$(PY) -m pytest -q
+	$(PY) -m pytest -q -n $(WORKERS)
 
 clean:
 	rm -rf .venv out build dist drive_toolkit.egg-info
