@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,12 +50,24 @@ _TRACKS = {
 _BOUNDS = ("heading", "speed", "time")
 
 
+def _recorded(scenario: Scenario) -> Scenario:
+    """The scenario without what its traffic needs to be live."""
+    if not scenario.live:
+        return scenario
+    note = f"only the recording of its live traffic ({', '.join(scenario.live)})"
+    about = replace(scenario.provenance, notes=(*scenario.provenance.notes, note))
+    return scenario.with_(live={}, provenance=about)
+
+
 def save_scene(scenario: Scenario, path: str | Path) -> Path:
-    """Write a scenario; reading the file gives it back bit for bit. Raises InputError for another ending."""
+    """Write a scenario; reading the file gives it back bit for bit. Raises InputError for another ending.
+
+    Live traffic (`Scenario.live`) does not go along, its recording does, and the provenance says so.
+    """
     target = Path(path)
     if not target.name.endswith(SUFFIX):
         raise InputError(f"{target.name}: a scenario file's name ends in {SUFFIX}")
-    s, goal = scenario, scenario.route.goal
+    s, goal = _recorded(scenario), scenario.route.goal
     arrays: dict[str, NDArray[Any]] = {
         stored: np.asarray(getattr(s.tracks, field)) for field, stored in _TRACKS.items()
     }

@@ -110,6 +110,8 @@ def _groups(
             skipped.append((ref, f"another scenario has its id, '{scenario.id}'"))
             continue
         ids.add(scenario.id)
+        if scenario.live:
+            print(f"{ref}: its recording is written, not its live traffic", file=sys.stderr)
         group.append((ref, scenario))
         if separate:
             yield group

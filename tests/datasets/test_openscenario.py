@@ -252,6 +252,16 @@ def test_equal_files_are_equal_scenarios(tmp_path: Path) -> None:
     assert SOURCE.load(str(path)).content_hash != first
 
 
+def test_a_converted_storyboard_is_its_recording_and_says_so(tmp_path: Path) -> None:
+    from drive.datasets.native import load_scene, save_scene
+
+    scenario = SOURCE.load(str(write(tmp_path, event("e", speed(5), after(1.0)))))
+    back = load_scene(save_scene(scenario, tmp_path / "x.scene.npz"))
+    assert not back.live
+    np.testing.assert_array_equal(back.tracks.states, scenario.tracks.states)
+    assert back.provenance.notes[-1] == "only the recording of its live traffic (storyboard)"
+
+
 def test_what_is_not_read_is_named(tmp_path: Path) -> None:
     odd = when(of_entity("Ego", '<RelativeClearanceCondition oppositeLanes="false" freeSpace="true"/>'))
     scenario = SOURCE.load(str(write(tmp_path, event("e", speed(5), odd))))
