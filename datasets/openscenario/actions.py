@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from drive.datasets.openscenario.text import Text
     from drive.sim.traffic.story.model import Doing
 
+DIMENSIONS = ("time", "distance", "rate")
 SHAPES = ("step", "linear", "cubic", "sinusoidal")
 IDLE = (
     "ControllerAction", "ActivateControllerAction", "AppearanceAction", "VisibilityAction",
@@ -81,7 +82,7 @@ def private(text: Text, ground: Ground) -> Doing | None:
 
 def _global(kind: Text, ground: Ground) -> tuple[Doing | None, tuple[str, ...]]:
     if kind.tag == "EntityAction":
-        who = (kind.text("entityRef"),)
+        who = (kind.entity(),)
         inner = kind.only()
         if inner.tag == "DeleteEntityAction":
             return Remove(), who
@@ -96,10 +97,8 @@ def _global(kind: Text, ground: Ground) -> tuple[Doing | None, tuple[str, ...]]:
 
 
 def _profile(text: Text) -> Profile:
-    shape = text.text("dynamicsShape")
-    if shape not in SHAPES:
-        raise text.fault(f"'{shape}' is no shape; known: {', '.join(SHAPES)}")
-    dimension = text.text("dynamicsDimension", "time")
+    shape = text.choice("dynamicsShape", SHAPES)
+    dimension = text.choice("dynamicsDimension", DIMENSIONS, "time")
     return Profile(shape, dimension, abs(text.number("value", 0.0)))
 
 
@@ -111,8 +110,8 @@ def _speed(text: Text) -> Doing:
     return Speed(
         target.number("value"),
         profile,
-        target.text("entityRef"),
-        target.text("speedTargetValueType", "delta"),
+        target.entity(),
+        target.choice("speedTargetValueType", ("delta", "factor"), "delta"),
         target.flag("continuous"),
     )
 
@@ -120,7 +119,7 @@ def _speed(text: Text) -> Doing:
 def _change_lane(text: Text) -> Doing:
     profile = _profile(text.need("LaneChangeActionDynamics"))
     target = text.need("LaneChangeTarget").only()
-    entity = target.text("entityRef") if target.tag == "RelativeTargetLane" else ""
+    entity = target.entity() if target.tag == "RelativeTargetLane" else ""
     return ChangeLane(target.whole("value"), profile, entity, text.number("targetLaneOffset", 0.0))
 
 
@@ -130,9 +129,9 @@ def _offset(text: Text) -> Doing:
     most = dynamics.number("maxLateralAcc", 0.0)
     return ChangeOffset(
         target.number("value"),
-        dynamics.text("dynamicsShape", "step"),
+        dynamics.choice("dynamicsShape", SHAPES, "step"),
         most if most > 0.0 else None,
-        target.text("entityRef", ""),
+        target.entity(default=""),
         text.flag("continuous"),
     )
 
@@ -150,7 +149,7 @@ def _keep_distance(text: Text) -> Doing:
     if text.text("displacement", "any") == "leadingReferencedEntity":
         value = -value
     return KeepDistance(
-        text.text("entityRef"), value, in_time, text.flag("freespace"), text.flag("continuous"), **most
+        text.entity(), value, in_time, text.flag("freespace"), text.flag("continuous"), **most
     )
 
 
@@ -165,7 +164,7 @@ def _synchronise(text: Text, ground: Ground) -> Doing | None:
         kind = speed.only()
         relative = kind.tag == "RelativeSpeedToMaster"
         final = kind.number("value")
-    return Synchronise(text.text("masterEntityRef"), mine, theirs, final, relative)
+    return Synchronise(text.entity("masterEntityRef"), mine, theirs, final, relative)
 
 
 def _route(text: Text, ground: Ground) -> Doing | None:

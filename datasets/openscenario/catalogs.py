@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from drive.datasets.openscenario.text import Text, declared, open_text
+from drive.datasets.openscenario.text import declared, open_text
 from drive.errors import InputError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from drive.datasets.openscenario.text import Text
 
 MAX_FILES = 500
 
@@ -59,6 +61,6 @@ class Catalogs:
                     for row in () if block is None else block.children("ParameterAssignment"):
                         given[row.reference("parameterRef")] = row.text("value")
                     # Entries may use what the scenario declares; what they cannot read counts with it.
-                    entry = Text(child.doc, child.node, reference.parameters, reference.skipped)
+                    entry = replace(reference, doc=child.doc, node=child.node)
                     return entry.at(child.node, declared(entry, given))
         raise reference.fault(f"no catalog '{catalog}' with an entry '{name}' in the folders that it names")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from drive.sim.traffic.story.asked import RULES
 from drive.sim.traffic.story.model import Test
 
 if TYPE_CHECKING:
@@ -32,9 +33,7 @@ def trigger(text: Text | None, ground: Ground) -> Trigger | None:
 
 
 def _condition(text: Text, ground: Ground) -> Test:
-    edge = text.text("conditionEdge", "none")
-    if edge not in EDGES:
-        raise text.fault(f"'{edge}' is no edge of a condition; known: {', '.join(EDGES)}")
+    edge = text.choice("conditionEdge", EDGES, "none")
     common = {"delay": max(text.number("delay", 0.0), 0.0), "edge": edge}
     kind = text.only()
     if kind.tag == "ByEntityCondition":
@@ -49,7 +48,7 @@ def _never(text: Text) -> Test:
 
 def _by_value(text: Text, common: dict[str, Any]) -> Test:
     if text.tag == "SimulationTimeCondition":
-        return Test("SimulationTime", text.text("rule"), text.number("value"), **common)
+        return Test("SimulationTime", text.choice("rule", RULES), text.number("value"), **common)
     if text.tag == "StoryboardElementStateCondition":
         kind = ELEMENTS.get(text.text("storyboardElementType"))
         if kind is None:
@@ -67,19 +66,17 @@ def _by_value(text: Text, common: dict[str, Any]) -> Test:
 
 
 def _compare(found: str, text: Text) -> bool:
-    from drive.sim.traffic.story.asked import RULES
-
-    value, rule = text.text("value"), text.text("rule")
+    value, rule = text.text("value"), text.choice("rule", RULES)
     try:
         return RULES[rule](float(found), float(value))
-    except (ValueError, KeyError):
+    except ValueError:
         return (found == value) if rule == "equalTo" else (found != value)
 
 
 def _by_entity(text: Text, ground: Ground, common: dict[str, Any]) -> Test:
     who = text.need("TriggeringEntities")
     common |= {
-        "who": tuple(ref.text("entityRef") for ref in who.children("EntityRef")),
+        "who": tuple(ref.entity() for ref in who.children("EntityRef")),
         "every": who.text("triggeringEntitiesRule", "any") == "all",
     }
     asked = text.need("EntityCondition").only()
@@ -87,33 +84,33 @@ def _by_entity(text: Text, ground: Ground, common: dict[str, Any]) -> Test:
     if kind in ("StandStill", "EndOfRoad", "Offroad"):
         return Test(kind, "greaterOrEqual", asked.number("duration"), **common)
     if kind in PLAIN:
-        rule = asked.text("rule", "greaterOrEqual")
-        entity = asked.text("entityRef", "")
+        rule = asked.choice("rule", RULES, "greaterOrEqual")
+        entity = asked.entity(default="")
         return Test(kind, rule, asked.number("value"), entity=entity, **common)
     if kind == "Collision":
         ref = asked.child("EntityRef")
         if ref is None:
             return _never(asked)
-        return Test(kind, entity=ref.text("entityRef"), **common)
+        return Test(kind, entity=ref.entity(), **common)
     if kind == "ReachPosition":
         place = ground.place(asked.need("Position"))
         return Test(kind, "lessOrEqual", asked.number("tolerance"), place=place, **common)
     if kind not in ("RelativeDistance", "Distance", "TimeHeadway", "TimeToCollision"):
         return _never(asked)
-    entity, place = asked.text("entityRef", ""), None
+    entity, place = asked.entity(default=""), None
     if kind == "Distance":
         place = ground.place(asked.need("Position"))
     if kind == "TimeToCollision":
         target = asked.need("TimeToCollisionConditionTarget").only()
         if target.tag == "EntityRef":
-            entity = target.text("entityRef")
+            entity = target.entity()
         else:
             place = ground.place(target)
     if not entity and place is None:
         return _never(asked)
     along, in_lane = _measure(asked, kind)
     return Test(
-        kind, asked.text("rule"), asked.number("value"), entity=entity, place=place,
+        kind, asked.choice("rule", RULES), asked.number("value"), entity=entity, place=place,
         freespace=asked.flag("freespace"), along=along, in_lane=in_lane, **common,
     )  # fmt: skip
 

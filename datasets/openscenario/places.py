@@ -44,7 +44,7 @@ class Ground:
         if kind.tag == "RoadPosition":
             return self.on_road(kind, kind.text("roadId"), kind.number("s"), kind.number("t"))
         turn = _turn(kind)
-        entity = kind.text("entityRef", "")
+        entity = kind.entity(default="")
         if kind.tag == "RelativeLanePosition":
             ahead = kind.number("ds", kind.number("dsLane", 0.0))
             return Beside(entity, kind.whole("dLane"), ahead, kind.number("offset", 0.0), turn=turn)

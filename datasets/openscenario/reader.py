@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,11 +94,11 @@ def read_openscenario(path: str | Path, parameters: Mapping[str, str] | None = N
     entities, controlled = _entities(text, catalogs)
     ego = _ego(entities, controlled)
     entities = (entities[ego], *entities[:ego], *entities[ego + 1 :])
-    known = {e.name for e in entities}
+    text = replace(text, entities=frozenset(e.name for e in entities))
     board = text.need("Storyboard")
     init = []
     for block in board.need("Init").need("Actions").children("Private"):
-        who = _known(block, block.text("entityRef"), known)
+        who = block.entity()
         for one in block.children("PrivateAction"):
             doing = private(one, ground)
             if doing is not None:
@@ -107,7 +107,7 @@ def read_openscenario(path: str | Path, parameters: Mapping[str, str] | None = N
     placed = [row for row in init if isinstance(row[1], Teleport)]
     init = [*placed, *(row for row in init if row not in placed)]
     acts = tuple(
-        _act(act, story.text("name", ""), ground, known)
+        _act(act, story.text("name", ""), ground)
         for story in (s.at(s.node, declared(s, {})) for s in board.children("Story"))
         for act in story.children("Act")
     )
@@ -134,12 +134,6 @@ def read_openscenario(path: str | Path, parameters: Mapping[str, str] | None = N
 def _has_act(group: Group, who: str) -> bool:
     actions = [a for maneuver in group.maneuvers for event in maneuver.events for a in event.actions]
     return any(who in (a.actors or group.actors) and not isinstance(a.doing, NoMotion) for a in actions)
-
-
-def _known(text: Text, name: str, known: set[str]) -> str:
-    if name not in known:
-        raise text.fault(f"there is no entity '{name}'")
-    return name
 
 
 # -- roads --------------------------------------------------------------------------------------------
@@ -242,16 +236,16 @@ def _ego(entities: tuple[Entity, ...], controlled: set[str]) -> int:
 # -- the storyboard -----------------------------------------------------------------------------------
 
 
-def _act(text: Text, story: str, ground: Ground, known: set[str]) -> Act:
-    groups = tuple(_group(g, ground, known) for g in text.children("ManeuverGroup"))
+def _act(text: Text, story: str, ground: Ground) -> Act:
+    groups = tuple(_group(g, ground) for g in text.children("ManeuverGroup"))
     start = trigger(text.child("StartTrigger"), ground)
     return Act(text.text("name", ""), groups, start, trigger(text.child("StopTrigger"), ground), story)
 
 
-def _group(text: Text, ground: Ground, known: set[str]) -> Group:
+def _group(text: Text, ground: Ground) -> Group:
     block = text.child("Actors")
     actors = () if block is None else tuple(
-        _known(ref, ref.text("entityRef"), known) for ref in block.children("EntityRef")
+        ref.entity() for ref in block.children("EntityRef")
     )  # fmt: skip
     if block is not None and block.flag("selectTriggeringEntities"):
         text.skip("selectTriggeringEntities")
@@ -259,17 +253,19 @@ def _group(text: Text, ground: Ground, known: set[str]) -> Group:
     for child in text.children("Maneuver", "CatalogReference"):
         maneuver = child if child.tag == "Maneuver" else ground.catalogs.entry(child)
         if maneuver is not None:
-            events = tuple(_event(e, ground, known) for e in maneuver.children("Event"))
+            events = tuple(_event(e, ground) for e in maneuver.children("Event"))
             parts.append(Maneuver(maneuver.text("name", ""), events))
-    return Group(text.text("name", ""), actors, tuple(parts), max(text.whole("maximumExecutionCount", 1), 1))
+    if text.number("maximumExecutionCount", 1.0) > 1.0:
+        text.skip("ManeuverGroup that is executed again")
+    return Group(text.text("name", ""), actors, tuple(parts))
 
 
-def _event(text: Text, ground: Ground, known: set[str]) -> Event:
+def _event(text: Text, ground: Ground) -> Event:
     actions = []
     for one in text.children("Action"):
         doing, who = action(one, ground)
         if doing is not None:
-            actions.append(Action(one.text("name", ""), doing, tuple(_known(one, w, known) for w in who)))
+            actions.append(Action(one.text("name", ""), doing, who))
     start = trigger(text.child("StartTrigger"), ground)
     count = max(text.whole("maximumExecutionCount", 1), 1)
     return Event(text.text("name", ""), tuple(actions), start, text.text("priority", "parallel"), count)

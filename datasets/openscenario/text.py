@@ -13,7 +13,7 @@ from drive.datasets.openscenario.expressions import Parameters
 from drive.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from drive.datasets.commonroad.parse import Node
 
@@ -29,6 +29,7 @@ class Text:
     node: Node
     parameters: Parameters
     skipped: Counter[str] = field(default_factory=Counter)
+    entities: frozenset[str] = frozenset()
 
     @property
     def tag(self) -> str:
@@ -68,6 +69,20 @@ class Text:
             return self.parameters.resolve(raw)
         except ValueError as error:
             raise self.fault(f"<{self.tag}> {name}: {error}") from None
+
+    def choice(self, name: str, known: Collection[str], default: str | None = None) -> str:
+        """An attribute that is one of a few words; raises InputError for another one."""
+        value = self.text(name, default)
+        if value not in known:
+            raise self.fault(f"<{self.tag}> {name} is '{value[:40]}'; known: {', '.join(known)}")
+        return value
+
+    def entity(self, name: str = "entityRef", default: str | None = None) -> str:
+        """An attribute that names an entity of the scenario, or its default; InputError for a stranger."""
+        value = self.text(name, default)
+        if value != default and value not in self.entities:
+            raise self.fault(f"there is no entity '{value}'")
+        return value
 
     def reference(self, name: str) -> str:
         """The parameter that an attribute names, which files write with and without its sign; or nothing."""

@@ -244,6 +244,24 @@ def test_the_storyboard_waits_for_what_a_planner_does(tmp_path: Path) -> None:
         assert [e["detail"] for e in story] == ["away begins", "away ends"]
 
 
+def test_conditions_name_entities_that_are_there(tmp_path: Path) -> None:
+    near = '<RelativeDistanceCondition entityRef="Ghost" relativeDistanceType="longitudinal" value="1" '
+    near += 'freespace="false" rule="lessThan"/>'
+    path = write(tmp_path, event("e", speed(5), when(of_entity("Ego", near))))
+    with pytest.raises(InputError, match="no entity 'Ghost'"):
+        SOURCE.load(str(path))
+
+
+def test_acts_of_one_name_are_all_played(tmp_path: Path) -> None:
+    path = write(tmp_path, event("e", speed(14), after(1.0)))
+    text = path.read_text()
+    story = text[text.index("<Story ") : text.index("</Story>") + len("</Story>")]
+    later = story.replace('value="14"', 'value="6"').replace('value="1.0"', 'value="3.0"')
+    path.write_text(text.replace(story, story + later))
+    v = played(path)["Other"][:, 3]
+    assert (v[20], v[40]) == (14.0, 6.0)
+
+
 def test_equal_files_are_equal_scenarios(tmp_path: Path) -> None:
     path = write(tmp_path, event("e", speed(5), after(1.0)))
     first, second = (SOURCE.load(str(path)).content_hash for _ in range(2))
@@ -279,6 +297,9 @@ def test_what_is_not_read_is_named(tmp_path: Path) -> None:
         (('<AbsoluteTargetSpeed value="10"/>', '<AbsoluteTargetSpeed value="$v"/>'), "no parameter 'v'"),
         (('width="2" length="5"', 'width="2" length="0"'), "has no size"),
         (('entityRef="Other"', 'entityRef="Nobody"'), "no entity 'Nobody'"),
+        (('rule="greaterOrEqual"', 'rule="atLeast"'), "rule is 'atLeast'"),
+        (('dynamicsShape="step"', 'dynamicsShape="steep"'), "dynamicsShape is 'steep'"),
+        (('dynamicsDimension="time"', 'dynamicsDimension="space"'), "dynamicsDimension is 'space'"),
         (("<OpenSCENARIO>", '<!DOCTYPE x [<!ENTITY a "b">]><OpenSCENARIO>'), "document type"),
         (("</OpenSCENARIO>", ""), "not well-formed"),
     ],

@@ -238,7 +238,6 @@ class Group:
     name: str
     actors: tuple[str, ...]
     maneuvers: tuple[Maneuver, ...]
-    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)

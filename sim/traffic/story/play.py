@@ -62,8 +62,8 @@ class Play:
     step: int = 0
     over: bool = False
     said: list[str] = field(default_factory=list)
-    _acts: dict[str, str] = field(default_factory=dict)
-    _events: dict[str, list[_Running]] = field(default_factory=dict)
+    _acts: list[str] = field(default_factory=list)
+    _events: list[list[_Running]] = field(default_factory=list)
     _elements: dict[tuple[str, str], _Element] = field(default_factory=dict)
     _memory: dict[int, tuple[bool | None, list[float]]] = field(default_factory=dict)
     _scope: str = ""
@@ -77,14 +77,14 @@ class Play:
         for name, doing in board.init:
             play.controls.begin(name, doing, init=True)
         for act in board.acts:
-            play._acts[act.name] = "standbyState"
+            play._acts.append("standbyState")
             rows = [
                 _Running(event, group.actors, group.name, maneuver)
                 for group in act.groups
                 for maneuver in group.maneuvers
                 for event in maneuver.events
             ]
-            play._events[act.name] = rows
+            play._events.append(rows)
         return play
 
     def advance(self, dt: float, states: dict[str, Floats]) -> list[str]:
@@ -113,21 +113,22 @@ class Play:
             self._say("the storyboard ends")
         if self.over:
             return
-        for act in self.board.acts:
-            self._ask_act(act)
+        for k, act in enumerate(self.board.acts):
+            self._ask_act(k, act)
 
-    def _ask_act(self, act: Act) -> None:
-        state = self._acts[act.name]
+    def _ask_act(self, k: int, act: Act) -> None:
+        # By their number: acts of two stories may have one name.
+        state = self._acts[k]
         if state == "standbyState" and (act.start is None or self._triggered(act.start)):
-            self._acts[act.name] = state = "runningState"
+            self._acts[k] = state = "runningState"
             self._mark("act", act.name, "runningState", "startTransition")
         if state != "runningState":
             return
-        rows = self._events[act.name]
+        rows = self._events[k]
         if act.stop and self._triggered(act.stop):
             for row in rows:
                 self._stop(row)
-            self._acts[act.name] = "completeState"
+            self._acts[k] = "completeState"
             self._mark("act", act.name, "completeState", "stopTransition")
             return
         for row in rows:
@@ -140,7 +141,7 @@ class Play:
                 self._start(row, rows)
             self._scope = ""
         if all(r.runs >= r.event.count and not r.active for r in rows):
-            self._acts[act.name] = "completeState"
+            self._acts[k] = "completeState"
             self._mark("act", act.name, "completeState", "endTransition")
 
     def _start(self, row: _Running, rows: list[_Running]) -> None:
@@ -172,7 +173,7 @@ class Play:
         self._mark("event", row.event.name, "completeState", "stopTransition", row.group)
 
     def _finish_actions(self) -> None:
-        for rows in self._events.values():
+        for rows in self._events:
             for row in rows:
                 if not row.active:
                     continue
