@@ -43,8 +43,12 @@ class Ground:
             return self.on_lane(kind, kind.text("roadId"), kind.whole("laneId"), kind.number("s"))
         if kind.tag == "RoadPosition":
             return self.on_road(kind, kind.text("roadId"), kind.number("s"), kind.number("t"))
-        turn = _turn(kind)
-        entity = kind.entity(default="")
+        if kind.tag == "RoutePosition":
+            return self.on_route(kind)
+        if not kind.tag.startswith("Relative"):
+            position.skip(kind.tag)
+            return None
+        entity, turn = kind.entity(), _turn(kind)
         if kind.tag == "RelativeLanePosition":
             ahead = kind.number("ds", kind.number("dsLane", 0.0))
             return Beside(entity, kind.whole("dLane"), ahead, kind.number("offset", 0.0), turn=turn)
@@ -53,8 +57,6 @@ class Ground:
         if kind.tag in ("RelativeObjectPosition", "RelativeWorldPosition"):
             own = kind.tag == "RelativeObjectPosition"
             return Near(entity, kind.number("dx"), kind.number("dy"), turn, own)
-        if kind.tag == "RoutePosition":
-            return self.on_route(kind)
         position.skip(kind.tag)
         return None
 

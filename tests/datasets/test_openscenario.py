@@ -252,6 +252,13 @@ def test_conditions_name_entities_that_are_there(tmp_path: Path) -> None:
         SOURCE.load(str(path))
 
 
+def test_a_relative_place_needs_somebody(tmp_path: Path) -> None:
+    beside = '<Position><RelativeLanePosition dLane="0" ds="5"/></Position>'
+    path = write(tmp_path, init=f'<Private entityRef="Ego">{teleport(beside)}</Private>')
+    with pytest.raises(InputError, match="lacks the attribute entityRef"):
+        SOURCE.load(str(path))
+
+
 def test_acts_of_one_name_are_all_played(tmp_path: Path) -> None:
     path = write(tmp_path, event("e", speed(14), after(1.0)))
     text = path.read_text()
