@@ -8,8 +8,8 @@ import numpy as np
 from drive.errors import InputError
 from drive.planner import PlannerSpec
 from drive.planners.road.guide import Guide
-from drive.planners.road.kernels.line import LANE_LEFT, LANE_RIGHT, LIMIT
 from drive.planners.road.plans import braking_plan, plan_on_frame
+from drive.sim.kernels.line import LANE_LEFT, LANE_RIGHT, LIMIT
 
 DT = 0.1
 TIMES = DT * np.arange(41)

@@ -13,8 +13,8 @@ import scipy.sparse as sp
 from drive.errors import InputError
 from drive.planner import PlannerSpec, PlanStatus
 from drive.planners.road.guide import Guide
-from drive.planners.road.kernels.line import LIMIT
 from drive.planners.road.plans import braking_plan, plan_on_frame
+from drive.sim.kernels.line import LIMIT
 
 DT, STEPS, SHARED = 0.1, 40, 10
 TIMES = DT * np.arange(STEPS + 1)

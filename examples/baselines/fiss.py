@@ -8,8 +8,8 @@ import numpy as np
 from drive.errors import MissingExtraError
 from drive.planner import PlannerSpec, PlanStatus
 from drive.planners.road.guide import Guide
-from drive.planners.road.kernels.line import LIMIT
 from drive.planners.road.plans import braking_plan, plan_on_frame
+from drive.sim.kernels.line import LIMIT
 
 DT = 0.1
 TIMES = DT * np.arange(61)

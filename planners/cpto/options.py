@@ -9,12 +9,12 @@ import numpy as np
 
 from drive.planners.cpto.kernels.propose import Road
 from drive.planners.road.average import moving_average
-from drive.planners.road.kernels import line as columns
+from drive.sim.kernels import line as columns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from drive.planners.road.frame import RoadFrame
+    from drive.sim.road.frame import RoadFrame
     from drive.vehicle import VehicleParams
 
     Floats = NDArray[np.float64]

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.geometry import arc_length
-from drive.planners.road.kernels.line import HEADING
 from drive.roadmap.model import LaneKind
 from drive.scenario import SignalState
+from drive.sim.kernels.line import HEADING
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drive.planner import Observation
     from drive.planners.cpto.config import CPTOConfig
-    from drive.planners.road.frame import RoadFrame
     from drive.roadmap.model import RoadMap
+    from drive.sim.road.frame import RoadFrame
 
     Floats = NDArray[np.float64]
 

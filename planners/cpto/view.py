@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drive.planners.cpto.config import CPTOConfig
-    from drive.planners.road.frame import RoadFrame
     from drive.planners.road.guide import RoadScene
+    from drive.sim.road.frame import RoadFrame
     from drive.vehicle import VehicleParams
 
     Floats = NDArray[np.float64]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drive.planners.field.scene import Crowd
-    from drive.planners.road.frame import RoadFrame
+    from drive.sim.road.frame import RoadFrame
 
     Floats = NDArray[np.float64]
 

@@ -24,16 +24,16 @@ from drive.planners.field.problem import NO_PARTICLE, Memory, Problem, pace_of, 
 from drive.planners.field.scene import Crowd, crowd_of, parked_ahead, road_table, start_of, within_reach
 from drive.planners.field.seeds import seeds_of
 from drive.planners.road.guide import Guide, GuideSettings
-from drive.planners.road.kernels import line as columns
 from drive.planners.road.plans import braking_plan, plan_on_frame
+from drive.sim.kernels import line as columns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drive.planner import Observation
-    from drive.planners.road.frame import RoadFrame
     from drive.planners.road.guide import RoadScene
     from drive.scenario import Task
+    from drive.sim.road.frame import RoadFrame
 
     Floats = NDArray[np.float64]
 

@@ -10,14 +10,14 @@ import numpy as np
 
 from drive.planners.field.kernels import layout as la
 from drive.planners.field.kernels.pack import come_near, pack_bodies, pack_others
-from drive.planners.road.kernels import line as columns
+from drive.sim.kernels import line as columns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from drive.planners.road.frame import RoadFrame
     from drive.planners.road.guide import RoadScene
     from drive.planners.road.others import Others
+    from drive.sim.road.frame import RoadFrame
     from drive.vehicle import VehicleParams
 
     Floats = NDArray[np.float64]

@@ -8,7 +8,7 @@ import numpy as np
 
 from drive.planners.mpc.problem import FREE, Corridor, Guess
 from drive.planners.road.average import moving_average
-from drive.planners.road.kernels import line as columns
+from drive.sim.kernels import line as columns
 from drive.vehicle import AgentKind
 
 if TYPE_CHECKING:

@@ -18,9 +18,9 @@ from drive.planner import PlannerSpec, PlanStatus
 from drive.planners.mpc.corridor import bound
 from drive.planners.mpc.problem import TH, A, Bounds, C, D, Guess, Problem, S, V, Weights
 from drive.planners.road.guide import Guide, GuideSettings, RoadScene
-from drive.planners.road.kernels import line as columns
 from drive.planners.road.kernels.boxes import first_overlap
 from drive.planners.road.plans import braking_plan, plan_on_frame
+from drive.sim.kernels import line as columns
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

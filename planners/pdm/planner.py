@@ -10,7 +10,6 @@ import numpy as np
 
 from drive.planner import Candidates, Plan, PlannerSpec, PlanStatus
 from drive.planners.pdm.config import PDMConfig
-from drive.planners.road.way import Way, find_way
 from drive.roadmap.drivable import DrivableArea
 from drive.scenario import SignalState
 from drive.sim.candidates import Rules, Scores, ScoreScene, Work, pdm_score, rollout, score
@@ -19,6 +18,7 @@ from drive.sim.kernels.scalar import F
 from drive.sim.kernels.score import COLLISION_TIME, SCORE_NAMES, Agents, ego_box
 from drive.sim.kernels.score_area import frame_area, lane_grid
 from drive.sim.kernels.score_contacts import FORECAST_EXTRA, WORD
+from drive.sim.road.way import Way, find_way
 from drive.trajectory import Trajectory
 from drive.vehicle import AgentKind
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive.errors import InputError
-from drive.planners.road.frame import RoadFrame
 from drive.planners.road.holds import WAITING, Hold, find_hold
 from drive.planners.road.others import Forecaster, Others
-from drive.planners.road.way import find_way
+from drive.sim.road.frame import RoadFrame
+from drive.sim.road.way import find_way
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +32,7 @@ RENEW = 150.0
 
 @dataclass(frozen=True, slots=True)
 class GuideSettings:
-    """How ways are searched (`drive.planners.road.way.WaySettings`) and frames made.
+    """How ways are searched (`drive.sim.road.way.WaySettings`) and frames made.
 
     `lateral_acceleration` and `braking` in m/s^2 make the frame's LIMIT; `reach` in m: who is farther away
     is not looked at.

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drive.planner import Observation
-    from drive.planners.road.frame import RoadFrame
     from drive.planners.road.others import Others
+    from drive.sim.road.frame import RoadFrame
     from drive.vehicle import VehicleParams
 
     Floats = NDArray[np.float64]

@@ -10,7 +10,7 @@ import numpy as np
 from drive.planners.road.kernels import memory as columns
 from drive.planners.road.kernels.others import FADE, LANE_STEP, foresee
 from drive.planners.road.memory import Memory
-from drive.planners.road.way import stop_on_lane
+from drive.sim.road.way import stop_on_lane
 from drive.sim.traffic.paths import match_lanes, onward, onward_lanes
 from drive.vehicle import AgentKind
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drive.planner import Observation
-    from drive.planners.road.frame import RoadFrame
     from drive.roadmap.model import RoadMap
+    from drive.sim.road.frame import RoadFrame
 
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]

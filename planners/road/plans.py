@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drive.planner import Candidates, Observation
-    from drive.planners.road.frame import RoadFrame
+    from drive.sim.road.frame import RoadFrame
     from drive.vehicle import VehicleParams
 
     Floats = NDArray[np.float64]

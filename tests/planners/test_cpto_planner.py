@@ -14,9 +14,9 @@ from drive.planners.cpto.kernels.propose import Driver, Others, Road, brake_from
 from drive.planners.cpto.phantoms import Crossing, make_phantoms
 from drive.planners.cpto.planner import CPTO
 from drive.planners.cpto.view import COUNTED, View, hypotheses
-from drive.planners.road.frame import RoadFrame
-from drive.planners.road.kernels import line as columns
+from drive.sim.kernels import line as columns
 from drive.sim.loop import simulate
+from drive.sim.road.frame import RoadFrame
 
 ROAD = "gen/parked_vehicle/300"
 

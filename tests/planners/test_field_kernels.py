@@ -26,8 +26,8 @@ from drive.planners.field.kernels.field import (
 )
 from drive.planners.field.problem import settings as settings_of
 from drive.planners.field.scene import start_of
-from drive.planners.road.frame import RoadFrame
-from drive.planners.road.kernels import line as columns
+from drive.sim.kernels import line as columns
+from drive.sim.road.frame import RoadFrame
 from drive.vehicle import VehicleParams
 
 VEHICLE = VehicleParams()

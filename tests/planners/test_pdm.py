@@ -11,9 +11,9 @@ from drive.errors import InputError
 from drive.geometry import rotate, wrap_angle
 from drive.planner import Observation, PlanStatus, check_plan
 from drive.planners.pdm import PDM, PDMConfig
-from drive.planners.road.way import find_lanes, find_way
 from drive.roadmap import LaneKind, LaneSpec, RoadMapBuilder
 from drive.scenario import Route, SignalState, Task
+from drive.sim.road.way import find_lanes, find_way
 from drive.sim.trackers import LQRTracker
 from drive.sim.vehicles import bicycle_step
 from drive.vehicle import AgentKind, VehicleParams

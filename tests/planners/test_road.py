@@ -10,15 +10,15 @@ import pytest
 from drive.geometry import box_corners
 from drive.planner import Observation, PlanStatus, check_plan
 from drive.planners.road.average import moving_average
-from drive.planners.road.frame import RoadFrame
 from drive.planners.road.guide import Guide, GuideSettings
-from drive.planners.road.kernels import line as columns
 from drive.planners.road.kernels.others import on_lane
 from drive.planners.road.plans import braking_plan, plan_on_frame
-from drive.planners.road.way import find_way
 from drive.roadmap import LaneKind, LaneSpec, RoadMapBuilder
 from drive.roadmap.drivable import DrivableArea
 from drive.scenario import Route, SignalState, Task
+from drive.sim.kernels import line as columns
+from drive.sim.road.frame import RoadFrame
+from drive.sim.road.way import find_way
 from drive.vehicle import AgentKind, VehicleParams, rear_to_center
 
 VEHICLE = VehicleParams()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from drive.planners.cpto.kernels.make import kernel
-from drive.planners.road.kernels.line import EDGE_LEFT, EDGE_RIGHT, at, world_states
 from drive.sim.kernels.compile import routine
+from drive.sim.kernels.line import EDGE_LEFT, EDGE_RIGHT, at, world_states
 from drive.sim.kernels.scalar import boxes_apart
 
 CONTACT, EDGE, LIMITS = 0, 1, 2

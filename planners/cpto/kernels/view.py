@@ -7,7 +7,7 @@ import math
 from drive.planners.cpto.kernels.make import kernel
 from drive.planners.cpto.kernels.polar import gauge
 from drive.planners.cpto.kernels.propose import HEADING, OFFSET, SPEED, STATION
-from drive.planners.road.kernels.line import EDGE_LEFT, EDGE_RIGHT, LIMIT, point_at
+from drive.sim.kernels.line import EDGE_LEFT, EDGE_RIGHT, LIMIT, point_at
 
 CORNER = 1.08
 """How much larger the rounded box is than the sum of the two boxes: its corners are not cut too deep."""

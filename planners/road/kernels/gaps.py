@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from drive.planners.road.kernels.base import kernel
-from drive.planners.road.kernels.line import point_at
 from drive.sim.kernels.giveway import passing_time
+from drive.sim.kernels.line import point_at
 
 BESIDE = 0.3
 """m that others are to stay beside the ego's box."""

@@ -9,10 +9,6 @@ from __future__ import annotations
 import math
 
 from drive.planners.road.kernels.base import kernel
-from drive.planners.road.kernels.line import HEADING as ROW_HEADING
-from drive.planners.road.kernels.line import X as ROW_X
-from drive.planners.road.kernels.line import Y as ROW_Y
-from drive.planners.road.kernels.line import locate, place_on, turned
 from drive.planners.road.kernels.memory import (
     ACCELERATION,
     HEADING,
@@ -30,6 +26,10 @@ from drive.planners.road.kernels.memory import (
 )
 from drive.scenario import SignalState
 from drive.sim.kernels.compile import scalar
+from drive.sim.kernels.line import HEADING as ROW_HEADING
+from drive.sim.kernels.line import X as ROW_X
+from drive.sim.kernels.line import Y as ROW_Y
+from drive.sim.kernels.line import locate, place_on, turned
 from drive.vehicle import AgentKind
 
 LANE_STEP = 1.0

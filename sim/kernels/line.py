@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import math
 
-from drive.planners.road.kernels.base import kernel
-from drive.sim.kernels.compile import scalar
+from drive.sim.kernels.compile import kernel, scalar
 from drive.sim.kernels.scalar import F, in_area
 
 (
     X, Y, HEADING, CURVATURE, DCURVATURE, LIMIT, LEFT, RIGHT, EDGE_LEFT, EDGE_RIGHT, LANE_LEFT, LANE_RIGHT,
     COSINE, SINE, NUM_COLUMNS,
 ) = range(15)  # fmt: skip
-"""Columns of a frame's table; see `drive.planners.road.frame.RoadFrame`."""
+"""Columns of a frame's table; see `drive.sim.road.frame.RoadFrame`."""
 FEWEST_Q = 0.1
 NEAR = 1e-6
 """m from a foot at which one more step of Newton's method, whose error is of second order, ends a search."""

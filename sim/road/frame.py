@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.geometry import arc_length, polyline_heading, resample_polyline, unwrap_angle
-from drive.planners.road.kernels import line as columns
-from drive.planners.road.kernels.line import (
+from drive.roadmap.drivable import DrivableArea
+from drive.roadmap.model import LaneKind
+from drive.sim.kernels import line as columns
+from drive.sim.kernels.line import (
     frenet_state,
     locate_all,
     march_to_edge,
     nearest_row,
     world_states,
 )
-from drive.planners.road.way import project
-from drive.roadmap.drivable import DrivableArea
-from drive.roadmap.model import LaneKind
+from drive.sim.road.way import project
 from drive.sim.traffic.paths import smoothed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from drive.planners.road.way import Way
     from drive.roadmap.model import RoadMap
+    from drive.sim.road.way import Way
     from drive.vehicle import VehicleParams
 
     Floats = NDArray[np.float64]
@@ -44,7 +44,7 @@ MOST_LANES = 4
 class RoadFrame:
     """A way's centreline, sampled every `step` m, relative to `origin (2,)`.
 
-    `rows (K, 14)` float64, at the `stations (K,)`, by the columns of `drive.planners.road.kernels.line`: X, Y
+    `rows (K, 14)` float64, at the `stations (K,)`, by the columns of `drive.sim.kernels.line`: X, Y
     in m; HEADING in rad, unwrapped, its COSINE and SINE; CURVATURE in 1/m and DCURVATURE in 1/m^2; LIMIT in
     m/s, the least of the speed limit and of what bends here and ahead permit; LEFT and RIGHT, m from the line
     to the end of the lanes in its direction; EDGE_LEFT and EDGE_RIGHT, m to the edge of the drivable area, at
