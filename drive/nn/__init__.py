@@ -1,0 +1,1 @@
+"""What learned planners share. Arrays and files need NumPy alone; networks need the extra `learn`."""
