@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from drive.nn._torch import Tensor, torch
+from drive.nn._torch import Tensor, constant, torch
 from drive.nn.scene import (
     EGO_COLUMNS,
     ROUTE_COLUMNS,
@@ -67,7 +67,7 @@ def mirror_scene(scene: SceneArrays) -> SceneArrays:
     route, columns = found["route"], {name: k for k, name in enumerate(ROUTE_COLUMNS)}
     left, right = columns["room_left"], columns["room_right"]
     route[..., columns["curvature"]] = _negated(route[..., columns["curvature"]])
-    route[..., [left, right]] = route[..., [right, left]]
+    route[..., left], route[..., right] = scene.route[..., right], scene.route[..., left]
     ego = scene.ego.clone()
     for name in _SIDED:
         k = EGO_COLUMNS.index(name)
@@ -89,8 +89,7 @@ def rotate_poses(poses: Tensor, angle: Tensor | float) -> Tensor:
 
 def mirror_poses(poses: Tensor) -> Tensor:
     """Poses (..., 3) or points (..., 2) with left and right exchanged."""
-    signs = torch.tensor((1.0, -1.0, -1.0), dtype=poses.dtype, device=poses.device)
-    return poses * signs[: poses.shape[-1]]
+    return poses * constant((1.0, -1.0, -1.0)[: poses.shape[-1]], poses.device, poses.dtype)
 
 
 def measure_again(

@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from drive.errors import InputError
-from drive.nn._torch import Tensor, functional, torch
+from drive.nn._torch import Tensor, constant, functional, torch
 from drive.nn.boxes import box_gap
 from drive.nn.scene import AGENT_COLUMNS, BODY_COLUMNS, EGO_COLUMNS
 from drive.nn.way import foot, make_way, nearest_segment, smallest, walk
@@ -86,8 +86,7 @@ def candidate_geometry(
 
 def scaled(features: Tensor) -> Tensor:
     """Features as networks like them: about one in size, at most 5."""
-    scales = torch.tensor(GEOMETRY_SCALES, dtype=features.dtype, device=features.device)
-    return (features / scales).clamp(-5.0, 5.0)
+    return (features / constant(GEOMETRY_SCALES, features.device, features.dtype)).clamp(-5.0, 5.0)
 
 
 def _look(ego: Tensor, candidates: Tensor, now: Tensor, dt: float, every: int) -> _Looked:
@@ -110,10 +109,9 @@ def _look(ego: Tensor, candidates: Tensor, now: Tensor, dt: float, every: int) -
         last, earlier = (_speed_between(at(slice(k - 1, k)), at(slice(k, k + 1)), dt) for k in (t, t - span))
         speed = torch.cat((speed, last + (last - earlier) / (2.0 * span)), 1)
     window = dt * every
-    present = ego[:, [_EGO["speed"]]]
+    present, driven = ego[:, _EGO["speed"], None], ego[:, _EGO["acceleration"], None]
     speeds = torch.cat((present[..., None].expand(b, 1, k), speed), 1)
     acceleration = (speeds[:, 1:] - speeds[:, :-1]) / window
-    driven = ego[:, [_EGO["acceleration"]]]
     jerk = torch.cat((driven[..., None].expand(b, 1, k), acceleration), 1)
     headings = torch.cat((now[:, None, None].expand(b, 1, k), heading), 1)
     turn = _turn(headings[:, :-1], headings[:, 1:])
@@ -197,15 +195,19 @@ def _near_others(scene: SceneArrays, looked: _Looked, window: float) -> list[Ten
     x, y = looked.x + reach * looked.cosine, looked.y + reach * looked.sine
     half = ego[:, _EGO["length"]] / 2.0, ego[:, _EGO["width"]] / 2.0
     picked = _nearest(looked, (x, y), half, (moved, still), states, bodies, present)
-    everyone = torch.cat(
-        (states[..., 2:], bodies[..., [_BODY["length"], _BODY["width"]]] / 2.0, present[..., None]), -1
-    )
-    everyone = everyone[:, None].expand(b, t, -1, -1)
+    size = [bodies[..., _BODY[name], None] / 2.0 for name in ("length", "width")]
+    driven, standing = states[..., 2:], states[..., 2:] * constant((1.0, 1.0, 0.0, 0.0), x.device, x.dtype)
     # (2, B, T', A, 9): all as they move, and all at rest where they are.
-    table = torch.stack((torch.cat((moved, everyone), -1), torch.cat((still, everyone), -1)))
+    table = torch.stack(
+        [
+            torch.cat(
+                (place, torch.cat((state, *size, present[..., None]), -1)[:, None].expand(b, t, -1, -1)), -1
+            )
+            for place, state in ((moved, driven), (still, standing))
+        ]
+    )
     ax, ay, c, s, vx, vy, length, width, there = _rows(table, picked)  # each (2, 2, B, T', K)
-    moves = torch.tensor((1.0, 0.0), dtype=x.dtype, device=x.device).view(2, 1, 1, 1, 1)
-    dx, dy, vx, vy, u, v = ax - x, ay - y, vx * moves, vy * moves, looked.cosine, looked.sine
+    dx, dy, u, v = ax - x, ay - y, looked.cosine, looked.sine
     gap = box_gap(dx * u + dy * v, dy * u - dx * v, c * u + s * v, s * u - c * v, half, (length, width))
     closing = gap.ahead * (looked.speed - (vx * u + vy * v)) + gap.aside * (vx * v - vy * u)
     distance = torch.where(there > 0.0, gap.distance.clamp(max=CLEARANCE), CLEARANCE)
@@ -234,8 +236,8 @@ def _nearest(
     """
     # All (B, T', A, K): what belongs to a pose is (B, T', 1, K), to an agent (B, 1 or T', A, 1).
     x, y, c, s = (axis.float()[:, :, None] for axis in (*centre, looked.cosine, looked.sine))
-    cosine, sine = (states[:, None, :, [_AGENT[name]]].float() for name in ("cosine", "sine"))
-    length, width = (bodies[:, None, :, [_BODY[name]]].float() / 2.0 for name in ("length", "width"))
+    cosine, sine = (states[:, None, :, _AGENT[name], None].float() for name in ("cosine", "sine"))
+    length, width = (bodies[:, None, :, _BODY[name], None].float() / 2.0 for name in ("length", "width"))
     even = torch.addcmul(cosine * c, sine, s).abs_()
     odd = torch.addcmul(sine * c, cosine, s, value=-1.0).abs_()
     own = [extent.float()[..., None] for extent in half]

@@ -157,6 +157,19 @@ def test_sampling_is_repeatable_and_clipped():
     assert draw(0, 3.0).abs().max() == 1.0  # the data lie at 3, the bound at 1
 
 
+def test_training_works_after_inference():
+    """Tables that were made in inference mode could not be differentiated through."""
+    settings = DiffusionSettings(steps=17, prediction="v")
+    noisy, steps = torch.ones(2, 3), torch.tensor((3, 16))
+    with torch.inference_mode():
+        to_clean(settings, noisy, noisy, steps)
+    output = torch.ones(2, 3, requires_grad=True)
+    to_clean(settings, output, noisy, steps).sum().backward()
+    # clean = sqrt(abar) noisy - sqrt(1 - abar) v
+    slopes = [-math.sqrt(1.0 - alpha_bars(settings)[k]) for k in (3, 16)]
+    assert output.grad[:, 0].numpy() == pytest.approx(slopes)
+
+
 def test_visited_steps_end_at_the_last():
     assert visited_steps(100, 100) == list(range(99, -1, -1))
     assert visited_steps(100, 10) == [99, 89, 79, 69, 59, 49, 39, 29, 19, 9]
