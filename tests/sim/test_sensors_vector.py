@@ -475,7 +475,7 @@ def test_only_near_pieces_of_a_huge_map_are_looked_at():
 @pytest.mark.skipif(not (DATA / RECORDED).exists(), reason="the CommonRoad files are not in ../shared/data")
 def test_a_recorded_scene(watched):
     scene = drive.load_scenario(str(DATA / RECORDED))
-    task, observations = watched(scene, 6)
+    task, observations = watched(scene, 1)
     a, o = sense_all(task, observations)[-1], observations[-1]
     # The agents' places by plain NumPy.
     here = rotate(o.agents[o.agent_valid, :2] - o.ego[:2], -o.ego[2])
