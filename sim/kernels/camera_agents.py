@@ -14,7 +14,7 @@ from drive.sim.kernels.camera_faces import (
     draw_face,
     light,
 )
-from drive.sim.kernels.compile import kernel, routine
+from drive.sim.kernels.compile import routine
 
 SHADOW_WIDER = 1.06
 
@@ -44,7 +44,7 @@ def draw_side(
     )  # fmt: skip
 
 
-@kernel
+@routine
 def draw_shadows(image, depth, column, row, lens, turn, eye, centers, present, size):
     """Darken the ground under those who are `present (A,)`, at `centers (A, 5)` with `size (A, 3)`."""
     for k in range(len(centers)):
@@ -59,7 +59,7 @@ def draw_shadows(image, depth, column, row, lens, turn, eye, centers, present, s
         )  # fmt: skip
 
 
-@kernel
+@routine
 def draw_agents(
     image, depth, column, row, lens, turn, eye, centers, present, size, kind, braking, colours, part_start,
     parts, skins, tints,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from drive.sim.kernels.camera_ground import AIR, haze_at
-from drive.sim.kernels.compile import kernel, routine, scalar
+from drive.sim.kernels.compile import routine, scalar
 
 NEAR = 0.05
 """Nothing nearer than this is drawn, m."""
@@ -197,7 +197,7 @@ def light(x, y, z):
     return AMBIENT + DIRECT * max(SUN[0] * x + SUN[1] * y + SUN[2] * z, 0.0)
 
 
-@kernel
+@routine
 def draw_walls(image, depth, column, row, lens, turn, eye, faces, paints, colours):
     """Draw faces that stand still: `faces (F, 9)` O, U, V in the world, `paints (F,)`, `colours (F, 3)`.
 
@@ -234,7 +234,7 @@ def draw_walls(image, depth, column, row, lens, turn, eye, faces, paints, colour
         )  # fmt: skip
 
 
-@kernel
+@routine
 def draw_bulbs(image, depth, column, row, lens, turn, eye, bulbs, colours):
     """Draw lit bulbs `bulbs (B, 6)`: place, the way they shine (x, y), radius; `colours (B, 3)`, red < 0: off."""
     height, width = depth.shape

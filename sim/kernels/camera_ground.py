@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from drive.sim.kernels.camera_paint import CELL, LEVELS, SIDE, TILE, TILES
-from drive.sim.kernels.compile import kernel, scalar
+from drive.sim.kernels.compile import routine, scalar
 
 MASK = SIDE - 1
 REACH = CELL * TILE * (TILES // 2 - 1)
@@ -32,7 +32,7 @@ def haze_at(square):
     return square / (square + HAZE * HAZE)
 
 
-@kernel
+@routine
 def draw_ground(image, depth, column, row, turn, eye, x, y, cells):
     """Fill `image (H, W, 3)` and `depth (H, W)` with sky and ground.
 

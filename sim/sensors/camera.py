@@ -17,9 +17,8 @@ import numpy as np
 
 from drive.roadmap.model import RoadMap
 from drive.scenario import TRACK_VX, TRACK_VY
-from drive.sim.kernels.camera_agents import draw_agents, draw_shadows
-from drive.sim.kernels.camera_faces import CYLINDER, PINHOLE, draw_bulbs, draw_walls
-from drive.sim.kernels.camera_ground import draw_ground
+from drive.sim.kernels.camera import draw_picture
+from drive.sim.kernels.camera_faces import CYLINDER, PINHOLE
 from drive.sim.kernels.camera_paint import LEVELS, NOWHERE, SIDE, TILE, TILES, paint_ground
 from drive.sim.sensors.camera_bodies import agent_colours, part_tables
 from drive.sim.sensors.camera_paint import RoadPaint
@@ -161,16 +160,12 @@ class CameraRig:
         present = moment.present.copy()
         if self.own >= 0:
             present[self.own] = False
-        view = (image, lens.depth, lens.column, lens.row)
-        draw_ground(*view, turn, eye, x, y, self.cells)
-        view = (*view, lens.numbers, turn, eye)
-        centers = np.ascontiguousarray(moment.centers, dtype=np.float64)
-        draw_shadows(*view, centers, present, self.size)
-        draw_walls(*view, street.faces, street.paints, street.colours)
-        draw_agents(
-            *view, centers, present, self.size, self.kind, moment.braking, self.colours, *self.bodies
-        )
-        draw_bulbs(*view, street.bulbs, street.lit(moment.signals))
+        draw_picture(
+            image, lens.depth, lens.column, lens.row, lens.numbers, turn, eye, x, y, self.cells, street.faces,
+            street.paints, street.colours, street.bulbs, street.lit(moment.signals),
+            np.ascontiguousarray(moment.centers, dtype=np.float64), present, self.size, self.kind,
+            moment.braking, self.colours, *self.bodies,
+        )  # fmt: skip
         return image
 
 
