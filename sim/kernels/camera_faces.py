@@ -151,6 +151,8 @@ def draw_face(
             low, high = cx - fx * high, cx - fx * low
             top = cy - fy * high_z / (near if high_z > 0.0 else away)
             bottom = cy - fy * low_z / (near if low_z < 0.0 else away)
+    if not (low <= high and top <= bottom):
+        return
     # A pixel is asked at its middle.
     j0, j1 = int(min(max(low - 0.5, 0.0), float(width))), int(min(max(high + 1.5, 0.0), float(width)))
     i0, i1 = int(min(max(top - 0.5, 0.0), float(height))), int(min(max(bottom + 1.5, 0.0), float(height)))

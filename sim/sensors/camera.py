@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.roadmap.model import RoadMap
+from drive.errors import InputError
 from drive.scenario import TRACK_VX, TRACK_VY
 from drive.sim.kernels.camera import draw_picture
 from drive.sim.kernels.camera_faces import CYLINDER, PINHOLE
@@ -23,6 +23,7 @@ from drive.sim.kernels.camera_paint import LEVELS, NOWHERE, SIDE, TILE, TILES, p
 from drive.sim.sensors.camera_bodies import agent_colours, part_tables
 from drive.sim.sensors.camera_paint import RoadPaint
 from drive.sim.sensors.camera_street import Street
+from drive.vehicle import AgentKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drive.planner import CameraSpec
+    from drive.roadmap.model import RoadMap
     from drive.scenario import Scenario
     from drive.sim.observe import Record
 
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 
 BRAKING = 0.7
 """Brake lights are lit above this deceleration, m/s^2: less is the drag of an engine."""
+FARTHEST_PLACE, LARGEST = 1e7, 1e3
+"""Coordinates and sizes beyond these (m) are no places and no road users."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,11 +112,11 @@ def rotation(roll: float, pitch: float, yaw: float) -> Floats:
 class CameraRig:
     """The cameras of one agent on one map. Its buffers make it single-threaded.
 
-    `size (A, 3)`, `kind (A,)` of everybody; nobody sees the agent in the row `own` (-1: it has none).
+    `size (A, 3)`, `kind (A,)` of everybody; `shown (A,)` who can be in a picture: not the agent itself.
     """
 
     lenses: tuple[Lens, ...]
-    own: int
+    shown: Bools
     size: Floats
     kind: NDArray[np.uint8]
     colours: Floats
@@ -128,13 +132,21 @@ class CameraRig:
     def of(
         cls, cameras: Sequence[CameraSpec], roadmap: RoadMap, size: Floats, kind: NDArray[np.uint8], own: int
     ) -> CameraRig:
-        """A rig of cameras. Raises MapError for a map that is too large to be seen."""
+        """A rig of cameras on the agent in the row `own` (-1: it has none).
+
+        Raises MapError for a map that is too large to be seen.
+        """
+        # Kernels look up bodies by kind; files may hold numbers and sizes of which nobody knows.
+        kind = np.minimum(kind, max(AgentKind)).astype(np.uint8)
+        shown = ((size > 0.0) & (size < LARGEST)).all(1)
+        if own >= 0:
+            shown[own] = False
         return cls(
             tuple(Lens.of(spec) for spec in cameras),
-            own,
+            shown,
             np.ascontiguousarray(size, dtype=np.float64),
-            np.ascontiguousarray(kind, dtype=np.uint8),
-            agent_colours(kind),
+            kind,
+            agent_colours(kind, own),
             Street.of(roadmap),
             RoadPaint.of(roadmap),
             part_tables(),
@@ -145,9 +157,14 @@ class CameraRig:
         )
 
     def shoot(self, which: int, pose: Floats, moment: Moment) -> Image:
-        """The picture (height, width, 3) of camera number `which`, the rear axle at `pose` (x, y, heading)."""
+        """The picture (height, width, 3) of camera number `which`, the rear axle at `pose` (x, y, heading).
+
+        Raises InputError for a pose that is not finite or too far from the map's origin.
+        """
         lens = self.lenses[which]
         x, y, heading = (float(v) for v in pose[:3])
+        if not (abs(x) <= FARTHEST_PLACE and abs(y) <= FARTHEST_PLACE and abs(heading) < np.inf):
+            raise InputError(f"no camera can be at x {x:g} m, y {y:g} m, heading {heading:g} rad")
         paint, street = self.paint, self.street
         paint_ground(
             x, y, self.cells, self.held, paint.keys, paint.bin_start, paint.bin_shape, paint.box,
@@ -157,14 +174,12 @@ class CameraRig:
         turn = ego @ lens.turn
         eye = ego @ np.asarray(lens.spec.pose[:3], dtype=np.float64) + (x, y, 0.0)
         image = np.empty((lens.spec.height, lens.spec.width, 3), dtype=np.uint8)
-        present = moment.present.copy()
-        if self.own >= 0:
-            present[self.own] = False
+        centers = np.ascontiguousarray(moment.centers, dtype=np.float64)
+        present = moment.present & self.shown & (np.abs(centers[:, :3]) < FARTHEST_PLACE).all(1)
         draw_picture(
             image, lens.depth, lens.column, lens.row, lens.numbers, turn, eye, x, y, self.cells, street.faces,
             street.paints, street.colours, street.bulbs, street.lit(moment.signals),
-            np.ascontiguousarray(moment.centers, dtype=np.float64), present, self.size, self.kind,
-            moment.braking, self.colours, *self.bodies,
+            centers, present, self.size, self.kind, moment.braking, self.colours, *self.bodies,
         )  # fmt: skip
         return image
 

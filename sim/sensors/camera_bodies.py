@@ -78,10 +78,10 @@ def part_tables() -> tuple[NDArray[np.int32], Floats, NDArray[np.int64], Floats]
     )
 
 
-def agent_colours(kind: NDArray[np.uint8]) -> Floats:
-    """A colour `(A, 3)` for each agent, by its kind and its row."""
+def agent_colours(kind: NDArray[np.uint8], own: int = -1) -> Floats:
+    """A colour `(A, 3)` for each agent, by its kind and its number among those beside the row `own`."""
     out = np.zeros((len(kind), 3))
     for row, k in enumerate(kind.tolist()):
         choice = COLOURS[AgentKind(k)]
-        out[row] = choice[row % len(choice)]
+        out[row] = choice[(row - (0 <= own < row)) % len(choice)]
     return out

@@ -11,12 +11,13 @@ in between it is off by up to 0.042 rad. `AROUND` is a cylinder: its columns are
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import pi, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.errors import InputError
+from drive.errors import InputError, UnknownNameError
 from drive.planner import CameraSpec
 
 if TYPE_CHECKING:
@@ -53,6 +54,20 @@ AROUND = CameraSpec(
 )
 """All around, ahead in the middle: 96 x 768."""
 BY_NAME = {spec.name: spec for spec in (*VIEWS, BACK, AROUND)}
+
+
+def named(name: str, size: tuple[int, int] | None = None) -> CameraSpec:
+    """A camera of `BY_NAME`, of another `size` (width, height) where one is given: its columns then span the
+    same angle, and pixels stay square. Raises InputError for other names and sizes.
+    """
+    if name not in BY_NAME:
+        raise UnknownNameError("camera", name, BY_NAME)
+    spec = BY_NAME[name]
+    if size is None:
+        return spec
+    width, height = size
+    focal = spec.intrinsics[0] * width / spec.width
+    return replace(spec, width=width, height=height, intrinsics=(focal, focal, 0.5 * width, 0.5 * height))
 
 
 def panorama(images: Mapping[str, Image], views: Sequence[CameraSpec] = VIEWS) -> Image:
