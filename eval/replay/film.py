@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from drive.errors import DriveError, InputError
 from drive.eval.replay.browser import Browser, find_browser
 from drive.eval.replay.write import write_replay
@@ -94,7 +96,7 @@ def write_camera_film(
 
     with _whole(target) as part:
         if gif:
-            _gif(encoder, frames(), rate, part)
+            _gif(encoder, frames(), rate, part, rare=True)
         else:
             _mp4(encoder, frames(), rate, part, "png")
     return target
@@ -192,14 +194,21 @@ def _mp4(ffmpeg: str, frames: Iterator[bytes], rate: float, target: Path, kind: 
             raise DriveError(f"ffmpeg could not write the film: {lines[0] if lines else 'no word why'}")
 
 
-def _gif(image: Any, frames: Iterator[bytes], rate: float, target: Path) -> None:
-    """One palette for all frames, that of the first and the middle: colours then do not flicker."""
+def _gif(image: Any, frames: Iterator[bytes], rate: float, target: Path, rare: bool = False) -> None:
+    """One palette for all frames, that of the first and the middle: colours then do not flicker.
+
+    With `rare` a colour counts once, however seldom it is: a lit lamp is a few pixels.
+    """
     pictures = [image.open(io.BytesIO(frame)).convert("RGB") for frame in frames]
     first, middle = pictures[0], pictures[len(pictures) // 2]
     both = image.new("RGB", (first.width, 2 * first.height))
     both.paste(first, (0, 0))
     both.paste(middle, (0, first.height))
-    palette = both.quantize(128)
+    if rare:
+        few = pictures[:: max(len(pictures) // 16, 1)]
+        colours = np.unique(np.concatenate([np.asarray(p).reshape(-1, 3) for p in few]), axis=0)
+        both = image.fromarray(colours[None])
+    palette = both.quantize(256 if rare else 128)
     plain = [p.quantize(palette=palette, dither=image.Dither.NONE) for p in pictures]
     plain[0].save(
         target,
