@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drive.errors import InputError
 from drive.geometry import Projector, wrap_angle
 from drive.planner import Observation, ObservationBatch
 from drive.scenario import TRACK_VX, TRACK_VY, TRACK_X, TRACK_Y
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from drive.planner import PlannerSpec
     from drive.scenario import Scenario, Task
     from drive.sim.detector import Detector
+    from drive.sim.sensors.camera import Cameras
     from drive.sim.sight import Sight
 
     Floats = NDArray[np.float64]
@@ -61,6 +63,7 @@ class Observer:
     covariance: Floats
     route: Projector | None
     detector: Detector | None = None
+    cameras: Cameras | None = None
 
     @classmethod
     def of(
@@ -89,6 +92,7 @@ class Observer:
             np.zeros((len(others), 3, 3)),
             None if len(line) < 2 or bool((line == line[0]).all()) else Projector(line),
             detector,
+            _cameras(scenario, sight, spec),
         )
 
     def look(self, sample: int, record: Record) -> None:
@@ -141,6 +145,7 @@ class Observer:
             else _NO_EDGES,
             signals=record.signals[:, sample].copy(),
             route_progress=self._progress(ego),
+            images={} if self.cameras is None else self.cameras.images(sample, ego_past, record),
             time_budget=time_budget,
         )
 
@@ -149,6 +154,15 @@ class Observer:
             return np.array([np.nan, np.nan])
         s, d, _ = self.route(ego[None, :2])
         return np.array([s[0], d[0]])
+
+
+def _cameras(scenario: Scenario, sight: Sight, spec: PlannerSpec) -> Cameras | None:
+    if not spec.cameras:
+        return None
+    # Who asks for no pictures does not pay for loading what draws them.
+    from drive.sim.sensors.camera import Cameras
+
+    return Cameras.of(scenario, spec.cameras, sight.row, sight.size)
 
 
 def _before(state: Floats, samples: int, dt: float) -> Floats:
@@ -163,7 +177,12 @@ def _before(state: Floats, samples: int, dt: float) -> Floats:
 
 
 def batch_observations(observations: list[Observation]) -> ObservationBatch:
-    """Stack observations of one time for `plan_batch`; agents are padded with absent ones, edges with NaN."""
+    """Stack observations of one time for `plan_batch`; agents are padded with absent ones, edges with NaN.
+
+    Raises InputError where they do not hold pictures of the same cameras.
+    """
+    if len({tuple((k, v.shape) for k, v in sorted(o.images.items())) for o in observations}) > 1:
+        raise InputError("observations in a batch need pictures of the same cameras, of one size each")
     count = max(len(o.agents) for o in observations)
     lights = max(len(o.signals) for o in observations)
     edges = max(len(o.occlusion_edges) for o in observations)
@@ -192,6 +211,7 @@ def batch_observations(observations: list[Observation]) -> ObservationBatch:
         forecasts=None if any(o.forecasts is None for o in observations) else [
             o.forecasts for o in observations if o.forecasts is not None
         ],
+        images={name: np.stack([o.images[name] for o in observations]) for name in observations[0].images},
         time_budget=observations[0].time_budget,
     )  # fmt: skip
 
