@@ -30,12 +30,12 @@ def file_stem(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.@-]", "_", name)
 
 
-def write_whole(path: Path, text: str) -> Path:
-    """Write a text file so that a kill never leaves half of it under its name."""
+def write_whole(path: Path, content: str | bytes) -> Path:
+    """Write a file so that a kill never leaves half of it under its name; text becomes UTF-8."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(text, encoding="utf-8", newline="\n")
+        part.write_bytes(content.encode() if isinstance(content, str) else content)
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
