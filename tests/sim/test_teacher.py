@@ -1,4 +1,4 @@
-"""The teacher's labels against values worked out by hand on a straight road, and what they must not depend on."""
+"""The teacher's labels against values worked out by hand on a straight road, and what they must not hang on."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ def road(angle: float = 0.0, shift=(0.0, 0.0)):
         ("out", 60.0, 300.0, LaneKind.LANE, ()),
     ):
         x = np.linspace(low, high, 12)
-        left, right = (
-            rotate(np.stack((x, np.full(12, y)), 1), angle) + shift for y in (4.0, -4.0)
-        )
+        left, right = (rotate(np.stack((x, np.full(12, y)), 1), angle) + shift for y in (4.0, -4.0))
         light = kind is LaneKind.CONNECTOR
         builder.add(
             LaneSpec(
@@ -42,7 +40,16 @@ def road(angle: float = 0.0, shift=(0.0, 0.0)):
 
 
 def lesson(
-    speed=10.0, y=0.0, agents=(), red=(), settings=None, limit=20.0, angle=0.0, shift=(0.0, 0.0), past=(), x=0.0
+    speed=10.0,
+    y=0.0,
+    agents=(),
+    red=(),
+    settings=None,
+    limit=20.0,
+    angle=0.0,
+    shift=(0.0, 0.0),
+    past=(),
+    x=0.0,
 ):
     """A moment on that road: rows of `agents` are (x, y, vx, kind), they go on at constant speed."""
     rows, kinds = np.zeros((len(agents), K, 5)), []
