@@ -1,1 +1,1 @@
-"""What all learned planners share: senses, memory, batches, weights, and the plan made of a network's answer."""
+"""What learned planners share: senses, memory, batches, weights, and the plan made of a network's answer."""

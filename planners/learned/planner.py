@@ -26,7 +26,7 @@ HISTORY = 1.5
 
 
 def learned_spec(name: str, encoder: EncoderSettings, cameras: Sequence[CameraSpec] = ()) -> PlannerSpec:
-    """The spec of a learned planner whose plans reach `HORIZON` s; `cameras` are those of an image encoder."""
+    """The spec of a learned planner with plans of `HORIZON` s; `cameras` are those of an image encoder."""
     sizes = encoder.sizes
     return PlannerSpec(
         name,
