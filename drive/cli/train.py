@@ -260,7 +260,7 @@ def _train(
 ) -> Path:
     run = load("drive.nn.recipe:TrainingRun")(
         folder=place,
-        recipe=begun["recipe"],
+        recipe=found.name,
         preset=begun["preset"],
         seed=begun["seed"],
         # A folder in which nothing is finished yet is begun by this as well.
