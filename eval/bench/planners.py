@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive import registry
-from drive.errors import DriveError, InputError, MissingExtraError, UnknownNameError
+from drive.errors import DriveError, InputError, MissingExtraError, MissingWeightsError, UnknownNameError
 from drive.eval.bench.environment import ROAD, fits
 from drive.planner import FunctionPlanner
 
@@ -29,8 +29,9 @@ class Entry:
     """One planner: made by `name` and `overrides`, or the object itself.
 
     `label` is its name in the results; `config` is plain data, `defaults` what it holds where nothing was
-    set (None where that is not known); `code` a digest of the file it comes from, so that a resumed
-    benchmark notices an edit.
+    set (None where that is not known); `code` a digest of the file it comes from, or of its weights (a
+    planner's `digest`), so that a resumed benchmark notices a change; `batch` how many sessions it likes to
+    be asked about at once, 0 where it has no `plan_batch`.
     """
 
     label: str
@@ -41,6 +42,7 @@ class Entry:
     code: str = ""
     planner: Any = None
     defaults: dict[str, Any] | None = None
+    batch: int = 0
 
     def make(self) -> Planner:
         """The planner, made anew where it has a name."""
@@ -77,8 +79,9 @@ def entries_of(
                 overrides=overrides,
                 config=plain(registry.configuration(made)),
                 privileged=made.spec.privileged,
-                code=code_of(item),
+                code=code_of(item) or str(getattr(made, "digest", "")),
                 defaults=defaults_of(made),
+                batch=batch_of(made),
             )
         else:
             if not (hasattr(item, "spec") and callable(getattr(item, "start", None))):
@@ -86,7 +89,15 @@ def entries_of(
             label = item.spec.name
             config = plain(registry.configuration(item))
             entry = Entry(
-                "", None, {}, config, item.spec.privileged, planner=item, defaults=defaults_of(item)
+                "",
+                None,
+                {},
+                config,
+                item.spec.privileged,
+                code=str(getattr(item, "digest", "")),
+                planner=item,
+                defaults=defaults_of(item),
+                batch=batch_of(item),
             )
         number, base = 2, label
         while label in taken:
@@ -97,6 +108,17 @@ def entries_of(
         if name not in names:
             raise UnknownNameError("planner in --set", name, names)
     return tuple(found)
+
+
+def batch_of(planner: object) -> int:
+    """How many sessions a planner likes to be asked about at once: what its `batch` says, or 1.
+
+    0 where it has no `plan_batch`.
+    """
+    if not callable(getattr(planner, "plan_batch", None)):
+        return 0
+    wished = getattr(planner, "batch", 1)
+    return wished if isinstance(wished, int) and wished > 0 else 1
 
 
 def defaults_of(planner: object) -> dict[str, Any] | None:
@@ -118,7 +140,7 @@ def runnable_planners(environment: str = ROAD) -> tuple[tuple[str, ...], tuple[s
     for name in registry.names("drive.planners"):
         try:
             spec = registry.load_planner(name).spec
-        except MissingExtraError as error:
+        except (MissingExtraError, MissingWeightsError) as error:
             notes.append(f"{name} is left out: {error}")
             continue
         if not fits(spec, environment):

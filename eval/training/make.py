@@ -19,7 +19,7 @@ from drive.eval.training.scenes import ROUND, TRAIN, scenes_of
 from drive.eval.training.sense import sensor_fields
 from drive.nn.store import TrainingSet, training_fields
 from drive.nn.vocabulary import Vocabulary
-from drive.nn.writer import Writer
+from drive.nn.writer import Writer, plain
 from drive.sim.teacher import TEACHER_NAMES, TEACHER_VERSION, TeacherSettings
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _make(
     about = about_of(collection, learner)
     if resume and (folder / "header.json").exists():
         found = TrainingSet.open(folder)
-        if any(found.header.get(name) != value for name, value in about.items()):
+        if any(found.header.get(name) != value for name, value in plain(about).items()):
             raise InputError(f"'{folder}' holds a finished set of another request; give another folder")
         return found
     scenes, skipped = scenes_of(collection.request)
