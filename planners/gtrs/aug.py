@@ -1,0 +1,114 @@
+"""Training with turned views and a slow copy of the student as a second teacher (GTRS 3.5, DriveSuprim).
+
+A view turned by an angle is what the ego would see had it stood so; the same candidates, turned with the
+scene, keep their labels. The published work turns pictures by shifting a panorama; of vector scenes the turn
+is exact.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from drive.errors import InputError
+from drive.nn._torch import nn, torch
+
+Tensor = Any
+
+MOMENTA = (0.992, 0.994, 0.996, 0.998)
+"""The slow copy's momentum in the first epochs; the last one stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class AugSettings:
+    """`views` turned views beside the original one, each by an angle of up to `angle` rad with probability
+    `share`; `soft` adds the loss against soft targets. No views and no soft targets: plain training."""
+
+    views: int = 0
+    angle: float = math.radians(30.0)
+    share: float = 0.5
+    soft: bool = False
+    soft_limit: float = 0.15
+    plan_limit: float = 1.0
+
+    @property
+    def on(self) -> bool:
+        return self.views > 0 or self.soft
+
+
+class WithTeacher(nn.Module):
+    """A student and its slow copy, in one module so that a checkpoint holds both."""
+
+    def __init__(self, student: Any) -> None:
+        super().__init__()
+        self.student = student
+        self.teacher = copy.deepcopy(student).requires_grad_(False)
+        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+
+    def train(self, mode: bool = True) -> WithTeacher:
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    @torch.no_grad()  # type: ignore[untyped-decorator, unused-ignore]
+    def update(self, momentum: float) -> None:
+        """Move the slow copy: teacher = m teacher + (1 - m) student, buffers copied."""
+        slow, fast = list(self.teacher.parameters()), list(self.student.parameters())
+        torch._foreach_lerp_(slow, fast, 1.0 - momentum)
+        for mine, theirs in zip(self.teacher.buffers(), self.student.buffers(), strict=True):
+            mine.copy_(theirs)
+        self.updates += 1
+
+
+def momentum_at(epoch: int) -> float:
+    """The published schedule."""
+    return MOMENTA[min(max(epoch, 0), len(MOMENTA) - 1)]
+
+
+def draw_angles(count: int, settings: AugSettings, generator: Any) -> Tensor:
+    """`(count,)` angles in rad: uniform within the bound with probability `share`, else none."""
+    angles = (2.0 * torch.rand(count, generator=generator) - 1.0) * settings.angle
+    return angles * (torch.rand(count, generator=generator) < settings.share)
+
+
+def turn_poses(poses: Tensor, angle: Tensor) -> Tensor:
+    """Poses `(B, ..., 3)` in the frame of an ego that is turned by `angle (B,)` to the left."""
+    angle = angle.reshape(-1, *(1,) * (poses.ndim - 2))
+    c, s = angle.cos(), angle.sin()
+    x, y, heading = poses.unbind(-1)
+    turned = heading - angle
+    return torch.stack((c * x + s * y, c * y - s * x, torch.atan2(turned.sin(), turned.cos())), dim=-1)
+
+
+def shift_panorama(images: Tensor, angle: Tensor, field_of_view: float) -> Tensor:
+    """Views `(B, V, H, W, 3)`, left to right, as if the ego were turned by `angle (B,)` to the left.
+
+    The views are taken as one panorama over `field_of_view` rad and shifted by whole columns; a full circle
+    wraps around, else what comes into view from beyond repeats the last column. A shift is a turn only in a
+    cylindrical picture; of flat pictures it is the published approximation.
+    """
+    if images.ndim != 5 or not 0.0 < field_of_view <= 2.0 * math.pi + 1e-6:
+        raise InputError(f"cannot shift views of shape {tuple(images.shape)} over {field_of_view} rad")
+    b, v, h, w, c = images.shape
+    columns = v * w
+    strip = images.permute(0, 2, 1, 3, 4).reshape(b, h, columns, c)
+    pixels = torch.round(angle * columns / field_of_view).long().to(images.device)
+    # Turned to the left, the ego sees everything farther right: a column shows what lay left of it.
+    source = torch.arange(columns, device=images.device)[None] - pixels[:, None]
+    full = field_of_view > 2.0 * math.pi - 1e-3
+    source = source % columns if full else source.clamp(0, columns - 1)
+    index = source[:, None, :, None].expand(b, h, columns, c)
+    return strip.gather(2, index).reshape(b, h, v, w, c).permute(0, 2, 1, 3, 4)
+
+
+__all__ = [
+    "MOMENTA",
+    "AugSettings",
+    "WithTeacher",
+    "draw_angles",
+    "momentum_at",
+    "shift_panorama",
+    "turn_poses",
+]
