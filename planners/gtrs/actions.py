@@ -12,12 +12,10 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 
 from drive.errors import InputError
-from drive.nn._torch import nn, torch
+from drive.nn._torch import Tensor, nn, torch
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
-
-Tensor = Any
 
 CHANNELS = 4
 

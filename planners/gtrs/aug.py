@@ -13,9 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from drive.errors import InputError
-from drive.nn._torch import nn, torch
-
-Tensor = Any
+from drive.nn._torch import Tensor, nn, torch
 
 MOMENTA = (0.992, 0.994, 0.996, 0.998)
 """The slow copy's momentum in the first epochs; the last one stays."""
@@ -52,19 +50,20 @@ class WithTeacher(nn.Module):
         self.teacher.eval()
         return self
 
-    @torch.no_grad()  # type: ignore[untyped-decorator, unused-ignore]
-    def update(self, momentum: float) -> None:
-        """Move the slow copy: teacher = m teacher + (1 - m) student, buffers copied."""
-        slow, fast = list(self.teacher.parameters()), list(self.student.parameters())
-        torch._foreach_lerp_(slow, fast, 1.0 - momentum)
+    @torch.no_grad()
+    def update(self, epoch_steps: int) -> None:
+        """Move the slow copy after a step: teacher = m teacher + (1 - m) student, buffers copied.
+
+        m rises from epoch to epoch of `epoch_steps` steps. Nothing waits for the device.
+        """
+        table = torch.tensor(MOMENTA, device=self.updates.device)
+        epoch = torch.div(self.updates, max(epoch_steps, 1), rounding_mode="floor")
+        share = 1.0 - table[epoch.clamp(max=len(MOMENTA) - 1)]
+        for slow, fast in zip(self.teacher.parameters(), self.student.parameters(), strict=True):
+            slow.lerp_(fast, share.to(slow.dtype))
         for mine, theirs in zip(self.teacher.buffers(), self.student.buffers(), strict=True):
             mine.copy_(theirs)
         self.updates += 1
-
-
-def momentum_at(epoch: int) -> float:
-    """The published schedule."""
-    return MOMENTA[min(max(epoch, 0), len(MOMENTA) - 1)]
 
 
 def draw_angles(count: int, settings: AugSettings, generator: Any) -> Tensor:
@@ -108,7 +107,6 @@ __all__ = [
     "AugSettings",
     "WithTeacher",
     "draw_angles",
-    "momentum_at",
     "shift_panorama",
     "turn_poses",
 ]

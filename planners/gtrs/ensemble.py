@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from drive.errors import InputError
-from drive.nn._torch import torch
-from drive.planners.gtrs.profiles import Profile, combine_log, log_probabilities
+from drive.nn._torch import Tensor, torch
+from drive.planners.gtrs.profiles import IMITATION, Profile, combine_log, log_probabilities
 from drive.planners.gtrs.scorer import ScoreOutput, best
-
-Tensor = Any
 
 
 def average(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -34,10 +32,16 @@ def average(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def ensemble(members: Sequence[Mapping[str, Tensor]], profile: Profile, k: int = 16) -> ScoreOutput:
-    """The ensemble's verdict; its `logits` are the averaged log-probabilities, whose exponentials are read."""
+    """The ensemble's verdict; the logits of its `logits` are those of the averaged log-probabilities."""
     logs = average(members)
     combined = combine_log(logs, profile)
-    return ScoreOutput(logs, combined, *best(combined, k))
+    logits = {name: v if name == IMITATION else v - _log_rest(v) for name, v in logs.items()}
+    return ScoreOutput(logits, combined, *best(combined, k))
+
+
+def _log_rest(logs: Tensor) -> Tensor:
+    """log(1 - exp(logs)), finite for certainties."""
+    return torch.log(-torch.expm1(logs.clamp(max=-1e-6)))
 
 
 __all__ = ["average", "ensemble"]

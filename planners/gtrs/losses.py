@@ -6,13 +6,16 @@ Every loss is reduced sample by sample first, so that a mask takes samples out a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from drive.errors import UnknownNameError
-from drive.nn._torch import torch
+from drive.nn._torch import Tensor, torch
 from drive.planners.gtrs.profiles import IMITATION
 
-Tensor = Any
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 WEIGHTS: Mapping[str, float] = {
     "imi": 1.0, "nc": 3.0, "dac": 3.0, "ttc": 4.0, "ep": 2.0, "ddc": 1.0, "lk": 2.0, "tlc": 3.0, "hc": 1.0,
@@ -98,14 +101,14 @@ def scorer_loss(
     return total, parts
 
 
-def dropout_rows(count: int, keep: int, generator: Any) -> Tensor:
-    """Vocabulary dropout: which of `count` labelled candidates a whole batch keeps, `(keep,)` on the CPU.
+def dropout_rows(count: int, keep: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Vocabulary dropout: which of `count` labelled candidates a whole batch keeps, `(min(keep, count),)`.
 
     One draw a batch, shared by all its samples; all of them, in order, where no more are there.
     """
     if keep >= count:
-        return torch.arange(count)
-    return torch.randperm(count, generator=generator)[:keep]
+        return np.arange(count)
+    return rng.permutation(count)[:keep]
 
 
 __all__ = [

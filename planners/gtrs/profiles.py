@@ -15,9 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from drive.errors import UnknownNameError
-from drive.nn._torch import torch
-
-Tensor = Any
+from drive.nn._torch import Tensor, torch
 
 TEACHER_HEADS = ("nc", "dac", "ddc", "tlc", "ep", "ttc", "lk", "hc")
 """The teacher's sub-scores that heads learn: no at-fault collision, drivable area, driving direction, traffic

@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from drive.errors import InputError
-from drive.nn._torch import nn
+from drive.nn._torch import Tensor, nn
 from drive.nn.blocks import Decoder
 from drive.planners.gtrs.profiles import Profile, combine
 from drive.planners.gtrs.scorer import Heads, ScoreOutput, ScorerSettings, best
 
 if TYPE_CHECKING:
     from drive.nn.tokens import SceneTokens
-
-Tensor = Any
 
 
 @dataclass(frozen=True, slots=True)

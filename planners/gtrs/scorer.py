@@ -13,16 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from drive.errors import InputError, UnknownNameError
-from drive.nn._torch import nn, torch
-from drive.nn.blocks import Decoder, mlp
-from drive.nn.geometry import GEOMETRY_COLUMNS, candidate_geometry
+from drive.nn._torch import Tensor, nn, torch
+from drive.nn.blocks import Decoder, EncoderLayer, mlp
+from drive.nn.geometry import GEOMETRY_COLUMNS, candidate_geometry, scaled
 from drive.planners.gtrs.profiles import IMITATION, TEACHER_HEADS, Profile, combine
 
 if TYPE_CHECKING:
     from drive.nn.scene import SceneArrays
     from drive.nn.tokens import SceneTokens
-
-Tensor = Any
 
 STEP = 0.1
 """Seconds between two poses of a candidate."""
@@ -79,19 +77,18 @@ class Heads(nn.Module):
     def __init__(self, settings: ScorerSettings) -> None:
         super().__init__()
         self.teacher = settings.teacher
-        d = settings.width
-        # All teacher's heads side by side in two products instead of two each.
-        self.first = nn.Linear(d, d * len(self.teacher)) if self.teacher else None
-        if self.teacher:
-            self.second = nn.Parameter(torch.randn(len(self.teacher), d) * d**-0.5)
-            self.bias = nn.Parameter(torch.zeros(len(self.teacher)))
-        self.imitation = mlp(d, d, d, 1) if settings.imitation else None
+        d, hidden, count = settings.width, settings.width // 2, len(self.teacher)
+        # The teacher's heads stand side by side: two products in all instead of two each.
+        self.first = nn.Linear(d, hidden * count) if count else None
+        self.second = nn.Parameter(torch.randn(count, 1, hidden) * hidden**-0.5) if count else None
+        self.bias = nn.Parameter(torch.zeros(count)) if count else None
+        self.imitation = mlp((d, d, d, 1)) if settings.imitation else None
 
     def forward(self, states: Tensor) -> dict[str, Tensor]:
         out: dict[str, Tensor] = {}
-        if self.first is not None:
-            hidden = torch.relu(self.first(states)).unflatten(-1, (len(self.teacher), -1))
-            values = (hidden * self.second).sum(-1) + self.bias
+        if self.first is not None and self.second is not None:
+            hidden = torch.relu(self.first(states))
+            values = torch.nn.functional.linear(hidden, torch.block_diag(*self.second), self.bias)
             out = {name: values[..., i] for i, name in enumerate(self.teacher)}
         if self.imitation is not None:
             out[IMITATION] = self.imitation(states).squeeze(-1)
@@ -109,8 +106,9 @@ class Scorer(nn.Module):
         self.settings = s = settings
         count = s.horizon // s.every
         columns = 4 + (len(GEOMETRY_COLUMNS) if s.geometry else 0)
-        self.embed = mlp(count * columns, s.hidden, s.width)
-        self.decoder = Decoder(s.width, s.heads, s.layers, s.ffn, self_attention=s.self_attention)
+        self.embed = mlp((count * columns, s.hidden, s.width))
+        self.decoder = Decoder(s.width, s.heads, s.layers, s.ffn, s.self_attention)
+        self.own = EncoderLayer(s.width, s.heads, s.ffn) if s.self_attention else None
         self.heads = Heads(s)
         self.vocabularies: dict[str, Tensor] = {}
 
@@ -131,8 +129,17 @@ class Scorer(nn.Module):
         self._check(which)
         return which.expand(batch, -1, -1, -1) if which.ndim == 3 else which
 
-    def states(self, tokens: SceneTokens, scene: SceneArrays | None, candidates: Tensor) -> Tensor:
-        """What the candidates `(B, K, T, 3)` have learnt of the scene, `(B, K, d)`: the heads' input."""
+    def states(
+        self,
+        tokens: SceneTokens,
+        scene: SceneArrays | None,
+        candidates: Tensor,
+        turn: Tensor | float = 0.0,
+    ) -> Tensor:
+        """What the candidates `(B, K, T, 3)` have learnt of the scene, `(B, K, d)`: the heads' input.
+
+        `turn`, a number or `(B,)`, is the ego's heading where the frame was turned away from it.
+        """
         s = self.settings
         poses = candidates[:, :, s.every - 1 :: s.every]
         x, y, heading = poses.unbind(-1)
@@ -140,8 +147,12 @@ class Scorer(nn.Module):
         if s.geometry:
             if scene is None:
                 raise InputError("this scorer looks at geometry, which needs vector scenes: set geometry=False")
-            features.append(candidate_geometry(scene, poses, STEP * s.every))
+            features.append(
+                scaled(candidate_geometry(scene, candidates, STEP, every=s.every, heading=turn))
+            )
         queries = self.embed(torch.cat(features, dim=-1).flatten(2))
+        if self.own is not None:
+            queries = self.own(queries)
         decoded: Tensor = self.decoder(queries, tokens.tokens, tokens.valid)
         return decoded + tokens.ego[:, None]
 
