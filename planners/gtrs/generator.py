@@ -79,7 +79,7 @@ class Generator(nn.Module):
         """
         s = self.settings
         clean = self.actions.encode(expert.nan_to_num())[:, None].expand(-1, s.draws, -1)
-        device = getattr(generator, "device", "cpu")
+        device = generator.device
         noise = torch.randn(clean.shape, generator=generator, device=device).to(clean.device)
         steps = torch.randint(s.diffusion.steps, (len(clean),), generator=generator, device=device)
         steps = steps.to(clean.device)

@@ -13,7 +13,7 @@ from drive.errors import InputError
 from drive.nn._torch import Tensor, torch
 from drive.nn.augment import rotate_scene
 from drive.nn.tokens import SceneBatch, scene_batch
-from drive.planners.gtrs.aug import AugSettings, WithTeacher, draw_angles, shift_panorama, turn_poses
+from drive.planners.gtrs.aug import AugSettings, draw_angles, shift_panorama, turn_poses
 from drive.planners.gtrs.losses import imitation_target, scorer_loss, soften, soften_plan, targets
 from drive.planners.gtrs.profiles import IMITATION, find_profile
 from drive.planners.gtrs.refine import gather
@@ -42,20 +42,21 @@ class ObjectiveSettings:
 class Objective:
     """`objective(model, batch, generator) -> (loss, figures)` over a training set's fields.
 
-    `poses (V, 40, 3)` are those of the vocabulary that "label_rows" count; `epoch_steps` are the steps of an
-    epoch, by which the slow teacher slows down.
+    `poses (V, 40, 3)` are those of the vocabulary that "label_rows" count, on the device; `teacher` is the
+    running mean of the student, whom soft targets need.
     """
 
-    def __init__(self, settings: ObjectiveSettings, poses: Tensor, epoch_steps: int = 1000) -> None:
-        self.settings, self.poses, self.epoch_steps = settings, poses, epoch_steps
+    def __init__(
+        self, settings: ObjectiveSettings, poses: Tensor, teacher: GTRSModel | None = None
+    ) -> None:
+        self.settings, self.poses, self.teacher = settings, poses, teacher
+        if settings.aug.soft and teacher is None:
+            raise InputError("soft targets need the running mean of the weights: set fit.ema")
 
     def __call__(
-        self, model: Any, batch: Mapping[str, Tensor], generator: Any
+        self, student: GTRSModel, batch: Mapping[str, Tensor], generator: Any
     ) -> tuple[Tensor, dict[str, Tensor]]:
         s, aug = self.settings, self.settings.aug
-        student: GTRSModel = model.student if isinstance(model, WithTeacher) else model
-        if isinstance(model, WithTeacher) and model.training:
-            model.update(self.epoch_steps)
         view = scene_batch(batch, batch["scene.ego"].device)
         valid = batch["future_valid"].bool()
         expert = batch["future"].float().nan_to_num()
@@ -70,16 +71,15 @@ class Objective:
         if student.generator is not None:
             part = student.generator.loss(tokens, expert, valid.all(1), generator)
             total, figures["generator"] = total + s.generator * part, part.detach()
-        if student.scorer is not None and model.training:
-            for number in range(aug.views):
+        if student.scorer is not None and student.training:
+            for _ in range(aug.views):
                 angle = draw_angles(len(expert), aug, generator).to(expert.device)
                 turned, other = turn_view(view, angle, s.field_of_view), lesson.turned(angle)
                 part, _ = self._view(student, student(turned), turned, other, -angle)
                 total = total + part / aug.views
                 figures["turned"] = figures.get("turned", 0.0) + part.detach() / aug.views
-                del number
-            if aug.soft and isinstance(model, WithTeacher):
-                part = self._soft(student, model.teacher, tokens, view, lesson)
+            if aug.soft and self.teacher is not None:
+                part = self._soft(student, self.teacher, tokens, view, lesson)
                 total, figures["soft"] = total + part, part.detach()
         return total, figures
 
