@@ -39,15 +39,6 @@ def draw_angles(count: int, settings: AugSettings, generator: Any) -> Tensor:
     return (2.0 * draw[0] - 1.0) * settings.angle * (draw[1] < settings.share)
 
 
-def turn_poses(poses: Tensor, angle: Tensor) -> Tensor:
-    """Poses `(B, ..., 3)` in the frame of an ego that is turned by `angle (B,)` to the left."""
-    angle = angle.reshape(-1, *(1,) * (poses.ndim - 2))
-    c, s = angle.cos(), angle.sin()
-    x, y, heading = poses.unbind(-1)
-    turned = heading - angle
-    return torch.stack((c * x + s * y, c * y - s * x, torch.atan2(turned.sin(), turned.cos())), dim=-1)
-
-
 def shift_panorama(images: Tensor, angle: Tensor, field_of_view: float) -> Tensor:
     """Views `(B, V, H, W, 3)`, left to right, as if the ego were turned by `angle (B,)` to the left.
 
@@ -73,5 +64,4 @@ __all__ = [
     "AugSettings",
     "draw_angles",
     "shift_panorama",
-    "turn_poses",
 ]

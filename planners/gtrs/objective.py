@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from drive.errors import InputError
 from drive.nn._torch import Tensor, torch
-from drive.nn.augment import rotate_scene
+from drive.nn.augment import rotate_poses, rotate_scene
 from drive.nn.tokens import SceneBatch, scene_batch
-from drive.planners.gtrs.aug import AugSettings, draw_angles, shift_panorama, turn_poses
+from drive.planners.gtrs.aug import AugSettings, draw_angles, shift_panorama
 from drive.planners.gtrs.losses import imitation_target, scorer_loss, soften, soften_plan, targets
 from drive.planners.gtrs.profiles import IMITATION, find_profile
 from drive.planners.gtrs.refine import gather
@@ -140,9 +140,9 @@ class _Lesson:
         return imitation_target(self.candidates, self.expert, self.valid)
 
     def turned(self, angle: Tensor) -> _Lesson:
-        """The same lesson in the frame of an ego turned by `angle (B,)`: labels stay."""
+        """The same lesson as an ego turned by `angle (B,)` to the left would see it: labels stay."""
         return replace(
-            self, candidates=turn_poses(self.candidates, angle), expert=turn_poses(self.expert, angle)
+            self, candidates=rotate_poses(self.candidates, -angle), expert=rotate_poses(self.expert, -angle)
         )
 
     def at(self, rows: Tensor) -> _Lesson:
