@@ -92,7 +92,7 @@ def _beyond(values: Tensor, half: Tensor) -> Tensor:
 
 
 def _positive(values: Tensor) -> Tensor:
-    """1 where values are above 0, else 0; a choice by this and `lerp` is several times faster than `where`."""
+    """1 where values are above 0, else 0; choosing by this and `lerp` is much faster than by `where`."""
     return values.detach().sign().clamp(min=0.0)
 
 

@@ -81,10 +81,7 @@ def candidate_geometry(
     lateral = looked.speed * looked.yaw_rate
     motion = (looked.speed, looked.acceleration, lateral, looked.yaw_rate, looked.jerk)
     columns = (*way[:8], *motion, *way[8:], *others)
-    b, t, k = looked.x.shape
-    # One turn of a matrix is five times faster than a permutation of four axes.
-    rows = torch.stack(columns, 2).view(b, -1, k).transpose(1, 2).contiguous()
-    return rows.view(b, k, t, len(columns))
+    return torch.stack(columns, -1).transpose(1, 2).contiguous()
 
 
 def scaled(features: Tensor) -> Tensor:
@@ -96,19 +93,23 @@ def scaled(features: Tensor) -> Tensor:
 def _look(ego: Tensor, candidates: Tensor, now: Tensor, dt: float, every: int) -> _Looked:
     b, k, t, _ = candidates.shape
     start = torch.stack((torch.zeros_like(now), torch.zeros_like(now), now), -1)[:, None, None]
-    poses = torch.cat((start.expand(b, k, 1, 3), candidates), 2).permute(3, 0, 2, 1)  # (3, B, T + 1, K)
-    picked = slice(every, None, every)
-    x, y, heading = (axis[:, picked].contiguous() for axis in poses)
+    poses = torch.cat((start.expand(b, k, 1, 3), candidates), 2)  # (B, K, T + 1, 3)
+
+    def at(picked: slice) -> Tensor:
+        return poses[:, :, picked].permute(3, 0, 2, 1).contiguous()  # (3, B, T', K)
+
+    x, y, heading = at(slice(every, None, every)).unbind(0)
     cosine, sine = torch.cos(heading), torch.sin(heading)
     # Speed by central differences; after the last pose, the last difference and how it grew.
-    steps = (poses[:2, :, 1:] - poses[:2, :, :-1]) / dt  # (2, B, T, K): velocity in the middle of each step
-    before = steps[:, :, every - 1 :: every]
-    after = steps[:, :, every::every]
+    before, after = at(slice(every - 1, t, every)), at(slice(every + 1, None, every))
     if t % every == 0:
         span = min(every, t - 1)
-        last = steps[:, :, -1] + (steps[:, :, -1] - steps[:, :, -1 - span]) / span
-        after = torch.cat((after, last[:, :, None]), 2)
-    velocity = 0.5 * (before + after)
+        last = at(slice(t, None)) + at(slice(t, None)) - at(slice(t - 1, t))
+        grown = (
+            last - at(slice(t, None)) - at(slice(t - span, t - span + 1)) + at(slice(t - span - 1, t - span))
+        )
+        after = torch.cat((after, last + grown / span), 2)
+    velocity = (after - before) / (2.0 * dt)
     speed = velocity[0] * cosine + velocity[1] * sine
     window = dt * every
     present = ego[:, [_EGO["speed"]]]
