@@ -277,7 +277,10 @@ def _diffusion(config: TrainConfig) -> TrainConfig:
 
 
 RECIPE = Recipe("gtrs", "scorer of a dense vocabulary, with its generator", _presets(lambda config: config))
+"""Scores a dense vocabulary as a rule-based teacher would; its generator proposes."""
 IMITATION = Recipe("imitation", "the baseline of gtrs: the same scorer without a teacher", _presets(_imitation))
+"""The baseline of gtrs: the same scorer, taught by the expert alone."""
 DIFFUSION = Recipe("diffusion", "the baseline of gtrs: the generator alone, a random pick", _presets(_diffusion))
+"""The baseline of gtrs: the generator alone, of whose proposals a random one is driven."""
 
 __all__ = ["DIFFUSION", "IMITATION", "RECIPE", "Recipe", "TrainConfig", "batches_of", "learn", "validation_of"]
