@@ -18,7 +18,7 @@ from drive.eval.training.collect import Collection, collect_scene
 from drive.eval.training.scenes import ROUND, TRAIN, scenes_of
 from drive.nn.store import TrainingSet, training_fields
 from drive.nn.vocabulary import Vocabulary
-from drive.nn.writer import Writer
+from drive.nn.writer import Writer, plain
 from drive.sim.teacher import TEACHER_NAMES, TEACHER_VERSION, TeacherSettings
 
 if TYPE_CHECKING:
