@@ -25,7 +25,7 @@ function fillCandidates(S) {
   const head = el("tr", {}, el("th", {}), ...heads.map((node, k) => el("th", { class: "number", ...over(k) }, node)));
   const body = rows.map(({ name }, r) => el("tr", {}, el("td", { title: name }, name), ...cells[r]));
   const table = el("table", { class: "plain" }, el("thead", {}, head), el("tbody", {}, ...body));
-  table.style.minWidth = `${104 + 40 * most}px`;
+  table.style.minWidth = `${104 + 32 * most}px`;
   $("candidate-table").replaceChildren(table);
   S.table = { call: -2, cells, heads, rows };
 }
@@ -55,6 +55,7 @@ function updateCandidates(S, at) {
 // In the room of five characters.
 function shortFigure(value) {
   const size = Math.abs(value);
+  if (size > 1e37) return value < 0 ? "\u2212\u221e" : "\u221e"; // logs hold no infinity, but the largest number there is
   return size >= 1e4 ? `${value < 0 ? "\u2212" : ""}${size.toExponential(0).replace("+", "")}` : figure(value, size >= 100 ? 0 : size >= 10 ? 1 : 2);
 }
 
