@@ -10,7 +10,7 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from drive.errors import InputError
-from drive.nn._torch import Tensor, functional, torch
+from drive.nn._torch import Tensor, constant, functional, torch
 from drive.nn.boxes import box_gap
 from drive.nn.scene import AGENT_COLUMNS, BODY_COLUMNS, EGO_COLUMNS
 from drive.nn.way import foot, make_way, nearest_segment, smallest, walk
@@ -86,8 +86,7 @@ def candidate_geometry(
 
 def scaled(features: Tensor) -> Tensor:
     """Features as networks like them: about one in size, at most 5."""
-    scales = torch.tensor(GEOMETRY_SCALES, dtype=features.dtype, device=features.device)
-    return (features / scales).clamp(-5.0, 5.0)
+    return (features / constant(GEOMETRY_SCALES, features.device, features.dtype)).clamp(-5.0, 5.0)
 
 
 def _look(ego: Tensor, candidates: Tensor, now: Tensor, dt: float, every: int) -> _Looked:
@@ -100,29 +99,38 @@ def _look(ego: Tensor, candidates: Tensor, now: Tensor, dt: float, every: int) -
 
     x, y, heading = at(slice(every, None, every)).unbind(0)
     cosine, sine = torch.cos(heading), torch.sin(heading)
-    # Speed by central differences; after the last pose, the last difference and how it grew.
+    # Speed by central differences; at the very last pose, that of the last step and how it grew.
     before, after = at(slice(every - 1, t, every)), at(slice(every + 1, None, every))
-    if t % every == 0:
+    inner = after.shape[2]
+    velocity = (after[:2] - before[:2, :, :inner]) / (2.0 * dt)
+    speed = velocity[0] * cosine[:, :inner] + velocity[1] * sine[:, :inner]
+    if inner < x.shape[1]:
         span = min(every, t - 1)
-        last = at(slice(t, None)) + at(slice(t, None)) - at(slice(t - 1, t))
-        grown = (
-            last - at(slice(t, None)) - at(slice(t - span, t - span + 1)) + at(slice(t - span - 1, t - span))
-        )
-        after = torch.cat((after, last + grown / span), 2)
-    velocity = (after - before) / (2.0 * dt)
-    speed = velocity[0] * cosine + velocity[1] * sine
+        last, earlier = (_speed_between(at(slice(k - 1, k)), at(slice(k, k + 1)), dt) for k in (t, t - span))
+        speed = torch.cat((speed, last + (last - earlier) / (2.0 * span)), 1)
     window = dt * every
-    present = ego[:, [_EGO["speed"]]]
+    present, driven = ego[:, _EGO["speed"], None], ego[:, _EGO["acceleration"], None]
     speeds = torch.cat((present[..., None].expand(b, 1, k), speed), 1)
     acceleration = (speeds[:, 1:] - speeds[:, :-1]) / window
-    driven = ego[:, [_EGO["acceleration"]]]
     jerk = torch.cat((driven[..., None].expand(b, 1, k), acceleration), 1)
     headings = torch.cat((now[:, None, None].expand(b, 1, k), heading), 1)
-    turn = headings[:, 1:] - headings[:, :-1]
-    turn = turn - 2.0 * math.pi * torch.round(turn.detach() / (2.0 * math.pi))
+    turn = _turn(headings[:, :-1], headings[:, 1:])
     return _Looked(
         x, y, cosine, sine, speed, acceleration, turn / window, (jerk[:, 1:] - jerk[:, :-1]) / window
     )
+
+
+def _speed_between(before: Tensor, after: Tensor, dt: float) -> Tensor:
+    """The speed (...) between neighbouring poses (3, ...), along the heading half way."""
+    change = after - before
+    heading = before[2] + 0.5 * _turn(before[2], after[2])
+    return (change[0] * torch.cos(heading) + change[1] * torch.sin(heading)) / dt
+
+
+def _turn(before: Tensor, after: Tensor) -> Tensor:
+    """The angle from one heading to the other, the short way round."""
+    angle = after - before
+    return angle - 2.0 * math.pi * torch.round(angle.detach() / (2.0 * math.pi))
 
 
 def _on_way(scene: SceneArrays, looked: _Looked, now: Tensor) -> list[Tensor]:
@@ -187,24 +195,28 @@ def _near_others(scene: SceneArrays, looked: _Looked, window: float) -> list[Ten
     x, y = looked.x + reach * looked.cosine, looked.y + reach * looked.sine
     half = ego[:, _EGO["length"]] / 2.0, ego[:, _EGO["width"]] / 2.0
     picked = _nearest(looked, (x, y), half, (moved, still), states, bodies, present)
-    everyone = torch.cat(
-        (states[..., 2:], bodies[..., [_BODY["length"], _BODY["width"]]] / 2.0, present[..., None]), -1
-    )
-    everyone = everyone[:, None].expand(b, t, -1, -1)
+    size = [bodies[..., _BODY[name], None] / 2.0 for name in ("length", "width")]
+    driven, standing = states[..., 2:], states[..., 2:] * constant((1.0, 1.0, 0.0, 0.0), x.device, x.dtype)
     # (2, B, T', A, 9): all as they move, and all at rest where they are.
-    table = torch.stack((torch.cat((moved, everyone), -1), torch.cat((still, everyone), -1)))
-    ax, ay, c, s, vx, vy, length, width, there = _rows(table, picked)  # each (3, B, T', K)
-    moves = torch.tensor((1.0, 1.0, 0.0), dtype=x.dtype, device=x.device).view(3, 1, 1, 1)
-    dx, dy, vx, vy, u, v = ax - x, ay - y, vx * moves, vy * moves, looked.cosine, looked.sine
+    table = torch.stack(
+        [
+            torch.cat(
+                (place, torch.cat((state, *size, present[..., None]), -1)[:, None].expand(b, t, -1, -1)), -1
+            )
+            for place, state in ((moved, driven), (still, standing))
+        ]
+    )
+    ax, ay, c, s, vx, vy, length, width, there = _rows(table, picked)  # each (2, 2, B, T', K)
+    dx, dy, u, v = ax - x, ay - y, looked.cosine, looked.sine
     gap = box_gap(dx * u + dy * v, dy * u - dx * v, c * u + s * v, s * u - c * v, half, (length, width))
     closing = gap.ahead * (looked.speed - (vx * u + vy * v)) + gap.aside * (vx * v - vy * u)
     distance = torch.where(there > 0.0, gap.distance.clamp(max=CLEARANCE), CLEARANCE)
-    one, two, rest = torch.stack((distance, closing * there, gap.ahead * there, gap.aside * there), 1).unbind(
-        0
-    )
-    swap = two[0] < one[0]
-    first, second = torch.where(swap, two, one), torch.where(swap, one, two)
-    return [*first, *second[:2], *rest[:2]]
+    found = torch.stack((distance, closing * there, gap.ahead * there, gap.aside * there), 2)
+    one, two = found.unbind(1)  # each (2, 4, B, T', K)
+    swap = two[:, :1] < one[:, :1]
+    first = torch.where(swap, two, one)
+    second = torch.where(swap[0], one[0, :2], two[0, :2])
+    return [*first[0], *second, *first[1, :2]]
 
 
 @torch.no_grad()
@@ -217,15 +229,15 @@ def _nearest(
     bodies: Tensor,
     present: Tensor,
 ) -> list[Tensor]:
-    """Of agents that move: the nearest and the second; of those that stay: the nearest. Each (B, T', K).
+    """Which two agents are nearest if they move as `places[0]` says, and as `places[1]`: four (B, T', K).
 
-    Ranked by the distance between the ego's box and the other's, boxed along the ego's axes: never too far,
-    and too near by a share of the other's size at most.
+    Ranked by the distance between the ego's box and the other's, boxed along the ego's axes, which is too
+    near by a share of the other's size; hence two of them, of which the gap itself finds the nearer.
     """
     # All (B, T', A, K): what belongs to a pose is (B, T', 1, K), to an agent (B, 1 or T', A, 1).
     x, y, c, s = (axis.float()[:, :, None] for axis in (*centre, looked.cosine, looked.sine))
-    cosine, sine = (states[:, None, :, [_AGENT[name]]].float() for name in ("cosine", "sine"))
-    length, width = (bodies[:, None, :, [_BODY[name]]].float() / 2.0 for name in ("length", "width"))
+    cosine, sine = (states[:, None, :, _AGENT[name], None].float() for name in ("cosine", "sine"))
+    length, width = (bodies[:, None, :, _BODY[name], None].float() / 2.0 for name in ("length", "width"))
     even = torch.addcmul(cosine * c, sine, s).abs_()
     odd = torch.addcmul(sine * c, cosine, s, value=-1.0).abs_()
     own = [extent.float()[..., None] for extent in half]
@@ -235,7 +247,7 @@ def _nearest(
     # The others' centres in the ego's frame are linear in its cosine and sine and its own centre there.
     begin_x, begin_y = -(c * x + s * y), s * x - c * y
     found: list[Tensor] = []
-    for place, count in zip(places, (2, 1), strict=True):
+    for place in places:
         px, py = place.float()[..., None].unbind(-2)
         ahead = torch.addcmul(begin_x, px, c).addcmul_(py, s).abs_().sub_(long)
         aside = torch.addcmul(begin_y, py, c).addcmul_(px, s, value=-1.0).abs_().sub_(wide)
@@ -243,15 +255,15 @@ def _nearest(
         rank = torch.maximum(ahead, aside).clamp_(-32.0, 0.0).add_(absent)
         ahead, aside = ahead.clamp_(min=0.0), aside.clamp_(min=0.0)
         rank = rank.addcmul_(ahead, ahead).addcmul_(aside, aside)
-        found += smallest(rank, 2, count)
+        found += smallest(rank, 2, 2)
     return found
 
 
 def _rows(table: Tensor, picked: list[Tensor]) -> tuple[Tensor, ...]:
-    """The columns of `table (2, B, T', A, C)` at three `picked (B, T', K)`, the last in its second half."""
+    """The columns of `table (2, B, T', A, C)` at `picked` (B, T', K), two for each half: (2, 2, B, T', K)."""
     _, b, t, a, columns = table.shape
-    base = torch.arange(2 * b * t, device=table.device).view(2, b, t, 1) * a
-    index = torch.stack((picked[0] + base[0], picked[1] + base[0], picked[2] + base[1]))
+    base = torch.arange(2 * b * t, device=table.device).view(2, 1, b, t, 1) * a
+    index = torch.stack(picked).view(2, 2, *picked[0].shape) + base
     rows = table.reshape(-1, columns).t().contiguous().index_select(1, index.flatten())
     return rows.view(columns, *index.shape).unbind(0)
 

@@ -59,7 +59,7 @@ def make_way(route: Tensor, valid: Tensor) -> Way:
     endless = torch.full_like(lengths, torch.inf)
     low = torch.where(usable & (nth == 1), -endless, 0.0)
     high = torch.where(usable & (nth == nth[:, -1:]), endless, 1.0)
-    carried = route[..., [ROUTE_COLUMNS.index(name) for name in _CARRIED]]
+    carried = torch.stack([route[..., ROUTE_COLUMNS.index(name)] for name in _CARRIED], -1)
     values = carried[:, :-1].masked_fill(~usable[..., None], 0.0)
     changes = (carried[:, 1:] - carried[:, :-1]).masked_fill(~usable[..., None], 0.0)
     starts = points[:, :-1]
