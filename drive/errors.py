@@ -44,6 +44,16 @@ class MissingExtraError(DriveError):
         super().__init__(f"{package} is not installed; pip install 'drive-toolkit[{extra}]' brings it")
 
 
+class MissingWeightsError(DriveError):
+    """A learned planner has no weights yet; the message names the command that makes them."""
+
+    def __init__(self, planner: str) -> None:
+        super().__init__(
+            f"planner '{planner}' comes without weights: drive train {planner} makes them, "
+            f"--set {planner}.weights=FILE.safetensors names them"
+        )
+
+
 class PlanError(DriveError):
     """What a planner returned is not a plan: not finite, of the wrong shape, or nothing at all."""
 

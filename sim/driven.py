@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive.errors import PlannerTimeoutError
-from drive.planner import ControlKind, Plan, PlanStatus, check_plan
+from drive.planner import ControlKind, Plan, PlanStatus
 from drive.scenario import Goal, Route, Task
+from drive.sim.asking import PlannerFailure, Question, guarded
 from drive.sim.detector import Detector
 from drive.sim.observe import Observer
 from drive.sim.sight import Sight
 from drive.sim.trackers import LQRTracker
 from drive.sim.traffic.paths import match_lanes, recorded_line
 from drive.sim.vehicles import apply_control, bicycle_step
-from drive.sim.watchdog import watchdog
 from drive.vehicle import ACCELERATION, STEERING, YAW_RATE, VehicleParams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from drive.planner import Planner, Session
     from drive.scenario import Scenario
+    from drive.sim.asking import Steps
     from drive.sim.detection import Detection
     from drive.sim.observe import Record
     from drive.sim.visibility import Visibility
@@ -39,14 +38,6 @@ CANDIDATE_STEPS = 9
 PLAN_ROWS = 41
 """Rows of a plan that the run log keeps: a picture needs no more."""
 MAX_HEAT_VALUES = 1_000_000
-
-
-class PlannerFailure(Exception):  # noqa: N818 - it is not an error of ours
-    """A planner that raised, returned rubbish or did not answer; `kind` is the failure class."""
-
-    def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(reason)
-        self.kind, self.reason = kind, reason
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +59,7 @@ class Driven:
 
     row: int
     vehicle: VehicleParams
+    planner: Planner
     session: Session
     observer: Observer
     tracker: LQRTracker
@@ -120,6 +112,7 @@ class Driven:
         return cls(
             row,
             task.vehicle,
+            planner,
             session,
             Observer.of(scenario, task, Sight.of(scenario, row, task.vehicle, visibility), spec, detector),
             tracker or LQRTracker(scenario.dt),
@@ -138,8 +131,8 @@ class Driven:
         realtime: bool,
         limit: float | None,
         extras: Mapping[str, float] | None = None,
-    ) -> None:
-        """Ask for a plan where one is due, with `extras` in the observation; raises PlannerFailure."""
+    ) -> Steps[None]:
+        """Ask for a plan where one is due, with `extras` in the observation."""
         if self.lead is not None and not self.lead.ask and sample + 1 < len(self.lead.states):
             return
         if self.late is not None:
@@ -154,10 +147,8 @@ class Driven:
         )
         if extras is not None:
             observation = replace(observation, extras=extras)
-        begin = time.perf_counter()
-        plan = guarded(lambda: check_plan(self.session.plan(observation), observation.time), limit)
-        took = time.perf_counter() - begin
-        plan = own_copy(plan)
+        answer = yield Question(self.planner, self.session, observation, limit)
+        plan, took = own_copy(answer.plan), answer.seconds
         self.plan_step.append(sample)
         self.latency.append(took)
         self.plans.append(plan)
@@ -314,26 +305,6 @@ def own_copy(plan: Plan) -> Plan:
         if plan.heat is None
         else replace(plan.heat, values=np.array(plan.heat.values), pose=np.array(plan.heat.pose)),
     )
-
-
-def guarded(call: Callable[[], Any], limit: float | None) -> Any:
-    """Call into a planner; whatever goes wrong becomes a PlannerFailure with one line of reason."""
-    try:
-        with watchdog(limit):
-            return call()
-    except PlannerTimeoutError as error:
-        raise PlannerFailure("planner_timeout", str(error)) from error
-    except SystemExit as error:
-        raise PlannerFailure("planner_error", f"the planner called exit({error.code})") from error
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        # asyncio.CancelledError and its like are no Exception; one of ours ends the drive from inside.
-        if not isinstance(error, Exception) and type(error).__module__.startswith("drive."):
-            raise
-        text = str(error).strip().splitlines()
-        reason = f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
-        raise PlannerFailure("planner_error", reason[:300]) from error
 
 
 def initial_state(scenario: Scenario, row: int, vehicle: VehicleParams) -> Floats:

@@ -13,8 +13,9 @@ import numpy as np
 from drive.errors import DriveError, PlanError, ScenarioError, SimulationError
 from drive.geometry import box_corners, boxes_overlap
 from drive.runlog import RunLog
+from drive.sim.asking import PlannerFailure, one_by_one
 from drive.sim.detection import Detection
-from drive.sim.driven import CANDIDATE_DT, Driven, PlannerFailure
+from drive.sim.driven import CANDIDATE_DT, Driven
 from drive.sim.kernels.layout import Controller
 from drive.sim.observe import Record
 from drive.sim.reference import ensure_expert
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from drive.frames import Frames
     from drive.planner import Planner
     from drive.scenario import Goal, Scenario
+    from drive.sim.asking import Steps
     from drive.sim.driven import Lead
     from drive.sim.trackers import LQRTracker
     from drive.sim.traffic.model import TrafficModel
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
-def simulate(
+def driving(
     scenario: Scenario,
     planner: Planner,
     *,
@@ -59,7 +61,7 @@ def simulate(
     detection: str = "none",
     lead: Lead | None = None,
     stop: int | None = None,
-) -> RunLog:
+) -> Steps[RunLog]:
     """Drive a scenario's ego by a planner and record everything.
 
     `drivers` puts planners behind other tracks, by track id; each has its own view. `visibility` says
@@ -129,7 +131,7 @@ def simulate(
                     heartbeat()
                 for agent in driven:
                     with _named(scenario, agent.row):
-                        agent.think(sample, record, dt, realtime, watchdog)
+                        yield from agent.think(sample, record, dt, realtime, watchdog)
                 if sample == stop:
                     break
                 for agent in driven:
@@ -172,6 +174,10 @@ def simulate(
         },
         told,
     )  # fmt: skip
+
+
+simulate = one_by_one(driving)
+"""A whole drive, its planners asked one by one; `driving` is the same in steps (`drive.sim.asking`)."""
 
 
 def _led(lead: Lead | None, driven: list[Driven], dt: float) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 from drive.errors import InputError, ScenarioError, UnknownNameError
 from drive.runlog import MODES
 from drive.sim import loop
+from drive.sim.asking import one_by_one
 from drive.sim.driven import Lead
-from drive.sim.pseudo import simulate_pseudo
+from drive.sim.pseudo import driving_pseudo
 from drive.sim.reference import ensure_expert
 from drive.terrain import Terrain
 
@@ -16,14 +17,15 @@ if TYPE_CHECKING:
     from drive.planner import Planner
     from drive.runlog import RunLog
     from drive.scenario import Scenario
+    from drive.sim.asking import Steps
 
 OPEN_SPAN = 8.0
 """Seconds that a plan is compared with in open loop, and that a scenario must last for one."""
 
 
-def simulate_mode(
+def driving_mode(
     mode: str, scenario: Scenario, planner: Planner, *, stages: int = 1, realtime: bool = False, **how: Any
-) -> RunLog:
+) -> Steps[RunLog]:
     """The run of a planner in one of `MODES`; `how` are arguments of `drive.sim.simulate`.
 
     "closed" drives each plan until the next one. "pseudo" drives one plan a frame for four seconds
@@ -32,13 +34,13 @@ def simulate_mode(
     the same.
     """
     if mode == "closed":
-        return loop.simulate(scenario, planner, realtime=realtime, **how)
+        return (yield from loop.driving(scenario, planner, realtime=realtime, **how))
     if mode not in MODES:
         raise UnknownNameError("mode", mode, MODES)
     if realtime:
         raise InputError(f"plans are late in closed loop only: no --realtime in mode '{mode}'")
     if mode == "pseudo":
-        return simulate_pseudo(scenario, planner, stages=stages, **how)
+        return (yield from driving_pseudo(scenario, planner, stages=stages, **how))
     if isinstance(scenario.environment, Terrain):
         raise ScenarioError(f"scenario '{scenario.id}' is terrain: the open loop is for roads")
     scenario = ensure_expert(scenario)
@@ -50,4 +52,8 @@ def simulate_mode(
             f"{OPEN_SPAN:g} s of the recorded drive"
         )
     lead = Lead(scenario.expert.states[:, :7], ask=True, driver=scenario.expert.source)
-    return loop.simulate(scenario, planner, lead=lead, **{**how, "traffic": "log"}).with_header(mode="open")
+    run = yield from loop.driving(scenario, planner, lead=lead, **{**how, "traffic": "log"})
+    return run.with_header(mode="open")
+
+
+simulate_mode = one_by_one(driving_mode)

@@ -15,9 +15,10 @@ import numpy as np
 from drive.errors import PlanError, ScenarioError
 from drive.frames import FrameKind, Frames
 from drive.scenario import Tracks
+from drive.sim.asking import PlannerFailure, one_by_one
 from drive.sim.candidates import rollout
 from drive.sim.detection import Detection
-from drive.sim.driven import Driven, PlannerFailure
+from drive.sim.driven import Driven
 from drive.sim.followups import DT, PAST, follow_ups
 from drive.sim.kernels.layout import Controller
 from drive.sim.loop import check_fit, run_log
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from drive.planner import Planner
     from drive.runlog import RunLog
     from drive.scenario import Scenario
+    from drive.sim.asking import Steps
     from drive.sim.traffic.model import TrafficModel
 
     Floats = NDArray[np.float64]
@@ -64,7 +66,7 @@ class Start:
     past: Floats
 
 
-def simulate_pseudo(
+def driving_pseudo(
     scenario: Scenario,
     planner: Planner,
     *,
@@ -78,7 +80,7 @@ def simulate_pseudo(
     heartbeat: Callable[[], None] | None = None,
     visibility: str = "line_of_sight",
     detection: str = "none",
-) -> RunLog:
+) -> Steps[RunLog]:
     """Let a planner plan once in each frame and drive its plans; arguments as of `drive.sim.simulate`.
 
     The log's drive is the present frame's: the ego follows the recorded driver up to it, and the plan from
@@ -119,7 +121,7 @@ def simulate_pseudo(
         if heartbeat is not None:
             heartbeat()
         try:
-            agent = _ask(scenario, planner, start, seed, view, sensor, watchdog, record)
+            agent = yield from _ask(scenario, planner, start, seed, view, sensor, watchdog, record)
             if start.pair == 0:
                 driven[start.kind] = agent
         except (PlannerFailure, PlanError) as error:
@@ -169,6 +171,9 @@ def simulate_pseudo(
     )  # fmt: skip
 
 
+simulate_pseudo = one_by_one(driving_pseudo)
+
+
 def _present(scenario: Scenario, stages: int) -> int:
     """The sample of the present frame."""
     where = f"scenario '{scenario.id}'"
@@ -195,7 +200,7 @@ def _ask(
     sensor: Detection,
     limit: float | None,
     record: Record,
-) -> Driven:
+) -> Steps[Driven]:
     """A fresh session's plan at a frame, from what it saw of the log in the two seconds before."""
     k, row = start.sample, scenario.ego
     agent = Driven.start(scenario, planner, row, seed, None, limit, view, sensor)
@@ -209,7 +214,7 @@ def _ask(
         record.centers[sample, row, 3:] = s[SPEED] * np.cos(s[HEADING]), s[SPEED] * np.sin(s[HEADING])
         record.presence[sample, row] = True
         agent.observer.look(sample, record)
-    agent.think(k, record, scenario.dt, False, limit)
+    yield from agent.think(k, record, scenario.dt, False, limit)
     return agent
 
 

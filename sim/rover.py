@@ -9,8 +9,9 @@ import numpy as np
 
 from drive.errors import ScenarioError
 from drive.planner import ControlKind
+from drive.sim.asking import PlannerFailure, finish
 from drive.sim.detection import Detection
-from drive.sim.driven import Driven, PlannerFailure
+from drive.sim.driven import Driven
 from drive.sim.kernels.layout import Controller
 from drive.sim.loop import run_log
 from drive.sim.observe import Record
@@ -113,7 +114,7 @@ def simulate_rover(
                 "turn_rate": body.turn_rate,
                 "slip": slipping(body, told),
             }
-            agent.think(sample, record, dt, realtime, watchdog, extras)
+            finish(agent.think(sample, record, dt, realtime, watchdog, extras))
             if sample == stop:
                 break
             assert agent.plan is not None

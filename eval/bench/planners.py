@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive import registry
-from drive.errors import DriveError, InputError, MissingExtraError, UnknownNameError
+from drive.errors import DriveError, InputError, MissingExtraError, MissingWeightsError, UnknownNameError
 from drive.eval.bench.environment import ROAD, fits
 from drive.planner import FunctionPlanner
 
@@ -29,8 +29,8 @@ class Entry:
     """One planner: made by `name` and `overrides`, or the object itself.
 
     `label` is its name in the results; `config` is plain data, `defaults` what it holds where nothing was
-    set (None where that is not known); `code` a digest of the file it comes from, so that a resumed
-    benchmark notices an edit.
+    set (None where that is not known); `code` a digest of the file it comes from, or of its weights (a
+    planner's `digest`), so that a resumed benchmark notices a change.
     """
 
     label: str
@@ -77,7 +77,7 @@ def entries_of(
                 overrides=overrides,
                 config=plain(registry.configuration(made)),
                 privileged=made.spec.privileged,
-                code=code_of(item),
+                code=code_of(item) or str(getattr(made, "digest", "")),
                 defaults=defaults_of(made),
             )
         else:
@@ -118,7 +118,7 @@ def runnable_planners(environment: str = ROAD) -> tuple[tuple[str, ...], tuple[s
     for name in registry.names("drive.planners"):
         try:
             spec = registry.load_planner(name).spec
-        except MissingExtraError as error:
+        except (MissingExtraError, MissingWeightsError) as error:
             notes.append(f"{name} is left out: {error}")
             continue
         if not fits(spec, environment):

@@ -11,7 +11,7 @@ import numpy as np
 from drive.eval.check.report import Finding, Status
 from drive.eval.check.witness import Call, Drive, copied, first_difference
 from drive.planner import Plan
-from drive.sim.driven import PlannerFailure, guarded
+from drive.sim.asking import PlannerFailure, guarded
 from drive.sim.observe import batch_observations
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from drive.errors import DriveError, InputError
 from drive.eval.check.report import Finding, Status
 from drive.eval.check.witness import Call, copied
 from drive.planner import check_plan
-from drive.sim.driven import PlannerFailure, guarded
+from drive.sim.asking import PlannerFailure, guarded
 
 if TYPE_CHECKING:
     from drive.planner import Observation, Plan, Planner, Session

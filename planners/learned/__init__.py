@@ -1,0 +1,1 @@
+"""What learned planners share: senses, memory, batches, weights, and the plan made of a network's answer."""

@@ -1,0 +1,90 @@
+"""What a network is shown of an observation, by the kind of its encoder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from drive.nn.scene import stack_scenes
+from drive.sim.sensors.vector import VectorSensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from drive.nn.encoders import EncoderSettings
+    from drive.nn.scene import SceneArrays
+    from drive.nn.tokens import SceneBatch
+    from drive.planner import CameraSpec, Observation
+    from drive.scenario import Task
+
+
+class Moment(NamedTuple):
+    """One observation as arrays; `lack` says why it cannot be decided upon, "" where it can."""
+
+    scene: SceneArrays
+    raster: NDArray[np.uint8] | None = None
+    images: NDArray[np.uint8] | None = None
+    lack: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Senses:
+    """The sensors of one session: the scene's arrays always, a raster or pictures where the encoder reads
+    those."""
+
+    vector: VectorSensor
+    raster: Any = None
+    cameras: tuple[CameraSpec, ...] = ()
+
+    @classmethod
+    def start(cls, task: Task, encoder: EncoderSettings, cameras: Sequence[CameraSpec] = ()) -> Senses:
+        raster = None
+        if encoder.kind == "raster":
+            from drive.sim.sensors.raster import RasterSensor, RasterSettings
+
+            raster = RasterSensor.start(task, RasterSettings())
+        return cls(
+            VectorSensor.start(task, encoder.sizes),
+            raster,
+            tuple(cameras) if encoder.kind == "image" else (),
+        )
+
+    def sense(self, observation: Observation) -> Moment:
+        scene = self.vector.sense(observation)
+        lack = ""
+        if not (scene.route_valid.any() or scene.lanes_valid.any()):
+            lack = "no road in sight"
+        elif not all(np.isfinite(array).all() for array in scene):
+            lack = "what is sensed is not finite"
+        raster = None if self.raster is None else self.raster.sense(observation)
+        images = None
+        missing = [c.name for c in self.cameras if c.name not in observation.images]
+        if missing:
+            lack = lack or f"no picture of camera '{missing[0]}'"
+        elif self.cameras:
+            images = np.stack([observation.images[c.name][-1] for c in self.cameras])
+        return Moment(scene, raster, images, lack)
+
+
+def batch_of(moments: Sequence[Moment], device: str) -> SceneBatch:
+    """Moments of one kind as a batch of tensors on a device."""
+    from drive.nn._torch import torch
+    from drive.nn.scene import SceneArrays
+    from drive.nn.tokens import SceneBatch
+
+    def tensor(array: NDArray[Any]) -> Any:
+        return torch.from_numpy(array).to(device)
+
+    scene = SceneArrays(*(tensor(array) for array in stack_scenes([m.scene for m in moments])))
+    rasters = [m.raster for m in moments if m.raster is not None]
+    images = [m.images for m in moments if m.images is not None]
+    return SceneBatch(
+        scene=scene,
+        raster=tensor(np.stack(rasters)) if rasters else None,
+        images=tensor(np.stack(images)) if images else None,
+        ego=scene.ego,
+    )
