@@ -178,12 +178,20 @@ def candidate_comfort(states, b, lateral, filters, rows, comfort):
             elif step < -PI:
                 turns = turns + TWO_PI
         rows[3, k] = states[b, k, 2] + turns
+    return comfort_of_rows(lateral != ZERO, filters, rows, b, comfort)
+
+
+@scalar
+def comfort_of_rows(lateral, filters, rows, b, comfort):
+    """Fill `comfort[b] (6,)` from `rows (4, T)`: longitudinal and lateral acceleration, their size, and the
+    unwrapped heading. Without `lateral` the lateral one is 0 and not looked at.
+    """
     # Differences of headings are small; without this their common part costs digits.
     base = rows[3, 0]
-    for k in range(samples):
+    for k in range(rows.shape[1]):
         rows[3, k] = rows[3, k] - base
     comfort[b, 0] = bounded(filters.acceleration, rows, 0, MIN_LON_ACCELERATION, MAX_LON_ACCELERATION)
-    comfort[b, 1] = lateral == ZERO or bounded(
+    comfort[b, 1] = not lateral or bounded(
         filters.acceleration, rows, 1, -MAX_LAT_ACCELERATION, MAX_LAT_ACCELERATION
     )
     comfort[b, 2] = bounded(filters.jerk, rows, 2, -MAX_JERK, MAX_JERK)
