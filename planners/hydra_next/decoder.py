@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from drive.errors import InputError, UnknownNameError
 from drive.nn._torch import Tensor, nn, torch
-from drive.nn.blocks import Decoder, mlp, sinusoidal
+from drive.nn.blocks import Decoder, Memory, mlp, sinusoidal
+from drive.nn.diffusion import DiffusionSettings
 from drive.nn.encoders import EncoderSettings, make_encoder
-from drive.nn.geometry import GEOMETRY_COLUMNS, candidate_geometry
+from drive.nn.geometry import GEOMETRY_COLUMNS, candidate_geometry, scaled
+from drive.planners.hydra_next.kinematics import PedalModel
 from drive.planners.hydra_next.signals import Bins, Coding
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from drive.nn.scene import SceneArrays
     from drive.nn.tokens import SceneBatch, SceneTokens
 
@@ -29,8 +29,12 @@ HEADS = {"nc": "col", "lk": "slk", "ep": "ep", "dac": "dac", "ddc": "ddc", "tlc"
 PUBLISHED_HEADS = ("nc", "lk", "ep")
 IMITATION = "imi"
 STEP = 0.1
+EVERY = 5
+"""Steps of `STEP` s between two poses of a candidate and between two waypoints."""
 CONTROL_ROWS = (0, 5, 10, 15)
 """The control decoder tells the controls of 0, 0.5, 1.0 and 1.5 s."""
+HORIZON = 40
+"""Poses of a candidate, 4 s."""
 SIGNAL_STEPS = 10
 SIGNAL_SIZE = 2 * SIGNAL_STEPS
 """The diffusion policy tells two channels at 10 Hz over 1 s."""
@@ -40,10 +44,11 @@ SIGNAL_SIZE = 2 * SIGNAL_STEPS
 class ModelSettings:
     """The network's shape; width is the encoder's.
 
-    `poses` waypoints `every` steps apart are what is looked at of a candidate, 6 x 0.5 s as published;
-    `geometry` tells where they lie in the scene (vector scenes only) beside their coordinates. `teacher` names
-    the labels that are learnt; published are `PUBLISHED_HEADS`. `diffusion_steps` of training, of squared
-    cosine betas.
+    `poses` waypoints half a second apart are what is looked at of a candidate, 6 as published;
+    `geometry` tells where they lie in the scene (vector scenes only) beside their coordinates. `teacher`
+    names the labels that are learnt; published are `PUBLISHED_HEADS`. `vocabulary` is the number of
+    candidates that the weights bring with them. `bins`, `coding` and `pedals` say what the expert's controls
+    were made into.
     """
 
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
@@ -55,22 +60,21 @@ class ModelSettings:
     policy_layers: int = 2
     dropout: float = 0.3
     poses: int = 6
-    every: int = 5
     geometry: bool = True
     self_attention: bool = False
     teacher: tuple[str, ...] = PUBLISHED_HEADS
-    diffusion_steps: int = 50
+    vocabulary: int = 1024
+    diffusion: DiffusionSettings = field(default_factory=lambda: DiffusionSettings(steps=50))
     bins: Bins = field(default_factory=Bins)
     coding: Coding = field(default_factory=Coding)
+    pedals: PedalModel = field(default_factory=PedalModel)
 
     def __post_init__(self) -> None:
         for name in self.teacher:
             if name not in HEADS:
                 raise UnknownNameError("teacher's label", name, HEADS)
-        if self.poses < 2 or self.every < 1 or self.diffusion_steps < 2:
-            raise InputError("a model needs 2 poses or more, every 1 step or more, 2 diffusion steps or more")
-        if self.poses * self.every * STEP < 1.0:
-            raise InputError("the trajectories must reach 1 s, where controls are matched to them")
+        if self.poses < 2 or self.vocabulary < 1:
+            raise InputError("a model needs 2 poses or more and a vocabulary")
 
 
 class ControlLogits(NamedTuple):
@@ -96,18 +100,22 @@ class TrajectoryDecoder(nn.Module):
         self.imitation = mlp((d, d, d, 1))
         self.teacher = nn.ModuleDict({name: mlp((d, d, 1)) for name in s.teacher})
 
-    def forward(self, tokens: SceneTokens, scene: SceneArrays | None, candidates: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, tokens: SceneTokens, scene: SceneArrays | None, candidates: Tensor
+    ) -> dict[str, Tensor]:
         """Logits `(B, K)` by head, of candidates `(B, K, T, 3)` every `STEP` s."""
         s = self.settings
-        reach = s.poses * s.every
+        reach = s.poses * EVERY
         if candidates.ndim != 4 or candidates.shape[-1] != 3 or candidates.shape[2] < reach:
             raise InputError(f"candidates must be (B, K, >= {reach}, 3), got {tuple(candidates.shape)}")
-        seen = candidates[:, :, s.every - 1 : reach : s.every]
-        features = [seen[..., :2] * 0.1]
+        candidates = candidates[:, :, :reach]
+        features = [candidates[:, :, EVERY - 1 :: EVERY, :2] * 0.1]
         if s.geometry:
             if scene is None:
-                raise InputError("this network looks at geometry, which needs vector scenes: set geometry=False")
-            features.append(candidate_geometry(scene, seen, STEP * s.every))
+                raise InputError(
+                    "this network looks at geometry, which needs vector scenes: set geometry=False"
+                )
+            features.append(scaled(candidate_geometry(scene, candidates, STEP, every=EVERY)))
         queries = self.embed(torch.cat(features, -1).flatten(2))
         decoded = self.decoder(queries, tokens.tokens, tokens.valid) + self.status(tokens.ego)[:, None]
         out = {IMITATION: self.imitation(decoded).squeeze(-1)}
@@ -135,7 +143,10 @@ class ControlDecoder(nn.Module):
         queries = self.queries.expand(len(tokens.tokens), -1, -1)
         decoded = self.decoder(queries, tokens.tokens, tokens.valid)
         return ControlLogits(
-            self.brake(decoded).squeeze(-1), self.strength(decoded), self.throttle(decoded), self.steer(decoded)
+            self.brake(decoded).squeeze(-1),
+            self.strength(decoded),
+            self.throttle(decoded),
+            self.steer(decoded),
         )
 
 
@@ -145,29 +156,32 @@ class ControlPolicy(nn.Module):
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
         s, d = settings, settings.encoder.width
-        self.width, self.steps = d, s.diffusion_steps
+        self.width = d
         self.embed = nn.Linear(SIGNAL_SIZE, d)
         self.time = mlp((d, d, d))
         self.decoder = Decoder(d, s.heads, s.policy_layers, s.ffn)
         self.out = nn.Linear(d, SIGNAL_SIZE)
 
-    def remember(self, tokens: SceneTokens) -> Sequence[object]:
+    def remember(self, tokens: SceneTokens) -> list[Memory]:
         """The scene as the layers look at it, computed once for all steps."""
         return self.decoder.remember(tokens.tokens, tokens.valid)
 
-    def forward(self, noisy: Tensor, step: Tensor, memory: Sequence[object]) -> Tensor:
-        """The noise in `noisy (B, N, 20)` at `step (B, N)` or anything that goes with it."""
-        time = self.time(sinusoidal(step.to(noisy.dtype), self.width))
+    def forward(self, noisy: Tensor, steps: Tensor, memory: list[Memory]) -> Tensor:
+        """What `DiffusionSettings.prediction` names, of `noisy (B, N, 20)` at `steps (B,)`."""
+        time = self.time(sinusoidal(steps.to(noisy.dtype), self.width))[:, None]
         out: Tensor = self.out(self.decoder.attend(self.embed(noisy) + time, memory)[-1])
         return out
 
 
 class HydraNext(nn.Module):
-    """Encoder and the three decoders."""
+    """Encoder and the three decoders; `vocabulary (K, 40, 3)` is part of the weights."""
+
+    vocabulary: Tensor
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
         self.settings = settings
+        self.register_buffer("vocabulary", torch.zeros(settings.vocabulary, HORIZON, 3))
         self.encoder = make_encoder(settings.encoder)
         self.trajectory = TrajectoryDecoder(settings)
         self.control = ControlDecoder(settings)
@@ -181,7 +195,9 @@ class HydraNext(nn.Module):
 
 __all__ = [
     "CONTROL_ROWS",
+    "EVERY",
     "HEADS",
+    "HORIZON",
     "IMITATION",
     "PUBLISHED_HEADS",
     "SIGNAL_SIZE",

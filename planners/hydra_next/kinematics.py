@@ -131,8 +131,8 @@ class PedalModel:
     """What pedals mean for an ego that takes acceleration in m/s^2 and a steering angle in rad.
 
     Throttle u gives `acceleration` u - `drag`, brake b gives -`drag` - `braking` b, and no acceleration below
-    zero at rest; steering 1 is the angle `steering`. Backwards, decelerations up to `dead` beyond the drag are
-    still no braking, and who stands and does not start is held by the brake at `hold`.
+    zero at rest; steering 1 is the angle `steering`. Backwards, decelerations up to `dead` beyond the drag
+    are still no braking, and who stands and does not start is held by the brake at `hold`.
     """
 
     acceleration: float = 3.0

@@ -55,9 +55,7 @@ def trajectory_losses(
     return out
 
 
-def focal(
-    logits: Tensor, target: Tensor, alpha: float = FOCAL_ALPHA, gamma: float = FOCAL_GAMMA
-) -> Tensor:
+def focal(logits: Tensor, target: Tensor, alpha: float = FOCAL_ALPHA, gamma: float = FOCAL_GAMMA) -> Tensor:
     """Sigmoid focal loss `(...)` of logits and targets 0 or 1 `(...)`; `alpha` weighs those of 1."""
     entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
     p = torch.sigmoid(logits)
@@ -76,7 +74,8 @@ def control_losses(
     """
 
     def entropy(values: Tensor, classes: Tensor) -> Tensor:
-        return functional.cross_entropy(values.flatten(0, 1), classes.flatten(), reduction="none").view_as(classes)
+        flat = functional.cross_entropy(values.flatten(0, 1), classes.flatten(), reduction="none")
+        return flat.view_as(classes)
 
     v = valid.to(brakes.dtype)
     return {
@@ -95,7 +94,7 @@ def policy_loss(predicted: Tensor, noise: Tensor, valid: Tensor) -> Tensor:
 
 
 def combined(logits: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """The score `(B, K)`: weighted logarithms of the heads' probabilities, imitation's over the candidates."""
+    """The score `(B, K)`: weighted logarithms of the heads' probabilities; imitation's are over K."""
     total: Tensor | float = 0.0
     for name, values in logits.items():
         log = torch.log_softmax(values, dim=1) if name == IMITATION else functional.logsigmoid(values)

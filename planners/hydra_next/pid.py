@@ -28,7 +28,7 @@ SPACING = 0.5
 
 @dataclass(frozen=True, slots=True)
 class PIDSettings:
-    """Gains are (proportional, integral, derivative), over the mean and the change of the last `window` errors.
+    """Gains are (proportional, integral, derivative): of the error, the mean of `window` and the last change.
 
     `aim` in m: the waypoint whose middle to the next one is about so far away is steered for. `pursuit` makes
     the turning error the steering, a share of the pedal model's, that a circle to the aim needs; else it is

@@ -1,4 +1,4 @@
-"""Trajectory refinement: roll the proposed controls out, match them to the two decoders, fuse four candidates.
+"""Trajectory refinement: proposed controls are matched to the two decoders, and four candidates fused.
 
 Source: the Hydra-NeXt repository, closed-loop agent (facts; written anew); Li et al., Hydra-NeXt 2025,
 section 3.4. Everything is NumPy, for any leading axes.
@@ -36,7 +36,7 @@ def densify(controls: ArrayLike, every: int = 5) -> Floats:
 
 
 def match(rolled: ArrayLike, target: ArrayLike) -> NDArray[np.intp]:
-    """Which of the roll-outs `(..., N, 10, >= 2)` is nearest to `target (..., 2, 2)` at 0.5 and 1.0 s: `(...)`.
+    """Which roll-out of `(..., N, 10, >= 2)` is nearest to `target (..., 2, 2)` at 0.5 and 1.0 s: `(...)`.
 
     The sum of squared distances counts; of equals the first.
     """
