@@ -168,9 +168,7 @@ class HydraNextPolicy:
         if not isinstance(memory.state, pid.Errors):
             memory.state = pid.Errors()
         waypoints = tau[EVERY - 1 : settings.poses * EVERY : EVERY]
-        votes = {
-            "trajectory": pid.drive(waypoints, speed, wheelbase, c.pid, settings.pedals, memory.state)
-        }
+        votes = {"trajectory": pid.drive(waypoints, speed, wheelbase, c.pid, settings.pedals, memory.state)}
         vehicle = self._vehicle(wheelbase)
         start = np.array([0.0, 0.0, 0.0, max(speed, 0.0)])
         after = tau  # what is driven after the first control
