@@ -8,7 +8,7 @@ were recorded, with the expert's plan beside them, and scored in one call.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -47,6 +47,8 @@ LANE_KEEPING_LIMIT, LANE_KEEPING_SAMPLES = 0.5, 20
 PROGRESS_THRESHOLD = 5.0
 KNOWN_AFTER = FORECAST_EXTRA
 """Samples beyond the candidates' last for which the others must be known."""
+WINDOW = (30.0, 250.0)
+"""Metres of the course behind and ahead of the ego among which a candidate's foot is searched."""
 _NC, _DAC, _DDC, _TLC, _EP, _TTC, _LK, _HC, _SCORE = range(9)
 
 
@@ -145,6 +147,7 @@ class Teacher:
         agents = (states[there], others.valid[there, :needed], others.size[there], others.kind[there])
         origin = begin[:2]
         scene = ScoreScene.of(self.roadmap, course.on_route, course.line, self.vehicle, agents, origin)
+        scene = replace(scene, window=_window(scene.line, scene.station))
         before = np.array(past, dtype=np.float64).reshape(-1, 7)
         before[:, :2] -= origin
         gates, red = closed_lanes(self.roadmap, course.on_route, signals[:, : horizon + 1])
@@ -264,6 +267,14 @@ def closed_lanes(
     rows = [(int(start[lane]), int(start[lane + 1]) - 1) for _, lane in found]
     when = red[[s for s, _ in found]] if found else np.zeros((0, signals.shape[1]), dtype=np.uint8)
     return np.asarray(rows, dtype=np.int64).reshape(-1, 2), np.ascontiguousarray(when)
+
+
+def _window(line: Floats, station: Floats) -> NDArray[np.int32]:
+    """Between which vertices of a line candidates that begin at the origin are looked for."""
+    here = station[int(np.argmin((line**2).sum(1)))]
+    low, high = np.searchsorted(station, (here - WINDOW[0], here + WINDOW[1]))
+    low = min(max(int(low) - 1, 0), len(line) - 2)
+    return np.array([low, max(min(int(high), len(line) - 1), low + 1)], dtype=np.int32)
 
 
 _TERMS = ("area", "collision", "progress", "time_to_collision")

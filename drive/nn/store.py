@@ -331,6 +331,11 @@ class Writer:
         """References of the scenes that are in it already, those that were skipped among them."""
         return frozenset(str(entry["ref"]) for entry in self.entries)
 
+    @property
+    def scenes(self) -> int:
+        """How many scenes gave samples so far: the number of the next one."""
+        return sum(entry["rows"] > 0 for entry in self.entries)
+
     def add(self, scene: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]] | None) -> None:
         """Append a scene's samples, `arrays` by field with a leading axis; None for one that was skipped.
 

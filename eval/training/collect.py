@@ -1,0 +1,286 @@
+"""Samples of one scene: a drive in closed loop, and at some of its moments what the expert would do and what
+the teacher says of candidates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drive import registry
+from drive.datasets import source
+from drive.errors import DriveError, InputError, ScenarioError
+from drive.eval.training.perturb import draw_fitting, moved, seen_from
+from drive.eval.training.watch import Watched
+from drive.geometry import to_frame, wrap_angle
+from drive.nn.store import LEARNER, PERTURBED, VISITED
+from drive.planner import PlanStatus
+from drive.scenario import Task
+from drive.sim.driven import Lead
+from drive.sim.loop import simulate
+from drive.sim.reference import ensure_expert
+from drive.sim.teacher import DT, KNOWN_AFTER, Course, Others, Teacher, TeacherSettings
+from drive.vehicle import ACCELERATION, HEADING, SPEED, STATE_SIZE, STEERING
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from drive.eval.training.scenes import SceneRef
+    from drive.nn.store import DataRequest
+    from drive.nn.vocabulary import Vocabulary
+    from drive.planner import Observation, Plan, Planner
+    from drive.runlog import RunLog
+    from drive.scenario import Scenario
+    from drive.vehicle import VehicleParams
+
+    Floats = NDArray[np.float64]
+    Rows = dict[str, NDArray[Any]]
+
+STEPS = 40
+PAST = 15
+"""Samples of the ego's past that comfort looks at."""
+BRAKING = 4.0
+"""m/s^2 at which an expert that has no plan is taken to stop."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Collection:
+    """What the collection of all scenes has in common; `vocabulary` None for a set without labels."""
+
+    request: DataRequest
+    vocabulary: Vocabulary | None = None
+    teacher: TeacherSettings = TeacherSettings()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moment:
+    """One moment to be made a sample: what is observed, whose state it is, the ego's states before it, and
+    the recorded driver's states from it on, where a human drives."""
+
+    observation: Observation
+    kind: int
+    past: Floats
+    human: Floats | None = None
+
+
+def collect_scene(
+    scene: SceneRef, collection: Collection, learner: Planner | None = None
+) -> tuple[dict[str, Any], Rows | None]:
+    """The entry of one scene for the header of a set, and its samples by field.
+
+    The expert drives, or the `learner` where one is given, or on a recorded scene the human; a scene that
+    cannot be used gives no samples, and the entry says why under "skipped".
+    """
+    try:
+        scenario = source.load(scene.ref)
+        entry: dict[str, Any] = {
+            "ref": scene.ref if scene.key[0] == "gen" else scenario.id,
+            "key": list(scene.key),
+            "licence": scenario.provenance.licence,
+        }
+        rows = _samples(scenario, collection, learner, entry)
+    except DriveError as error:
+        return {"ref": scene.ref, "key": list(scene.key), "skipped": str(error)}, None
+    return entry, rows
+
+
+def _samples(
+    scenario: Scenario, collection: Collection, learner: Planner | None, entry: dict[str, Any]
+) -> Rows:
+    if abs(scenario.dt - DT) > 1e-6:
+        raise ScenarioError(f"scenario '{scenario.id}' has a step of {scenario.dt:g} s, not {DT:g}")
+    request = collection.request
+    rng = np.random.default_rng([request.seed, _number(scenario.id)])
+    wanted = _wanted(scenario, request, rng)
+    scenario = ensure_expert(scenario)
+    human = learner is None and scenario.expert is not None and scenario.expert.source == "human"
+    expert = registry.load_planner(request.expert)
+    watched = Watched(learner or expert, frozenset(wanted), _history(request))
+    if not human and rng.random() < request.displaced:
+        begin = _displaced_start(scenario, request, rng)
+        if begin is not None:
+            scenario = scenario.with_(initial=begin)
+            entry["displaced"] = True
+    run = simulate(
+        scenario,
+        watched,
+        traffic="log" if human else request.traffic,
+        seed=request.seed,
+        keep_candidates=0,
+        watchdog=None,
+        visibility=request.visibility,
+        lead=Lead(scenario.expert.states[:, :STATE_SIZE], ask=True) if human and scenario.expert else None,
+        stop=min(wanted[-1] + STEPS + KNOWN_AFTER, scenario.num_steps),
+    )
+    if run.header["failure"] is not None:
+        entry["failure"] = run.header["failure"]["reason"]
+    known = len(run.times) - 1 - STEPS - KNOWN_AFTER
+    taken = [o for o in watched.seen if o.step <= known]
+    pupil = _Pupil.of(scenario, collection, run)
+    kind = VISITED if learner is None else LEARNER
+    rows: list[Rows] = []
+    for observation in taken:
+        k = observation.step
+        past = run.ego[max(k - PAST, 0) : k]
+        rows += pupil.sample(
+            Moment(observation, kind, past, run.ego[k : k + STEPS + 1] if human else None), rng
+        )
+        if rng.random() < request.twins:
+            there = run.agent_valid[:, k]
+            drawn = draw_fitting(
+                observation.ego, request, rng, scenario.roadmap, scenario.vehicle, run.agents[:, k], there,
+                run.agent_size,
+            )  # fmt: skip
+            if drawn is not None:
+                twin = seen_from(observation, drawn)
+                rows += pupil.sample(Moment(twin, PERTURBED, moved(past, observation.ego, drawn)), rng)
+    if not rows:
+        raise ScenarioError(entry.get("failure") or f"scenario '{scenario.id}' has no moment to learn from")
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+@dataclass(slots=True, eq=False)
+class _Pupil:
+    """What makes samples of one drive's moments, in their order."""
+
+    collection: Collection
+    run: RunLog
+    vehicle: VehicleParams
+    expert: Any
+    sensors: list[Any]
+    teacher: Teacher
+
+    @classmethod
+    def of(cls, scenario: Scenario, collection: Collection, run: RunLog) -> _Pupil:
+        request = collection.request
+        task = Task.of(scenario, request.seed)
+        return cls(
+            collection,
+            run,
+            scenario.vehicle,
+            registry.load_planner(request.expert).start(task),
+            sensors_of(request, task),
+            Teacher(scenario.roadmap, scenario.vehicle, collection.teacher),
+        )
+
+    def sample(self, moment: Moment, rng: np.random.Generator) -> list[Rows]:
+        """The sample of a moment as arrays by field; none where the expert finds no way."""
+        o, run = moment.observation, self.run
+        plan = self.expert.plan(o)
+        if self.expert.way is None:
+            return []
+        others = Others(
+            run.agents[:, o.step :], run.agent_valid[:, o.step :], run.agent_size, run.agent_kind
+        )
+        lesson = self.teacher.lesson(
+            o.ego, Course.of(self.expert.way), others, run.signals[:, o.step :], moment.past, STEPS
+        )
+        poses = expert_poses(plan, o, self.vehicle) if moment.human is None else moment.human[:, :3]
+        poses = to_frame(poses, o.ego[:3])
+        reference = lesson.rollout(poses[None, 1:], poses[0])[0]
+        future = poses[1:] if moment.human is not None else _in_ego_frame(reference[1:, :3], o.ego[HEADING])
+        driven = reference if moment.human is None else moment.human
+        rows: Rows = {}
+        for sensor in self.sensors:
+            rows |= sensor(o)
+        rows["start"] = np.concatenate((np.zeros(3), o.ego[3:STATE_SIZE])).astype(np.float32)
+        rows["future"] = np.asarray(future, dtype=np.float32)
+        rows["future_valid"] = np.isfinite(future).all(-1)
+        rows["controls"] = np.asarray(driven[1:, [ACCELERATION, STEERING]], dtype=np.float32)
+        if self.collection.vocabulary is not None:
+            chosen = labelled_rows(self.collection.vocabulary, self.collection.request, o.ego[SPEED], rng)
+            labels = lesson.label(self.collection.vocabulary.poses[chosen], reference)
+            own = lesson.judge(reference[None], reference)
+            rows["label_rows"], rows["labels"] = chosen, labels.values.astype(np.float16)
+            rows["expert_score"] = own.values[0, -1]
+        rows["scene_number"] = np.int32(0)  # the writer's caller knows it
+        rows["time"], rows["kind"] = np.float32(o.time), np.uint8(moment.kind)
+        return [rows]
+
+
+def sensors_of(request: DataRequest, task: Task) -> list[Any]:
+    """Functions of an observation that give the sensors' fields; calls come in the order of time."""
+    found: list[Any] = []
+    if "vector" in request.sensors:
+        from drive.sim.sensors.vector import VectorSensor
+
+        vector = VectorSensor.start(task, request.sizes)
+
+        def sense(observation: Observation) -> Rows:
+            return {f"scene.{name}": values for name, values in vector.sense(observation)._asdict().items()}
+
+        found.append(sense)
+    return found
+
+
+def labelled_rows(
+    vocabulary: Vocabulary, request: DataRequest, speed: float, rng: np.random.Generator
+) -> NDArray[np.int32]:
+    """The rows that are labelled, in ascending order: all, or those near in speed and some of the rest."""
+    if request.near == 0:
+        return np.arange(len(vocabulary), dtype=np.int32)
+    near = vocabulary.near(speed, request.near)
+    rest = np.setdiff1d(np.arange(len(vocabulary), dtype=np.int32), near, assume_unique=True)
+    more = rng.choice(rest, request.labelled(len(vocabulary)) - len(near), replace=False)
+    return np.sort(np.concatenate((near, more))).astype(np.int32)
+
+
+def expert_poses(plan: Plan, observation: Observation, vehicle: VehicleParams) -> Floats:
+    """The poses `(41, 3)` that an expert wants to drive, every 0.1 s from now on.
+
+    A fallback may be a mere order to the tracker and no motion: it is taken as a stop along the way on
+    which the wheels stand.
+    """
+    if plan.status is not PlanStatus.FALLBACK:
+        return plan.trajectory.at(observation.time + DT * np.arange(STEPS + 1))[:, :3]
+    ego = observation.ego
+    speed = max(float(ego[SPEED]), 0.0)
+    t = np.minimum(DT * np.arange(STEPS + 1), speed / BRAKING)
+    s = speed * t - 0.5 * BRAKING * t**2
+    curvature = math.tan(float(ego[STEERING])) / vehicle.wheelbase
+    heading = float(ego[HEADING]) + curvature * s
+    middle = float(ego[HEADING]) + 0.5 * curvature * s
+    chord = s * np.sinc(0.5 * curvature * s / np.pi)
+    return np.stack(
+        (ego[0] + chord * np.cos(middle), ego[1] + chord * np.sin(middle), wrap_angle(heading)), axis=1
+    )
+
+
+def _in_ego_frame(poses: NDArray[Any], heading: float) -> Floats:
+    """Poses about the ego's position in scenario axes, seen in its frame."""
+    return to_frame(np.asarray(poses, dtype=np.float64), (0.0, 0.0, heading))
+
+
+def _wanted(scenario: Scenario, request: DataRequest, rng: np.random.Generator) -> list[int]:
+    """The samples at which moments are taken: one every so many, from a random one of the first on."""
+    last = scenario.num_steps - STEPS - KNOWN_AFTER
+    every = max(round(request.every / DT), 1)
+    first = int(rng.integers(every))
+    if first > last:
+        seconds = (STEPS + KNOWN_AFTER) * DT
+        raise ScenarioError(f"scenario '{scenario.id}' is too short: {seconds:g} s are needed after a moment")
+    return list(range(first, last + 1, every))
+
+
+def _displaced_start(scenario: Scenario, request: DataRequest, rng: np.random.Generator) -> Floats | None:
+    tracks = scenario.tracks
+    others = np.delete(np.arange(tracks.num_agents), scenario.ego)
+    return draw_fitting(
+        scenario.initial[:STATE_SIZE], request, rng, scenario.roadmap, scenario.vehicle,
+        tracks.states[others, 0], tracks.valid[others, 0], tracks.size[others],
+    )  # fmt: skip
+
+
+def _history(request: DataRequest) -> float:
+    return (request.sizes.history - 1) * request.sizes.history_dt
+
+
+def _number(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
+
+
+__all__ = ["Collection", "Moment", "collect_scene", "expert_poses", "labelled_rows", "sensors_of"]
