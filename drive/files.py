@@ -30,12 +30,20 @@ def file_stem(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.@-]", "_", name)
 
 
-def write_whole(path: Path, text: str) -> Path:
-    """Write a text file so that a kill never leaves half of it under its name."""
+def write_whole(path: Path, content: str | bytes, lasting: bool = False) -> Path:
+    """Write a file so that a kill never leaves half of it under its name.
+
+    `lasting` waits until it lies on the disk: what is replaced or deleted next is not needed any more, even
+    if the machine itself stops.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(text, encoding="utf-8", newline="\n")
+        with open(part, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            if lasting:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from drive import registry
 from drive.cli._load import load
 from drive.errors import DriveError, InputError
+from drive.progress import on_terminal
 
 
 def command(
@@ -125,7 +124,7 @@ def command(
     )
     run_bench = load("drive.eval.bench.harness:run_bench")
     try:
-        with _listener() as listener:
+        with on_terminal() as listener:
             results = run_bench(options, listener)
             page = load("drive.eval.report:write_report")(results.path, listener.progress)
     except KeyboardInterrupt:
@@ -143,37 +142,3 @@ def command(
         print(f"report: {page}")
     if (useless := load("drive.eval.bench.table:verdict")(results)) is not None:
         raise DriveError(useless)
-
-
-@contextmanager
-def _listener() -> Iterator[Any]:
-    """Progress and notes on the standard error, so that the standard output stays for results."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    tasks: dict[str, Any] = {}
-
-    def progress(what: str, done: int, total: int) -> None:
-        if what not in tasks:
-            for old in tasks.values():
-                bar.remove_task(old)
-            tasks.clear()
-            tasks[what] = bar.add_task(what, total=total)
-        bar.update(tasks[what], completed=done, total=total)
-
-    def note(line: str) -> None:
-        bar.console.print(escape(line), highlight=False, soft_wrap=True)
-
-    with bar:
-        yield load("drive.eval.bench.harness:Listener")(note, progress)

@@ -4,12 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from drive.eval.bench.harness import Listener, Options, run_bench
+    from drive.eval.bench.harness import Options, run_bench
     from drive.eval.bench.results import PairedDifference, Results
     from drive.eval.bench.suites import Suite, load_suite, suite_names
+    from drive.progress import Listener
 
 _HOME = {
-    "Listener": "harness",
+    "Listener": "drive.progress",
     "Options": "harness",
     "PairedDifference": "results",
     "Results": "results",
@@ -23,7 +24,8 @@ _HOME = {
 def __getattr__(name: str) -> object:
     # Who reads results need not load what drives.
     if name in _HOME:
-        return getattr(import_module(f"drive.eval.bench.{_HOME[name]}"), name)
+        home = _HOME[name]
+        return getattr(import_module(home if "." in home else f"drive.eval.bench.{home}"), name)
     raise AttributeError(f"module 'drive.eval.bench' has no attribute '{name}'")
 
 

@@ -6,7 +6,7 @@ import hashlib
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from drive.eval.bench.results import Results
 from drive.eval.bench.select import parse_filter
 from drive.eval.bench.suites import EGOS, Suite, load_suite, suite_hash
 from drive.eval.metrics.base import choose_mode, load_score, load_scores, stages_of
+from drive.progress import Listener
 from drive.runlog import MODES
 from drive.sim.detection import Detection
 from drive.sim.visibility import Visibility
@@ -96,14 +97,6 @@ class Surroundings:
         )
         registry.entry("drive.traffic", made.traffic)
         return made
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """Who is told how it goes: lines for people, and the number of finished drives."""
-
-    note: Callable[[str], None] = lambda line: None
-    progress: Callable[[str, int, int], None] = lambda what, done, total: None
 
 
 def run_seed(seed: int, scenario: str) -> int:

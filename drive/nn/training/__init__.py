@@ -1,0 +1,1 @@
+"""The parts of `drive.nn.fit`: settings, gradients, checkpoints, the log."""
