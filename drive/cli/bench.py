@@ -61,6 +61,10 @@ def command(
         typer.Option(metavar="E", help="process; ray on this machine; ray:auto or ray:ADDRESS on a cluster."),
     ] = "process",
     jobs: Annotated[int | None, typer.Option(metavar="N", help="Processes; default one a core.")] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Scenarios at once, for planners that can; default what they like."),
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of all randomness.")] = 0,
     realtime: Annotated[
         bool, typer.Option("--realtime", help="Late plans are late in the scene too.")
@@ -111,6 +115,7 @@ def command(
         mode=mode,
         executor=executor,
         jobs=jobs,
+        batch=batch,
         seed=seed,
         realtime=realtime,
         visibility=visibility,

@@ -65,6 +65,7 @@ def assemble(
         "traffic": config["traffic"],
         "seed": config["seed"],
         "realtime": config["realtime"],
+        "batch": config["batch"],
         "visibility": config["visibility"],
         "detection": config["detection"],
         "scores": config["scores"],

@@ -6,7 +6,7 @@ import hashlib
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,8 @@ from drive.errors import DriveError, InputError, UnknownNameError
 from drive.eval.bench import journal
 from drive.eval.bench.assemble import assemble, check_scores, versions
 from drive.eval.bench.environment import ROAD, check_planners, default_scores, environment_of_all
-from drive.eval.bench.jobs import Chosen, Drive, Probe, Reply, Setup, run_path
-from drive.eval.bench.planners import code_of, entries_of, runnable_planners
+from drive.eval.bench.jobs import Chosen, Drive, Probe, Reply, Setup, Together, run_path
+from drive.eval.bench.planners import Entry, code_of, entries_of, runnable_planners
 from drive.eval.bench.pool import Pool, make_pool
 from drive.eval.bench.ray_pool import address_of
 from drive.eval.bench.results import Results
@@ -46,7 +46,8 @@ class Options:
     objects, all on roads or all on terrain; `scores` None for those of that environment and mode; `settings`
     as `drive.registry.parse_set` gives them, `out` None for a temporary folder; `mode` None is the one that
     the scores were made for. Where `traffic`, `visibility`, `detection` and `ego` are None, the suite's hold,
-    or else the usual ones.
+    or else the usual ones. `batch` is how many scenarios a process drives at once where the planner has
+    `plan_batch`, None for as many as it likes.
     """
 
     planners: Sequence[str | Planner] = ()
@@ -59,6 +60,7 @@ class Options:
     mode: str | None = None
     executor: str = "process"
     jobs: int | None = None
+    batch: int | None = None
     seed: int = 0
     realtime: bool = False
     visibility: str | None = None
@@ -154,6 +156,7 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
         mode,
         stages_of(scores.values()),
     )
+    batches = [batch_size(entry, options, environment, scene.traffic) for entry in entries]
     pool = make_pool(setup, options.jobs, told.note, options.executor)
     try:
         chosen = _choose(pool, [*range(len(given)), *refs], options.filter, environment, told)
@@ -166,13 +169,14 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
             "mode": mode,
             "seed": options.seed,
             "realtime": options.realtime,
+            "batch": {entry.label: n for entry, n in zip(entries, batches, strict=True) if n > 1},
             "visibility": scene.visibility,
             "detection": scene.detection,
             "ego": scene.ego,
             "version": versions()["drive"],
         }
         done = journal.read(out, config)
-        records = _drive_all(pool, setup, chosen, options.seed, done, config, told)
+        records = _drive_all(pool, setup, chosen, options.seed, batches, done, config, told)
     finally:
         pool.close()
     data = assemble(config, entries, chosen, records, skipped, options.command, time.time() - started, scores)
@@ -188,6 +192,8 @@ def _check(options: Options) -> None:
         raise InputError(f"plans are late in closed loop only: no --realtime in mode '{options.mode}'")
     if options.executor != "process":
         address_of(options.executor)
+    if options.batch is not None and options.batch < 1:
+        raise InputError(f"--batch must be at least 1, not {options.batch}")
     if options.jobs is not None and options.jobs < 1:
         raise InputError(f"--jobs must be at least 1, not {options.jobs}")
     if not options.watchdog > 0.0:
@@ -271,23 +277,18 @@ def _drive_all(
     setup: Setup,
     chosen: Sequence[Chosen],
     seed: int,
+    batches: Sequence[int],
     done: Mapping[journal.Key, journal.Record],
     config: Mapping[str, Any],
     told: Listener,
 ) -> dict[journal.Key, journal.Record]:
     """Drive what is missing; every record is on the disk before the next one counts."""
     records = dict(done)
-    paths = _paths(setup, chosen)
-    wanted = [
-        Drive(item.ref, item.id, number, entry.label, run_seed(seed, item.id), paths[item.id, entry.label])
-        for item in chosen
-        if item.reason is None
-        for number, entry in enumerate(setup.entries)
-        if (item.id, entry.label) not in done
-    ]
-    total = len(wanted) + len(done)
+    wanted = _wanted(setup, [item for item in chosen if item.reason is None], seed, batches, done)
+    left = sum(len(job.drives) if isinstance(job, Together) else 1 for job in wanted)
+    total = left + len(done)
     if done:
-        told.note(f"{len(done)} scenario-runs were finished before; {len(wanted)} are left")
+        told.note(f"{len(done)} scenario-runs were finished before; {left} are left")
     lines = journal.Journal(setup.out, config)
     try:
         told.progress("driving", len(done), total)
@@ -295,6 +296,8 @@ def _drive_all(
             assert isinstance(job, Drive)
             if "fatal" in reply:
                 raise journal.OutputError(reply["fatal"])
+            for line in reply.pop("notes", ()):
+                told.note(line)
             if reply["failure"] is not None:
                 told.note(f"{reply['failure']}: {job.label} in {job.scenario}: {reply['reason']}")
             lines.append(reply)
@@ -303,6 +306,48 @@ def _drive_all(
     finally:
         lines.close()
     return records
+
+
+def _wanted(
+    setup: Setup,
+    items: Sequence[Chosen],
+    seed: int,
+    batches: Sequence[int],
+    done: Container[journal.Key],
+) -> list[Drive | Together]:
+    """What is left to drive, scenario by scenario; drives that go together are neighbours in that order.
+
+    Who goes with whom depends on neither the number of processes nor what else is driven.
+    """
+    paths = _paths(setup, items)
+
+    def drive(item: Chosen, number: int) -> Drive:
+        label = setup.entries[number].label
+        return Drive(item.ref, item.id, number, label, run_seed(seed, item.id), paths[item.id, label])
+
+    found: list[Drive | Together] = []
+    for first in range(len(items)):
+        for number, size in enumerate(batches):
+            if first % size:
+                continue
+            label = setup.entries[number].label
+            group = [item for item in items[first : first + size] if (item.id, label) not in done]
+            drives = tuple(drive(item, number) for item in group)
+            if drives:
+                found.append(Together(drives) if len(drives) > 1 else drives[0])
+    return found
+
+
+def batch_size(entry: Entry, options: Options, environment: str, traffic: str) -> int:
+    """How many scenarios a process drives at once by that planner.
+
+    One where the clock counts, on terrain, and where a program beside ours drives the others: it can run but
+    one scene.
+    """
+    size = options.batch or entry.batch
+    if not entry.batch or size == 1 or options.realtime or environment != ROAD:
+        return 1
+    return size if registry.load("drive.traffic", traffic).director is None else 1
 
 
 def _paths(setup: Setup, chosen: Sequence[Chosen]) -> dict[tuple[str, str], str]:

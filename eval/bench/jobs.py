@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, MutableSequence
+from collections.abc import Iterable, Iterator, Mapping, MutableSequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
@@ -112,7 +112,27 @@ class Drive:
     warm: bool = True
 
 
-Job = Probe | Drive
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Drives of one planner through several scenarios in lockstep, so that its `plan_batch` answers them.
+
+    Its reply holds one reply for each of them, under "replies".
+    """
+
+    drives: tuple[Drive, ...]
+
+
+Job = Probe | Drive | Together
+
+
+def spread(job: Job, reply: Reply) -> Iterator[tuple[Probe | Drive, Reply]]:
+    """A job's answer as answers to what it is made of; one that is fatal goes with the first."""
+    if not isinstance(job, Together):
+        yield job, reply
+    elif "replies" in reply:
+        yield from zip(job.drives, reply["replies"], strict=True)
+    else:
+        yield job.drives[0], reply
 
 
 def run_path(label: str, scenario: str) -> str:

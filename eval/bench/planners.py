@@ -30,7 +30,8 @@ class Entry:
 
     `label` is its name in the results; `config` is plain data, `defaults` what it holds where nothing was
     set (None where that is not known); `code` a digest of the file it comes from, or of its weights (a
-    planner's `digest`), so that a resumed benchmark notices a change.
+    planner's `digest`), so that a resumed benchmark notices a change; `batch` how many sessions it likes to
+    be asked about at once, 0 where it has no `plan_batch`.
     """
 
     label: str
@@ -41,6 +42,7 @@ class Entry:
     code: str = ""
     planner: Any = None
     defaults: dict[str, Any] | None = None
+    batch: int = 0
 
     def make(self) -> Planner:
         """The planner, made anew where it has a name."""
@@ -79,6 +81,7 @@ def entries_of(
                 privileged=made.spec.privileged,
                 code=code_of(item) or str(getattr(made, "digest", "")),
                 defaults=defaults_of(made),
+                batch=batch_of(made),
             )
         else:
             if not (hasattr(item, "spec") and callable(getattr(item, "start", None))):
@@ -86,7 +89,15 @@ def entries_of(
             label = item.spec.name
             config = plain(registry.configuration(item))
             entry = Entry(
-                "", None, {}, config, item.spec.privileged, planner=item, defaults=defaults_of(item)
+                "",
+                None,
+                {},
+                config,
+                item.spec.privileged,
+                code=str(getattr(item, "digest", "")),
+                planner=item,
+                defaults=defaults_of(item),
+                batch=batch_of(item),
             )
         number, base = 2, label
         while label in taken:
@@ -97,6 +108,17 @@ def entries_of(
         if name not in names:
             raise UnknownNameError("planner in --set", name, names)
     return tuple(found)
+
+
+def batch_of(planner: object) -> int:
+    """How many sessions a planner likes to be asked about at once: what its `batch` says, or 1.
+
+    0 where it has no `plan_batch`.
+    """
+    if not callable(getattr(planner, "plan_batch", None)):
+        return 0
+    wished = getattr(planner, "batch", 1)
+    return wished if isinstance(wished, int) and wished > 0 else 1
 
 
 def defaults_of(planner: object) -> dict[str, Any] | None:

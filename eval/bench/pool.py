@@ -30,8 +30,10 @@ from drive.eval.bench.jobs import (
     Probe,
     Reply,
     Setup,
+    Together,
     empty_record,
     failed,
+    spread,
 )
 from drive.eval.bench.planners import pickled
 from drive.eval.bench.serve import serve
@@ -47,9 +49,9 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLI
 
 
 class Pool(Protocol):
-    """Answers jobs, in the order in which they finish."""
+    """Answers jobs, in the order in which they finish; one of several drives by an answer for each drive."""
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Reply]]: ...
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Probe | Drive, Reply]]: ...
 
     def close(self) -> None: ...
 
@@ -76,9 +78,9 @@ class LocalPool:
 
     worker: Worker
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Reply]]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Probe | Drive, Reply]]:
         for job in jobs:
-            yield job, self.worker.handle(job)
+            yield from spread(job, self.worker.handle(job))
 
     def close(self) -> None:
         pass
@@ -121,13 +123,15 @@ class ProcessPool:
     _told: bool = False
     _hanging: set[int] = field(default_factory=set)
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Reply]]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Probe | Drive, Reply]]:
         """Yield each job with its answer as soon as it is there.
 
         A job whose process dies is given to a fresh one once, then answered by a failure; a planner that
-        is silent beyond the watchdog is killed and answered at once. Raises DriveError where no process
-        can be started.
+        is silent beyond the watchdog is killed and answered at once. Where either happens to drives that go
+        together, each is driven alone, so that only the one at fault fails. Raises DriveError where no
+        process can be started.
         """
+        jobs = list(jobs)
         waiting = deque(range(len(jobs)))
         attempts = [0] * len(jobs)
         left = len(jobs)
@@ -143,21 +147,29 @@ class ProcessPool:
                     self._bury(worker)
                     if number is None:
                         continue
+                    job = jobs[number]
+                    if isinstance(job, Together):
+                        left += _parted(job, jobs, waiting, attempts)
+                        continue
                     if attempts[number] < ATTEMPTS:
                         waiting.appendleft(number)
                         continue
-                    reply = self._lost(jobs[number], worker)
+                    reply = self._lost(job, worker)
                 worker.job = None
                 self._cold = self._cold and isinstance(jobs[number], Probe)
                 left -= 1
-                yield jobs[number], reply
+                yield from spread(jobs[number], reply)
             for worker in self._hung():
                 number = worker.job
                 assert number is not None
                 phase = worker.phase
                 self._bury(worker)
+                job = jobs[number]
+                if isinstance(job, Together):
+                    left += _parted(job, jobs, waiting, attempts)
+                    continue
                 left -= 1
-                yield jobs[number], self._stalled(jobs[number], phase)
+                yield job, self._stalled(job, phase)
 
     def close(self) -> None:
         """End all processes; one that does not leave by itself is killed."""
@@ -181,7 +193,7 @@ class ProcessPool:
             if not waiting:
                 return
             if worker.ready and worker.job is None:
-                if self._cold and busy and isinstance(jobs[waiting[0]], Drive):
+                if self._cold and busy and not isinstance(jobs[waiting[0]], Probe):
                     return  # one process compiles, the others then find the machine code on the disk
                 worker.job = waiting.popleft()
                 attempts[worker.job] += 1
@@ -260,7 +272,7 @@ class ProcessPool:
             if worker.job is not None and worker.silence(now) > limits.get(worker.phase, _STALL)
         ]
 
-    def _stalled(self, job: Job, phase: Phase) -> Reply:
+    def _stalled(self, job: Probe | Drive, phase: Phase) -> Reply:
         if isinstance(job, Probe):
             return {"failure": "invalid_scenario", "reason": f"its reader was silent for {_STALL:g} s"}
         if phase is Phase.DRIVE:
@@ -270,12 +282,21 @@ class ProcessPool:
         reason = f"the simulator was silent for {_STALL:g} s"
         return failed(empty_record(job), self.scores, "simulator_error", reason)
 
-    def _lost(self, job: Job, worker: _Process) -> Reply:
+    def _lost(self, job: Probe | Drive, worker: _Process) -> Reply:
         how = f"the process {_end_of(worker.process.exitcode)}, {ATTEMPTS} times"
         if isinstance(job, Probe):
             return {"failure": "invalid_scenario", "reason": f"{how} while it was loaded"}
         kind = "planner_error" if worker.phase is Phase.DRIVE else "simulator_error"
         return failed(empty_record(job), self.scores, kind, how)
+
+
+def _parted(job: Together, jobs: list[Job], waiting: deque[int], attempts: list[int]) -> int:
+    """Put the drives of a job in its place, each alone, to be done next; how many jobs there are more."""
+    first = len(jobs)
+    jobs.extend(job.drives)
+    attempts.extend([0] * len(job.drives))
+    waiting.extendleft(reversed(range(first, len(jobs))))
+    return len(job.drives) - 1
 
 
 def _cores() -> int:

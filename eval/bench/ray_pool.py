@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from drive._imports import one_line
 from drive.errors import DriveError, InputError, MissingExtraError
-from drive.eval.bench.jobs import Drive, Job, Probe, Reply, Setup, empty_record, failed
+from drive.eval.bench.jobs import Drive, Job, Probe, Reply, Setup, Together, empty_record, failed, spread
 from drive.eval.bench.pool import ATTEMPTS, Note, ProcessPool
 
 if TYPE_CHECKING:
@@ -56,7 +56,12 @@ class Relay:
     def handle(self, job: Job) -> tuple[Reply, list[str]]:
         """The job's answer with the lines since the last one; a DriveError goes as a `fatal` reply."""
         try:
-            ((_, reply),) = list(self._pool.run([job]))
+            replies = dict(self._pool.run([job]))
+            fatal = [one for one in replies.values() if "fatal" in one]
+            if isinstance(job, Together) and not fatal:
+                reply: Reply = {"replies": [replies[drive] for drive in job.drives]}
+            else:
+                reply = (fatal or list(replies.values()))[0]
         except DriveError as error:
             reply = {"fatal": str(error)}
         lines = self._lines[:]
@@ -79,7 +84,7 @@ class RayPool:
     _parts: tuple[Any, ...] = ()
     _told: set[str] = field(default_factory=set)
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Reply]]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Probe | Drive, Reply]]:
         """Yield each job with its answer as soon as it is there.
 
         A job whose actor dies is given to a fresh one once, then answered by a failure. Raises DriveError
@@ -116,8 +121,9 @@ class RayPool:
                     self._tell(line)
                 if "fatal" in reply and isinstance(jobs[number], Probe):
                     raise DriveError(reply["fatal"])
-                self._check_log(reply)
-                yield jobs[number], reply
+                for part, answer in spread(jobs[number], reply):
+                    self._check_log(answer)
+                    yield part, answer
 
     def close(self) -> None:
         """End all actors, and Ray itself where it was started here."""
@@ -179,7 +185,9 @@ class RayPool:
 
     def _lost(self, job: Job) -> Reply:
         how = f"its worker died {ATTEMPTS} times"
-        if isinstance(job, Drive):
-            # Nobody can say what ended it; a machine that goes away is not the planner's fault.
-            return failed(empty_record(job), self.setup.scores, "simulator_error", how)
-        return {"failure": "invalid_scenario", "reason": f"{how} while it was loaded"}
+        if isinstance(job, Probe):
+            return {"failure": "invalid_scenario", "reason": f"{how} while it was loaded"}
+        # Nobody can say what ended it; a machine that goes away is not the planner's fault.
+        drives = (job,) if isinstance(job, Drive) else job.drives
+        lost = [failed(empty_record(drive), self.setup.scores, "simulator_error", how) for drive in drives]
+        return lost[0] if isinstance(job, Drive) else {"replies": lost}

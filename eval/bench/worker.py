@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,7 @@ from drive.scenario import Expert, Scenario, Tracks
 if TYPE_CHECKING:
     from drive.planner import Observation
     from drive.scenario import Task
+    from drive.sim.asking import Steps
 
 WARM_STEPS = 3
 
@@ -50,16 +51,22 @@ class Worker:
     note: Callable[[str], None] = lambda text: None
     _planners: dict[int, Planner] = field(default_factory=dict)
     _warm: set[int | str] = field(default_factory=set)
-    _last: tuple[str | int, Scenario] | None = None
+    _kept: dict[str | int, Scenario] = field(default_factory=dict)
 
     def handle(self, job: Job) -> Reply:
         """The answer to a job; `{"fatal": line}` where going on makes no sense."""
         try:
-            return self._probe(job) if isinstance(job, Probe) else self._drive(job)
+            if isinstance(job, Probe):
+                return self._probe(job)
+            if isinstance(job, Drive):
+                return self._drive((job,))[0]
+            replies = self._drive(job.drives)
+            return next((reply for reply in replies if "fatal" in reply), {"replies": replies})
         finally:
             self.pulse.enter(Phase.IDLE)
 
     def _probe(self, job: Probe) -> Reply:
+        self._keep({job.ref})
         try:
             scenario = self._load(job.ref)
         except InputError as error:
@@ -78,48 +85,89 @@ class Worker:
             "environment": environment_of(scenario),
         }
 
-    def _drive(self, job: Drive) -> Reply:
-        record, scores = empty_record(job), self.setup.scores
+    def _drive(self, jobs: Sequence[Drive]) -> list[Reply]:
+        """Answers to drives of one planner, which go in lockstep; each fails alone."""
+        from drive.sim.asking import lockstep
+
+        self._keep({job.ref for job in jobs})
+        replies: dict[int, Reply] = {}
+        begun: dict[int, Steps[RunLog]] = {}
+        for number, job in enumerate(jobs):
+            try:
+                begun[number] = self._begin(job)
+            except (Exception, SystemExit, KeyboardInterrupt) as error:
+                replies[number] = self._failed(job, error)
+        notes: list[str] = []
+        started, cpu = time.perf_counter(), time.process_time()
+        self.pulse.enter(Phase.DRIVE)
+        runs = lockstep(list(begun.values()), notes.append)
+        self.pulse.enter(Phase.SCORE)
+        share = max(len(runs), 1)
+        wall, used = (time.perf_counter() - started) / share, (time.process_time() - cpu) / share
+        for number, run in zip(begun, runs, strict=True):
+            if not isinstance(run, Exception) and len(jobs) > 1:
+                run = run.with_header(batch=len(jobs))
+            replies[number] = self._finished(jobs[number], run, wall, used)
+        if notes:
+            replies[0]["notes"] = notes
+        return [replies[number] for number in range(len(jobs))]
+
+    def _begin(self, job: Drive) -> Steps[RunLog]:
+        """The drive, ready for its first step."""
+        from drive.sim.modes import driving_mode
+
+        scenario = self._with_expert(job.ref)
+        planner = self._planner(job.planner)
+        self._warm_up(planner, job, scenario)
+        return driving_mode(self.setup.mode, scenario, planner, **self._how(job, self.setup.watchdog))
+
+    def _finished(self, job: Drive, run: RunLog | Exception, wall: float, used: float) -> Reply:
+        """The answer to a drive that is over: judged and saved; `wall` and `used` s were spent on driving."""
+        started, cpu = time.perf_counter(), time.process_time()
         try:
-            scenario = self._with_expert(job.ref)
-            planner = self._planner(job.planner)
-            self._warm_up(planner, job, scenario)
-            started, cpu = time.perf_counter(), time.process_time()
-            self.pulse.enter(Phase.DRIVE)
-            run = self._simulate(planner, job, scenario, self.setup.watchdog, self.setup.mode)
-            self.pulse.enter(Phase.SCORE)
-            record |= self._judge(record, run)
-        except SystemExit as error:
-            return failed(record, scores, "planner_error", f"the planner called exit({error.code})")
-        except KeyboardInterrupt:
-            if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-                raise
-            # No Ctrl-C is heard in a process of the pool: it is the planner's own.
-            return failed(record, scores, "planner_error", "the planner raised KeyboardInterrupt")
-        except PlanError as error:
-            return failed(record, scores, "planner_error", str(error))
-        except InputError as error:
-            return failed(record, scores, "invalid_scenario", str(error))
-        except SimulationError as error:
-            return failed(record, scores, "simulator_error", str(error))
-        except Exception as error:  # anything else is a fault of ours, and must not end the benchmark
-            return failed(record, scores, "simulator_error", one_line(error))
+            if isinstance(run, Exception):
+                raise run
+            record = empty_record(job) | self._judge(empty_record(job), run)
+        except (Exception, KeyboardInterrupt) as error:
+            return self._failed(job, error)
         try:
             record.pop("log").save(self.setup.out / job.path)
         except OSError as error:
             reason = f"cannot write '{job.path}': {error.strerror or error}"
             return {"fatal": f"{reason}; what is finished stays, go on with --resume"}
-        wall, used = time.perf_counter() - started, time.process_time() - cpu
+        wall += time.perf_counter() - started
+        used += time.process_time() - cpu
         return {**record, "run": job.path, "wall_s": round(wall, 4), "cpu_s": round(used, 4)}
 
+    def _failed(self, job: Drive, error: BaseException) -> Reply:
+        """The answer to a drive that an error ended."""
+        match error:
+            case SystemExit():
+                kind, reason = "planner_error", f"the planner called exit({error.code})"
+            case KeyboardInterrupt():
+                if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+                    raise error
+                # No Ctrl-C is heard in a process of the pool: it is the planner's own.
+                kind, reason = "planner_error", "the planner raised KeyboardInterrupt"
+            case PlanError():
+                kind, reason = "planner_error", str(error)
+            case InputError():
+                kind, reason = "invalid_scenario", str(error)
+            case SimulationError():
+                kind, reason = "simulator_error", str(error)
+            case _:  # anything else is a fault of ours, and must not end the benchmark
+                kind, reason = "simulator_error", one_line(error)
+        return failed(empty_record(job), self.setup.scores, kind, reason)
+
     def _load(self, ref: str | int) -> Scenario:
-        # The planners of one scenario come one after the other.
-        if self._last is not None and self._last[0] == ref:
-            return self._last[1]
-        self.pulse.enter(Phase.LOAD)
-        scenario = self.setup.scenarios[ref] if isinstance(ref, int) else source.load(ref)
-        self._last = (ref, scenario)
-        return scenario
+        if ref not in self._kept:
+            self.pulse.enter(Phase.LOAD)
+            self._kept[ref] = self.setup.scenarios[ref] if isinstance(ref, int) else source.load(ref)
+        return self._kept[ref]
+
+    def _keep(self, refs: Set[str | int]) -> None:
+        """Forget all other scenarios: the planners of one scenario come one after the other."""
+        self._kept = {ref: scenario for ref, scenario in self._kept.items() if ref in refs}
 
     def _with_expert(self, ref: str | int) -> Scenario:
         scenario = self._load(ref)
@@ -127,8 +175,7 @@ class Worker:
             from drive.sim.reference import ensure_expert
 
             self.pulse.enter(Phase.LOAD)
-            scenario = ensure_expert(scenario)
-            self._last = (ref, scenario)
+            self._kept[ref] = scenario = ensure_expert(scenario)
         return scenario
 
     def _planner(self, number: int) -> Planner:
@@ -140,26 +187,20 @@ class Worker:
                 raise PlanError(f"the planner cannot be made: {one_line(error)}") from error
         return self._planners[number]
 
-    def _simulate(
-        self, planner: Planner, job: Drive, scenario: Scenario, watchdog: float | None, mode: str
-    ) -> RunLog:
-        from drive.sim.modes import simulate_mode
-
-        return simulate_mode(
-            mode,
-            scenario,
-            planner,
-            stages=self.setup.stages,
-            traffic=self.setup.traffic,
-            seed=job.seed,
-            planner_name=job.label,
-            planner_config=self.setup.entries[job.planner].config,
-            realtime=self.setup.realtime,
-            visibility=self.setup.visibility,
-            detection=self.setup.detection,
-            watchdog=watchdog,
-            heartbeat=self.pulse.beat,
-        )
+    def _how(self, job: Drive, watchdog: float | None) -> dict[str, Any]:
+        """The arguments of `drive.sim.modes.driving_mode` that all drives have in common."""
+        return {
+            "stages": self.setup.stages,
+            "traffic": self.setup.traffic,
+            "seed": job.seed,
+            "planner_name": job.label,
+            "planner_config": self.setup.entries[job.planner].config,
+            "realtime": self.setup.realtime,
+            "visibility": self.setup.visibility,
+            "detection": self.setup.detection,
+            "watchdog": watchdog,
+            "heartbeat": self.pulse.beat,
+        }
 
     def _warm_up(self, planner: Planner, job: Drive, scenario: Scenario) -> None:
         """Drive a few steps before the clock counts: kernels compile or load at their first call.
@@ -178,13 +219,16 @@ class Worker:
             self._try_short(planner, job, scenario, score=False)
 
     def _try_short(self, planner: Planner, job: Drive, scenario: Scenario, score: bool) -> None:
+        from drive.sim.modes import simulate_mode
+
         try:
             # A compilation may outlast the watchdog; whoever listens to the pulse ends a planner that hangs.
             watchdog = self.setup.watchdog if self.pulse.private else None
             # A frame cannot be shortened; what is driven between two calls does not matter here.
             pseudo = self.setup.mode == "pseudo"
             scene = scenario if pseudo else shortened(scenario, WARM_STEPS)
-            run = self._simulate(planner, job, scene, watchdog, "pseudo" if pseudo else "closed")
+            how = self._how(job, watchdog)
+            run = simulate_mode("pseudo" if pseudo else "closed", scene, planner, **how)
             for name in self.setup.scores.values() if score else ():
                 judge(name, run)
         except Exception:  # told by the drive that counts

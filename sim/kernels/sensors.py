@@ -72,10 +72,10 @@ def nearest_pieces(x, y, reach, points, circle, grid, keys, found):
     """The pieces nearest to a point and within reach, into `found`, and how many they are."""
     count, most = 0, keys.shape[0]
     wide = reach + grid.widest
-    c0 = max(int(math.floor((x - wide - grid.x0) / grid.cell)), 0)
-    c1 = min(int(math.floor((x + wide - grid.x0) / grid.cell)), grid.columns - 1)
-    r0 = max(int(math.floor((y - wide - grid.y0) / grid.cell)), 0)
-    r1 = min(int(math.floor((y + wide - grid.y0) / grid.cell)), grid.rows - 1)
+    c0 = max(math.floor((x - wide - grid.x0) / grid.cell), 0)
+    c1 = min(math.floor((x + wide - grid.x0) / grid.cell), grid.columns - 1)
+    r0 = max(math.floor((y - wide - grid.y0) / grid.cell), 0)
+    r1 = min(math.floor((y + wide - grid.y0) / grid.cell), grid.rows - 1)
     limit = reach
     for r in range(r0, r1 + 1):
         if c0 > c1:

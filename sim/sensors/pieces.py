@@ -1,4 +1,4 @@
-"""What of a map is shown to networks and never moves: pieces of lanes and of the road's outline, in a grid."""
+"""What of a map is shown to networks and never moves: pieces of lanes and of the road's outline."""
 
 from __future__ import annotations
 

@@ -199,14 +199,14 @@ def test_a_simulator_error_drops_the_scenario_for_every_planner(
 ) -> None:
     from drive.sim import loop
 
-    simulate = loop.simulate
+    driving = loop.driving
 
     def fails_once(scenario: Any, planner: Any, **options: Any) -> Any:
         if scenario.id.endswith("/1") and planner.spec.name == "noisy":
             raise SimulationError("the kernel stumbled")
-        return simulate(scenario, planner, **options)
+        return driving(scenario, planner, **options)
 
-    monkeypatch.setattr(loop, "simulate", fails_once)
+    monkeypatch.setattr(loop, "driving", fails_once)
     results = bench(tmp_path, scenarios=scenes(3))
     assert results.data["dropped"] == [{"id": "tiny/straight/1", "failure": "simulator_error"}]
     assert results.data["suite"]["valid"] == 2
