@@ -19,9 +19,9 @@ class HydraNextConfig:
     """How the trained network drives.
 
     `weights` is a file, or the name of shipped ones; "" the shipped default. `candidates` of the vocabulary,
-    those nearest in speed, are scored; `proposals` control sequences are drawn in `denoising` steps (0: all of
-    training's), with the randomness `eta`: 0 is DDIM, 1 DDPM. The first noise is the same at every call, so
-    that equal moments give equal controls.
+    those nearest in speed, are scored; `proposals` control sequences are drawn in `denoising` steps (0: all
+    of training's), with the randomness `eta`: 0 is DDIM, 1 DDPM. The first noise is the same at every call,
+    so that equal moments give equal controls.
 
     `branches` of BRANCHES take part in the fusion, half of them decide on braking; `drive` "trajectory"
     leaves the plan to the simulator's tracker instead of giving a control. `imitation` and `teacher` weigh

@@ -47,8 +47,9 @@ class ModelSettings:
     `poses` waypoints half a second apart are what is looked at of a candidate, 6 as published;
     `geometry` tells where they lie in the scene (vector scenes only) beside their coordinates. `teacher`
     names the labels that are learnt; published are `PUBLISHED_HEADS`. `vocabulary` is the number of
-    candidates that the weights bring with them. `bins`, `coding` and `pedals` say what the expert's controls
-    were made into.
+    candidates that the weights bring with them. `diffusion` predicts the clean signal; published is the
+    noise, whose errors are blown up where there is little else. `bins`, `coding` and `pedals` say what the
+    expert's controls were made into.
     """
 
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
@@ -64,7 +65,9 @@ class ModelSettings:
     self_attention: bool = False
     teacher: tuple[str, ...] = PUBLISHED_HEADS
     vocabulary: int = 1024
-    diffusion: DiffusionSettings = field(default_factory=lambda: DiffusionSettings(steps=50))
+    diffusion: DiffusionSettings = field(
+        default_factory=lambda: DiffusionSettings(steps=50, prediction="sample")
+    )
     bins: Bins = field(default_factory=Bins)
     coding: Coding = field(default_factory=Coding)
     pedals: PedalModel = field(default_factory=PedalModel)

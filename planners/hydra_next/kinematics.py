@@ -19,6 +19,7 @@ import numpy as np
 
 from drive.errors import InputError
 from drive.geometry import wrap_angle
+from drive.sim.kernels.lqr import ACCELERATION_LAG
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 THROTTLE, STEER, BRAKE = range(3)
-CALL = 0.05
-"""Seconds for which the fitted polynomials tell the next speed."""
+STEP, CALL = 0.1, 0.05
+"""Seconds between two controls, and those for which the fitted polynomials tell the next speed."""
 COMPATS = ("consistent", "hydra_next_release")
 
+LAG, STEERING_LAG = float(STEP / np.log1p(STEP / ACCELERATION_LAG)), 1.5 * STEP
+"""s: the exponential lag of which the simulator's ego, behind its own of 0.2 s, takes steps of 0.1 s; and
+those by which its wheels, a step late, and its Euler steps are behind."""
 STEER_ANGLE = 0.36848336
 REAR, FRONT = 1.4178275, -0.090769015
 THROTTLE_FIT = (
@@ -128,11 +132,11 @@ class PedalKinematics:
 
 @dataclass(frozen=True, slots=True)
 class PedalModel:
-    """What pedals mean for an ego that takes acceleration in m/s^2 and a steering angle in rad.
+    """What pedals ask of an ego that takes acceleration in m/s^2 and a steering angle in rad.
 
-    Throttle u gives `acceleration` u - `drag`, brake b gives -`drag` - `braking` b, and no acceleration below
-    zero at rest; steering 1 is the angle `steering`. Backwards, decelerations up to `dead` beyond the drag
-    are still no braking, and who stands and does not start is held by the brake at `hold`.
+    Throttle u asks for `acceleration` u - `drag`, brake b for -`drag` - `braking` b; steering 1 is the angle
+    `steering`. Backwards, decelerations up to `dead` beyond the drag are still no braking, and who stands and
+    does not start is held by the brake at `hold`.
     """
 
     acceleration: float = 3.0
@@ -148,14 +152,14 @@ class PedalModel:
                 raise InputError(f"a pedal model's {f.name} must be positive, got {getattr(self, f.name)}")
 
     def motion(self, pedals: ArrayLike) -> tuple[Floats, Floats]:
-        """Acceleration and steering angle `(...)` of pedals `(..., 3)` while it moves."""
+        """Acceleration and steering angle `(...)` that pedals `(..., 3)` ask for while it moves."""
         p = np.asarray(pedals, dtype=np.float64)
         brake = p[..., BRAKE]
         asked = np.where(brake > 0.0, -self.braking * brake, self.acceleration * p[..., THROTTLE])
         return asked - self.drag, self.steering * p[..., STEER]
 
     def pedals(self, acceleration: ArrayLike, steering: ArrayLike, speed: ArrayLike) -> Floats:
-        """Pedals `(..., 3)` that give an acceleration and a steering angle at a speed, all `(...)`."""
+        """Pedals `(..., 3)` that ask for an acceleration and a steering angle at a speed, all `(...)`."""
         a, d, v = (np.asarray(q, dtype=np.float64) for q in (acceleration, steering, speed))
         push = np.clip((a + self.drag) / self.acceleration, 0.0, 1.0)
         hard = np.clip((-a - self.drag) / self.braking, 0.0, 1.0)
@@ -169,41 +173,65 @@ class PedalModel:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EgoKinematics:
-    """A bicycle of a `wheelbase` in m, a number or `(...)` that goes with the starts; no lags.
+    """Our simulator's bicycle of a `wheelbase` in m; what is asked for is reached after a lag.
 
-    While pedals are held, acceleration and steering angle are constant: each step is an arc, integrated
-    exactly, so that two half steps end where one whole step does. Braking ends at rest.
+    `acceleration` in m/s^2 and `steering` in rad are the present ones; these are numbers, or `(...)` that go
+    with the starts. Lags are exponentials in time, and a step is an arc of the steering's mean, so that the
+    result does not depend on the step: the speed not at all, the place to second order. It stays at rest.
     """
 
     wheelbase: float | Floats
     model: PedalModel = PedalModel()
     dt: float = 0.1
+    acceleration: float | Floats = 0.0
+    steering: float | Floats = 0.0
+    lag: float = LAG
+    steering_lag: float = STEERING_LAG
 
     def __post_init__(self) -> None:
         if not (np.isfinite(self.dt) and self.dt > 0.0):
             raise InputError(f"a vehicle's dt must be positive, got {self.dt}")
-        if not np.all(np.asarray(self.wheelbase) > 0.0):
-            raise InputError("a wheelbase must be positive")
+        if not np.all(np.asarray(self.wheelbase) > 0.0) or min(self.lag, self.steering_lag) <= 0.0:
+            raise InputError("a wheelbase and lags must be positive")
 
     def roll(self, start: ArrayLike, pedals: ArrayLike) -> Floats:
         state, p = _checked(start, pedals)
-        acceleration, angle = self.model.motion(p)
-        bend = np.tan(angle) / np.asarray(self.wheelbase)[..., None]
+        asked, angle = self.model.motion(p)
         x, y, h, v = (state[..., k] for k in range(4))
+        a, wheel = (
+            np.broadcast_to(np.asarray(q, float), v.shape) for q in (self.acceleration, self.steering)
+        )
+        faded = self.steering_lag * -np.expm1(-self.dt / self.steering_lag) / self.dt
+        left = np.exp(-self.dt / self.steering_lag)
         out = np.empty((*p.shape[:-1], 4))
         for row in range(p.shape[-2]):
-            a, dt = acceleration[..., row], self.dt
-            # Time for which it moves: braking is over once it stands.
-            slows = (a < 0.0) & (v + a * dt < 0.0)
-            t = np.where(slows, v / np.where(slows, -a, 1.0), dt)
-            way = v * t + 0.5 * a * t * t
-            half = 0.5 * bend[..., row] * way
+            way, gained, a = self._moved(v, a, asked[..., row])
+            off = wheel - angle[..., row]
+            half = 0.5 * np.tan(angle[..., row] + off * faded) / self.wheelbase * way
+            wheel = angle[..., row] + off * left
             chord = way * np.sinc(half / np.pi)
             x, y = x + chord * np.cos(h + half), y + chord * np.sin(h + half)
-            h, v = h + 2.0 * half, np.maximum(v + a * t, 0.0)
+            h, v = h + 2.0 * half, np.maximum(v + gained, 0.0)
+            # Who stands is not braked any further.
+            a = np.where(v > 0.0, a, np.maximum(a, 0.0))
             out[..., row, :] = np.stack((x, y, h, v), -1)
         out[..., 2] = wrap_angle(out[..., 2])
         return out
+
+    def _moved(self, v: Floats, a: Floats, asked: Floats) -> tuple[Floats, Floats, Floats]:
+        """Way and gain of speed in a step, and the acceleration at its end."""
+
+        def after(t: Floats | float) -> tuple[Floats, Floats]:
+            faded = self.lag * -np.expm1(-np.asarray(t) / self.lag)
+            gained = asked * t + (a - asked) * faded
+            return v * t + 0.5 * asked * np.square(t) + (a - asked) * self.lag * (t - faded), gained
+
+        way, gained = after(self.dt)
+        rests = v + gained < 0.0
+        if rests.any():
+            share = np.where(rests, v / np.where(rests, -gained, 1.0), 1.0)
+            way = np.where(rests, np.maximum(after(share * self.dt)[0], 0.0), way)
+        return way, gained, asked + (a - asked) * np.exp(-self.dt / self.lag)
 
 
 def _checked(start: ArrayLike, pedals: ArrayLike) -> tuple[Floats, Floats]:

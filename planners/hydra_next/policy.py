@@ -27,7 +27,7 @@ from drive.planners.hydra_next.losses import combined
 from drive.planners.hydra_next.refine import densify, fuse, joined, match
 from drive.planners.learned.decision import Decision
 from drive.sim.kernels.lqr import ACCELERATION_LAG
-from drive.vehicle import ACCELERATION, SPEED
+from drive.vehicle import ACCELERATION, SPEED, STEERING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -169,7 +169,7 @@ class HydraNextPolicy:
             memory.state = pid.Errors()
         waypoints = tau[EVERY - 1 : settings.poses * EVERY : EVERY]
         votes = {"trajectory": pid.drive(waypoints, speed, wheelbase, c.pid, settings.pedals, memory.state)}
-        vehicle = self._vehicle(wheelbase)
+        vehicle = self._vehicle(wheelbase, observation)
         start = np.array([0.0, 0.0, 0.0, max(speed, 0.0)])
         after = tau  # what is driven after the first control
         if first is not None:
@@ -180,7 +180,7 @@ class HydraNextPolicy:
             votes["match_trajectory"] = proposals[chosen, 0]
             votes["average"] = proposals[:, 0].mean(0)
             if first is not None:
-                drawn = vehicle.roll(start, densify(first))
+                drawn = vehicle.roll(start, densify(first)[:SIGNAL_STEPS])
                 votes["match_control"] = proposals[int(match(rolled, drawn[[4, 9]])), 0]
             after = joined(rolled[chosen][:, :3], tau)
         taking_part = np.stack([votes[name] for name in c.branches])
@@ -204,10 +204,11 @@ class HydraNextPolicy:
             figures=figures,
         )
 
-    def _vehicle(self, wheelbase: float) -> Kinematics:
+    def _vehicle(self, wheelbase: float, observation: Observation) -> Kinematics:
         """Whose answer to pedals is foreseen: our ego's, or the published vehicle's."""
         if self.config.compat == "consistent":
-            return EgoKinematics(wheelbase, self.model.settings.pedals, STEP)
+            acceleration, steering = observation.ego[[ACCELERATION, STEERING]].tolist()
+            return EgoKinematics(wheelbase, self.model.settings.pedals, STEP, acceleration, steering)
         return PedalKinematics(STEP, self.config.compat)
 
     def command(self, pedals: Floats, observation: Observation) -> Floats:

@@ -13,6 +13,7 @@ import numpy as np
 
 from drive.errors import InputError
 from drive.planners.hydra_next.kinematics import BRAKE, STEER, THROTTLE, PedalModel
+from drive.sim.kernels.lqr import ACCELERATION_LAG
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -24,15 +25,21 @@ RELEASED_THROTTLE = (0.0, 0.3, 0.5, 0.7, 1.0)
 RELEASED_STEER = (-0.5, -0.3, -0.2, -0.1, 0.0, 0.1, 0.2, 0.5, 0.7)
 
 
-def expert_pedals(controls: ArrayLike, speed: ArrayLike, model: PedalModel, dt: float = 0.1) -> Floats:
+def expert_pedals(
+    controls: ArrayLike, speed: ArrayLike, acceleration: ArrayLike, model: PedalModel, dt: float = 0.1
+) -> Floats:
     """Pedals `(..., T, 3)` of an expert's accelerations and steering angles `(..., T, 2)`, every `dt` s.
 
-    `speed (...)` is the one before the first of them.
+    The accelerations are those it had in each step; the pedals are what it asked for: the ego's lag is taken
+    off. Otherwise who imitates it is late twice. `speed` and `acceleration (...)` are those before the first.
     """
     c = np.asarray(controls, dtype=np.float64)
-    gained = np.cumsum(c[..., 0], axis=-1) * dt
-    before = np.asarray(speed, dtype=np.float64)[..., None] + gained - c[..., 0] * dt
-    return model.pedals(c[..., 0], c[..., 1], before)
+    had = c[..., 0]
+    first = np.asarray(acceleration, dtype=np.float64)[..., None]
+    before = np.concatenate((first, had[..., :-1]), -1)
+    asked = before + (1.0 + ACCELERATION_LAG / dt) * (had - before)
+    v = np.asarray(speed, dtype=np.float64)[..., None] + dt * (np.cumsum(had, axis=-1) - had)
+    return model.pedals(asked, c[..., 1], v)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from drive.planners.hydra_next.losses import (
 )
 from drive.planners.hydra_next.signals import expert_pedals, nearest_bin
 from drive.sim.teacher import TEACHER_NAMES
-from drive.vehicle import SPEED
+from drive.vehicle import ACCELERATION, SPEED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -67,7 +67,8 @@ def targets_of(
             labels[..., k] = labels[..., k] > 0.75
     out["labels"] = labels
     out["expert"], out["expert_valid"] = expert, valid[:, seen]
-    pedals = expert_pedals(fields["controls"], fields["start"][:, SPEED], settings.pedals)
+    start = fields["start"]
+    pedals = expert_pedals(fields["controls"], start[:, SPEED], start[:, ACCELERATION], settings.pedals)
     out |= _control_targets(pedals[:, CONTROL_ROWS], settings)
     out["control_valid"] = valid[:, CONTROL_ROWS]
     signal = settings.coding.encode(pedals[:, :SIGNAL_STEPS])

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drive.errors import InputError
+from drive.planner import Control, ControlKind
 from drive.planners.hydra_next.kinematics import PedalModel
 from drive.planners.hydra_next.pid import EGO, RELEASED, Errors, PIDSettings, aim_of, drive, wanted_speed
 from drive.planners.hydra_next.refine import densify, fuse, joined, match
@@ -22,6 +23,8 @@ from drive.planners.hydra_next.signals import (
     expert_pedals,
     nearest_bin,
 )
+from drive.sim.vehicles import apply_control
+from drive.vehicle import VehicleParams
 
 MODEL = PedalModel()
 
@@ -159,13 +162,30 @@ def test_the_nearest_bin_is_the_nearest() -> None:
     )
 
 
+def test_the_pedals_of_an_expert_make_its_motion_again() -> None:
+    """What is asked of the simulator's ego gives the accelerations that the pedals were taken of."""
+    rng = np.random.default_rng(3)
+    had = np.clip(np.cumsum(rng.normal(0.0, 0.15, 30)), -2.0, 0.9)
+    angle = np.clip(np.cumsum(rng.normal(0.0, 0.01, 30)), -0.3, 0.3)
+    vehicle = VehicleParams()
+    pedals = expert_pedals(np.column_stack((had, angle)), 9.0, 0.2, MODEL)
+    state = np.array([0.0, 0.0, 0.0, 9.0, 0.2, 0.0, 0.0])
+    for row in range(30):
+        asked, wheel = MODEL.motion(pedals[row])
+        control = Control(ControlKind.ACCELERATION_STEERING, np.array([[asked, wheel]]), 0.1)
+        state, _ = apply_control(state, control, 0.0, vehicle, 0.1)
+        # What falls between drag and brake is left to the drag; it is a third of that for a step.
+        assert state[4] == pytest.approx(had[row], abs=0.5 * MODEL.dead)
+        assert state[5] == pytest.approx(angle[row], abs=1e-9)
+
+
 def test_an_expert_that_stops_holds_the_brake() -> None:
     controls = np.column_stack((np.r_[np.full(10, -2.0), np.zeros(5)], np.full(15, 0.1)))
-    pedals = expert_pedals(controls, 2.0, MODEL)
+    pedals = expert_pedals(controls, 2.0, -2.0, MODEL)
     np.testing.assert_allclose(pedals[:10, 2], (2.0 - 0.3) / 8.0)
-    np.testing.assert_allclose(pedals[10:, 2], MODEL.hold)
+    np.testing.assert_allclose(pedals[11:, 2], MODEL.hold)
     np.testing.assert_allclose(pedals[:, 1], 0.1 / (math.pi / 3.0))
-    assert (pedals[:, 0] == 0.0).all()
+    assert (pedals[:10, 0] == 0.0).all()
 
 
 def waypoints(speed: float, bend: float = 0.0, count: int = 6) -> np.ndarray:
