@@ -73,18 +73,14 @@ class Senses:
 def batch_of(moments: Sequence[Moment], device: str) -> SceneBatch:
     """Moments of one kind as a batch of tensors on a device."""
     from drive.nn._torch import torch
-    from drive.nn.scene import SceneArrays
-    from drive.nn.tokens import SceneBatch
+    from drive.nn.tokens import SceneBatch, scene_tensors
 
-    def tensor(array: NDArray[Any]) -> Any:
-        return torch.from_numpy(array).to(device)
-
-    scene = SceneArrays(*(tensor(array) for array in stack_scenes([m.scene for m in moments])))
+    scene = scene_tensors(stack_scenes([m.scene for m in moments]), device)
     rasters = [m.raster for m in moments if m.raster is not None]
     images = [m.images for m in moments if m.images is not None]
     return SceneBatch(
         scene=scene,
-        raster=tensor(np.stack(rasters)) if rasters else None,
-        images=tensor(np.stack(images)) if images else None,
+        raster=torch.from_numpy(np.stack(rasters)).to(device) if rasters else None,
+        images=torch.from_numpy(np.stack(images)).to(device) if images else None,
         ego=scene.ego,
     )

@@ -1,0 +1,1 @@
+"""The baseline of all learned planners: one trajectory, learned by imitation."""
