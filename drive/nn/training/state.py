@@ -178,15 +178,9 @@ _SCALARS = (
 )  # fmt: skip
 
 
-def new_state(model: nn.Module, mean: nn.Module | None, settings: FitSettings, device: Any) -> TrainState:
-    """A training at its start; `mean` is the caller's own module for the running mean, or None."""
-    if mean is not None and settings.ema == 0.0:
-        raise InputError("a network for the running mean was given, but ema is 0")
-    if settings.ema > 0.0:
-        if mean is None:
-            mean = copy.deepcopy(model)
-        mean.load_state_dict(model.state_dict())
-        mean.requires_grad_(False).to(device).eval()
+def new_state(model: nn.Module, settings: FitSettings, device: Any) -> TrainState:
+    """A training at its start; the network is on the device already."""
+    mean = copy.deepcopy(model).requires_grad_(False).eval() if settings.ema > 0.0 else None
     generator = torch.Generator(device)
     generator.manual_seed(settings.seed)
     return TrainState(model, mean, make_optimiser(model, settings, device), generator, device, settings)
