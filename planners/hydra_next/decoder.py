@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from drive.nn.scene import SceneArrays
     from drive.nn.tokens import SceneBatch, SceneTokens
 
+ARCHITECTURE = "hydra_next-1"
 HEADS = {"nc": "col", "lk": "slk", "ep": "ep", "dac": "dac", "ddc": "ddc", "tlc": "tlc", "ttc": "ttc"}
 """The teacher's labels that can be learnt, and what Hydra-NeXt calls them."""
 PUBLISHED_HEADS = ("nc", "lk", "ep")
@@ -197,6 +198,7 @@ class HydraNext(nn.Module):
 
 
 __all__ = [
+    "ARCHITECTURE",
     "CONTROL_ROWS",
     "EVERY",
     "HEADS",

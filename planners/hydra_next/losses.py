@@ -89,8 +89,9 @@ def control_losses(
 def policy_loss(predicted: Tensor, noise: Tensor, valid: Tensor) -> Tensor:
     """Squared errors `(B,)` of the noise `(B, N, 20)`, summed over the steps that are `valid (B, 10)`, mean
     over the N draws."""
-    error = (predicted - noise).square().unflatten(-1, (valid.shape[1], 2)).sum(-1)
-    return (error * valid[:, None]).sum(-1).mean(1)
+    error = (predicted - noise).square().view(*noise.shape[:2], -1, 2).sum(-1)
+    found: Tensor = (error * valid[:, None]).sum(-1).mean(1)
+    return found
 
 
 def combined(logits: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -135,7 +135,7 @@ class HydraNextPolicy:
             numbers: Floats = scores.double().cpu().numpy()
             of = np.asarray(levels)
             if c.likeliest:
-                return of[numbers.argmax(-1)]
+                return np.asarray(of[numbers.argmax(-1)])
             share = np.exp(numbers - numbers.max(-1, keepdims=True))
             return np.asarray((share * of).sum(-1) / share.sum(-1))
 

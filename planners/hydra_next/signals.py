@@ -69,7 +69,7 @@ class Coding:
         braked = _bent(brake, self.brake_knee) if self.graded else np.ones_like(brake)
         drive = np.where(brake > 0.0, -braked, p[..., THROTTLE])
         wheel = _bent(p[..., STEER], self.steer_knee)
-        return np.clip(np.stack((drive, wheel), -1), -1.0, 1.0).astype(np.float32)
+        return np.asarray(np.clip(np.stack((drive, wheel), -1), -1.0, 1.0), dtype=np.float32)
 
     def decode(self, signals: ArrayLike) -> Floats:
         """Pedals `(..., 3)` of signals `(..., 2)`, within their bounds."""
