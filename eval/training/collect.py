@@ -13,7 +13,7 @@ import numpy as np
 
 from drive import registry
 from drive.datasets import source
-from drive.errors import DriveError, InputError, ScenarioError
+from drive.errors import DriveError, ScenarioError
 from drive.eval.training.perturb import draw_fitting, moved, seen_from
 from drive.eval.training.watch import Watched
 from drive.geometry import to_frame, wrap_angle
@@ -23,7 +23,7 @@ from drive.scenario import Task
 from drive.sim.driven import Lead
 from drive.sim.loop import simulate
 from drive.sim.reference import ensure_expert
-from drive.sim.teacher import DT, KNOWN_AFTER, Course, Others, Teacher, TeacherSettings
+from drive.sim.teacher import DT, KNOWN_AFTER, Course, Lesson, Others, Teacher, TeacherSettings
 from drive.vehicle import ACCELERATION, HEADING, SPEED, STATE_SIZE, STEERING
 
 if TYPE_CHECKING:
@@ -67,6 +67,17 @@ class Moment:
     human: Floats | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """A moment ready for labels; the expert's driven states `reference (41, 7)`, about the ego's position;
+    what a learner is shown, `future (40, 3)` in the ego's frame; `controls (40, 2)`."""
+
+    lesson: Lesson
+    reference: NDArray[np.float32]
+    future: Floats
+    controls: NDArray[Any]
+
+
 def collect_scene(
     scene: SceneRef, collection: Collection, learner: Planner | None = None
 ) -> tuple[dict[str, Any], Rows | None]:
@@ -91,60 +102,76 @@ def collect_scene(
 def _samples(
     scenario: Scenario, collection: Collection, learner: Planner | None, entry: dict[str, Any]
 ) -> Rows:
-    if abs(scenario.dt - DT) > 1e-6:
-        raise ScenarioError(f"scenario '{scenario.id}' has a step of {scenario.dt:g} s, not {DT:g}")
-    request = collection.request
-    rng = np.random.default_rng([request.seed, _number(scenario.id)])
-    wanted = _wanted(scenario, request, rng)
-    scenario = ensure_expert(scenario)
-    human = learner is None and scenario.expert is not None and scenario.expert.source == "human"
-    expert = registry.load_planner(request.expert)
-    watched = Watched(learner or expert, frozenset(wanted), _history(request))
-    if not human and rng.random() < request.displaced:
-        begin = _displaced_start(scenario, request, rng)
-        if begin is not None:
-            scenario = scenario.with_(initial=begin)
-            entry["displaced"] = True
-    run = simulate(
-        scenario,
-        watched,
-        traffic="log" if human else request.traffic,
-        seed=request.seed,
-        keep_candidates=0,
-        watchdog=None,
-        visibility=request.visibility,
-        lead=Lead(scenario.expert.states[:, :STATE_SIZE], ask=True) if human and scenario.expert else None,
-        stop=min(wanted[-1] + STEPS + KNOWN_AFTER, scenario.num_steps),
-    )
-    if run.header["failure"] is not None:
-        entry["failure"] = run.header["failure"]["reason"]
-    known = len(run.times) - 1 - STEPS - KNOWN_AFTER
-    taken = [o for o in watched.seen if o.step <= known]
-    pupil = _Pupil.of(scenario, collection, run)
-    kind = VISITED if learner is None else LEARNER
-    rows: list[Rows] = []
-    for observation in taken:
-        k = observation.step
-        past = run.ego[max(k - PAST, 0) : k]
-        rows += pupil.sample(
-            Moment(observation, kind, past, run.ego[k : k + STEPS + 1] if human else None), rng
-        )
-        if rng.random() < request.twins:
-            there = run.agent_valid[:, k]
-            drawn = draw_fitting(
-                observation.ego, request, rng, scenario.roadmap, scenario.vehicle, run.agents[:, k], there,
-                run.agent_size,
-            )  # fmt: skip
-            if drawn is not None:
-                twin = seen_from(observation, drawn)
-                rows += pupil.sample(Moment(twin, PERTURBED, moved(past, observation.ego, drawn)), rng)
+    rng = np.random.default_rng([collection.request.seed, _number(scenario.id)])
+    pupil, moments = driven_moments(scenario, collection, rng, learner, entry)
+    rows = [row for moment in moments for row in pupil.sample(moment, rng)]
     if not rows:
         raise ScenarioError(entry.get("failure") or f"scenario '{scenario.id}' has no moment to learn from")
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
+def driven_moments(
+    scenario: Scenario,
+    collection: Collection,
+    rng: np.random.Generator,
+    learner: Planner | None = None,
+    entry: dict[str, Any] | None = None,
+) -> tuple[Pupil, list[Moment]]:
+    """Drive a scene, and choose moments of the drive and others beside them, in the order of time.
+
+    `entry` is told of a displaced start and of a drive that failed. Raises ScenarioError for a scene of
+    another step, or too short.
+    """
+    if abs(scenario.dt - DT) > 1e-6:
+        raise ScenarioError(f"scenario '{scenario.id}' has a step of {scenario.dt:g} s, not {DT:g}")
+    request, entry = collection.request, {} if entry is None else entry
+    wanted = _wanted(scenario, request, rng)
+    scenario = ensure_expert(scenario)
+    human = None
+    if learner is None and scenario.expert is not None and scenario.expert.source == "human":
+        human = scenario.expert.states[:, :STATE_SIZE]
+    elif rng.random() < request.displaced:
+        begin = _displaced_start(scenario, request, rng)
+        if begin is not None:
+            scenario = scenario.with_(initial=begin)
+            entry["displaced"] = True
+    watched = Watched(
+        learner or registry.load_planner(request.expert), frozenset(wanted), _history(request)
+    )
+    run = simulate(
+        scenario,
+        watched,
+        traffic=request.traffic if human is None else "log",
+        seed=request.seed,
+        keep_candidates=0,
+        watchdog=None,
+        visibility=request.visibility,
+        lead=None if human is None else Lead(human, ask=True),
+        stop=min(wanted[-1] + STEPS + KNOWN_AFTER, scenario.num_steps),
+    )
+    if run.header["failure"] is not None:
+        entry["failure"] = run.header["failure"]["reason"]
+    known = len(run.times) - 1 - STEPS - KNOWN_AFTER
+    kind = VISITED if learner is None else LEARNER
+    moments: list[Moment] = []
+    for o in watched.seen:
+        k = o.step
+        if k > known:
+            break
+        past = run.ego[max(k - PAST, 0) : k]
+        moments.append(Moment(o, kind, past, None if human is None else run.ego[k : k + STEPS + 1]))
+        if rng.random() < request.twins:
+            drawn = draw_fitting(
+                o.ego, request, rng, scenario.roadmap, scenario.vehicle, run.agents[:, k],
+                run.agent_valid[:, k], run.agent_size,
+            )  # fmt: skip
+            if drawn is not None:
+                moments.append(Moment(seen_from(o, drawn), PERTURBED, moved(past, o.ego, drawn)))
+    return Pupil.of(scenario, collection, run), moments
+
+
 @dataclass(slots=True, eq=False)
-class _Pupil:
+class Pupil:
     """What makes samples of one drive's moments, in their order."""
 
     collection: Collection
@@ -155,7 +182,7 @@ class _Pupil:
     teacher: Teacher
 
     @classmethod
-    def of(cls, scenario: Scenario, collection: Collection, run: RunLog) -> _Pupil:
+    def of(cls, scenario: Scenario, collection: Collection, run: RunLog) -> Pupil:
         request = collection.request
         task = Task.of(scenario, request.seed)
         return cls(
@@ -167,37 +194,44 @@ class _Pupil:
             Teacher(scenario.roadmap, scenario.vehicle, collection.teacher),
         )
 
-    def sample(self, moment: Moment, rng: np.random.Generator) -> list[Rows]:
-        """The sample of a moment as arrays by field; none where the expert finds no way."""
+    def lesson(self, moment: Moment) -> Shown | None:
+        """The moment made ready for labels, and the expert's answer; None where the expert finds no way."""
         o, run = moment.observation, self.run
         plan = self.expert.plan(o)
         if self.expert.way is None:
-            return []
-        others = Others(
-            run.agents[:, o.step :], run.agent_valid[:, o.step :], run.agent_size, run.agent_kind
-        )
-        lesson = self.teacher.lesson(
-            o.ego, Course.of(self.expert.way), others, run.signals[:, o.step :], moment.past, STEPS
-        )
+            return None
+        k = o.step
+        others = Others(run.agents[:, k:], run.agent_valid[:, k:], run.agent_size, run.agent_kind)
+        course = Course.of(self.expert.way)
+        lesson = self.teacher.lesson(o.ego, course, others, run.signals[:, k:], moment.past, STEPS)
         poses = expert_poses(plan, o, self.vehicle) if moment.human is None else moment.human[:, :3]
         poses = to_frame(poses, o.ego[:3])
         reference = lesson.rollout(poses[None, 1:], poses[0])[0]
-        future = poses[1:] if moment.human is not None else _in_ego_frame(reference[1:, :3], o.ego[HEADING])
-        driven = reference if moment.human is None else moment.human
+        if moment.human is not None:
+            return Shown(lesson, reference, poses[1:], moment.human[1:, [ACCELERATION, STEERING]])
+        about_ego = (0.0, 0.0, float(o.ego[HEADING]))
+        future = to_frame(reference[1:, :3].astype(np.float64), about_ego)
+        return Shown(lesson, reference, future, reference[1:, [ACCELERATION, STEERING]])
+
+    def sample(self, moment: Moment, rng: np.random.Generator) -> list[Rows]:
+        """The sample of a moment as arrays by field; none where the expert finds no way."""
+        shown = self.lesson(moment)
+        if shown is None:
+            return []
+        o, words = moment.observation, self.collection.vocabulary
         rows: Rows = {}
         for sensor in self.sensors:
             rows |= sensor(o)
         rows["start"] = np.concatenate((np.zeros(3), o.ego[3:STATE_SIZE])).astype(np.float32)
-        rows["future"] = np.asarray(future, dtype=np.float32)
-        rows["future_valid"] = np.isfinite(future).all(-1)
-        rows["controls"] = np.asarray(driven[1:, [ACCELERATION, STEERING]], dtype=np.float32)
-        if self.collection.vocabulary is not None:
-            chosen = labelled_rows(self.collection.vocabulary, self.collection.request, o.ego[SPEED], rng)
-            labels = lesson.label(self.collection.vocabulary.poses[chosen], reference)
-            own = lesson.judge(reference[None], reference)
+        rows["future"] = shown.future.astype(np.float32)
+        rows["future_valid"] = np.isfinite(shown.future).all(-1)
+        rows["controls"] = shown.controls.astype(np.float32)
+        if words is not None:
+            chosen = labelled_rows(words, self.collection.request, o.ego[SPEED], rng)
+            labels = shown.lesson.label(words.poses[chosen], shown.reference)
+            own = shown.lesson.judge(shown.reference[None], shown.reference)
             rows["label_rows"], rows["labels"] = chosen, labels.values.astype(np.float16)
             rows["expert_score"] = own.values[0, -1]
-        rows["scene_number"] = np.int32(0)  # the writer's caller knows it
         rows["time"], rows["kind"] = np.float32(o.time), np.uint8(moment.kind)
         return [rows]
 
@@ -248,11 +282,6 @@ def expert_poses(plan: Plan, observation: Observation, vehicle: VehicleParams) -
     return np.stack(
         (ego[0] + chord * np.cos(middle), ego[1] + chord * np.sin(middle), wrap_angle(heading)), axis=1
     )
-
-
-def _in_ego_frame(poses: NDArray[Any], heading: float) -> Floats:
-    """Poses about the ego's position in scenario axes, seen in its frame."""
-    return to_frame(np.asarray(poses, dtype=np.float64), (0.0, 0.0, heading))
 
 
 def _wanted(scenario: Scenario, request: DataRequest, rng: np.random.Generator) -> list[int]:

@@ -15,8 +15,9 @@ from drive.sim.kernels.score_comfort import comfort_of_rows
 
 LANE_KEEPING, LIGHTS, EXCESS, HISTORY_COMFORT = range(4)
 TAUGHT = 4
-BEHIND, AHEAD = 8, 40
-"""Vertices about the last foot among which the next one is searched."""
+BEHIND, AHEAD = 4, 12
+"""Vertices about the last foot among which the next one is searched: those of a course lie half a metre or
+more apart."""
 
 
 @scalar

@@ -9,13 +9,13 @@ import numpy as np
 
 from drive.eval.metrics.navsim import constants as c
 from drive.eval.metrics.nuplan.lanes import LaneShapes
-from drive.geometry import Projector, box_corners
-from drive.roadmap.model import LaneKind
-from drive.scenario import SignalState
+from drive.geometry import Projector
 from drive.sim.candidates import ScoreScene, score
+from drive.sim.kernels import teach as kernels
 from drive.sim.kernels.score import NAVSIM_RULES, NAVSIM_V1_RULES
 from drive.sim.kernels.score_contacts import FORECAST_EXTRA
-from drive.vehicle import HEADING, AgentKind, rear_to_center
+from drive.sim.teacher import closed_lanes
+from drive.vehicle import AgentKind, rear_to_center
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from drive.eval.metrics.navsim.course import Course
     from drive.eval.metrics.navsim.moments import Moment
-    from drive.roadmap.model import RoadMap
     from drive.runlog import RunLog
 
     Floats = NDArray[np.float64]
@@ -73,21 +72,22 @@ def find(
     states[..., :2] -= origin
     found = score(np.ascontiguousarray(states, dtype=np.float32), scene, rules=rules)
     shapes = LaneShapes.of(run.roadmap)
-    gates = red_gates(run.roadmap, course.on_route)
+    lit = np.empty(len(states), dtype=np.float32)
+    gates, red = closed_lanes(run.roadmap, course.on_route, moment.signals[:, :samples])
+    kernels.lights(states.astype(np.float32), scene.ego, scene.lanes, gates, red, False, lit)
     distance = run.vehicle.rear_axle_to_center
     out = []
-    for drive, row in zip(drives, found.values.astype(np.float64), strict=True):
+    for drive, row, clear in zip(drives, found.values.astype(np.float64), lit.tolist(), strict=True):
         center = rear_to_center(drive, distance)
         off = np.abs(Projector(course.line)(center)[1])
         inside = shapes.in_intersection(center, shapes.lanes_at(center))
-        corners = box_corners(center, drive[:, HEADING], run.vehicle.length, run.vehicle.width)
         collision, area, direction, progress, ttc, comfort = row[:6]
         out.append(
             Findings(
                 float(collision),
                 float(area),
                 float(direction),
-                traffic_light_compliance(shapes, gates, moment.signals, corners),
+                clear,
                 float(ttc),
                 lane_keeping(off, inside),
                 float(comfort),
@@ -116,44 +116,6 @@ def lane_keeping(off: Floats, inside: NDArray[np.bool_]) -> float:
 
     Samples inside intersections are skipped, and the row goes on behind them.
     """
-    row = 0
-    for exceeds in (off > c.LANE_KEEPING_LIMIT)[~inside]:
-        row = row + 1 if exceeds else 0
-        if row >= c.LANE_KEEPING_SAMPLES:
-            return 0.0
-    return 1.0
-
-
-def red_gates(roadmap: RoadMap, on_route: Sequence[int]) -> list[tuple[int, int]]:
-    """Pairs (signal, lane): the lanes of the route in a junction that a red signal closes.
-
-    A signal at the end of a lane that leads to a junction closes the lanes behind it.
-    """
-    allowed = {int(lane) for lane in on_route}
-    gates: dict[tuple[int, int], None] = {}
-    for lane in allowed:
-        signal = int(roadmap.signal[lane])
-        if signal < 0:
-            continue
-        own = bool(roadmap.intersection[lane]) or int(roadmap.kind[lane]) == LaneKind.CONNECTOR
-        behind = [lane] if own else roadmap.successors(lane).tolist()
-        gates.update({(signal, x): None for x in behind if x in allowed})
-    return sorted(gates)
-
-
-def traffic_light_compliance(
-    shapes: LaneShapes, gates: Sequence[tuple[int, int]], signals: NDArray[np.uint8], corners: Floats
-) -> float:
-    """0 where the box `corners (T, 4, 2)` ever touches a lane whose signal is red then, else 1."""
-    import shapely
-
-    red = signals[:, : len(corners)] == SignalState.RED
-    closed = [(signal, lane) for signal, lane in gates if lane in shapes.row and red[signal].any()]
-    if not closed:
-        return 1.0
-    boxes = shapely.polygons(corners)
-    for signal, lane in closed:
-        when = np.flatnonzero(red[signal])
-        if shapely.intersects(shapes.polygons[shapes.row[lane]], boxes[when]).any():
-            return 0.0
-    return 1.0
+    out = np.empty(1, dtype=np.float32)
+    kernels.lane_keeping(off[None], inside[None], c.LANE_KEEPING_LIMIT, c.LANE_KEEPING_SAMPLES, out)
+    return float(out[0])
