@@ -58,6 +58,7 @@ def fit(
     folder: str | Path,
     *,
     validate: Validate | None = None,
+    mean: nn.Module | None = None,
     resume: bool = False,
     device: str | torch.device = "cpu",
     progress: bool | Listener = True,
@@ -69,6 +70,8 @@ def fit(
     or scalar tensors; on a GPU tensors, which need not be waited for); all its randomness comes from the
     `torch.Generator` on the device, or from torch's shared one, which is seeded too. `validate(model)` gives
     named figures, among them `settings.watch`, where less is better; it sees the running mean of the weights.
+    `mean` is a second network of the same kind, given by who wants to look at that running mean in the loss
+    (a teacher).
 
     Raises InputError where the folder holds a training (unless `resume`), one of other settings or of another
     network; DriveError when the loss or its gradient is not finite, or the disk is full; KeyboardInterrupt or
@@ -84,7 +87,7 @@ def fit(
         Interrupts() as interrupts,
     ):
         model.to(device)
-        state = new_state(model, settings, device)
+        state = new_state(model, mean, settings, device)
         if (found := load_checkpoint(saved) if resume else None) is not None:
             for line in state.restore(found):
                 told.note(line)

@@ -90,7 +90,9 @@ class DataRequest:
                 raise InputError(f"a training set's {name} must be 0 or more, got {getattr(self, name)}")
         for name in ("twins", "displaced"):
             if not 0.0 <= getattr(self, name) <= 1.0:
-                raise InputError(f"a training set's {name} lies between 0 and 1, not at {getattr(self, name)}")
+                raise InputError(
+                    f"a training set's {name} lies between 0 and 1, not at {getattr(self, name)}"
+                )
         if not 0.1 <= self.every < np.inf:
             raise InputError(f"a sample every 0.1 s or more seldom, not every {self.every} s")
         if min(self.scenes, self.first_seed, self.near, self.random, self.seed) < 0:
@@ -188,7 +190,9 @@ class TrainingSet:
 
     def _array(self, name: str) -> NDArray[Any]:
         if name not in self.arrays:
-            raise InputError(f"the training set '{self.folder}' has no field '{name}': {', '.join(self.arrays)}")
+            raise InputError(
+                f"the training set '{self.folder}' has no field '{name}': {', '.join(self.arrays)}"
+            )
         return self.arrays[name]
 
     def expect(
@@ -313,7 +317,9 @@ class Writer:
             raise InputError(f"'{self.folder}' holds a finished training set; give another folder")
         journal = self.folder / JOURNAL
         if journal.exists() and not resume:
-            raise InputError(f"a training set was begun in '{self.folder}': go on with --resume, or remove it")
+            raise InputError(
+                f"a training set was begun in '{self.folder}': go on with --resume, or remove it"
+            )
         begin = {"fields": {n: asdict(f) for n, f in self.fields.items()}, "about": self.about}
         self.entries: list[dict[str, Any]] = []
         with _told(self.folder):

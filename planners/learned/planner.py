@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 HORIZON = 4.0
 HISTORY = 1.5
+BATCH, BATCH_CUDA = 8, 32
 
 
 def learned_spec(name: str, encoder: EncoderSettings, cameras: Sequence[CameraSpec] = ()) -> PlannerSpec:
@@ -42,8 +43,8 @@ class LearnedPlanner:
     """A policy behind the planner contract.
 
     `config` is what results and logs name, `digest` tells weights apart, `batch` is how many sessions the
-    benchmark asks at once where nobody says otherwise. `device` is "cpu" or a CUDA device as
-    `device_of` gives it.
+    benchmark asks at once where nobody says otherwise (0: what suits the device). `device` is "cpu" or a CUDA
+    device as `device_of` gives it.
     """
 
     spec: PlannerSpec
@@ -52,7 +53,10 @@ class LearnedPlanner:
     config: Any = None
     device: str = "cpu"
     digest: str = ""
-    batch: int = 1
+    batch: int = 0
+
+    def __post_init__(self) -> None:
+        self.batch = self.batch or (BATCH if self.device == "cpu" else BATCH_CUDA)
 
     def start(self, task: Task) -> LearnedSession:
         return LearnedSession(

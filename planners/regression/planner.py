@@ -24,11 +24,10 @@ WEIGHTS = Path(__file__).parent / "weights"
 @dataclass(frozen=True, slots=True)
 class RegressionConfig:
     """`weights` is a file, the name of shipped ones, or "" for the shipped ones; `device` "cpu", "cuda" or
-    "auto"; `batch` how many scenarios `drive bench` asks about at once where nobody says otherwise."""
+    "auto"."""
 
     weights: str = ""
     device: str = "cpu"
-    batch: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,5 +71,4 @@ class RegressionPlanner(LearnedPlanner):
             c,
             device,
             digest_of(paths),
-            c.batch,
         )

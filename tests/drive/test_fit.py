@@ -351,6 +351,40 @@ def test_the_running_mean_has_its_closed_form(tmp_path: Path) -> None:
     assert mean_decay(settings, 10**6) == 0.9
 
 
+def test_a_loss_may_look_at_the_running_mean(undisturbed: tuple[Path, Fitted], tmp_path: Path) -> None:
+    """A teacher network of the caller's is the running mean, from the first step and after a resume."""
+    teacher, gaps = problem["network"](), []
+
+    def taught(model: Any, batch: Any, generator: Any) -> Any:
+        gaps.append(max(float((a - b).abs().max()) for a, b in zip(teacher.parameters(), model.parameters())))
+        return problem["loss"](model, batch, generator)
+
+    def go(resume: bool) -> Fitted:
+        problem["seed_all"](3)
+        return fit(
+            problem["network"](), taught, problem["batches"], SETTINGS, tmp_path, mean=teacher, resume=resume,
+            validate=mean_loss(problem["loss"], problem["held_out"], 1), progress=False,
+        )  # fmt: skip
+
+    go(False)
+    assert gaps[0] == 0.0
+    assert 0.0 < gaps[-1] < 1.0
+    assert_same(tmp_path, undisturbed[0])
+    wanted = {name: value.clone() for name, value in teacher.state_dict().items()}
+    teacher = problem["network"]()
+    go(True)
+    for name, value in teacher.state_dict().items():
+        assert torch.equal(value, wanted[name])
+
+
+def test_a_running_mean_of_another_network_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="the network for the running mean is another one"):
+        fit(
+            Constant(), push, problem["batches"], SETTINGS, tmp_path, mean=torch.nn.Linear(1, 1),
+            progress=False,
+        )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("step", "rate"), [(0, 0.1), (4, 0.5), (9, 1.0), (10, 1.0), (60, 0.6), (110, 0.2), (35, 0.882842712)]
 )

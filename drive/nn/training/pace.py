@@ -73,7 +73,7 @@ def _seconds_a_step(
     model: nn.Module, loss: Loss, batches: Batches, settings: FitSettings, device: Any, speed: Any
 ) -> float:
     """The median time of a whole step, fetching its batch and updating the running mean included."""
-    state = new_state(copy.deepcopy(model), settings, device)
+    state = new_state(copy.deepcopy(model), None, settings, device)
     gradients = make_gradients(state.model, loss, state.generator, device, speed, use_bf16(settings, device))
     state.model.train()
     times: list[float] = []

@@ -178,9 +178,22 @@ _SCALARS = (
 )  # fmt: skip
 
 
-def new_state(model: nn.Module, settings: FitSettings, device: Any) -> TrainState:
-    """A training at its start; the network is on the device already."""
-    mean = copy.deepcopy(model).requires_grad_(False).eval() if settings.ema > 0.0 else None
+def new_state(model: nn.Module, mean: nn.Module | None, settings: FitSettings, device: Any) -> TrainState:
+    """A training at its start; `model` is on the device already, `mean` the caller's own for the running mean.
+
+    Raises InputError for a `mean` that is no copy of the network, or where `ema` is 0.
+    """
+    if mean is not None:
+        if settings.ema == 0.0:
+            raise InputError("a network for the running mean was given, but ema is 0")
+        try:
+            mean.to(device).load_state_dict(model.state_dict())
+        except RuntimeError as error:
+            why = " ".join(str(error).split())[:100]
+            raise InputError(f"the network for the running mean is another one: {why}") from None
+        mean.requires_grad_(False).eval()
+    elif settings.ema > 0.0:
+        mean = copy.deepcopy(model).requires_grad_(False).eval()
     generator = torch.Generator(device)
     generator.manual_seed(settings.seed)
     return TrainState(model, mean, make_optimiser(model, settings, device), generator, device, settings)
