@@ -45,6 +45,7 @@ GROUPS = {
     "drive.datasets": "data set",
     "drive.metrics": "metric",
     "drive.suites": "suite",
+    "drive.recipes": "recipe",
 }
 
 Settings = dict[str, dict[str, object]]

@@ -21,6 +21,7 @@ KINDS = {
     "datasets": "drive.datasets",
     "traffic": "drive.traffic",
     "metrics": "drive.metrics",
+    "recipes": "drive.recipes",
 }
 
 
@@ -42,7 +43,7 @@ def command(
         bool, typer.Option("--explain", help="Say of each metric how it is computed.")
     ] = False,
 ) -> None:
-    """List planners, suites, data sets, traffic models or metrics.
+    """List planners, suites, data sets, traffic models, metrics or recipes.
 
     \b
     Examples:

@@ -25,7 +25,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("drive.cli.compare:command", "Paired differences between the results of benchmarks."),
     "run": ("drive.cli.run:command", "Drive one scenario with one planner and write its replay."),
     "replay": ("drive.cli.replay:command", "Turn runs into a page or a film."),
-    "list": ("drive.cli.list:command", "List planners, suites, data sets, traffic models or metrics."),
+    "train": ("drive.cli.train:app", "Train a learned planner by its recipe; make training data."),
+    "list": (
+        "drive.cli.list:command",
+        "List planners, suites, data sets, traffic models, metrics or recipes.",
+    ),
     "check": ("drive.cli.check:command", "Check that a planner keeps the contract."),
     "inspect": ("drive.cli.inspect:command", "Say what is in a file."),
     "convert": ("drive.cli.convert:command", "Write scenarios of one format as files of another."),

@@ -17,7 +17,12 @@ class Gap(NamedTuple):
 
 
 def box_gap(
-    x: Tensor, y: Tensor, cosine: Tensor, sine: Tensor, half: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]
+    x: Tensor,
+    y: Tensor,
+    cosine: Tensor,
+    sine: Tensor,
+    half: tuple[Tensor, Tensor],
+    other: tuple[Tensor, Tensor],
 ) -> Gap:
     """The gap from boxes of `half` length and width to `other` ones that lie at `x`, `y`, turned by an angle of
     that `cosine` and `sine`, in the first ones' frames; all (...) and broadcast.

@@ -151,7 +151,8 @@ def _on_way(scene: SceneArrays, looked: _Looked, now: Tensor) -> list[Tensor]:
     first = foot(way, bumper * torch.cos(now)[:, None], bumper * torch.sin(now)[:, None])
     driven = front.station - first.station[..., None]
     past = [
-        (driven - ego[:, _EGO[name]]).clamp(-_PAST, _PAST) * known for name in ("stop_distance", "red_distance")
+        (driven - ego[:, _EGO[name]]).clamp(-_PAST, _PAST) * known
+        for name in ("stop_distance", "red_distance")
     ]
     heading = torch.atan2(sine, turned) * known
     return [
@@ -194,9 +195,7 @@ def _near_others(scene: SceneArrays, looked: _Looked, window: float) -> list[Ten
         ax, ay, c, s, vx, vy, length, width, there = rows.unbind(-1)
         dx, dy = ax - x, ay - y
         u, v = looked.cosine, looked.sine
-        found = box_gap(
-            dx * u + dy * v, dy * u - dx * v, c * u + s * v, s * u - c * v, half, (length, width)
-        )
+        found = box_gap(dx * u + dy * v, dy * u - dx * v, c * u + s * v, s * u - c * v, half, (length, width))
         along = looked.speed - (vx * u + vy * v if moving else 0.0)
         across = (vx * v - vy * u) if moving else torch.zeros_like(along)
         closing = found.ahead * along + found.aside * across

@@ -356,7 +356,8 @@ def test_a_loss_may_look_at_the_running_mean(undisturbed: tuple[Path, Fitted], t
     teacher, gaps = problem["network"](), []
 
     def taught(model: Any, batch: Any, generator: Any) -> Any:
-        gaps.append(max(float((a - b).abs().max()) for a, b in zip(teacher.parameters(), model.parameters())))
+        both = zip(teacher.parameters(), model.parameters(), strict=True)
+        gaps.append(max(float((a - b).detach().abs().max()) for a, b in both))
         return problem["loss"](model, batch, generator)
 
     def go(resume: bool) -> Fitted:

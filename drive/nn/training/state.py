@@ -179,7 +179,7 @@ _SCALARS = (
 
 
 def new_state(model: nn.Module, mean: nn.Module | None, settings: FitSettings, device: Any) -> TrainState:
-    """A training at its start; `model` is on the device already, `mean` the caller's own for the running mean.
+    """A training at its start; `model` is on the device, `mean` the caller's own for the running mean.
 
     Raises InputError for a `mean` that is no copy of the network, or where `ema` is 0.
     """
