@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from drive.planners.hydra_next.decoder import HydraNext, ModelSettings
+    from drive.planners.hydra_next.decoder import ModelSettings
 
 INPUTS = ("scene.", "raster", "images")
 
@@ -94,9 +94,9 @@ class HydraLoss:
         self.weights, self.draws = dict(weights), draws
 
     def __call__(
-        self, model: HydraNext, batch: Mapping[str, Tensor], generator: torch.Generator
+        self, model: Any, batch: Mapping[str, Any], generator: Any
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        s = model.settings
+        s: ModelSettings = model.settings
         moments = scene_batch(batch)
         tokens = model(moments)
         parts = trajectory_losses(

@@ -174,8 +174,8 @@ class Recipe:
         settings = replace(config.model, vocabulary=len(vocabulary))
         settings = replace(settings, bins=bins_of(run.train, settings, config, run.seed))
         torch.manual_seed(run.seed)
-        model = HydraNext(settings)
-        model.vocabulary.copy_(torch.from_numpy(vocabulary.poses))
+        model: Any = HydraNext(settings)
+        model.vocabulary.copy_(torch.tensor(vocabulary.poses))
         data: Data = run.train
         validate = validation_of(run.validation, vocabulary, settings, config, run.device)
         for number in range(config.rounds + 1):
