@@ -127,7 +127,8 @@ def reactions(planner: Planner, count: int, first: int = FIRST_SEED) -> Reaction
     """Of `count` scenes and their twins; roads too short are passed over, for every planner alike."""
     if count < 1:
         raise InputError(f"reactions need at least one scene, got {count}")
-    times, false = [], []
+    times: list[float] = []
+    false: list[bool] = []
     seed = first
     while len(times) < count:
         try:
