@@ -19,7 +19,7 @@ from drive.roadmap.model import LaneKind
 from drive.scenario import SignalState
 from drive.sim.candidates import ScoreScene, rollout, score
 from drive.sim.kernels import teach as kernels
-from drive.sim.kernels.score import NAVSIM_RULES
+from drive.sim.kernels.score import DIRECTION, DRIVABLE, NAVSIM_RULES, NO_COLLISION, PROGRESS, TTC
 from drive.sim.kernels.score_comfort import ComfortWindows, comfort_filters
 from drive.sim.kernels.score_contacts import FORECAST_EXTRA
 from drive.vehicle import AgentKind
@@ -151,9 +151,8 @@ class Teacher:
         before = np.array(past, dtype=np.float64).reshape(-1, 7)
         before[:, :2] -= origin
         gates, red = closed_lanes(self.roadmap, course.on_route, signals[:, : horizon + 1])
-        return Lesson(
-            self, begin, scene, before.astype(np.float32), course.limit.astype(np.float32), gates, red, horizon
-        )
+        limit = np.ascontiguousarray(course.limit, dtype=np.float32)
+        return Lesson(self, begin, scene, before.astype(np.float32), limit, gates, red, horizon)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,9 +193,7 @@ class Lesson:
         """
         return self.judge(self.rollout(candidates), reference)
 
-    def judge(
-        self, states: NDArray[np.float32], reference: NDArray[np.float32] | None = None
-    ) -> Labels:
+    def judge(self, states: NDArray[np.float32], reference: NDArray[np.float32] | None = None) -> Labels:
         """As `label`, for motions that are driven already."""
         s = self.teacher.settings
         if reference is None and s.progress == "generate":
@@ -205,11 +202,11 @@ class Lesson:
         found = score(driven, self.scene, rules=NAVSIM_RULES, terms=_TERMS).values
         more = self._teach(driven)
         out = np.empty((len(driven), len(TEACHER_NAMES)), dtype=np.float32)
-        out[:, _NC], out[:, _DAC], out[:, _DDC], out[:, _TTC] = found[:, 0], found[:, 1], found[:, 2], found[:, 4]
+        out[:, [_NC, _DAC, _DDC, _TTC]] = found[:, [NO_COLLISION, DRIVABLE, DIRECTION, TTC]]
         out[:, _TLC], out[:, _LK] = more[:, kernels.LIGHTS], more[:, kernels.LANE_KEEPING]
         out[:, _HC] = more[:, kernels.HISTORY_COMFORT]
         product = out[:, _NC] * out[:, _DAC] * out[:, _DDC] * out[:, _TLC]
-        metres = np.maximum(found[:, 3] - np.float32(s.speeding) * more[:, kernels.EXCESS], 0.0)
+        metres = np.maximum(found[:, PROGRESS] - np.float32(s.speeding) * more[:, kernels.EXCESS], 0.0)
         out[:, _EP] = self._progress(metres, product)
         weighted = 5.0 * (out[:, _EP] + out[:, _TTC]) + 2.0 * (out[:, _LK] + out[:, _HC])
         out[:, _SCORE] = product * weighted / 14.0
@@ -280,6 +277,6 @@ def _window(line: Floats, station: Floats) -> NDArray[np.int32]:
 _TERMS = ("area", "collision", "progress", "time_to_collision")
 
 __all__ = [
-    "DT", "KNOWN_AFTER", "TEACHER_NAMES", "TEACHER_VERSION", "Course", "Labels", "Lesson", "Others", "Teacher",
-    "TeacherSettings", "closed_lanes", "red_gates",
+    "DT", "KNOWN_AFTER", "TEACHER_NAMES", "TEACHER_VERSION", "Course", "Labels", "Lesson", "Others",
+    "Teacher", "TeacherSettings", "closed_lanes", "red_gates",
 ]  # fmt: skip

@@ -29,7 +29,7 @@ STEPS = np.array([2.0**-7, 2.0**-8, 2.0**-13])
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vocabulary:
-    """`poses (K, T, 3)` float32: x, y, heading in the ego's frame (rear axle), the first one `dt` s after now.
+    """`poses (K, T, 3)` float32: x, y, heading in the ego's frame (rear axle), the first `dt` s after now.
 
     `provenance` says how it came about: seed, method, data and their hash. `hash` is of poses and dt alone.
     Raises InputError for poses that are not finite, or too far away to be kept.
@@ -61,7 +61,7 @@ class Vocabulary:
     @property
     def horizon(self) -> float:
         """Seconds that a trajectory covers."""
-        return self.poses.shape[1] * self.dt
+        return int(self.poses.shape[1]) * self.dt
 
     def near(self, speed: float, count: int) -> NDArray[np.int32]:
         """The `count` rows whose initial speed is nearest to `speed` in m/s, in ascending order.
@@ -131,7 +131,7 @@ def _counts(poses: ArrayLike) -> NDArray[np.float64]:
     given = np.asarray(poses, dtype=np.float64)
     if given.ndim != 3 or given.shape[2] != 3 or given.shape[1] < 2 or len(given) == 0:
         raise InputError(f"a vocabulary holds poses (K >= 1, T >= 2, 3), got {given.shape}")
-    counts = np.rint(given / STEPS)
+    counts: NDArray[np.float64] = np.rint(given / STEPS)
     fits = np.isfinite(counts).all(-1) & (np.abs(counts) <= 32767).all(-1)
     bad = np.flatnonzero(~fits.all(-1))
     if len(bad):

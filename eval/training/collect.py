@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,7 +53,7 @@ class Collection:
 
     request: DataRequest
     vocabulary: Vocabulary | None = None
-    teacher: TeacherSettings = TeacherSettings()
+    teacher: TeacherSettings = field(default_factory=TeacherSettings)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,9 +135,7 @@ def driven_moments(
         if begin is not None:
             scenario = scenario.with_(initial=begin)
             entry["displaced"] = True
-    watched = Watched(
-        learner or registry.load_planner(request.expert), frozenset(wanted), _history(request)
-    )
+    watched = Watched(learner or registry.load_planner(request.expert), frozenset(wanted), _history(request))
     run = simulate(
         scenario,
         watched,
@@ -224,15 +222,16 @@ class Pupil:
             rows |= sensor(o)
         rows["start"] = np.concatenate((np.zeros(3), o.ego[3:STATE_SIZE])).astype(np.float32)
         rows["future"] = shown.future.astype(np.float32)
-        rows["future_valid"] = np.isfinite(shown.future).all(-1)
+        rows["future_valid"] = np.asarray(np.isfinite(shown.future).all(-1))
         rows["controls"] = shown.controls.astype(np.float32)
         if words is not None:
             chosen = labelled_rows(words, self.collection.request, o.ego[SPEED], rng)
             labels = shown.lesson.label(words.poses[chosen], shown.reference)
             own = shown.lesson.judge(shown.reference[None], shown.reference)
             rows["label_rows"], rows["labels"] = chosen, labels.values.astype(np.float16)
-            rows["expert_score"] = own.values[0, -1]
-        rows["time"], rows["kind"] = np.float32(o.time), np.uint8(moment.kind)
+            rows["expert_score"] = np.asarray(own.values[0, -1])
+        rows["time"] = np.asarray(o.time, dtype=np.float32)
+        rows["kind"] = np.asarray(moment.kind, dtype=np.uint8)
         return [rows]
 
 

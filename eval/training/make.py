@@ -16,8 +16,9 @@ from drive.datasets.generate.source import VERSION
 from drive.errors import InputError
 from drive.eval.training.collect import Collection, collect_scene
 from drive.eval.training.scenes import ROUND, TRAIN, scenes_of
-from drive.nn.store import TrainingSet, Writer, training_fields
+from drive.nn.store import TrainingSet, training_fields
 from drive.nn.vocabulary import Vocabulary
+from drive.nn.writer import Writer, plain
 from drive.sim.teacher import TEACHER_NAMES, TEACHER_VERSION, TeacherSettings
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def make_data(
     `resume` a collection that was killed goes on after its last whole scene; a set that is finished for the
     same request is opened. Raises InputError: see `Writer`, `scenes_of`.
     """
-    return _make(Collection(request, _loaded(vocabulary), teacher or TeacherSettings()), Path(folder), None, jobs, resume,
-                 progress, note)
+    collection = Collection(request, _loaded(vocabulary), teacher or TeacherSettings())
+    return _make(collection, Path(folder), None, jobs, resume, progress, note)
 
 
 def collector(
@@ -102,7 +103,7 @@ def _make(
     about = about_of(collection, learner)
     if resume and (folder / "header.json").exists():
         found = TrainingSet.open(folder)
-        if any(found.header.get(name) != value for name, value in about.items()):
+        if any(found.header.get(name) != value for name, value in plain(about).items()):
             raise InputError(f"'{folder}' holds a finished set of another request; give another folder")
         return found
     scenes, skipped = scenes_of(collection.request)
@@ -130,9 +131,9 @@ def _make(
 
 def about_of(collection: Collection, learner: Planner | None = None) -> dict[str, Any]:
     """What the header of a set says beside its arrays and scenes."""
-    words = collection.vocabulary
+    words, request = collection.vocabulary, collection.request
     return {
-        "request": asdict(collection.request) | {"scenarios": [Path(s).name for s in collection.request.scenarios]},
+        "request": asdict(request) | {"scenarios": [Path(name).name for name in request.scenarios]},
         "vocabulary": None if words is None else {"hash": words.hash, "size": len(words), "dt": words.dt},
         "teacher": {
             "version": TEACHER_VERSION,

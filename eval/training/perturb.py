@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 TRIES = 4
 
 
-def displaced(state: Floats, request: DataRequest, rng: np.random.Generator, vehicle: VehicleParams) -> Floats:
+def displaced(
+    state: Floats, request: DataRequest, rng: np.random.Generator, vehicle: VehicleParams
+) -> Floats:
     """A state `(7,)` drawn evenly about another one, its speed never below 0."""
     lateral, heading, speed = rng.uniform(-1.0, 1.0, 3) * (request.lateral, request.heading, request.speed)
     out = np.array(state, dtype=np.float64)

@@ -198,7 +198,7 @@ MAX_SPEED = 40.0
 
 
 def kinematic_grid(count: int, steps: int = 40) -> Floats:
-    """The first `count` trajectories `(count, steps, 3)` of a grid of speeds, accelerations, bends and shifts.
+    """The first `count` trajectories `(count, steps, 3)` of a grid of speeds, paces, bends and shifts.
 
     Speeds change fastest, then accelerations, then what is done sideways: the more rows, the finer.
     """

@@ -24,7 +24,11 @@ more apart."""
 def _apart(nx, ny, cx, cy, ux, uy, half_length, half_width, ax, ay, bx, by, dx, dy):
     """Whether a direction parts a box from a triangle."""
     reach = abs(nx * ux + ny * uy) * half_length + abs(ny * ux - nx * uy) * half_width
-    p, q, r = nx * (ax - cx) + ny * (ay - cy), nx * (bx - cx) + ny * (by - cy), nx * (dx - cx) + ny * (dy - cy)
+    p, q, r = (
+        nx * (ax - cx) + ny * (ay - cy),
+        nx * (bx - cx) + ny * (by - cy),
+        nx * (dx - cx) + ny * (dy - cy),
+    )
     return min(min(p, q), r) > reach or max(max(p, q), r) < -reach
 
 
