@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -249,3 +252,11 @@ def test_waves_of_a_step_are_those_of_the_paper():
     assert found.numpy() == pytest.approx(
         np.concatenate((np.sin(3.0 * rates), np.cos(3.0 * rates))), abs=1e-6
     )
+
+
+def test_the_docs_of_the_blocks_run():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "learned.md").read_text()
+    (code,) = re.findall(
+        r"```python\n(.*?)```", text.partition("## Blocks\n")[2].partition("\n## ")[0], re.DOTALL
+    )
+    exec(compile(code, "docs/learned.md", "exec"), {})
