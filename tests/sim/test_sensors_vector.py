@@ -428,6 +428,13 @@ def test_states_that_are_no_numbers(bad):
     scene = sensor.sense(seen((100, 0, 0, 5), [(bad, bad, 0, 0, 0), (110, 0, 0, 1, 0)], time=1.0))
     np.testing.assert_array_equal(scene.agents_valid[:2, -1], [True, False])
     assert all(np.isfinite(x).all() for x in scene)
+    # Neither a heading or velocity that is none, nor one in the past.
+    o = seen((100, 0, 0, 5), [(105, 0, bad, 0, 0), (110, 0, 0, 0, bad), (115, 0, 0, 1, 0)], time=2.0)
+    o.agent_history[2, -6, 3] = bad
+    scene = sensor.sense(o)
+    np.testing.assert_array_equal(scene.agents_valid[0], [True, True, False, True])
+    assert not scene.agents_valid[1:].any()
+    assert all(np.isfinite(x).all() for x in scene)
 
 
 def test_a_map_without_lanes_for_cars():
