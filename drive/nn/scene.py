@@ -20,9 +20,10 @@ EGO_COLUMNS = (
     "speed", "acceleration", "steering", "yaw_rate", "limit", "offset", "heading", "stop_distance",
     "red_distance", "goal_distance", "length", "width", "rear_to_centre", "wheelbase",
 )  # fmt: skip
-"""m/s, m/s^2, rad, rad/s; the way's limit here in m/s; the ego's lateral offset from the way in m and its
-heading on it in rad; metres from the front bumper to the next give-way line, held signal and end of the
-route, at most `FAR`; then its body in m."""
+"""m/s, m/s^2, rad, rad/s; the way's speed limit here in m/s; the ego's lateral offset from the way in m and
+its heading on it in rad; metres from the front bumper to the next give-way line, to the next line whose
+signal is red, and to the end of the route, at most `FAR`; then its body in m. A line that the bumper has
+passed by up to 1 m still counts, its distance negative. Without a way limit, offset and heading are 0."""
 AGENT_COLUMNS = ("x", "y", "cosine", "sine", "vx", "vy")
 """Box centres now and before: m, heading in the ego's frame, velocity over ground in m/s."""
 BODY_COLUMNS = ("length", "width", "existence", "vehicle", "pedestrian", "bicycle", "static")
@@ -43,8 +44,8 @@ class SceneSizes:
 
     The `agents` nearest, at `history` moments every `history_dt` s (the last is now); `lanes` pieces of lane
     centrelines of `lane_points` points over `lane_length` m each; `edges` pieces of the drivable area's
-    outline of `edge_points` points, about `edge_length` m each; `route` points of the way every `route_step`
-    m, the first `route_behind` m behind the ego; nothing farther than `reach` m.
+    outline of `edge_points` points, about `edge_length` m each; none of these farther than `reach` m; `route`
+    points of the way every `route_step` m, the first `route_behind` m behind the ego.
     """
 
     agents: int = 24
