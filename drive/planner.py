@@ -72,9 +72,8 @@ def _camera_fault(camera: CameraSpec) -> str | None:
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= MAX_SIDE:
             return f"its {what} must be a whole number from 1 to {MAX_SIDE}, got {value!r}"
     if camera.width * camera.height * camera.frames > MAX_PICTURES:
-        return (
-            f"{camera.frames} frames of {camera.width} x {camera.height} are more than {MAX_PICTURES} pixels"
-        )
+        size = f"{camera.width} x {camera.height}"
+        return f"{camera.frames} frames of {size} are more than {MAX_PICTURES} pixels"
     for what, count in (("intrinsics", 4), ("pose", 6)):
         values = getattr(camera, what)
         if np.shape(values) != (count,) or not _is_finite(np.asarray(values)):
@@ -97,8 +96,8 @@ def _camera_fault(camera: CameraSpec) -> str | None:
     x, y, z, *angles = camera.pose
     if max(abs(x), abs(y)) > FARTHEST_CAMERA or not 0.0 < z <= HIGHEST_CAMERA:
         return (
-            f"it sits at ({x:g}, {y:g}, {z:g}) m: at most {FARTHEST_CAMERA:g} m from the rear axle, and above "
-            f"the road by up to {HIGHEST_CAMERA:g} m"
+            f"it sits at ({x:g}, {y:g}, {z:g}) m: at most {FARTHEST_CAMERA:g} m from the rear axle, and "
+            f"above the road by up to {HIGHEST_CAMERA:g} m"
         )
     if max(abs(angle) for angle in angles) > 2.0 * np.pi:
         return f"its angles are in radians, got {tuple(angles)}"

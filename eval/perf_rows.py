@@ -18,7 +18,7 @@ WORLDS, CANDIDATES, OTHERS = 1024, 8192, 30
 
 
 def kernel_rows(worlds: int = WORLDS, candidates: int = CANDIDATES) -> list[Row]:
-    """The step, what learners read of it and see, the roll-out and the score, by parts, on one thread and on all."""
+    """The step, what learners read and see, the roll-out and the score, by parts, on one and all threads."""
     many = cores()
     around = f"{candidates} candidates x {CANDIDATE_STEPS} steps"
     judged = f"{around}, {OTHERS} agents"

@@ -24,7 +24,7 @@ def draw_side(
     image, depth, column, row, lens, turn, px, py, pz, cos, sin, ox, oy, oz, ux, uy, vy, vz, paint, bright,
     red, green, blue,
 ):  # fmt: skip
-    """Draw one side of a part at (px, py, pz) from the camera; O, U = (ux, uy, 0), V = (0, vy, vz) are its own."""
+    """Draw one side of a part that lies at (px, py, pz) from the camera; O, U and V are in its own axes."""
     wx, wy, wz = px + cos * ox - sin * oy, py + sin * ox + cos * oy, pz + oz
     sx, sy = cos * ux - sin * uy, sin * ux + cos * uy
     tx, ty = -sin * vy, cos * vy

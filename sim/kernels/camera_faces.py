@@ -40,8 +40,8 @@ def dark(factor, red, green, blue):
 
 @scalar
 def painted(paint, a, b, long, tall, red, green, blue):
-    """Colour at (a, b) of a face `long` x `tall` m: b runs upwards, a to the right for who stands before it."""
-    if paint == PLAIN or paint == TRIANGLE or paint == SHADOW:
+    """Colour at (a, b) of a face of `long` x `tall` m: b runs up, a to the right for who stands before it."""
+    if paint in (PLAIN, TRIANGLE, SHADOW):
         return red, green, blue
     x, z = a * long, b * tall
     if paint == SIDE:
@@ -53,7 +53,7 @@ def painted(paint, a, b, long, tall, red, green, blue):
         if z < 0.2:
             return 40.0, 40.0, 42.0
         return red, green, blue
-    if paint == FRONT or paint == REAR or paint == REAR_BRAKING:
+    if paint in (FRONT, REAR, REAR_BRAKING):
         side = min(x, long - x)
         if z < 0.2:
             return 40.0, 40.0, 42.0
@@ -174,10 +174,12 @@ def draw_face(
             else:
                 ahead = gap
             # All three are still to be divided by d.
-            if a < 0.0 or b < 0.0 or a > d or b > d or ahead < NEAR * d or ahead >= depth[i, j] * d:
-                if not (paint == SHADOW and a >= 0.0 and b >= 0.0 and a <= d and b <= d and ahead > 0.0):
-                    continue
-            if d == 0.0 or (paint == TRIANGLE and a + b > d):
+            if a < 0.0 or b < 0.0 or a > d or b > d or d == 0.0 or ahead < NEAR * d:
+                continue
+            if paint == TRIANGLE and a + b > d:
+                continue
+            # Shadows lie on the ground, before anything stands there.
+            if paint != SHADOW and ahead >= depth[i, j] * d:
                 continue
             if paint == SHADOW:
                 for k in range(3):
@@ -238,7 +240,7 @@ def draw_walls(image, depth, column, row, lens, turn, eye, faces, paints, colour
 
 @routine
 def draw_bulbs(image, depth, column, row, lens, turn, eye, bulbs, colours):
-    """Draw lit bulbs `bulbs (B, 6)`: place, the way they shine (x, y), radius; `colours (B, 3)`, red < 0: off."""
+    """Draw `bulbs (B, 6)`: place, the way they shine (x, y), radius; `colours (B, 3)`, red < 0: off."""
     height, width = depth.shape
     for b in range(len(bulbs)):
         ox, oy, oz = bulbs[b, 0] - eye[0], bulbs[b, 1] - eye[1], bulbs[b, 2] - eye[2]

@@ -36,14 +36,14 @@ def add_piece(acc, x0, y0, x1, y1):
     if y1 > 0.0 and y0 < TILE and y1 > y0:
         slope = (x1 - x0) / (y1 - y0)
         low, high = max(y0, 0.0), min(y1, float(TILE))
-        for row in range(int(low), min(int(math.ceil(high)), TILE)):
+        for row in range(int(low), min(math.ceil(high), TILE)):
             top, bottom = min(high, row + 1.0), max(low, float(row))
             height = sign * (top - bottom)
             xa, xb = x0 + slope * (bottom - y0), x0 + slope * (top - y0)
             if xa > xb:
                 xa, xb = xb, xa
             xa, xb = max(xa, 0.0), min(xb, float(TILE))
-            first, last = min(int(xa), TILE - 1), min(int(math.ceil(xb)), TILE)
+            first, last = min(int(xa), TILE - 1), min(math.ceil(xb), TILE)
             if last <= first + 1:
                 share = height * (0.5 * (xa + xb) - first)
                 acc[row, first] += height - share
@@ -118,7 +118,9 @@ def bin_of(keys, key):
 def paint_ground(
     x, y, cells, held, keys, bin_start, bin_shape, box, edge_start, edges, layer, colours, acc, patch
 ):
-    """Bring the rasters `cells (LEVELS, SIDE, SIDE, 3)` around (x, y) up to date; `held` says what they hold.
+    """Bring the rasters `cells (LEVELS, SIDE, SIDE)` around (x, y) up to date; `held` says what they hold.
+
+    A cell is red + 2^8 green + 2^16 blue.
 
     `keys (B,)` of bins, sorted, `bin_start (B + 1,)`, `bin_shape`; `box (S, 4)` x and y from and to,
     `edge_start (S + 1,)`, `edges (E, 4)`, `layer (S,)`, `colours (layers, 3)`, the bare ground's first.
@@ -127,8 +129,8 @@ def paint_ground(
     for level in range(LEVELS):
         size = CELL * 2.0**level
         inverse, wide = 1.0 / size, size * TILE
-        first_x = int(math.floor(x / wide + 0.5)) - TILES // 2
-        first_y = int(math.floor(y / wide + 0.5)) - TILES // 2
+        first_x = math.floor(x / wide + 0.5) - TILES // 2
+        first_y = math.floor(y / wide + 0.5) - TILES // 2
         shift = LEVELS - 1 - level
         for ty in range(first_y, first_y + TILES):
             slot_y = ty % TILES
@@ -168,7 +170,8 @@ def paint_ground(
                         flush(acc, patch, colours, open_layer)
                 for row in range(TILE):
                     for column in range(TILE):
-                        for k in range(3):
-                            cells[level, slot_y * TILE + row, slot_x * TILE + column, k] = int(
-                                patch[row, column, k] + 0.5
-                            )
+                        cells[level, slot_y * TILE + row, slot_x * TILE + column] = (
+                            int(patch[row, column, 0] + 0.5)
+                            | int(patch[row, column, 1] + 0.5) << 8
+                            | int(patch[row, column, 2] + 0.5) << 16
+                        )

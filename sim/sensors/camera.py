@@ -47,7 +47,7 @@ FARTHEST_PLACE, LARGEST = 1e7, 1e3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moment:
-    """What a camera may show: `centers (A, 5)` in TRACK_COLUMNS, `present (A,)`, `braking (A,)`, `signals (S,)`."""
+    """What may be seen: `centers (A, 5)` in TRACK_COLUMNS, `present (A,)`, `braking (A,)`, `signals (S,)`."""
 
     centers: Floats
     present: Bools
@@ -105,7 +105,7 @@ def rotation(roll: float, pitch: float, yaw: float) -> Floats:
     about_x = np.array([[1.0, 0.0, 0.0], [0.0, cr, -sr], [0.0, sr, cr]])
     about_y = np.array([[cp, 0.0, sp], [0.0, 1.0, 0.0], [-sp, 0.0, cp]])
     about_z = np.array([[cw, -sw, 0.0], [sw, cw, 0.0], [0.0, 0.0, 1.0]])
-    return about_z @ about_y @ about_x
+    return np.asarray(about_z @ about_y @ about_x, dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,7 +123,7 @@ class CameraRig:
     street: Street
     paint: RoadPaint
     bodies: tuple[NDArray[np.int32], Floats, NDArray[np.int64], Floats]
-    cells: Image
+    cells: NDArray[np.uint32]
     held: NDArray[np.int64]
     acc: Floats
     patch: Floats
@@ -138,7 +138,7 @@ class CameraRig:
         """
         # Kernels look up bodies by kind; files may hold numbers and sizes of which nobody knows.
         kind = np.minimum(kind, max(AgentKind)).astype(np.uint8)
-        shown = ((size > 0.0) & (size < LARGEST)).all(1)
+        shown = np.asarray(((size > 0.0) & (size < LARGEST)).all(1))
         if own >= 0:
             shown[own] = False
         return cls(
@@ -150,7 +150,7 @@ class CameraRig:
             Street.of(roadmap),
             RoadPaint.of(roadmap),
             part_tables(),
-            np.zeros((LEVELS, SIDE, SIDE, 3), dtype=np.uint8),
+            np.zeros((LEVELS, SIDE, SIDE), dtype=np.uint32),
             np.full((LEVELS, TILES, TILES, 2), NOWHERE),
             np.zeros((TILE, TILE + 1)),
             np.zeros((TILE, TILE, 3)),

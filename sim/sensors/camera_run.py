@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def render_run(log: RunLog, camera: CameraSpec, samples: Iterable[int] | None = None) -> Iterator[Image]:
-    """Pictures `(height, width, 3)` of a camera on the ego, one for each of the log's `samples` (all of them).
+    """Pictures `(height, width, 3)` of a camera on the ego, one for each of the log's `samples` (all).
 
     Bit for bit those that a planner with this camera was given in that run. Raises InputError for a run on
     terrain, and for samples that the log does not have.

@@ -58,7 +58,7 @@ class Street:
         return cached
 
     def lit(self, signals: NDArray[np.uint8]) -> Floats:
-        """Colours `(B, 3)` of the bulbs when the signals have these states `(S,)`; -1 for those that are off."""
+        """Colours `(B, 3)` of the bulbs when the signals have the states `(S,)`; -1: off."""
         if not len(self.signal):
             return np.zeros((0, 3))
         on = signals[self.signal] == self.state

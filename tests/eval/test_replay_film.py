@@ -14,8 +14,13 @@ import pytest
 
 from drive.cli.main import run as drive_command
 from drive.errors import DriveError, InputError
-from drive.eval.replay import film, write_film
+from drive.eval.check.scenes import bend_scene
+from drive.eval.replay import film, write_camera_film, write_film
 from drive.eval.replay.browser import Browser, BrowserError, find_browser
+from drive.registry import load_planner
+from drive.sim.loop import simulate
+from drive.sim.sensors.camera_run import render_run
+from drive.sim.sensors.camera_views import named
 
 RUNS = SimpleNamespace(**run_path(str(Path(__file__).with_name("replay_runs.py"))))
 browser = pytest.mark.skipif(find_browser() is None, reason="no Chromium on this machine to draw frames with")
@@ -79,6 +84,42 @@ def test_an_mp4_has_the_frames_that_were_asked_for(tmp_path: Path) -> None:
     frames = np.frombuffer(done.stdout, np.uint8).reshape(-1, 360, 640, 3)
     assert len(frames) == 13
     assert len(ego_columns(frames[5])) > 3
+
+
+def test_a_camera_film_shows_the_log_sample_by_sample_without_a_browser(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("PIL", reason="Pillow is not installed")
+    from PIL import Image
+
+    monkeypatch.setattr(film, "find_browser", lambda: None)
+    run = simulate(bend_scene(), load_planner("constant"), stop=30)
+    camera = named("front", (160, 96))
+    told: list[tuple[int, int]] = []
+    made = write_camera_film(
+        run, tmp_path / "seen.gif", camera, rate=5.0, progress=lambda *done: told.append(done)
+    )
+    assert told[-1] == (16, 16)
+    frames = list(render_run(run, camera))
+    with Image.open(made) as picture:
+        assert (picture.n_frames, picture.size, picture.info["duration"]) == (16, (160, 96), 200)
+        for k in range(16):
+            picture.seek(k)
+            shown = np.asarray(picture.convert("RGB")).astype(int)
+            # A palette of 256 colours.
+            assert np.abs(shown - frames[2 * k]).mean() < 6.0
+    saved = run.save(tmp_path / "a.drive.npz")
+    for name, more, says in (
+        ("a.html", ["--camera", "front"], "what a camera saw is a film"),
+        ("a.gif", ["--camera", "roof"], "unknown camera 'roof'"),
+        ("a.gif", ["--camera", "front", "--size", "10x10"], "pixels a side"),
+    ):
+        assert drive_command(["replay", str(saved), "-o", str(tmp_path / name), *more]) == 1
+        assert says in capsys.readouterr().err
+    made = tmp_path / "b.gif"
+    assert drive_command(["replay", str(saved), "-o", str(made), "--camera", "back", "--size", "161x97"]) == 0
+    with Image.open(made) as picture:
+        assert picture.size == (160, 96)
 
 
 @browser
