@@ -19,7 +19,7 @@ from drive.eval.training.scenes import ROUND, TRAIN, scenes_of
 from drive.eval.training.sense import sensor_fields
 from drive.nn.store import TrainingSet, training_fields
 from drive.nn.vocabulary import Vocabulary
-from drive.nn.writer import Writer
+from drive.nn.writer import Writer, plain
 from drive.sim.teacher import TEACHER_NAMES, TEACHER_VERSION, TeacherSettings
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _make(
     progress: Progress,
     note: Note,
 ) -> TrainingSet:
-    about = about_of(collection, learner)
+    about = plain(about_of(collection, learner))
     if resume and (folder / "header.json").exists():
         found = TrainingSet.open(folder)
         if any(found.header.get(name) != value for name, value in about.items()):
