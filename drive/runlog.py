@@ -60,8 +60,10 @@ class RunLog:
     plan_step (M,) sample at which the planner was called, plan_latency (M,) s, plan_start (M + 1,) and
     plan_times, plan_states (rows, 7): the trajectories in compressed rows;
     candidates: flat `cand_start (M + 1,)` over candidates, `cand_poses (C, P, 3)` float32,
-    `cand_score (C,)`, `cand_probability (C,)` NaN where unknown, `cand_shared (M,)` s that a call's
-    candidates have in common (branches), `cand_dt` in the header; empty where none were kept;
+    `cand_score (C,)`, `cand_probability (C,)` NaN where unknown, `cand_terms (C, S)` float32 the scores
+    that header["cand_names"] names, NaN where a plan gave none, `cand_chosen (M,)` which of the call's
+    candidates was taken (-1 none), `cand_shared (M,)` s that a call's candidates have in common (branches),
+    `cand_dt` in the header; empty where none were kept;
     expert (N, 7) or empty; route_line (R, 2); logged_ego (N, 3) rear-axle poses of the log, NaN where
     it has none; series: named arrays (N,) or (M,); roadmap or terrain: the environment;
     agent_seen (A, N) whether the ego could see the agent then, False while it is absent; empty where
@@ -99,6 +101,8 @@ class RunLog:
     cand_score: Floats = field(default_factory=lambda: np.zeros(0))
     cand_probability: Floats = field(default_factory=lambda: np.zeros(0))
     cand_shared: Floats = field(default_factory=lambda: np.zeros(0))
+    cand_terms: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.float32))
+    cand_chosen: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, dtype=np.int32))
     series: Mapping[str, Floats] = field(default_factory=dict)
     terrain: Terrain | None = None
     agent_seen: NDArray[np.bool_] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.bool_))
@@ -225,6 +229,13 @@ class RunLog:
         if self.agent_seen.size and self.agent_seen.shape != (a, n):
             found = self.agent_seen.shape
             raise RunLogError(f"its array 'agent_seen' has the shape {found} instead of {(a, n)}")
+        terms = (len(self.cand_poses), len(self.header.get("cand_names") or ()))
+        if self.cand_terms.size and self.cand_terms.shape != terms:
+            found = self.cand_terms.shape
+            raise RunLogError(f"its array 'cand_terms' has the shape {found} instead of {terms}")
+        if self.cand_chosen.size and self.cand_chosen.shape != (m,):
+            found = self.cand_chosen.shape
+            raise RunLogError(f"its array 'cand_chosen' has the shape {found} instead of {(m,)}")
         heats = len(self.heat_time)
         if self.heat_values.ndim != 3 or len(self.heat_values) != heats or self.heat_pose.shape != (heats, 3):
             found = f"{self.heat_values.shape}, {self.heat_pose.shape}"

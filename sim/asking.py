@@ -119,8 +119,10 @@ def lockstep(
             for rows in _groups(asked, alone):
                 for row, answer in zip(rows, _answers([asked[r] for r in rows], alone, note), strict=True):
                     steps = drives[row]
-                    failed = isinstance(answer, BaseException)
-                    advance(row, partial(steps.throw, answer) if failed else partial(steps.send, answer))
+                    if isinstance(answer, BaseException):
+                        advance(row, partial(steps.throw, answer))
+                    else:
+                        advance(row, partial(steps.send, answer))
     finally:
         for steps in drives:
             steps.close()

@@ -211,15 +211,19 @@ class Driven:
             return start, np.zeros(0), np.zeros((0, 7), dtype=np.float32)
         return start, np.concatenate(times), np.concatenate(states)
 
-    def candidate_rows(self, keep: int) -> dict[str, Any]:
-        """Up to `keep` candidates a plan, best first, as the `cand_*` arrays of a run log.
+    def candidate_rows(self, keep: int) -> tuple[dict[str, Any], list[str]]:
+        """Up to `keep` candidates a plan, best first, as the `cand_*` arrays of a run log, and the names of
+        their scores.
 
-        Those of the highest score, or of the highest probability where nothing was scored.
+        Those of the highest score, or of the highest probability where nothing was scored; the one that was
+        chosen is among them.
         """
         poses: list[NDArray[np.float32]] = []
         scores: list[float] = []
         probability: list[float] = []
+        terms: list[Mapping[str, Floats]] = []
         start, shared = [0], np.zeros(len(self.plans))
+        chosen = np.full(len(self.plans), -1, dtype=np.int32)
         for call, plan in enumerate(self.plans):
             c = plan.candidates
             if c is not None and keep > 0 and len(c.states):
@@ -231,19 +235,28 @@ class Driven:
                 at = c.times[0] + CANDIDATE_DT * np.arange(CANDIDATE_STEPS)
                 rows = np.minimum(np.searchsorted(c.times, at - 1e-6), len(c.times) - 1)
                 best = np.argsort(-total, kind="stable")[:keep]
+                if c.chosen >= 0 and c.chosen not in best:
+                    best[-1] = c.chosen
+                chosen[call] = next((k for k, row in enumerate(best) if row == c.chosen), -1)
                 poses.extend(_single(c.states[best[:, None], rows, :3]))
                 scores.extend(total[best].tolist())
                 probability.extend(likely[best].tolist())
+                terms.extend({name: values[row] for name, values in c.scores.items()} for row in best)
                 last = min(max(int(c.shared_steps), 1), len(c.times)) - 1
                 shared[call] = float(c.times[last] - c.times[0])
             start.append(len(poses))
-        return {
+        names = list(dict.fromkeys(name for row in terms for name in row))
+        told = np.array([[row.get(name, np.nan) for name in names] for row in terms], dtype=np.float64)
+        arrays = {
             "cand_start": np.asarray(start, dtype=np.int32),
             "cand_poses": np.stack(poses) if poses else np.zeros((0, CANDIDATE_STEPS, 3), dtype=np.float32),
             "cand_score": np.asarray(scores),
             "cand_probability": np.asarray(probability),
+            "cand_terms": _single(told.reshape(len(poses), len(names))),
+            "cand_chosen": chosen,
             "cand_shared": shared,
         }
+        return arrays, names
 
     def heat_rows(self) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """The plans' heat as the `heat_*` arrays of a run log, and what the log's header says of it.

@@ -277,6 +277,7 @@ def run_log(
     events += _status_events(ego, status, reason, scenario.dt)
     events += [event for event in told if event["time"] <= (samples - 1) * scenario.dt + 1e-9]
     heat, about_heat = ego.heat_rows() if ego else ({}, None)
+    considered, names = ego.candidate_rows(keep_candidates) if ego else ({}, [])
     if failure is not None:
         events.append(
             {"time": (samples - 1) * scenario.dt, "kind": failure["class"], "detail": failure["reason"]}
@@ -303,6 +304,7 @@ def run_log(
             "events": sorted(events, key=lambda e: float(e["time"])),
             "failure": failure,
             "cand_dt": CANDIDATE_DT,
+            "cand_names": names,
             **({} if about_heat is None else {"heat": about_heat}),
             "traffic_compat": compat,
         },
@@ -331,7 +333,7 @@ def run_log(
         series=ego.figures() if ego else {},
         agent_seen=np.ascontiguousarray(seen),
         frames=frames,
-        **(ego.candidate_rows(keep_candidates) if ego else {}),
+        **considered,
         **heat,
     )
 

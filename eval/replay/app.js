@@ -4,7 +4,7 @@ const S = {
   page: null, runs: [], maps: [], run: null, t: 0, end: 0, playing: false, rate: 1, split: false, beside: [], pointed: null, zoomed: false, notesClosed: false,
   view: { x: 0, y: 0, scale: 6 }, follow: true, headingUp: false, theme: "light", ratio: 1, width: 1, height: 1,
   layers: { plan: true, candidates: true, expert: true, recorded: true, route: true, trails: true, others: true, heat: true, hidden: true, shadow: true, events: true, names: false },
-  colour: "role", shown: new Set(USUAL), chosen: null, hover: null, charts: [], dirty: true, faults: [],
+  colour: "role", shown: new Set(USUAL), chosen: null, hover: null, candidate: null, pinned: null, table: null, charts: [], dirty: true, faults: [],
 };
 
 window.addEventListener("error", (e) => S.faults.push(String(e.message)));
@@ -35,6 +35,7 @@ function render() {
   drawStage(S, { ctx: $("map").getContext("2d"), width: S.width, height: S.height, ratio: S.ratio });
   for (const chart of S.charts) drawChart(S, chart, at);
   updateTiles(S, at);
+  updateCandidates(S, at);
   markEvent(S);
   $("time").value = S.t;
   $("time").setAttribute("aria-valuetext", `${S.t.toFixed(1)} seconds`);
@@ -77,6 +78,7 @@ function setRun(index) {
   $("time").max = S.end;
   press("split", isSplit(S));
   fillTop(S);
+  fillCandidates(S);
   fillScores(S);
   fillEvents(S);
   fillAbout(S);
@@ -172,6 +174,7 @@ function bindControls() {
     ["split", () => setSplit(!isSplit(S))], ["link", copyLink], ["save", () => savePicture(S)], ["theme", toggleTheme], ["keys", showHelp],
     ["help-close", closeHelp], ["notes-close", () => { S.notesClosed = true; $("notes").hidden = true; }],
   ]) click(id, action);
+  $("candidates").addEventListener("toggle", redraw);
   $("help").addEventListener("cancel", (e) => { e.preventDefault(); closeHelp(); });
   $("help").addEventListener("click", (e) => { if (e.target === $("help")) closeHelp(); });
   const slider = $("time");
@@ -220,7 +223,7 @@ function state() {
   return {
     t: S.t, sample: at.i, run: run.index, planner: run.label, scenario: run.scenario.id ?? null, ego: moved(poseOf(run.ego, at)), egos,
     expert: moved(poseOf(run.expert, at)), agents, plan, candidates: call >= 0 && call + 1 < run.candidates.start.length ? run.candidates.start[call + 1] - run.candidates.start[call] : 0,
-    heat: heatState(run, S.t), signals: S.maps[run.map]?.stops.map((s) => signalState(run, s.signal, at.i)) ?? [], pointed: S.pointed, view: { ...S.view, follow: S.follow, headingUp: S.headingUp, split: isSplit(S) },
+    candidate: shownCandidate(S), heat: heatState(run, S.t), signals: S.maps[run.map]?.stops.map((s) => signalState(run, s.signal, at.i)) ?? [], pointed: S.pointed, view: { ...S.view, follow: S.follow, headingUp: S.headingUp, split: isSplit(S) },
     charts: S.charts.map((c) => c.name), notes: run.notes, faults: S.faults, playing: S.playing, theme: S.theme, layers: { ...S.layers },
   };
 }

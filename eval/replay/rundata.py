@@ -53,7 +53,7 @@ def pack_run(packer: Packer, prefix: str, run: RunLog, offset: Floats) -> dict[s
     _pack_motion(packer, f"{prefix}.logged", logged, offset)
     agents = _pack_agents(packer, prefix, run, offset, notes)
     _pack_plans(packer, prefix, run, offset, notes)
-    _pack_candidates(packer, prefix, run, offset, notes)
+    terms = _pack_candidates(packer, prefix, run, offset, notes)
     heat = _pack_heat(packer, prefix, run, offset)
     packer.bytes(f"{prefix}.signals", run.signals)
     line = run.route_line.reshape(-1, 2) if run.route_line.size else np.zeros((0, 2))
@@ -77,6 +77,7 @@ def pack_run(packer: Packer, prefix: str, run: RunLog, offset: Floats) -> dict[s
         "prefix": prefix,
         "agents": agents,
         "heat": heat,
+        "terms": terms,
         "vehicle": clean(header.get("vehicle") or {}),
         "rover": clean(header.get("rover")),
         "series": _pack_series(packer, prefix, run, notes),
@@ -193,7 +194,8 @@ def _pack_plans(packer: Packer, prefix: str, run: RunLog, offset: Floats, notes:
     packer.steps(f"{prefix}.plan.speed", states[:, SPEED] if len(index) else np.zeros(0), 0.01)
 
 
-def _pack_candidates(packer: Packer, prefix: str, run: RunLog, offset: Floats, notes: list[str]) -> None:
+def _pack_candidates(packer: Packer, prefix: str, run: RunLog, offset: Floats, notes: list[str]) -> list[str]:
+    """What a planner considered; returns the names of the scores that it gave them."""
     rows, start = [], [0]
     for call in range(len(run.cand_start) - 1):
         own = np.arange(int(run.cand_start[call]), int(run.cand_start[call + 1]))
@@ -218,6 +220,13 @@ def _pack_candidates(packer: Packer, prefix: str, run: RunLog, offset: Floats, n
     packer.steps(f"{prefix}.candidates.shared", shared, 0.001)
     # The first candidate's times, of each call the same.
     packer.steps(f"{prefix}.candidates.ahead", at * float(run.header.get("cand_dt") or 0.5), 0.001)
+    names = [clean(str(name)) for name in run.header.get("cand_names") or ()]
+    if run.cand_terms.shape != (len(run.cand_poses), len(names)):
+        names = []
+    packer.floats(f"{prefix}.candidates.terms", run.cand_terms[index] if names else np.zeros((len(index), 0)))
+    chosen = run.cand_chosen if len(run.cand_chosen) == len(start) - 1 else np.full(len(start) - 1, -1)
+    packer.steps(f"{prefix}.candidates.chosen", np.where(chosen < np.diff(start), chosen, -1), 1.0)
+    return names
 
 
 def _pack_heat(packer: Packer, prefix: str, run: RunLog, offset: Floats) -> dict[str, Any] | None:

@@ -29,6 +29,7 @@ function openRun(page, entry, index) {
     candidates: {
       start: get("candidates.start"), xy: get("candidates.xy"), score: get("candidates.score"),
       probability: get("candidates.probability"), shared: get("candidates.shared"), ahead: get("candidates.ahead"),
+      terms: get("candidates.terms"), chosen: get("candidates.chosen"), names: entry.terms,
       points: page.arrays[entry.prefix + ".candidates.xy"][1][2],
     },
     heat: entry.heat && { ...entry.heat, times: get("heat.times"), pose: get("heat.pose"), values: get("heat.values"), pictures: new Map() },

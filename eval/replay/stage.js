@@ -89,6 +89,7 @@ function drawPane(S, P) {
   drawGhosts(P);
   drawCandidates(P);
   drawPlan(P, S);
+  drawShownCandidate(P, S);
   drawAgents(P, S);
   for (const other of P.others) drawOther(P, S, other);
   drawEgo(P, S);

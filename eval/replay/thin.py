@@ -71,6 +71,10 @@ def thinned(run: RunLog, notes: list[str]) -> RunLog:
         cand_probability=run.cand_probability[cand_rows]
         if len(run.cand_probability)
         else run.cand_probability,
+        cand_terms=run.cand_terms[cand_rows]
+        if len(run.cand_terms) == len(run.cand_poses)
+        else run.cand_terms[:0],
+        cand_chosen=of_calls(run.cand_chosen),
         cand_shared=of_calls(run.cand_shared),
         series=series,
         header={

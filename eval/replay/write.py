@@ -25,7 +25,16 @@ MARGIN = 150.0
 MAX_RUNS = 48
 SCRIPTS = (
     *("decode.js", "scene.js", "colours.js", "roads.js", "terrain.js", "actors.js", "sight.js", "heat.js"),
-    *("stage.js", "charts.js", "panels.js", "timeline.js", "legend.js", "picture.js", "pointer.js"),
+    *(
+        "stage.js",
+        "charts.js",
+        "panels.js",
+        "candidates.js",
+        "timeline.js",
+        "legend.js",
+        "picture.js",
+        "pointer.js",
+    ),
     *("link.js", "app.js"),
 )
 

@@ -327,6 +327,47 @@ def test_branches_show_their_probability(browser: Browser, run: RunLog, tmp_path
     assert "0.90" in legend
 
 
+def test_a_table_holds_every_score_of_the_candidates(browser: Browser, run: RunLog, tmp_path: Path) -> None:
+    calls, count = len(run.plan_step), len(run.cand_score)
+    terms = np.stack((np.tile(np.arange(8) / 8.0, calls), np.full(count, np.nan), run.cand_score), axis=1)
+    terms[:, 1].reshape(calls, 8)[:, 2] = 12.34
+    told = replace(
+        run,
+        cand_terms=terms.astype(np.float32),
+        cand_chosen=np.where(np.arange(calls) < calls // 2, 3, -1).astype(np.int32),
+    ).with_header(cand_names=["nc", "time<b>left", "score"])
+    show(browser, write_replay(told, tmp_path / "terms.html"), "t=3")
+    table = "document.getElementById('candidates')"
+    rows = browser.evaluate(
+        f"[...{table}.querySelectorAll('tbody tr')].map((r) => [...r.cells].map((c) => c.textContent))"
+    )
+    assert [row[0] for row in rows] == ["nc", "time<b>left", "score"]
+    assert rows[0][1:] == ["0.00", "0.13", "0.25", "0.38", "0.50", "0.63", "0.75", "0.88"]
+    assert rows[1][1:] == ["–", "–", "12.3", "–", "–", "–", "–", "–"]
+    assert rows[2][1] == "0.20"
+    bold = (
+        f"[...{table}.querySelectorAll('tbody tr:first-child td')].map((c) => c.classList.contains('chosen'))"
+    )
+    assert browser.evaluate(bold).index(True) == 4
+    assert "Number 4" in browser.evaluate(f"{table}.innerText")
+    browser.evaluate(f"{table}.querySelectorAll('th button')[6].click()")
+    assert settled(browser)["candidate"] == 6
+    browser.evaluate(f"{table}.querySelectorAll('th button')[6].click()")
+    assert settled(browser)["candidate"] is None
+    browser.evaluate("window.drive.seek(window.drive.end())")
+    settled(browser)
+    assert "none was chosen" in browser.evaluate(f"{table}.innerText")
+
+
+def test_a_log_without_the_candidates_scores_has_one_row(
+    browser: Browser, run: RunLog, tmp_path: Path
+) -> None:
+    show(browser, write_replay(run, tmp_path / "plain.html"), "t=3")
+    table = "document.getElementById('candidates')"
+    rows = browser.evaluate(f"[...{table}.querySelectorAll('tbody tr')].map((r) => r.cells[0].textContent)")
+    assert rows == ["score"]
+
+
 def test_who_is_hidden_is_hollow_and_the_ground_behind_a_truck_is_shaded(
     browser: Browser, run: RunLog, tmp_path: Path
 ) -> None:
