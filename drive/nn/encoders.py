@@ -30,7 +30,7 @@ ROUTE_CHUNK = 8  # points of the way in a token
 PLACE = 24  # numbers that say where a piece lies, a coordinate
 # What makes the columns of `scene` about one in size.
 _EGO = (10.0, 3.0, 0.3, 0.3, 10.0, 2.0, 0.3, 50.0, 50.0, 50.0, 5.0, 2.0, 2.0, 3.0)
-_NEAR = tuple(EGO_COLUMNS.index(name) for name in ("stop_distance", "red_distance", "goal_distance"))
+_NEAR = ("stop_distance", "red_distance", "goal_distance")
 _NEAR_SCALE = 10.0
 _AGENT = (20.0, 20.0, 1.0, 1.0, 10.0, 10.0)
 _BODY = (5.0, 2.0, 1.0, 1.0, 1.0, 1.0, 1.0)
@@ -119,7 +119,8 @@ class EgoStatus(nn.Module):
 
     def forward(self, ego: Tensor) -> Tensor:
         # Distances of 0 and 2 m differ more than those of 100 and 102.
-        near = torch.exp(ego[:, list(_NEAR)].clamp(min=0.0) / -_NEAR_SCALE)
+        ahead = torch.stack([ego[:, EGO_COLUMNS.index(name)] for name in _NEAR], -1)
+        near = torch.exp(ahead.clamp(min=0.0) / -_NEAR_SCALE)
         out: Tensor = self.net(torch.cat((ego / self.scale, near), -1))
         return out
 

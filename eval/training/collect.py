@@ -15,6 +15,7 @@ from drive import registry
 from drive.datasets import source
 from drive.errors import DriveError, ScenarioError
 from drive.eval.training.perturb import draw_fitting, moved, seen_from
+from drive.eval.training.sense import sensing
 from drive.eval.training.watch import Watched
 from drive.geometry import to_frame, wrap_angle
 from drive.nn.store import LEARNER, PERTURBED, VISITED
@@ -188,7 +189,7 @@ class Pupil:
             run,
             scenario.vehicle,
             registry.load_planner(request.expert).start(task),
-            sensors_of(request, task),
+            sensing(request, task, run),
             Teacher(scenario.roadmap, scenario.vehicle, collection.teacher),
         )
 
@@ -233,21 +234,6 @@ class Pupil:
         rows["time"] = np.asarray(o.time, dtype=np.float32)
         rows["kind"] = np.asarray(moment.kind, dtype=np.uint8)
         return [rows]
-
-
-def sensors_of(request: DataRequest, task: Task) -> list[Any]:
-    """Functions of an observation that give the sensors' fields; calls come in the order of time."""
-    found: list[Any] = []
-    if "vector" in request.sensors:
-        from drive.sim.sensors.vector import VectorSensor
-
-        vector = VectorSensor.start(task, request.sizes)
-
-        def sense(observation: Observation) -> Rows:
-            return {f"scene.{name}": values for name, values in vector.sense(observation)._asdict().items()}
-
-        found.append(sense)
-    return found
 
 
 def labelled_rows(
@@ -311,4 +297,4 @@ def _number(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
-__all__ = ["Collection", "Moment", "collect_scene", "expert_poses", "labelled_rows", "sensors_of"]
+__all__ = ["Collection", "Moment", "collect_scene", "expert_poses", "labelled_rows"]

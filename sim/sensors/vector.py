@@ -112,7 +112,8 @@ class VectorSensor:
         if left < FAR:
             out.ego[_GOAL] = max(left, 0.0)
         followed = self.follower.follow(ego, o.time)
-        if followed is None:
+        # The search takes the route's nearest lane, however far that is.
+        if followed is None or not abs(followed[1][3]) <= how.reach:
             return
         frame, state = followed
         if self.follower.way is not self._way:
