@@ -43,7 +43,7 @@ def command(
         bool, typer.Option("--explain", help="Say of each metric how it is computed.")
     ] = False,
 ) -> None:
-    """List planners, suites, data sets, traffic models, metrics or recipes.
+    """List planners, suites, data sets, traffic, metrics, recipes.
 
     \b
     Examples:

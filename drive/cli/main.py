@@ -28,7 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("drive.cli.train:app", "Train a learned planner by its recipe; make training data."),
     "list": (
         "drive.cli.list:command",
-        "List planners, suites, data sets, traffic models, metrics or recipes.",
+        "List planners, suites, data sets, traffic, metrics, recipes.",
     ),
     "check": ("drive.cli.check:command", "Check that a planner keeps the contract."),
     "inspect": ("drive.cli.inspect:command", "Say what is in a file."),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from drive.errors import DriveError, InputError
 from drive.nn._torch import nn, torch
@@ -26,7 +27,7 @@ from drive.nn.training.settings import FitSettings, learning_rate
 from drive.nn.training.state import TrainState, new_state
 from drive.progress import Listener, on_terminal
 
-Validate = Callable[[nn.Module], Mapping[str, float]]
+Validate = Callable[[Any], Mapping[str, float]]
 SILENT = 60.0
 """Seconds after which a line is said about a training that is not validated."""
 

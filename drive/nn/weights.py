@@ -105,13 +105,14 @@ def write_card(path: Path, card: Card) -> Path:
     return write_whole(card_path(path), card.text())
 
 
-def save_weights(path: Path, model: Module, card: Card) -> Card:
+def save_weights(path: str | Path, model: Module, card: Card) -> Card:
     """Write the parameters and buffers of `model`, and the card beside them with their hash filled in.
 
     Equal weights make equal bytes. Raises InputError for weights that are not finite.
     """
     from drive.nn.tensors import finite, write_tensors
 
+    path = Path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"weights are saved as NAME.safetensors, not '{path.name}'")
     state = model.state_dict()

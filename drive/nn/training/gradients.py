@@ -13,7 +13,7 @@ from drive.nn.training.settings import FitSettings
 
 Tensor = Any
 Batch = Mapping[str, Tensor]
-Loss = Callable[[nn.Module, Batch, Any], "tuple[Tensor, Mapping[str, Tensor | float]]"]
+Loss = Callable[[Any, Batch, Any], "tuple[Tensor, Mapping[str, Any]]"]
 Gradients = Callable[[Batch], "tuple[Tensor, dict[str, Tensor]]"]
 Speed = Literal["eager", "graph", "compile"]
 WARM = 3

@@ -35,7 +35,7 @@ def plan_steps(
     batches: Batches,
     settings: FitSettings,
     device: Any,
-    validate: Callable[[nn.Module], Mapping[str, float]] | None,
+    validate: Callable[[Any], Mapping[str, float]] | None,
 ) -> Plan:
     """What `speed=auto` and `minutes` mean here. Measured on copies: the training is not touched."""
     known = settings.speed != "auto" or device.type == "cpu"
