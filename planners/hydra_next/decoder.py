@@ -50,9 +50,9 @@ class ModelSettings:
     `poses` waypoints half a second apart are what is looked at of a candidate, 6 as published;
     `geometry` tells where they lie in the scene (vector scenes only) beside their coordinates. `teacher`
     names the labels that are learnt, of which only `PUBLISHED_HEADS` are published. `vocabulary` is the
-    number of candidates that the weights bring with them. `diffusion` predicts the clean signal; published is the
-    noise, whose errors are blown up where there is little else. `bins`, `coding` and `pedals` say what the
-    expert's controls were made into.
+    number of candidates that the weights bring with them. `diffusion` predicts the clean signal; published
+    is the noise, whose errors are blown up where there is little else. `bins`, `coding` and `pedals` say what
+    the expert's controls were made into.
     """
 
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
