@@ -46,7 +46,7 @@ class HydraNextConfig:
     likeliest: bool = False
     compat: str = "consistent"
     shown: int = 12
-    batch: int = 32
+    batch: int = 1
     pid: PIDSettings = field(default_factory=PIDSettings)
 
     def __post_init__(self) -> None:
