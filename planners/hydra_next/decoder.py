@@ -2,8 +2,9 @@
 
 Source: the Hydra-NeXt repository (facts; written anew): Li et al., "Hydra-NeXt: Robust Closed-Loop Driving
 with Open-Loop Training", 2025. Where ours differs: the ego's state is one of the scene's tokens, so every
-decoder sees it; candidates look at the scene, and at each other only with `self_attention`; the time of the
-denoising joins the noisy signal, not the scene, whose keys are then computed once for all steps.
+decoder sees it, and the queries for controls begin with it; candidates look at the scene, and at each other
+only with `self_attention`; the time of the denoising joins the noisy signal, not the scene, whose keys are
+then computed once for all steps.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ ARCHITECTURE = "hydra_next-1"
 HEADS = {"nc": "col", "lk": "slk", "ep": "ep", "dac": "dac", "ddc": "ddc", "tlc": "tlc", "ttc": "ttc"}
 """The teacher's labels that can be learnt, and what Hydra-NeXt calls them."""
 PUBLISHED_HEADS = ("nc", "lk", "ep")
+ALL_HEADS = ("nc", "dac", "ddc", "tlc", "ttc", "lk", "ep")
 IMITATION = "imi"
 STEP = 0.1
 EVERY = 5
@@ -47,10 +49,10 @@ class ModelSettings:
 
     `poses` waypoints half a second apart are what is looked at of a candidate, 6 as published;
     `geometry` tells where they lie in the scene (vector scenes only) beside their coordinates. `teacher`
-    names the labels that are learnt; published are `PUBLISHED_HEADS`. `vocabulary` is the number of
-    candidates that the weights bring with them. `diffusion` predicts the clean signal; published is the
-    noise, whose errors are blown up where there is little else. `bins`, `coding` and `pedals` say what the
-    expert's controls were made into.
+    names the labels that are learnt, of which only `PUBLISHED_HEADS` are published. `vocabulary` is the
+    number of candidates that the weights bring with them. `diffusion` predicts the clean signal; published
+    is the noise, whose errors are blown up where there is little else. `bins`, `coding` and `pedals` say what
+    the expert's controls were made into.
     """
 
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
@@ -64,7 +66,7 @@ class ModelSettings:
     poses: int = 6
     geometry: bool = True
     self_attention: bool = False
-    teacher: tuple[str, ...] = PUBLISHED_HEADS
+    teacher: tuple[str, ...] = ALL_HEADS
     vocabulary: int = 1024
     diffusion: DiffusionSettings = field(
         default_factory=lambda: DiffusionSettings(steps=50, prediction="sample")
@@ -129,7 +131,7 @@ class TrajectoryDecoder(nn.Module):
 
 
 class ControlDecoder(nn.Module):
-    """Four learnt queries, one a control half a second after the other."""
+    """Four learnt queries beside the ego's token, one a control half a second after the other."""
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__()
@@ -144,7 +146,7 @@ class ControlDecoder(nn.Module):
         self.throttle, self.steer = head(len(s.bins.throttle)), head(len(s.bins.steer))
 
     def forward(self, tokens: SceneTokens) -> ControlLogits:
-        queries = self.queries.expand(len(tokens.tokens), -1, -1)
+        queries = self.queries + tokens.tokens[:, :1]
         decoded = self.decoder(queries, tokens.tokens, tokens.valid)
         return ControlLogits(
             self.brake(decoded).squeeze(-1),
@@ -166,14 +168,14 @@ class ControlPolicy(nn.Module):
         self.decoder = Decoder(d, s.heads, s.policy_layers, s.ffn)
         self.out = nn.Linear(d, SIGNAL_SIZE)
 
-    def remember(self, tokens: SceneTokens) -> list[Memory]:
-        """The scene as the layers look at it, computed once for all steps."""
-        return self.decoder.remember(tokens.tokens, tokens.valid)
+    def remember(self, tokens: SceneTokens) -> tuple[Tensor, list[Memory]]:
+        """The ego's token, and the scene as the layers look at it: computed once for all steps."""
+        return tokens.tokens[:, :1], self.decoder.remember(tokens.tokens, tokens.valid)
 
-    def forward(self, noisy: Tensor, steps: Tensor, memory: list[Memory]) -> Tensor:
+    def forward(self, noisy: Tensor, steps: Tensor, scene: tuple[Tensor, list[Memory]]) -> Tensor:
         """What `DiffusionSettings.prediction` names, of `noisy (B, N, 20)` at `steps (B,)`."""
         time = self.time(sinusoidal(steps.to(noisy.dtype), self.width))[:, None]
-        out: Tensor = self.out(self.decoder.attend(self.embed(noisy) + time, memory)[-1])
+        out: Tensor = self.out(self.decoder.attend(self.embed(noisy) + time + scene[0], scene[1])[-1])
         return out
 
 
@@ -198,6 +200,7 @@ class HydraNext(nn.Module):
 
 
 __all__ = [
+    "ALL_HEADS",
     "ARCHITECTURE",
     "CONTROL_ROWS",
     "EVERY",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+NEAREST = 2.0
+"""m; an aim nearer than this is taken for one so far away: who crawls does not turn the wheels for an inch."""
 SPACING = 0.5
 """Seconds between two waypoints."""
 
@@ -139,7 +141,7 @@ def _angle(aim: Floats) -> float:
 
 def _pursued(aim: Floats, wheelbase: float, model: PedalModel) -> float:
     """The steering that drives the rear axle through a point on a circle (pure pursuit, Coulter 1992)."""
-    bend = 2.0 * float(aim[1]) / max(float(aim @ aim), 0.25)
+    bend = 2.0 * float(aim[1]) / max(float(aim @ aim), NEAREST**2)
     return math.atan(bend * wheelbase) / model.steering
 
 

@@ -39,41 +39,41 @@ if TYPE_CHECKING:
     from drive.nn.vocabulary import Vocabulary
 
 NAME = "hydra_next"
+SENSORS = {"vector": ("vector",), "raster": ("vector", "raster"), "image": ("vector", "image")}
 BIN_ROWS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
     """`batch` samples a step; of the labelled candidates of each, `keep` are learnt, among them the `near`
-    that are nearest to the expert; `draws` of noise a sample for the diffusion policy. `bins` are the classes
-    (throttle, steering, brake) of the control decoder. After the first training come `rounds` of driving in
-    `round_scenes` fresh scenes of each family and learning again, with `round_fit`. `held_out` samples are
-    validated on.
+    that are nearest to the expert; `draws` of noise a sample for the diffusion policy. `vocabulary` is its
+    size, `bins` are the classes (throttle, steering, brake) of the control decoder. After the first training
+    come `rounds` of driving in `round_scenes` fresh scenes of each family and learning again, each with
+    `fit.steps * again` more steps at half the learning rate. `held_out` samples are validated on.
     """
 
-    fit: FitSettings = field(default_factory=lambda: FitSettings(steps=5000, validate_every=1000))
+    fit: FitSettings = field(default_factory=lambda: FitSettings(steps=6000))
     model: ModelSettings = field(default_factory=ModelSettings)
     data: DataRequest = field(default_factory=DataRequest)
-    vocabulary: int = 1024
-    vocabulary_scenes: int = 24
+    vocabulary: int = 4096
     bins: tuple[int, int, int] = (6, 15, 5)
-    batch: int = 48
+    batch: int = 32
     keep: int = 96
     near: int = 16
     draws: int = 8
     rounds: int = 1
     round_scenes: int = 12
-    round_fit: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=2000, lr=5e-4, validate_every=1000)
-    )
+    again: float = 0.5
     held_out: int = 512
 
     def __post_init__(self) -> None:
-        for name in ("batch", "keep", "near", "draws", "held_out", "vocabulary", "vocabulary_scenes"):
+        for name in ("batch", "keep", "near", "draws", "held_out", "vocabulary"):
             if getattr(self, name) < 1:
                 raise InputError(f"a training's {name} must be at least 1, got {getattr(self, name)}")
         if min(self.rounds, self.round_scenes) < 0 or self.near > self.keep:
             raise InputError("a training's rounds are 0 or more, and near is no more than keep")
+        if not 0.0 < self.again <= 1.0:
+            raise InputError(f"a training's again lies between 0 and 1, not at {self.again}")
 
 
 def batches_of(
@@ -151,21 +151,29 @@ class Recipe:
     def __init__(self) -> None:
         large = EncoderSettings(width=128, layers=3, heads=8, ffn=256)
         self.presets: Mapping[str, TrainConfig] = {
-            "cpu": TrainConfig(data=DataRequest(scenes=36)),
+            "cpu": TrainConfig(),
             "gpu": TrainConfig(
                 fit=FitSettings(steps=20_000, lr=5e-4, validate_every=2000),
                 model=ModelSettings(
-                    encoder=large, heads=8, ffn=256, hidden=256, trajectory_layers=3, control_layers=3,
+                    encoder=large,
+                    heads=8,
+                    ffn=256,
+                    hidden=256,
+                    trajectory_layers=3,
+                    control_layers=3,
                     policy_layers=3,
                 ),
-                batch=256, keep=160, rounds=2, round_scenes=24,
-                round_fit=FitSettings(steps=6000, lr=3e-4, validate_every=2000),
+                batch=256,
+                keep=160,
+                rounds=2,
+                round_scenes=24,
             ),
-        }  # fmt: skip
+        }
 
     def data(self, config: TrainConfig) -> DataPlan:
-        futures = replace(config.data, scenes=config.vocabulary_scenes, sensors=(), every=0.5)
-        return DataPlan(config.data, vocabulary=VocabularyRequest(config.vocabulary, futures))
+        data = replace(config.data, sensors=SENSORS[config.model.encoder.kind])
+        futures = replace(data, scenes=8, sensors=())
+        return DataPlan(data, vocabulary=VocabularyRequest(config.vocabulary, futures))
 
     def train(self, run: TrainingRun, config: TrainConfig) -> Path:
         vocabulary = run.vocabulary
@@ -179,12 +187,15 @@ class Recipe:
         data: Data = run.train
         validate = validation_of(run.validation, vocabulary, settings, config, run.device)
         for number in range(config.rounds + 1):
-            asked = config.round_fit if number else config.fit
+            seed = run.seed + 1000 * number
+            how = replace(config.fit, seed=seed)
+            if number:
+                how = replace(how, steps=max(round(how.steps * config.again), 1), lr=0.5 * how.lr)
             fitted = fit(
                 model,
                 HydraLoss(draws=config.draws),
-                batches_of(data, vocabulary, settings, config, run.seed + 1000 * number),
-                replace(asked, seed=run.seed + 1000 * number),
+                batches_of(data, vocabulary, settings, config, seed),
+                how,
                 run.folder / f"fit-{number}",
                 validate=validate,
                 resume=run.resume,
@@ -211,7 +222,7 @@ class Recipe:
         path = run.folder / (f"{NAME}.safetensors" if last else f"round-{number}.safetensors")
         about = {"model": asdict(settings)} | {
             name: getattr(config, name)
-            for name in ("batch", "keep", "near", "draws", "rounds", "round_scenes")
+            for name in ("batch", "keep", "near", "draws", "rounds", "round_scenes", "again")
         }
         save_weights(path, fitted.model, run.card(ARCHITECTURE, about, fitted, data))
         return path

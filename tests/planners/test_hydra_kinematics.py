@@ -137,7 +137,7 @@ def test_the_ego_goes_where_the_simulators_goes(brake: float) -> None:
         state, _ = apply_control(state, control, 0.0, vehicle, 0.1)
         # It takes Euler steps; what is left grows with the way.
         assert np.abs(mine[row, :2] - state[:2]).max() < 0.03 + 0.006 * state[0]
-        assert mine[row, 3] == pytest.approx(state[3], abs=0.12)
+        assert mine[row, 3] == pytest.approx(state[3], abs=0.16)
 
 
 def test_braking_ends_at_rest_where_it_should() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict, replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,11 +12,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from drive.errors import InputError, UnknownNameError  # noqa: E402
 from drive.nn.encoders import EncoderSettings  # noqa: E402
 from drive.nn.scene import SceneArrays, SceneSizes, scene_shapes  # noqa: E402
 from drive.nn.tokens import SceneBatch, scene_batch  # noqa: E402
+from drive.nn.vocabulary import Vocabulary  # noqa: E402
+from drive.nn.weights import Card, save_weights  # noqa: E402
+from drive.planner import Control, ControlKind  # noqa: E402
 from drive.planners.hydra_next.config import HydraNextConfig  # noqa: E402
-from drive.planners.hydra_next.decoder import HydraNext, ModelSettings  # noqa: E402
+from drive.planners.hydra_next.decoder import ALL_HEADS, ARCHITECTURE, HydraNext, ModelSettings  # noqa: E402
 from drive.planners.hydra_next.losses import (  # noqa: E402
     combined,
     control_losses,
@@ -23,10 +29,13 @@ from drive.planners.hydra_next.losses import (  # noqa: E402
     policy_loss,
     trajectory_losses,
 )
+from drive.planners.hydra_next.planner import HydraNextPlanner  # noqa: E402
 from drive.planners.hydra_next.policy import HydraNextPolicy  # noqa: E402
 from drive.planners.hydra_next.signals import Bins  # noqa: E402
 from drive.planners.hydra_next.targets import HydraLoss, targets_of  # noqa: E402
 from drive.planners.learned.decision import Memory  # noqa: E402
+from drive.sim.vehicles import apply_control  # noqa: E402
+from drive.vehicle import VehicleParams  # noqa: E402
 
 SIZES = SceneSizes(agents=4, lanes=4, edges=4, route=16)
 
@@ -177,7 +186,7 @@ def learnt() -> tuple[HydraNext, dict[str, np.ndarray]]:
 
 def test_four_scenes_are_learnt_by_heart(learnt: tuple[HydraNext, dict[str, np.ndarray]]) -> None:
     model, fields = learnt
-    policy = HydraNextPolicy.of(model, HydraNextConfig(candidates=48))
+    policy = HydraNextPolicy.of(model, HydraNextConfig(candidates=48, imitation=0.5))
     batch, observations = asked(fields, slice(0, 4))
     with torch.inference_mode():
         tokens = model(batch)
@@ -224,7 +233,7 @@ def test_shuffled_candidates_get_their_own_verdicts() -> None:
         tokens = model(batch)
         plain = model.trajectory(tokens, batch.scene, poses)
         shuffled = model.trajectory(tokens, batch.scene, poses[:, order])
-    assert set(plain) == {"imi", "nc", "lk", "ep"}
+    assert set(plain) == {"imi", *ALL_HEADS}
     for name in plain:
         torch.testing.assert_close(plain[name][:, order], shuffled[name], atol=1e-5, rtol=1e-5)
 
@@ -233,7 +242,7 @@ def test_targets_keep_the_candidates_next_to_the_expert() -> None:
     fields = scenes(6)
     made = targets_of(fields, VOCABULARY, settings(), 12, 4, np.random.default_rng(0))
     assert made["candidates"].shape == (6, 12, 30, 3)
-    assert made["labels"].shape == (6, 12, 3)
+    assert made["labels"].shape == (6, 12, len(ALL_HEADS))
     assert made["signal"].shape == (6, 20)
     for row in range(6):
         apart = np.square(VOCABULARY[:, 4:30:5, :2] - fields["future"][row, 4:30:5, :2]).sum((1, 2))
@@ -242,3 +251,85 @@ def test_targets_keep_the_candidates_next_to_the_expert() -> None:
             assert tuple(VOCABULARY[near, 29].tolist()) in kept
         assert len(kept) == 12
     assert set(np.unique(made["labels"][..., 0])) <= {0.0, 1.0}
+
+
+@pytest.mark.parametrize("brake", [0.1, 0.4, 1.0])
+def test_braking_stops_and_does_not_roll_back(brake: float) -> None:
+    """The simulator's own vehicle under the policy's commands."""
+    policy, vehicle = HydraNextPolicy.of(network(), HydraNextConfig()), VehicleParams()
+    state = np.array([0.0, 0.0, 0.0, 6.0, 0.0, 0.0, 0.0])
+    lowest = state[3]
+    for _ in range(150):
+        command = policy.command(np.array([0.0, 0.0, brake]), SimpleNamespace(ego=state))
+        control = Control(ControlKind.ACCELERATION_STEERING, command[None], 0.1)
+        state, _ = apply_control(state, control, 0.0, vehicle, 0.1)
+        lowest = min(lowest, state[3])
+    assert state[3] == pytest.approx(0.0, abs=1e-3)
+    assert lowest > -1e-6
+
+
+@pytest.mark.parametrize(
+    "branches", [("trajectory",), ("trajectory", "control", "average"), ("match_control",)]
+)
+def test_every_choice_of_branches_drives(branches: tuple[str, ...]) -> None:
+    fields = scenes(2)
+    batch, observations = asked(fields, slice(0, 2))
+    for compat in ("consistent", "hydra_next_release"):
+        config = HydraNextConfig(candidates=20, proposals=3, denoising=4, branches=branches, compat=compat)
+        policy = HydraNextPolicy.of(network(), config)
+        with torch.inference_mode():
+            decisions = policy.decide(batch, observations, [Memory(), Memory()])
+        for decision in decisions:
+            assert decision.poses.shape == (40, 3)
+            assert np.isfinite(decision.poses).all()
+            # No step is longer than the ego or any candidate could go.
+            assert np.hypot(*np.diff(decision.poses[:, :2], axis=0).T).max() < 2.5
+            assert decision.candidates.chosen == 0
+            assert {"total", "col", "slk", "ep", "imi", "refined"} <= set(decision.candidates.scores)
+
+
+def test_without_a_control_the_plan_is_the_vocabularys() -> None:
+    fields = scenes(1)
+    batch, observations = asked(fields, slice(0, 1))
+    policy = HydraNextPolicy.of(
+        network(), HydraNextConfig(candidates=20, branches=("trajectory",), drive="trajectory")
+    )
+    with torch.inference_mode():
+        (decision,) = policy.decide(batch, observations, [Memory()])
+    assert decision.control is None
+    assert np.abs(policy.vocabulary.poses - decision.poses).max((1, 2)).min() < 1e-6
+
+
+def test_bad_settings_are_named() -> None:
+    with pytest.raises(UnknownNameError, match="branch of hydra_next 'controls'"):
+        HydraNextConfig(branches=("controls",))
+    with pytest.raises(InputError, match="at least one branch"):
+        HydraNextConfig(branches=())
+    with pytest.raises(InputError, match="compat"):
+        HydraNextConfig(compat="released")
+    with pytest.raises(UnknownNameError, match="teacher's label 'col'"):
+        ModelSettings(teacher=("col",))
+    model = network()
+    batch, _ = asked(scenes(1), slice(0, 1))
+    with pytest.raises(InputError, match=r"candidates must be \(B, K, >= 30, 3\)"):
+        model.trajectory(model(batch), batch.scene, torch.zeros(1, 4, 20, 3))
+    with pytest.raises(InputError, match="geometry=False"):
+        model.trajectory(model(batch), None, torch.zeros(1, 4, 40, 3))
+
+
+def test_weights_come_back_with_their_vocabulary(tmp_path: Path) -> None:
+    model = network(5)
+    held = Vocabulary(VOCABULARY)
+    model.vocabulary.copy_(torch.tensor(held.poses))
+    path = tmp_path / "mine.safetensors"
+    card = Card("hydra_next", ARCHITECTURE, config={"model": asdict(settings())}, vocabulary=held.hash)
+    save_weights(path, model, card)
+    planner = HydraNextPlanner(HydraNextConfig(weights=str(path), candidates=20))
+    assert planner.policy.vocabulary.hash == held.hash
+    assert planner.policy.model.settings == settings()
+    save_weights(path, model, replace(card, vocabulary="0" * 32))
+    with pytest.raises(InputError, match="not the one that its card names"):
+        HydraNextPlanner(HydraNextConfig(weights=str(path)))
+    save_weights(path, model, replace(card, architecture="gtrs-1"))
+    with pytest.raises(InputError, match="architecture"):
+        HydraNextPlanner(HydraNextConfig(weights=str(path)))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from drive.errors import InputError
 from drive.planner import Control, ControlKind
-from drive.planners.hydra_next.kinematics import PedalModel
+from drive.planners.hydra_next.kinematics import EgoKinematics, PedalModel
 from drive.planners.hydra_next.pid import EGO, RELEASED, Errors, PIDSettings, aim_of, drive, wanted_speed
 from drive.planners.hydra_next.refine import densify, fuse, joined, match
 from drive.planners.hydra_next.signals import (
@@ -260,3 +260,42 @@ def test_the_memory_of_a_pid_is_bounded() -> None:
     for _ in range(9):
         drive(waypoints(4.0), 5.0, 3.0, settings, MODEL, memory)
     assert len(memory.turn) == len(memory.speed) == 3
+
+
+def test_refinement_makes_plans_feasible_and_costs_no_accuracy() -> None:
+    """Noisy plans of an expert that keeps its limits, snapped to the nearest of ten learnt-like proposals.
+
+    Feasibility alone would be worthless: among proposals that know nothing the nearest is far off.
+    """
+    rng = np.random.default_rng(4)
+    scenes, proposals = 200, 10
+    speed = rng.uniform(4.0, 15.0, scenes)
+    start = np.column_stack((np.zeros((scenes, 3)), speed))
+    own = np.zeros((scenes, 10, 3))
+    own[..., 0] = rng.uniform(0.0, 0.6, (scenes, 1)) * np.linspace(1.0, 0.5, 10)
+    own[..., 1] = rng.uniform(-0.05, 0.05, (scenes, 1))
+    vehicle = EgoKinematics(3.0)
+    true = vehicle.roll(start, own)
+    raw = true[..., [4, 9], :2] + rng.normal(0.0, 0.25, (scenes, 2, 2))
+    known = own[:, None] + rng.normal(0.0, 1.0, (scenes, proposals, 1, 3)) * [0.15, 0.02, 0.0]
+    blind = rng.uniform([0.0, -0.2, 0.0], [1.0, 0.2, 0.0], (scenes, proposals, 10, 3))
+    where = np.arange(scenes)
+    errors = {}
+    for name, drawn in (("known", known), ("blind", blind)):
+        rolled = vehicle.roll(start[:, None], np.clip(drawn, [0.0, -1.0, 0.0], 1.0))
+        refined = rolled[where, match(rolled, raw)]
+        errors[name] = np.hypot(*(refined[:, [4, 9], :2] - true[:, [4, 9], :2]).T).mean()
+        demanded = violations(speed, refined[:, [4, 9], :2])
+        assert demanded.mean() == 0.0
+    assert violations(speed, raw).mean() > 0.05
+    raw_error = np.hypot(*(raw - true[:, [4, 9], :2]).T).mean()
+    assert errors["known"] < raw_error
+    assert errors["blind"] > 1.5 * errors["known"]
+
+
+def violations(speed: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Whether reaching the points at 0.5 and 1.0 s takes more than 4 m/s^2 along the way."""
+    first = np.hypot(points[:, 0, 0], points[:, 0, 1]) / 0.5
+    step = points[:, 1] - points[:, 0]
+    second = np.hypot(step[:, 0], step[:, 1]) / 0.5
+    return (np.abs(first - speed) / 0.25 > 4.0) | (np.abs(second - first) / 0.5 > 4.0)
