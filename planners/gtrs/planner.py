@@ -1,4 +1,4 @@
-"""The planner `gtrs` and its two baselines: the same scorer without a teacher, the generator without a scorer."""
+"""The planner `gtrs`, and its baselines: a scorer that had no teacher, a generator that has no scorer."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ VOCABULARY = ".vocabulary.npz"
 
 @dataclass(frozen=True, slots=True)
 class GTRSConfig:
-    """`weights` are a file, several with commas between them (an ensemble), the name of shipped ones, or "" for
-    the shipped ones. `vocabulary` is a file of another vocabulary than the one beside the weights.
+    """`weights` are a file, several with commas between them (an ensemble), the name of shipped ones, or ""
+    for the shipped ones. `vocabulary` is a file of another vocabulary than the one beside the weights.
 
     A call judges the `candidates` rows of the vocabulary that are nearest in speed, `proposals` of the
     generator, and with `keep_plan` the plan being driven. `profile` weighs the heads, "" as the weights' card
@@ -123,7 +123,7 @@ def own_weights(name: str, given: str) -> tuple[Path, ...]:
 
 
 class GTRSPlanner(LearnedPlanner):
-    """Scores a dense vocabulary, proposals and the plan being driven by what a rule-based teacher would say."""
+    """Scores a dense vocabulary, proposals and the present plan by what a rule-based teacher would say."""
 
     config_type = GTRSConfig
 
@@ -133,8 +133,8 @@ class GTRSPlanner(LearnedPlanner):
         models, cards = load_all(paths, device)
         vocabulary = load_vocabulary(c.vocabulary, paths[0], cards[0])
         settings = PolicySettings(
-            c.candidates, c.proposals, c.keep_plan, c.consistency, c.profile or _profile(cards[0]), c.emphasis,
-            c.refine, c.topk,
+            c.candidates, c.proposals, c.keep_plan, c.consistency, c.profile or _profile(cards[0]),
+            c.emphasis, c.refine, c.topk,
         )  # fmt: skip
         policy = GTRSPolicy(models, vocabulary, settings, device)
         encoder = models[0].settings.encoder

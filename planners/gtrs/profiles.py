@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from drive.errors import UnknownNameError
 from drive.nn._torch import Tensor, torch
@@ -57,7 +56,7 @@ PROFILES: Mapping[str, Profile] = {
         6.0,
         {"ttc": 5.0, "ep": 5.0, "lk": 2.0, "hc": 1.0},
     ),
-    # The log of the teacher's own score, were its parts independent: NC DAC DDC TLC (5 EP + 5 TTC + 2 LK + 2 HC).
+    # The log of the teacher's score, were its parts independent.
     "expected": Profile(
         {"tlc": 1.0, "nc": 1.0, "dac": 1.0, "ddc": 1.0}, 1.0, {"ttc": 5.0, "ep": 5.0, "lk": 2.0, "hc": 2.0}
     ),
@@ -69,8 +68,7 @@ PROFILES: Mapping[str, Profile] = {
     ),
     "imitation": Profile({"imi": 1.0}),
 }
-"""The first four are the published ones: vocabulary alone, vocabulary and proposals, Aug's first stage and its
-refinement."""
+"""The first four are published: vocabulary alone, vocabulary and proposals, Aug's two stages."""
 
 
 def find_profile(name: str) -> Profile:
