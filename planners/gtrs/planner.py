@@ -28,7 +28,7 @@ class GTRSConfig:
     for the shipped ones. `vocabulary` is a file of another vocabulary than the one beside the weights.
 
     A call judges the `candidates` rows of the vocabulary that are nearest in speed, `proposals` of the
-    generator, and with `keep_plan` the plan being driven. `profile` weighs the heads, "" as the weights' card
+    generator where the weights have one, and with `keep_plan` the plan being driven. `profile` weighs the heads, "" as the weights' card
     says; `emphasis` multiplies some weights, as "ep=3,nc=0.5". `consistency` takes so much off the score for
     each metre from the plan being driven. `refine` has the best ones judged again, where the weights can.
     `topk` candidates are shown. `device` "cpu", "cuda" or "auto"; `batch` is how many scenarios `drive bench`
@@ -38,7 +38,7 @@ class GTRSConfig:
     weights: str = ""
     vocabulary: str = ""
     candidates: int = 1024
-    proposals: int = 0
+    proposals: int = 16
     keep_plan: bool = True
     consistency: float = 0.0
     profile: str = ""
@@ -132,8 +132,9 @@ class GTRSPlanner(LearnedPlanner):
         paths, device = own_weights("gtrs", c.weights), device_of(c.device)
         models, cards = load_all(paths, device)
         vocabulary = load_vocabulary(c.vocabulary, paths[0], cards[0])
+        proposals = c.proposals if models[0].generator is not None else 0
         settings = PolicySettings(
-            c.candidates, c.proposals, c.keep_plan, c.consistency, c.profile or _profile(cards[0]),
+            c.candidates, proposals, c.keep_plan, c.consistency, c.profile or _profile(cards[0]),
             c.emphasis, c.refine, c.topk,
         )  # fmt: skip
         policy = GTRSPolicy(models, vocabulary, settings, device)

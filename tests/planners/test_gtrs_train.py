@@ -24,6 +24,8 @@ from drive.nn.weights import Card, save_weights
 from drive.planner import PlanStatus
 from drive.planners.gtrs import planner as planners
 from drive.planners.gtrs.aug import AugSettings, draw_angles, shift_panorama
+from drive.planners.gtrs.evaluate import auroc, bootstrap, brier, table
+from drive.planners.gtrs.evaluate import main as evaluate
 from drive.planners.gtrs.generator import GeneratorSettings
 from drive.planners.gtrs.model import GTRSModel, ModelSettings
 from drive.planners.gtrs.objective import LABEL_NAMES, Objective, ObjectiveSettings, turn_view
@@ -133,6 +135,35 @@ def test_more_weight_on_progress_drives_farther(trained: tuple, words: Vocabular
     assert progress(emphasised(plain, "ep=3")) > progress(plain)
     with pytest.raises(InputError, match="HEAD=FACTOR"):
         emphasised(plain, "speed=3")
+
+
+def test_table_of_trained_weights(
+    trained: tuple, words: Vocabulary, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, held = trained
+    held.arrays["scene_number"] = np.arange(150) // 3
+    odds, truth = np.array([0.1, 0.4, 0.4, 0.8]), np.array([False, False, True, True])
+    assert auroc(odds, truth) == pytest.approx(3.5 / 4.0)  # of four pairs three are right and one is equal
+    assert np.isnan(auroc(odds, np.ones(4, dtype=bool)))
+    assert brier(odds, truth) == pytest.approx(((0.01 + 0.16 + 0.36 + 0.04) / 4.0, 0.25))
+    same = bootstrap(np.array([0.0, 0.0, 1.0, 1.0]), np.array([0, 1, 0, 1]))
+    assert same == pytest.approx((0.5, 0.5, 0.5))  # scenes that do not differ leave nothing uncertain
+    other = toy.toy_vocabulary(seed=7)
+    unseen = toy.ToySet.make(60, other, 8)
+    unseen.arrays["scene_number"] = np.arange(60)
+    found = dict(table(model, held, words, PROFILES["expected"], 120, (unseen, other)))
+    assert found["moments, scenes"].startswith("120, ")
+    low = float(found["scorer - random"].split("[")[1].split(",")[0])
+    assert low > 0.3
+    for head in ("nc", "dac"):
+        area, _, rest = found[f"{head}: AUROC, Brier (base rate)"].partition(", ")
+        mine, base = (float(x.strip("()")) for x in rest.split(" "))
+        assert float(area) >= 0.85
+        assert mine < base
+    assert "relative score, unseen vocabulary of 256" in found
+    with pytest.raises(SystemExit):
+        evaluate(["nowhere", str(tmp_path / "none.safetensors")])
+    assert "none.safetensors" in capsys.readouterr().err
 
 
 def test_search_against_the_scorer_is_told(trained: tuple, words: Vocabulary) -> None:
