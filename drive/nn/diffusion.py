@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from drive.errors import InputError
-from drive.nn._torch import Tensor, torch
+from drive.nn._torch import Tensor, constant, torch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -164,15 +164,15 @@ def _clean_of(prediction: str, output: Tensor, noisy: Tensor, signal: Any, rest:
 
 def _roots(settings: DiffusionSettings, steps: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
     """sqrt(abar) and sqrt(1 - abar) at `steps (B,)`, shaped to multiply `like (B, ...)`."""
-    table = _table(settings, like.device, like.dtype)
     shape = (-1,) + (1,) * (like.ndim - 1)
-    return table[0][steps].view(shape), table[1][steps].view(shape)
+    signal, rest = (constant(table, like.device, like.dtype) for table in _tables(settings))
+    return signal[steps].view(shape), rest[steps].view(shape)
 
 
 @lru_cache(maxsize=64)
-def _table(settings: DiffusionSettings, device: Any, dtype: Any) -> Tensor:
-    bars = torch.tensor(alpha_bars(settings), dtype=torch.float64)
-    return torch.stack((bars.sqrt(), (1.0 - bars).sqrt())).to(device=device, dtype=dtype)
+def _tables(settings: DiffusionSettings) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    bars = alpha_bars(settings)
+    return tuple(math.sqrt(bar) for bar in bars), tuple(math.sqrt(1.0 - bar) for bar in bars)
 
 
 def _draw(shape: Sequence[int], generator: torch.Generator, device: Any) -> Tensor:

@@ -10,10 +10,10 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from drive.errors import InputError
-from drive.nn._torch import Tensor, functional, torch
+from drive.nn._torch import Tensor, constant, functional, torch
 from drive.nn.boxes import box_gap
 from drive.nn.scene import AGENT_COLUMNS, BODY_COLUMNS, EGO_COLUMNS
-from drive.nn.way import Foot, foot, make_way, nearest_segment, smallest
+from drive.nn.way import foot, make_way, nearest_segment, smallest, walk
 
 if TYPE_CHECKING:
     from drive.nn.scene import SceneArrays
@@ -26,12 +26,12 @@ GEOMETRY_COLUMNS = (
     "clearance", "closing", "ahead", "aside", "clearance_second", "closing_second",
     "clearance_still", "closing_still",
 )  # fmt: skip
-"""Station in m from the ego's foot, offset in m to the left, heading on the way in rad; room in m from a corner
-of the box to the nearer edge of the road, negative outside; m/s, m/s^2, rad/s, m/s^3; the speed over the limit
-in m/s; how far the front bumper is past the next give-way line and the next held signal's, negative before, at
-most 100 m either way; the gap to the nearest and the second nearest agent's box if all go on straight, at most
-`CLEARANCE` m, how fast it closes in m/s, and the direction to the nearest; the gap to the nearest agent if all
-stay where they are now."""
+"""Station in m from the ego's foot, offset in m to the left, heading on the way in rad; room in m from a
+corner of the box to the nearer edge of the road, negative outside; m/s, m/s^2, rad/s, m/s^3; the speed over
+the limit in m/s; how far the front bumper is past the next give-way line and the next held signal's, negative
+before, at most 100 m either way; the gap to the nearest and the second nearest agent's box if all go on
+straight, at most `CLEARANCE` m, how fast it closes in m/s, and the direction to the nearest; the gap to the
+nearest agent if all stay where they are now."""
 GEOMETRY_SCALES = (
     1.0, 40.0, 2.0, 0.3, 2.0, 2.0, 2.0, 2.0, 10.0, 3.0, 3.0, 0.3, 3.0, 5.0, 20.0, 20.0,
     5.0, 5.0, 1.0, 1.0, 5.0, 5.0, 5.0, 5.0,
@@ -81,84 +81,94 @@ def candidate_geometry(
     lateral = looked.speed * looked.yaw_rate
     motion = (looked.speed, looked.acceleration, lateral, looked.yaw_rate, looked.jerk)
     columns = (*way[:8], *motion, *way[8:], *others)
-    return torch.stack([column.transpose(1, 2) for column in columns], -1)
+    return torch.stack(columns, -1).transpose(1, 2).contiguous()
 
 
 def scaled(features: Tensor) -> Tensor:
     """Features as networks like them: about one in size, at most 5."""
-    scales = torch.tensor(GEOMETRY_SCALES, dtype=features.dtype, device=features.device)
-    return (features / scales).clamp(-5.0, 5.0)
+    return (features / constant(GEOMETRY_SCALES, features.device, features.dtype)).clamp(-5.0, 5.0)
 
 
 def _look(ego: Tensor, candidates: Tensor, now: Tensor, dt: float, every: int) -> _Looked:
     b, k, t, _ = candidates.shape
     start = torch.stack((torch.zeros_like(now), torch.zeros_like(now), now), -1)[:, None, None]
-    poses = torch.cat((start.expand(b, k, 1, 3), candidates), 2).permute(3, 0, 2, 1)  # (3, B, T + 1, K)
-    picked = slice(every, None, every)
-    x, y, heading = (axis[:, picked].contiguous() for axis in poses)
+    poses = torch.cat((start.expand(b, k, 1, 3), candidates), 2)  # (B, K, T + 1, 3)
+
+    def at(picked: slice) -> Tensor:
+        return poses[:, :, picked].permute(3, 0, 2, 1).contiguous()  # (3, B, T', K)
+
+    x, y, heading = at(slice(every, None, every)).unbind(0)
     cosine, sine = torch.cos(heading), torch.sin(heading)
-    # Speed by central differences; after the last pose, the last difference and how it grew.
-    steps = (poses[:2, :, 1:] - poses[:2, :, :-1]) / dt  # (2, B, T, K): velocity in the middle of each step
-    before = steps[:, :, every - 1 :: every]
-    after = steps[:, :, every::every]
-    if t % every == 0:
+    # Speed by central differences; at the very last pose, that of the last step and how it grew.
+    before, after = at(slice(every - 1, t, every)), at(slice(every + 1, None, every))
+    inner = after.shape[2]
+    velocity = (after[:2] - before[:2, :, :inner]) / (2.0 * dt)
+    speed = velocity[0] * cosine[:, :inner] + velocity[1] * sine[:, :inner]
+    if inner < x.shape[1]:
         span = min(every, t - 1)
-        last = steps[:, :, -1] + (steps[:, :, -1] - steps[:, :, -1 - span]) / span
-        after = torch.cat((after, last[:, :, None]), 2)
-    velocity = 0.5 * (before + after)
-    speed = velocity[0] * cosine + velocity[1] * sine
+        last, earlier = (_speed_between(at(slice(k - 1, k)), at(slice(k, k + 1)), dt) for k in (t, t - span))
+        speed = torch.cat((speed, last + (last - earlier) / (2.0 * span)), 1)
     window = dt * every
-    present = ego[:, [_EGO["speed"]]]
+    present, driven = ego[:, _EGO["speed"], None], ego[:, _EGO["acceleration"], None]
     speeds = torch.cat((present[..., None].expand(b, 1, k), speed), 1)
     acceleration = (speeds[:, 1:] - speeds[:, :-1]) / window
-    driven = ego[:, [_EGO["acceleration"]]]
     jerk = torch.cat((driven[..., None].expand(b, 1, k), acceleration), 1)
     headings = torch.cat((now[:, None, None].expand(b, 1, k), heading), 1)
-    turn = headings[:, 1:] - headings[:, :-1]
-    turn = turn - 2.0 * math.pi * torch.round(turn.detach() / (2.0 * math.pi))
+    turn = _turn(headings[:, :-1], headings[:, 1:])
     return _Looked(
         x, y, cosine, sine, speed, acceleration, turn / window, (jerk[:, 1:] - jerk[:, :-1]) / window
     )
 
 
+def _speed_between(before: Tensor, after: Tensor, dt: float) -> Tensor:
+    """The speed (...) between neighbouring poses (3, ...), along the heading half way."""
+    change = after - before
+    heading = before[2] + 0.5 * _turn(before[2], after[2])
+    return (change[0] * torch.cos(heading) + change[1] * torch.sin(heading)) / dt
+
+
+def _turn(before: Tensor, after: Tensor) -> Tensor:
+    """The angle from one heading to the other, the short way round."""
+    angle = after - before
+    return angle - 2.0 * math.pi * torch.round(angle.detach() / (2.0 * math.pi))
+
+
 def _on_way(scene: SceneArrays, looked: _Looked, now: Tensor) -> list[Tensor]:
     """`way_known` to `room_rear_right`, then `excess`, `stop_past`, `red_past`."""
     way = make_way(scene.route, scene.route_valid)
-    b, t, k = looked.x.shape
+    known = way.known[:, None, None].to(looked.x.dtype).expand_as(looked.x)
     ego = scene.ego[:, :, None, None]
     rear_to_centre, half = ego[:, _EGO["rear_to_centre"]], ego[:, _EGO["length"]] / 2.0
     side = ego[:, _EGO["width"]] / 2.0
-    segment = nearest_segment(way, looked.x.reshape(b, -1), looked.y.reshape(b, -1)).view(b, t, k)
-    here = foot(way, looked.x, looked.y, segment)
-    known = way.known[:, None, None].to(looked.x.dtype).expand(b, t, k)
-
-    def corners(reach: Tensor) -> tuple[Foot, Tensor, Tensor]:
-        end = foot(way, looked.x + reach * looked.cosine, looked.y + reach * looked.sine, segment, walk=2)
-        # From the middle of a bumper its corners lie a metre aside, where the way has hardly bent.
-        across = side * (end.cosine * looked.cosine + end.sine * looked.sine)
-        rooms = [
-            torch.minimum(end.room_left - lateral, end.room_right + lateral) * known
-            for lateral in (end.offset + across, end.offset - across)
-        ]
-        return end, rooms[0], rooms[1]
-
-    front, front_left, front_right = corners(rear_to_centre + half)
-    _, rear_left, rear_right = corners(rear_to_centre - half)
-    cosine = here.cosine * looked.cosine + here.sine * looked.sine
-    sine = here.cosine * looked.sine - here.sine * looked.cosine
+    # The rear axle, the middles of the bumpers, and the front bumper's as it is now: all in one go.
+    ahead = torch.cat((rear_to_centre + half, rear_to_centre - half), 1)[:, :, None]  # (B, 2, 1, 1)
+    x = looked.x[:, None] + ahead * looked.cosine[:, None]  # (B, 2, T', K)
+    y = looked.y[:, None] + ahead * looked.sine[:, None]
+    near = nearest_segment(way, looked.x, looked.y)
+    segment = torch.cat((near[:, None], walk(way, x, y, near[:, None].expand_as(x))), 1)
+    feet = foot(way, torch.cat((looked.x[:, None], x), 1), torch.cat((looked.y[:, None], y), 1), segment)
+    cosines = feet.cosine * looked.cosine[:, None] + feet.sine * looked.sine[:, None]
+    cosine = cosines[:, 0]
+    sine = feet.cosine[:, 0] * looked.sine - feet.sine[:, 0] * looked.cosine
+    # From the middle of a bumper its corners lie a metre aside, where the way has hardly bent.
+    across = side[:, None] * cosines[:, 1:]
+    left, right = feet.offset[:, 1:] + across, feet.offset[:, 1:] - across
+    room_left, room_right = feet.room_left[:, 1:], feet.room_right[:, 1:]
+    rooms_left = torch.minimum(room_left - left, room_right + left) * known[:, None]
+    rooms_right = torch.minimum(room_left - right, room_right + right) * known[:, None]
     turned = torch.where((cosine == 0.0) & (sine == 0.0), 1.0, cosine)
     bumper = (rear_to_centre + half)[..., 0]
-    first = foot(way, bumper * torch.cos(now)[:, None], bumper * torch.sin(now)[:, None])
-    driven = front.station - first.station[..., None]
+    px, py = bumper * torch.cos(now)[:, None], bumper * torch.sin(now)[:, None]
+    first = foot(way, px, py, nearest_segment(way, px, py))
+    driven = feet.station[:, 1] - first.station[..., None]
     past = [
-        (driven - ego[:, _EGO[name]]).clamp(-_PAST, _PAST) * known
-        for name in ("stop_distance", "red_distance")
+        (driven - ego[:, _EGO[line]]).clamp(-_PAST, _PAST) * known
+        for line in ("stop_distance", "red_distance")
     ]
-    heading = torch.atan2(sine, turned) * known
     return [
-        known, here.station * known, here.offset * known, heading,
-        front_left, front_right, rear_left, rear_right,
-        (looked.speed - here.limit) * known, *past,
+        known, feet.station[:, 0] * known, feet.offset[:, 0] * known, torch.atan2(sine, turned) * known,
+        rooms_left[:, 0], rooms_right[:, 0], rooms_left[:, 1], rooms_right[:, 1],
+        (looked.speed - feet.limit[:, 0]) * known, *past,
     ]  # fmt: skip
 
 
@@ -176,7 +186,7 @@ def _near_others(scene: SceneArrays, looked: _Looked, window: float) -> list[Ten
     if count < 2:  # there is always a nearest and a second nearest row, be it empty
         states, bodies = (functional.pad(rows, (0, 0, 0, 2 - count)) for rows in (states, bodies))
         present = functional.pad(present, (0, 2 - count))
-    b, t, k = looked.x.shape
+    b, t = looked.x.shape[:2]
     times = window * torch.arange(1, t + 1, dtype=states.dtype, device=states.device)
     still = states[:, None, :, :2].expand(b, t, -1, 2)
     moved = still + states[:, None, :, 4:6] * times[:, None, None]
@@ -185,28 +195,28 @@ def _near_others(scene: SceneArrays, looked: _Looked, window: float) -> list[Ten
     x, y = looked.x + reach * looked.cosine, looked.y + reach * looked.sine
     half = ego[:, _EGO["length"]] / 2.0, ego[:, _EGO["width"]] / 2.0
     picked = _nearest(looked, (x, y), half, (moved, still), states, bodies, present)
-    everyone = torch.cat(
-        (states[..., 2:], bodies[..., [_BODY["length"], _BODY["width"]]] / 2.0, present[..., None]), -1
+    size = [bodies[..., _BODY[name], None] / 2.0 for name in ("length", "width")]
+    driven, standing = states[..., 2:], states[..., 2:] * constant((1.0, 1.0, 0.0, 0.0), x.device, x.dtype)
+    # (2, B, T', A, 9): all as they move, and all at rest where they are.
+    table = torch.stack(
+        [
+            torch.cat(
+                (place, torch.cat((state, *size, present[..., None]), -1)[:, None].expand(b, t, -1, -1)), -1
+            )
+            for place, state in ((moved, driven), (still, standing))
+        ]
     )
-    everyone = everyone[:, None].expand(b, t, -1, -1)
-
-    def gap(index: Tensor, centres: Tensor, moving: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        rows = _rows(torch.cat((centres, everyone), -1), index)
-        ax, ay, c, s, vx, vy, length, width, there = rows.unbind(-1)
-        dx, dy = ax - x, ay - y
-        u, v = looked.cosine, looked.sine
-        found = box_gap(dx * u + dy * v, dy * u - dx * v, c * u + s * v, s * u - c * v, half, (length, width))
-        along = looked.speed - (vx * u + vy * v if moving else 0.0)
-        across = (vx * v - vy * u) if moving else torch.zeros_like(along)
-        closing = found.ahead * along + found.aside * across
-        distance = torch.where(there > 0.0, found.distance.clamp(max=CLEARANCE), CLEARANCE)
-        return distance, closing * there, found.ahead * there, found.aside * there
-
-    one, two, resting = gap(picked[0], moved, True), gap(picked[1], moved, True), gap(picked[2], still, False)
-    swap = two[0] < one[0]
-    first = [torch.where(swap, q, p) for p, q in zip(one, two, strict=True)]
-    second = [torch.where(swap, p, q) for p, q in zip(one[:2], two[:2], strict=True)]
-    return [*first, *second, *resting[:2]]
+    ax, ay, c, s, vx, vy, length, width, there = _rows(table, picked)  # each (2, 2, B, T', K)
+    dx, dy, u, v = ax - x, ay - y, looked.cosine, looked.sine
+    gap = box_gap(dx * u + dy * v, dy * u - dx * v, c * u + s * v, s * u - c * v, half, (length, width))
+    closing = gap.ahead * (looked.speed - (vx * u + vy * v)) + gap.aside * (vx * v - vy * u)
+    distance = torch.where(there > 0.0, gap.distance.clamp(max=CLEARANCE), CLEARANCE)
+    found = torch.stack((distance, closing * there, gap.ahead * there, gap.aside * there), 2)
+    one, two = found.unbind(1)  # each (2, 4, B, T', K)
+    swap = two[:, :1] < one[:, :1]
+    first = torch.where(swap, two, one)
+    second = torch.where(swap[0], one[0, :2], two[0, :2])
+    return [*first[0], *second, *first[1, :2]]
 
 
 @torch.no_grad()
@@ -219,48 +229,43 @@ def _nearest(
     bodies: Tensor,
     present: Tensor,
 ) -> list[Tensor]:
-    """Of agents that move: the nearest and the second; of those that stay: the nearest. Each (B, T', K).
+    """Which two agents are nearest if they move as `places[0]` says, and as `places[1]`: four (B, T', K).
 
-    Ranked by the distance between the ego's box and the other's, boxed along the ego's axes: never too far,
-    and too near by a share of the other's size at most.
+    Ranked by the distance between the ego's box and the other's, boxed along the ego's axes, which is too
+    near by a share of the other's size; hence two of them, of which the gap itself finds the nearer.
     """
-    x, y = (axis.float() for axis in centre)
-    c, s = looked.cosine.float(), looked.sine.float()
-    b, t, k = x.shape
-    turn = torch.stack((c, s), 2).view(b * t, 2, k)
-    other = states.float()[:, None].expand(b, t, -1, -1).reshape(b * t, -1, states.shape[-1])
-    size = bodies.float()[:, None].expand(b, t, -1, -1).reshape(b * t, -1, bodies.shape[-1])
-    length, width = size[..., [_BODY["length"]]] / 2.0, size[..., [_BODY["width"]]] / 2.0
-    heading = other[..., [_AGENT["cosine"], _AGENT["sine"]]]
-    across = torch.stack((-heading[..., 1], heading[..., 0]), -1)
-    # |cos| and |sin| of the angle between the two, (B T', A, K).
-    even, odd = torch.bmm(heading, turn).abs_(), torch.bmm(across, turn).abs_()
-    own = [extent.float().expand(b, t, 1).reshape(b * t, 1, 1) for extent in half]
-    long = torch.addcmul(own[0], even, length).addcmul_(odd, width)
-    wide = torch.addcmul(own[1], odd, length).addcmul_(even, width)
-    absent = torch.where(present, 0.0, 1e9)[:, None].expand(b, t, -1).reshape(b * t, -1, 1)
-    # The others' centres in the ego's frame are linear in (cos, sin, own centre seen in that frame).
-    frame_x = torch.stack((c, s, -(c * x + s * y)), 2).view(b * t, 3, k)
-    frame_y = torch.stack((-s, c, s * x - c * y), 2).view(b * t, 3, k)
+    # All (B, T', A, K): what belongs to a pose is (B, T', 1, K), to an agent (B, 1 or T', A, 1).
+    x, y, c, s = (axis.float()[:, :, None] for axis in (*centre, looked.cosine, looked.sine))
+    cosine, sine = (states[:, None, :, _AGENT[name], None].float() for name in ("cosine", "sine"))
+    length, width = (bodies[:, None, :, _BODY[name], None].float() / 2.0 for name in ("length", "width"))
+    even = (cosine * c).addcmul_(sine, s).abs_()
+    odd = (sine * c).addcmul_(cosine, s, value=-1.0).abs_()
+    own = [extent.float()[..., None] for extent in half]
+    long = (even * length).addcmul_(odd, width).add_(own[0])
+    wide = (odd * length).addcmul_(even, width).add_(own[1])
+    absent = (32.0 + 1e9 * ~present)[:, None, :, None]
+    # The others' centres in the ego's frame are linear in its cosine and sine and its own centre there.
+    begin_x, begin_y = -(c * x + s * y), s * x - c * y
     found: list[Tensor] = []
-    for place, count in zip(places, (2, 1), strict=True):
-        point = place.float().reshape(b * t, -1, 2)
-        point = torch.cat((point, torch.ones_like(point[..., :1])), -1)
-        ahead = torch.bmm(point, frame_x).abs_().sub_(long)
-        aside = torch.bmm(point, frame_y).abs_().sub_(wide)
+    for place in places:
+        px, py = place.float()[..., None].unbind(-2)
+        ahead = (px * c).addcmul_(py, s).add_(begin_x).abs_().sub_(long)
+        aside = (py * c).addcmul_(px, s, value=-1.0).add_(begin_y).abs_().sub_(wide)
         # Overlapping boxes are ranked by their depth, at most 32 m, so that nothing is below zero.
-        rank = torch.maximum(ahead, aside).clamp_(-32.0, 0.0).add_(32.0 + absent)
+        rank = torch.maximum(ahead, aside).clamp_(-32.0, 0.0).add_(absent)
         ahead, aside = ahead.clamp_(min=0.0), aside.clamp_(min=0.0)
         rank = rank.addcmul_(ahead, ahead).addcmul_(aside, aside)
-        found += [index.view(b, t, k) for index in smallest(rank, 1, count)]
+        found += smallest(rank, 2, 2)
     return found
 
 
-def _rows(table: Tensor, index: Tensor) -> Tensor:
-    """Rows (B, T', K, C) of `table (B, T', A, C)` at `index (B, T', K)`."""
-    b, t, a, c = table.shape
-    base = torch.arange(b * t, device=index.device).view(b, t, 1) * a
-    return table.reshape(b * t * a, c).index_select(0, (index + base).flatten()).view(*index.shape, c)
+def _rows(table: Tensor, picked: list[Tensor]) -> tuple[Tensor, ...]:
+    """The columns of `table (2, B, T', A, C)` at `picked` (B, T', K), two for each half: (2, 2, B, T', K)."""
+    _, b, t, a, columns = table.shape
+    base = torch.arange(2 * b * t, device=table.device).view(2, 1, b, t, 1) * a
+    index = torch.stack(picked).view(2, 2, *picked[0].shape) + base
+    rows = table.reshape(-1, columns).t().contiguous().index_select(1, index.flatten())
+    return rows.view(columns, *index.shape).unbind(0)
 
 
 __all__ = ["CLEARANCE", "GEOMETRY_COLUMNS", "GEOMETRY_SCALES", "candidate_geometry", "scaled"]

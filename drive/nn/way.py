@@ -1,4 +1,4 @@
-"""Projection of points on the way, a polyline of at most a few hundred points: exact, batched, differentiable."""
+"""Projection of points on the way, a polyline of some dozen points: exact, batched, differentiable."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from drive.nn._torch import Tensor, torch
 from drive.nn.scene import ROUTE_COLUMNS
 
 _FAR = 1e9  # m^2; farther than any point
+_BLOCK = 65536  # pairs of points and segments
 _SHORT = 1e-3  # m; a segment below this has no direction
 _CARRIED = ("station", "cosine", "sine", "limit", "room_left", "room_right")
 
@@ -22,7 +23,7 @@ class Way(NamedTuple):
     directions: Tensor  # (B, S, 2), zeros where there is no segment
     lengths: Tensor  # (B, S)
     missing: Tensor  # (B, S) m^2 to add where there is no segment
-    table: Tensor  # (B, S, 21): start, direction, length, bounds of the share, then values and their changes
+    table: Tensor  # (19, B, S): start, direction, length, bounds of the share, then values and their changes
 
 
 class Foot(NamedTuple):
@@ -58,13 +59,12 @@ def make_way(route: Tensor, valid: Tensor) -> Way:
     endless = torch.full_like(lengths, torch.inf)
     low = torch.where(usable & (nth == 1), -endless, 0.0)
     high = torch.where(usable & (nth == nth[:, -1:]), endless, 1.0)
-    carried = route[..., [ROUTE_COLUMNS.index(name) for name in _CARRIED]]
+    carried = torch.stack([route[..., ROUTE_COLUMNS.index(name)] for name in _CARRIED], -1)
     values = carried[:, :-1].masked_fill(~usable[..., None], 0.0)
     changes = (carried[:, 1:] - carried[:, :-1]).masked_fill(~usable[..., None], 0.0)
     starts = points[:, :-1]
-    table = torch.cat(
-        (starts, directions, lengths[..., None], low[..., None], high[..., None], values, changes), -1
-    )
+    columns = (starts, directions, lengths[..., None], low[..., None], high[..., None], values, changes)
+    table = torch.cat(columns, -1).permute(2, 0, 1).contiguous()
     missing = torch.where(usable, 0.0, torch.full_like(lengths, _FAR))
     first = usable.int().argmax(-1, keepdim=True)
     last = usable.shape[1] - 1 - usable.flip(-1).int().argmax(-1, keepdim=True)
@@ -73,17 +73,25 @@ def make_way(route: Tensor, valid: Tensor) -> Way:
 
 @torch.no_grad()
 def nearest_segment(way: Way, x: Tensor, y: Tensor) -> Tensor:
-    """The number of the segment nearest to each point (B, N): (B, N) int64."""
-    d = way.directions.float()
-    starts = way.starts.float()
-    points = torch.stack((x, y), 1).float()  # (B, 2, N)
-    across = torch.stack((-d[..., 1], d[..., 0]), -1)
-    along = torch.baddbmm(-(starts * d).sum(-1, keepdim=True), d, points)  # (B, S, N)
-    square = torch.baddbmm(-(starts * across).sum(-1, keepdim=True), across, points)
-    excess = along.clamp(max=0.0)
-    excess = excess + (along - way.lengths[..., None].float()).clamp_(min=0.0)
-    square = torch.addcmul(way.missing[..., None].float(), square, square).addcmul_(excess, excess)
-    return smallest(square, 1)[0]
+    """The number of the segment nearest to each point (B, ...): (B, ...) int64."""
+    shape, b = x.shape, x.shape[0]
+    x, y = x.reshape(b, 1, -1).float(), y.reshape(b, 1, -1).float()
+    starts, lengths = way.starts.float(), way.lengths[..., None].float()
+    dx, dy = way.directions.float()[..., None].unbind(-2)
+    begin = dx * starts[..., :1] + dy * starts[..., 1:]  # (B, S, 1)
+    side = dx * starts[..., 1:] - dy * starts[..., :1]
+    missing = way.missing[..., None].float()
+    found = []
+    # In blocks that fit the cache of a processor's core; other devices take all at once. No matrix product:
+    # trainers let those be of half precision, which at 100 m knows metres only.
+    size = max(_BLOCK // (b * dx.shape[1]), 1) if x.device.type == "cpu" else x.shape[-1]
+    for px, py in zip(torch.split(x, size, -1), torch.split(y, size, -1), strict=True):
+        along = (dx * px).addcmul_(dy, py).sub_(begin)  # (B, S, n)
+        aside = (dx * py).addcmul_(dy, px, value=-1.0).sub_(side)
+        excess = torch.minimum(along.clamp(min=0.0), lengths).sub_(along)
+        square = (excess * excess).addcmul_(aside, aside).add_(missing)
+        found.append(smallest(square, 1)[0])
+    return torch.cat(found, -1).view(shape)
 
 
 def smallest(values: Tensor, dim: int, count: int = 1) -> list[Tensor]:
@@ -91,66 +99,71 @@ def smallest(values: Tensor, dim: int, count: int = 1) -> list[Tensor]:
 
     A reduction that also tells the place is ten times slower on CPUs than one that does not, so the place is
     written into the lowest bits: values that differ by less than a part in 2^(23 - bits) count as equal.
+    Overwrites `values`.
     """
     size = values.shape[dim]
     mask = (1 << max(size - 1, 1).bit_length()) - 1
     shape = [1] * values.ndim
     shape[dim] = size
     numbers = torch.arange(size, dtype=torch.int32, device=values.device).view(shape)
-    packed = (values.view(torch.int32) & ~mask) | numbers
+    packed = values.view(torch.int32).bitwise_and_(~mask).add_(numbers)
     found = []
     for k in range(count):
         least = packed.amin(dim, keepdim=True)
         found.append((least & mask).squeeze(dim).long())
         if k + 1 < count:
-            packed = torch.where(packed == least, torch.iinfo(torch.int32).max & ~mask, packed)
+            packed = packed.masked_fill_(packed == least, torch.iinfo(torch.int32).max)
     return found
 
 
-def foot(way: Way, x: Tensor, y: Tensor, segment: Tensor | None = None, *, walk: int = 0) -> Foot:
-    """Project points (B, ...) on their ways.
+def foot(way: Way, x: Tensor, y: Tensor, segment: Tensor) -> Foot:
+    """Project points (B, ...) on the segments (B, ...) of their ways that `nearest_segment` or `walk` found.
 
-    `segment (B, ...)` (int64) saves the search; the answer then is the nearest point of that segment, after
-    `walk` steps towards where the point lies. In between two segments' ends the distance is to the corner.
+    In between two segments' ends the distance is that to the corner.
     """
-    b, shape = x.shape[0], x.shape
-    x, y = x.reshape(b, -1), y.reshape(b, -1)
-    segment = nearest_segment(way, x, y) if segment is None else segment.reshape(b, -1)
-    count = way.table.shape[1]
-    rows = way.table.reshape(b * count, -1)
-    base = torch.arange(b, device=x.device)[:, None] * count
-    for _ in range(walk):
-        with torch.no_grad():
-            row = rows[:, :5].index_select(0, (segment + base).flatten()).view(*x.shape, -1)
-            share = _share(row, x, y)
-            # Segments are of about one length, so that the share says how many to go.
-            step = torch.where(torch.isfinite(share), share, 0.0).floor().clamp(-3, 3).long()
-            moved = torch.maximum(torch.minimum(segment + step, way.last), way.first)
-            there = way.missing.gather(1, moved) == 0.0
-            segment = torch.where(there, moved, segment)
-    row = rows.index_select(0, (segment + base).flatten()).view(*x.shape, -1)
-    raw = _share(row, x, y)
-    share = torch.minimum(torch.maximum(raw, row[..., 5]), row[..., 6])
-    side = row[..., 2] * (y - row[..., 1]) - row[..., 3] * (x - row[..., 0])
-    beyond = (raw - share) * row[..., 4]
-    outside = beyond != 0.0
-    corner = torch.where(outside, side.square() + beyond.square(), 1.0).sqrt()
-    offset = torch.where(outside, torch.where(side < 0.0, -corner, corner), side)
+    row = _gather(way.table, segment)
+    ax, ay, dx, dy, length, low, high, *carried = row
+    rx, ry = x - ax, y - ay
+    raw = (dx * rx + dy * ry) / length
+    share = torch.minimum(torch.maximum(raw, low), high)
+    side = dx * ry - dy * rx
+    beyond = (raw - share) * length
+    # Off the segment's ends the distance to the corner; there alone the root has a slope to give.
+    outside = beyond.detach().sign().square()
+    corner = (side.square() + beyond.square() + (1.0 - outside)).sqrt()
+    offset = torch.lerp(side, torch.copysign(corner, side.detach()), outside)
     size = len(_CARRIED)
     inner = share.clamp(0.0, 1.0)  # beyond the ends only the station goes on
-    values = row[..., 7 : 7 + size] + inner[..., None] * row[..., 7 + size :]
-    station = row[..., 7] + share * row[..., 7 + size]
-    cosine, sine = values[..., 1], values[..., 2]
-    norm = torch.where(way.known[:, None], cosine.square() + sine.square(), 1.0)
-    scale = norm.clamp(min=1e-12).rsqrt()
-    cosine = torch.where(way.known[:, None], cosine * scale, 1.0)
-    fields = (station, offset, cosine, sine * scale, *values[..., 3:].unbind(-1))
-    return Foot(*(value.view(shape) for value in fields))
+    station = carried[0] + share * carried[size]
+    cosine, sine, limit, left, right = (
+        torch.addcmul(carried[k], inner, carried[size + k]) for k in range(1, size)
+    )
+    known = way.known.view(-1, *[1] * (x.ndim - 1))
+    scale = torch.where(known, cosine.square() + sine.square(), 1.0).clamp(min=1e-12).rsqrt()
+    return Foot(station, offset, torch.where(known, cosine * scale, 1.0), sine * scale, limit, left, right)
 
 
-def _share(row: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    along = row[..., 2] * (x - row[..., 0]) + row[..., 3] * (y - row[..., 1])
-    return along / row[..., 4]
+@torch.no_grad()
+def walk(way: Way, x: Tensor, y: Tensor, segment: Tensor, steps: int = 2) -> Tensor:
+    """The segments (B, ...) under points that lie a few metres from where `segment (B, ...)` was found.
+
+    Segments are of about one length, so that where a point lies along one says how many to go.
+    """
+    last, first = (end.view(-1, *[1] * (x.ndim - 1)) for end in (way.last, way.first))
+    for _ in range(steps):
+        ax, ay, dx, dy, length = _gather(way.table[:5], segment)
+        share = (dx * (x - ax) + dy * (y - ay)) / length
+        segment = segment + share.floor().clamp_(-3.0, 3.0).long()
+        segment = torch.maximum(torch.minimum(segment, last), first)
+    return segment
 
 
-__all__ = ["Foot", "Way", "foot", "make_way", "nearest_segment", "smallest"]
+def _gather(table: Tensor, segment: Tensor) -> tuple[Tensor, ...]:
+    """The columns of `table (C, B, S)` at `segment (B, ...)`, each of them (B, ...) in one piece."""
+    columns, b, count = table.shape
+    base = torch.arange(0, b * count, count, device=segment.device).view(-1, *[1] * (segment.ndim - 1))
+    found = table.reshape(columns, -1).index_select(1, (segment + base).flatten())
+    return found.view(columns, *segment.shape).unbind(0)
+
+
+__all__ = ["Foot", "Way", "foot", "make_way", "nearest_segment", "smallest", "walk"]
