@@ -22,6 +22,10 @@ MAX_CELLS = 4_000_000
 MARGIN = 0.01
 """Cells this close to the boundary count as cut, so that no rounding in float32 matters elsewhere."""
 
+THINNEST = 1e-4
+"""m: thinner triangles are left out, for in float32 all of the plane may lie within the three sides of one;
+the kernels' slack at a triangle's sides covers the crack."""
+
 
 @dataclass(frozen=True, eq=False)
 class DrivableArea:
@@ -80,6 +84,8 @@ class DrivableArea:
         )
         edges = np.stack((coordinates[:-1], coordinates[1:]), axis=1)[ring[:-1] == ring[1:]] - corner
         tri -= corner
+        tri = tri[_height(tri.astype(np.float32)) > THINNEST]
+        corners = tri.reshape(-1, 6).astype(np.float32)
         state = np.where(fill(edges, cell, rows, columns), INSIDE, OUTSIDE).astype(np.uint8)
         _, row, c0, c1 = spans(edges, cell, MARGIN)
         piece, k = expand(c1 - c0 + 1)
@@ -93,7 +99,6 @@ class DrivableArea:
         order = np.lexsort((owner, cells))
         start = np.zeros(rows * columns + 1, dtype=np.int32)
         np.cumsum(np.bincount(cells, minlength=rows * columns), out=start[1:])
-        corners = tri.reshape(-1, 6).astype(np.float32)
         return cls(polygon, x0, y0, cell, state, start, owner[order].astype(np.int32), corners)
 
     @cached_property
@@ -131,6 +136,14 @@ class DrivableArea:
         gap = shapely.distance(shapely.points(p), self._boundary)
         gap = np.where(np.isnan(gap), np.inf, gap)
         return np.where(self.contains(p), gap, -gap)
+
+
+def _height(triangles: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Heights `(N,)` of triangles `(N, 3, 2)` over their longest side, m."""
+    side = (np.roll(triangles, -1, axis=1) - triangles).astype(np.float64)
+    twice = side[:, 0, 0] * side[:, 1, 1] - side[:, 0, 1] * side[:, 1, 0]
+    longest = np.hypot(side[..., 0], side[..., 1]).max(1)
+    return np.asarray(np.abs(twice) / np.maximum(longest, 1e-9))
 
 
 def drivable_polygon(roadmap: RoadMap) -> Any:

@@ -84,6 +84,16 @@ def test_no_point_falls_through_the_edges_between_triangles():
     assert by_kernel(area, deep).all()
 
 
+def test_a_triangle_without_height_holds_nothing():
+    """Vertices that are one in float32, as unions of real lanes have them, do not make a whole cell road."""
+    ring = [(0, 0), (30, 0), (30, 20), (17.0000002, 20), (17.0000001, 20.00000005), (17, 20), (0, 20)]
+    area = DrivableArea.build(shapely.Polygon(ring))
+    x, y = np.meshgrid(np.linspace(-3, 33, 181), np.linspace(-3, 23, 131))
+    points = np.stack((x.ravel(), y.ravel()), -1)
+    clear = np.abs(area.signed_distance(points)) > 1e-3
+    assert np.array_equal(by_kernel(area, points)[clear], area.contains(points)[clear])
+
+
 def test_plain_python_and_the_compiled_kernel_agree():
     area = DrivableArea.build(wild_polygon(5, parts=1))
     points = np.random.default_rng(0).uniform(-45, 45, (3000, 2)).astype(np.float32)
