@@ -228,10 +228,17 @@ def _write(record: Record, sample: int, world: Any, driven: list[Driven]) -> Non
 
 
 def check_fit(planner: Planner, scenario: Scenario) -> None:
-    """Raise PlanError where a planner for roads is to drive on terrain, or the other way round."""
+    """Raise PlanError where a planner for roads is to drive on terrain, or the other way round.
+
+    Cameras see roads only.
+    """
     needs, terrain = planner.spec.needs, isinstance(scenario.environment, Terrain)
     if terrain and ("road" in needs or "route" in needs):
         raise PlanError(f"'{planner.spec.name}' drives on roads, and scenario '{scenario.id}' is terrain")
+    if terrain and planner.spec.cameras:
+        raise PlanError(
+            f"'{planner.spec.name}' asks for cameras, which see roads, and scenario '{scenario.id}' is terrain"
+        )
     if not terrain and "terrain" in needs:
         raise PlanError(f"'{planner.spec.name}' drives on terrain, and scenario '{scenario.id}' is a road")
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from drive.planner import PlannerSpec
     from drive.scenario import Scenario, Task
     from drive.sim.detector import Detector
+    from drive.sim.sensors.camera import Cameras
     from drive.sim.sight import Sight
 
     Floats = NDArray[np.float64]
@@ -61,6 +62,7 @@ class Observer:
     covariance: Floats
     route: Projector | None
     detector: Detector | None = None
+    cameras: Cameras | None = None
 
     @classmethod
     def of(
@@ -89,6 +91,7 @@ class Observer:
             np.zeros((len(others), 3, 3)),
             None if len(line) < 2 or bool((line == line[0]).all()) else Projector(line),
             detector,
+            _cameras(scenario, sight, spec),
         )
 
     def look(self, sample: int, record: Record) -> None:
@@ -141,6 +144,7 @@ class Observer:
             else _NO_EDGES,
             signals=record.signals[:, sample].copy(),
             route_progress=self._progress(ego),
+            images={} if self.cameras is None else self.cameras.images(sample, ego_past, record),
             time_budget=time_budget,
         )
 
@@ -149,6 +153,15 @@ class Observer:
             return np.array([np.nan, np.nan])
         s, d, _ = self.route(ego[None, :2])
         return np.array([s[0], d[0]])
+
+
+def _cameras(scenario: Scenario, sight: Sight, spec: PlannerSpec) -> Cameras | None:
+    if not spec.cameras:
+        return None
+    # Who asks for no pictures does not pay for loading what draws them.
+    from drive.sim.sensors.camera import Cameras
+
+    return Cameras.of(scenario, spec.cameras, sight.row, sight.size)
 
 
 def _before(state: Floats, samples: int, dt: float) -> Floats:
@@ -192,6 +205,11 @@ def batch_observations(observations: list[Observation]) -> ObservationBatch:
         forecasts=None if any(o.forecasts is None for o in observations) else [
             o.forecasts for o in observations if o.forecasts is not None
         ],
+        images={
+            name: np.stack([o.images[name] for o in observations])
+            for name in observations[0].images
+            if all(name in o.images for o in observations)
+        },
         time_budget=observations[0].time_budget,
     )  # fmt: skip
 

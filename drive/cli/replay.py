@@ -34,6 +34,10 @@ def command(
     size: Annotated[str, typer.Option(metavar="WxH", help="Pixels of a film.")] = "1280x720",
     fps: Annotated[float, typer.Option(metavar="N", help="Frames a second of a film.")] = 20.0,
     speed: Annotated[float, typer.Option(metavar="X", help="Times real time of a film.")] = 1.0,
+    camera: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="A film of what this camera of the ego would have seen: front ..."),
+    ] = "",
 ) -> None:
     """Turn runs into one page that replays them, or into a film.
 
@@ -45,11 +49,14 @@ def command(
       drive replay out/bench/runs/pdm/gen_cut_in_1.drive.npz
       drive replay out/bench --filter cut_in/1 -o cut_in.html
       drive replay out/run/pdm-gen_cut_in_17.drive.npz -o cut_in.mp4
+      drive replay out/run/pdm-gen_cut_in_17.drive.npz -o seen.mp4 --camera front --size 960x400
     """
     target = output or page_beside(runs[0])
     ending = target.suffix.lower()
     if ending not in PAGES + FILMS:
         raise InputError(f"{target.name}: give a name that ends in .html (a page), .mp4 or .gif (a film)")
+    if camera and ending not in FILMS:
+        raise InputError(f"{target.name}: what a camera saw is a film: give -o x.mp4 or x.gif")
     pixels = re.fullmatch(r"(\d{2,5})x(\d{2,5})", size)
     if pixels is None:
         raise InputError(f"--size {size}: give width and height in pixels, as 1280x720")
@@ -59,12 +66,23 @@ def command(
         _refuse(problems, target, output is not None)
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
-    if ending in FILMS:
+    width, height = int(pixels[1]), int(pixels[2])
+    if camera:
+        if len(logs) > 1:
+            raise InputError(f"--camera shows one run, and {len(logs)} are given: name its file")
+        # Encoders of mp4 want even sides.
+        size_even = (width - width % 2, height - height % 2)
+        spec = load("drive.sim.sensors.camera_views:named")(camera, size_even)
+        with _bar() as progress:
+            made = load("drive.eval.replay:write_camera_film")(
+                logs[0], target, spec, rate=fps, speed=speed, progress=progress
+            )
+    elif ending in FILMS:
         with _bar() as progress:
             made = load("drive.eval.replay:write_film")(
                 logs,
                 target,
-                size=(int(pixels[1]), int(pixels[2])),
+                size=(width, height),
                 rate=fps,
                 speed=speed,
                 split=split,

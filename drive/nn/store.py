@@ -47,7 +47,8 @@ class DataRequest:
     `displaced` of the drives begins displaced. The others of a sample are known for 4.9 s after it.
 
     `near` rows of the vocabulary by speed and `random` ones of the rest are labelled in each sample; all of
-    it where `near` is 0. `sensors` of SENSORS; `sizes` of the vector scene. `expert` and `traffic` are names
+    it where `near` is 0. `sensors` of SENSORS; `cameras` by name (`drive.sim.sensors.camera_views`)
+    for images; `sizes` of the vector scene. `expert` and `traffic` are names
     of the registry.
     """
 
@@ -69,6 +70,7 @@ class DataRequest:
     near: int = 512
     random: int = 64
     sensors: tuple[str, ...] = ("vector",)
+    cameras: tuple[str, ...] = ("front_left", "front", "front_right")
     sizes: SceneSizes = field(default_factory=SceneSizes)
     expert: str = "pdm"
     traffic: str = "idm"
@@ -76,7 +78,7 @@ class DataRequest:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("families", "scenarios", "sensors"):
+        for name in ("families", "scenarios", "sensors", "cameras"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for sensor in self.sensors:
             if sensor not in SENSORS:

@@ -48,9 +48,12 @@ def environment_of_all(given: Sequence[Scenario], refs: Iterable[str]) -> str:
 
 
 def fits(spec: PlannerSpec, environment: str) -> bool:
-    """Whether a planner can drive in that environment; one that needs neither drives in both."""
+    """Whether a planner can drive in that environment; one that needs neither drives in both.
+
+    Cameras see roads only.
+    """
     if environment == TERRAIN:
-        return not {"road", "route"} & set(spec.needs)
+        return not ({"road", "route"} & set(spec.needs) or spec.cameras)
     return TERRAIN not in spec.needs
 
 

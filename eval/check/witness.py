@@ -162,7 +162,8 @@ def copied(observation: Observation) -> Observation:
         for f in fields(Observation)
         if isinstance(value := getattr(observation, f.name), np.ndarray)
     }
-    return replace(observation, **arrays, extras=dict(observation.extras), images=dict(observation.images))
+    images = {name: image.copy() for name, image in observation.images.items()}
+    return replace(observation, **arrays, extras=dict(observation.extras), images=images)
 
 
 def differing(observation: Observation, before: Observation) -> list[str]:
@@ -170,7 +171,7 @@ def differing(observation: Observation, before: Observation) -> list[str]:
     return [
         f.name
         for f in fields(Observation)
-        if f.name not in ("forecasts", "images")
+        if f.name != "forecasts"
         and not _same(getattr(observation, f.name), getattr(before, f.name))
     ]
 
@@ -259,6 +260,8 @@ def _fingerprint(scenario: Scenario) -> str:
 
 
 def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[k], other[k]) for k in one)
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
         return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
     return bool(one == other)

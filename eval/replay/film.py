@@ -1,4 +1,4 @@
-"""`write_film`: the replay's frames, drawn by a headless Chromium, as an mp4 or a gif."""
+"""Films as mp4 or gif: of the replay, drawn by a headless Chromium, and of what a camera would have seen."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import os
 import shutil
 import subprocess
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from drive.errors import DriveError, InputError
 from drive.eval.replay.browser import Browser, find_browser
@@ -20,6 +23,7 @@ from drive.eval.replay.write import write_replay
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from drive.planner import CameraSpec
     from drive.runlog import RunLog
 
 SUFFIXES = (".mp4", ".gif")
@@ -42,36 +46,94 @@ def write_film(
     runs side by side. `progress` is told the frames done and their number. Raises InputError for an
     ending that is none of `SUFFIXES`, and DriveError where there is no browser or no encoder.
     """
-    target = Path(output)
-    if target.suffix.lower() not in SUFFIXES:
-        raise InputError(f"{target.name}: a film's name ends in {' or '.join(SUFFIXES)}")
-    if not (rate > 0.0 and speed > 0.0 and min(size) >= 160 and max(size) <= 4096):
-        raise InputError("a film needs a positive rate and speed, and 160 to 4096 pixels a side")
+    target = _target(output, size, rate, speed)
     program = find_browser()
     if program is None:
         raise DriveError("a film is drawn by a browser: install Chromium or Chrome, or write an .html page")
-    encode = _gif if target.suffix.lower() == ".gif" else _mp4
-    encoder = _pillow() if encode is _gif else _ffmpeg()
+    gif, encoder = _encoder(target)
     # Encoders of mp4 want even sides.
     width, height = (side - side % 2 for side in size)
+    with _whole(target) as part, tempfile.TemporaryDirectory(prefix="drive-film-") as folder:
+        page = write_replay(list(runs), Path(folder) / "film.html")
+        with Browser(program, width, height) as browser:
+            browser.open(f"{page.as_uri()}#theme=light" + ("&view=split" if split else ""))
+            count = _count(float(browser.evaluate("window.drive.end()")), rate, speed)
+            # A gif keeps equal pixels between frames, which a lossy picture would blur.
+            kind = "png" if gif else "jpeg"
+            frames = _frames(browser, count, speed / rate, (width, height), kind, progress)
+            if gif:
+                _gif(encoder, frames, rate, part)
+            else:
+                _mp4(encoder, frames, rate, part, "mjpeg")
+    return target
+
+
+def write_camera_film(
+    run: RunLog,
+    output: str | Path,
+    camera: CameraSpec,
+    *,
+    rate: float = 20.0,
+    speed: float = 1.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Write a film of what a camera on the ego would have seen of a run; returns its path.
+
+    A frame shows the sample at or before its time. Arguments and errors as of `write_film`.
+    """
+    from drive.sim.sensors.camera_run import png, render_run
+
+    target = _target(output, (camera.width, camera.height), rate, speed, least=16)
+    gif, encoder = _encoder(target)
+    count = _count(float(run.times[-1]), rate, speed)
+    samples = [min(int(k * speed / rate / run.dt + 1e-6), len(run.times) - 1) for k in range(count)]
+
+    def frames() -> Iterator[bytes]:
+        for k, image in enumerate(render_run(run, camera, samples)):
+            yield png(image)
+            if progress is not None:
+                progress(k + 1, count)
+
+    with _whole(target) as part:
+        if gif:
+            _gif(encoder, frames(), rate, part, rare=True)
+        else:
+            _mp4(encoder, frames(), rate, part, "png")
+    return target
+
+
+def _target(output: str | Path, size: tuple[int, int], rate: float, speed: float, least: int = 160) -> Path:
+    target = Path(output)
+    if target.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{target.name}: a film's name ends in {' or '.join(SUFFIXES)}")
+    if not (rate > 0.0 and speed > 0.0 and min(size) >= least and max(size) <= 4096):
+        raise InputError(f"a film needs a positive rate and speed, and {least} to 4096 pixels a side")
+    return target
+
+
+def _encoder(target: Path) -> tuple[bool, Any]:
+    """Whether it is a gif, and what writes it."""
+    gif = target.suffix.lower() == ".gif"
+    return gif, _pillow() if gif else _ffmpeg()
+
+
+def _count(end: float, rate: float, speed: float) -> int:
+    count = int(end / speed * rate) + 1
+    if count > MAX_FRAMES:
+        raise InputError(f"{count} frames are too many (at most {MAX_FRAMES}): raise the speed")
+    return count
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """A file beside the target that takes its name once it is whole."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{os.getpid()}.{target.name}")
-    with tempfile.TemporaryDirectory(prefix="drive-film-") as folder:
-        page = write_replay(list(runs), Path(folder) / "film.html")
-        try:
-            with Browser(program, width, height) as browser:
-                browser.open(f"{page.as_uri()}#theme=light" + ("&view=split" if split else ""))
-                count = int(float(browser.evaluate("window.drive.end()")) / speed * rate) + 1
-                if count > MAX_FRAMES:
-                    raise InputError(f"{count} frames are too many (at most {MAX_FRAMES}): raise the speed")
-                # A gif keeps equal pixels between frames, which a lossy picture would blur.
-                kind = "png" if encode is _gif else "jpeg"
-                frames = _frames(browser, count, speed / rate, (width, height), kind, progress)
-                encode(encoder, frames, rate, part)
-            os.replace(part, target)
-        finally:
-            part.unlink(missing_ok=True)
-    return target
+    try:
+        yield part
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _frames(
@@ -106,9 +168,9 @@ def _pillow() -> Any:
     return importlib.import_module("PIL.Image")
 
 
-def _mp4(ffmpeg: str, frames: Iterator[bytes], rate: float, target: Path) -> None:
+def _mp4(ffmpeg: str, frames: Iterator[bytes], rate: float, target: Path, kind: str) -> None:
     command = [
-        *(ffmpeg, "-y", "-loglevel", "error", "-f", "image2pipe", "-c:v", "mjpeg", "-framerate", f"{rate:g}"),
+        *(ffmpeg, "-y", "-loglevel", "error", "-f", "image2pipe", "-c:v", kind, "-framerate", f"{rate:g}"),
         *("-i", "-", "-c:v", "libx264", "-preset", "fast", "-crf", "23"),
         *("-vf", "scale=in_range=full:out_range=tv,format=yuv420p"),
         *("-movflags", "+faststart", "-f", "mp4", str(target)),
@@ -132,14 +194,21 @@ def _mp4(ffmpeg: str, frames: Iterator[bytes], rate: float, target: Path) -> Non
             raise DriveError(f"ffmpeg could not write the film: {lines[0] if lines else 'no word why'}")
 
 
-def _gif(image: Any, frames: Iterator[bytes], rate: float, target: Path) -> None:
-    """One palette for all frames, that of the first and the middle: colours then do not flicker."""
+def _gif(image: Any, frames: Iterator[bytes], rate: float, target: Path, rare: bool = False) -> None:
+    """One palette for all frames, that of the first and the middle: colours then do not flicker.
+
+    With `rare` a colour counts once, however seldom it is: a lit lamp is a few pixels.
+    """
     pictures = [image.open(io.BytesIO(frame)).convert("RGB") for frame in frames]
     first, middle = pictures[0], pictures[len(pictures) // 2]
     both = image.new("RGB", (first.width, 2 * first.height))
     both.paste(first, (0, 0))
     both.paste(middle, (0, first.height))
-    palette = both.quantize(128)
+    if rare:
+        few = pictures[:: max(len(pictures) // 16, 1)]
+        colours = np.unique(np.concatenate([np.asarray(p).reshape(-1, 3) for p in few]), axis=0)
+        both = image.fromarray(colours[None])
+    palette = both.quantize(256 if rare else 128)
     plain = [p.quantize(palette=palette, dither=image.Dither.NONE) for p in pictures]
     plain[0].save(
         target,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import shapely
 
-from drive.roadmap.model import LaneKind, Marking
+from drive.roadmap.paint import lane_markings, stop_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,9 +33,9 @@ def pack_map(packer: Packer, prefix: str, roadmap: RoadMap, box: Box, offset: Fl
         lines = [getattr(roadmap, side)[r] - offset for r in rows]
         pack_lines(packer, f"{prefix}.{side}", _simplified(lines))
     packer.bytes(f"{prefix}.kind", roadmap.kind[lanes])
-    packer.bytes(f"{prefix}.left_marking", _markings(roadmap, lanes, left=True))
-    packer.bytes(f"{prefix}.right_marking", _markings(roadmap, lanes, left=False))
-    stops, signal = _stop_lines(roadmap, lanes)
+    packer.bytes(f"{prefix}.left_marking", lane_markings(roadmap, lanes, left=True))
+    packer.bytes(f"{prefix}.right_marking", lane_markings(roadmap, lanes, left=False))
+    stops, signal = stop_lines(roadmap, lanes)
     packer.steps(f"{prefix}.stop", (stops - np.tile(offset, 2)).T, STEP, 1)
     packer.steps(f"{prefix}.stop_signal", signal, 1.0, 1)
     areas = roadmap.areas
@@ -94,34 +94,3 @@ def _shapes(lines: Sequence[Floats]) -> NDArray[Any]:
 
 def _closed(ring: Floats) -> Floats:
     return np.concatenate((ring, ring[:1]))
-
-
-def _markings(roadmap: RoadMap, lanes: NDArray[np.intp], left: bool) -> NDArray[np.uint8]:
-    """Markings without those that the neighbour across the same line draws already, and none in junctions."""
-    own = (roadmap.left_marking if left else roadmap.right_marking)[lanes].copy()
-    kind = roadmap.kind[lanes]
-    own[(kind == LaneKind.CONNECTOR) | roadmap.intersection[lanes]] = Marking.NONE
-    if left:
-        shown = np.isin(np.arange(roadmap.num_lanes), lanes)
-        near, across = roadmap.left_lane[lanes], roadmap.left_opposite[lanes]
-        drawn = ((near >= 0) & shown[near]) | ((across >= 0) & shown[across] & (across < lanes))
-        own[drawn] = Marking.NONE
-    return np.asarray(own, dtype=np.uint8)
-
-
-def _stop_lines(roadmap: RoadMap, lanes: NDArray[np.intp]) -> tuple[Floats, NDArray[np.int64]]:
-    """Segments `(S, 4)` across lanes at their stop stations, and the signal (-1 none) that rules each."""
-    segments, signals = [], []
-    for lane in lanes:
-        station, signal = float(roadmap.stop_station[lane]), int(roadmap.signal[lane])
-        if not np.isfinite(station):
-            if signal < 0:
-                continue
-            station = float(roadmap.length[lane])
-        own = roadmap.rows(int(lane))
-        s = roadmap.station[own]
-        at = min(max(station, 0.0), float(s[-1]))
-        ends = [np.interp(at, s, side[own][:, k]) for side in (roadmap.left, roadmap.right) for k in (0, 1)]
-        segments.append(ends)
-        signals.append(signal)
-    return np.asarray(segments, dtype=np.float64).reshape(-1, 4), np.asarray(signals, dtype=np.int64)

@@ -15,6 +15,7 @@ from drive import registry
 from drive.datasets import source
 from drive.errors import DriveError, ScenarioError
 from drive.eval.training.perturb import draw_fitting, moved, seen_from
+from drive.eval.training.sense import sensing
 from drive.eval.training.watch import Watched
 from drive.geometry import to_frame, wrap_angle
 from drive.nn.store import LEARNER, PERTURBED, VISITED
@@ -188,7 +189,7 @@ class Pupil:
             run,
             scenario.vehicle,
             registry.load_planner(request.expert).start(task),
-            sensors_of(request, task),
+            sensing(request, task, run),
             Teacher(scenario.roadmap, scenario.vehicle, collection.teacher),
         )
 
@@ -235,21 +236,6 @@ class Pupil:
         return [rows]
 
 
-def sensors_of(request: DataRequest, task: Task) -> list[Any]:
-    """Functions of an observation that give the sensors' fields; calls come in the order of time."""
-    found: list[Any] = []
-    if "vector" in request.sensors:
-        from drive.sim.sensors.vector import VectorSensor
-
-        vector = VectorSensor.start(task, request.sizes)
-
-        def sense(observation: Observation) -> Rows:
-            return {f"scene.{name}": values for name, values in vector.sense(observation)._asdict().items()}
-
-        found.append(sense)
-    return found
-
-
 def labelled_rows(
     vocabulary: Vocabulary, request: DataRequest, speed: float, rng: np.random.Generator
 ) -> NDArray[np.int32]:
@@ -287,10 +273,10 @@ def _wanted(scenario: Scenario, request: DataRequest, rng: np.random.Generator) 
     """The samples at which moments are taken: one every so many, from a random one of the first on."""
     last = scenario.num_steps - STEPS - KNOWN_AFTER
     every = max(round(request.every / DT), 1)
-    first = int(rng.integers(every))
-    if first > last:
+    if last < 0:
         seconds = (STEPS + KNOWN_AFTER) * DT
         raise ScenarioError(f"scenario '{scenario.id}' is too short: {seconds:g} s are needed after a moment")
+    first = int(rng.integers(min(every, last + 1)))
     return list(range(first, last + 1, every))
 
 
@@ -311,4 +297,4 @@ def _number(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
-__all__ = ["Collection", "Moment", "collect_scene", "expert_poses", "labelled_rows", "sensors_of"]
+__all__ = ["Collection", "Moment", "collect_scene", "expert_poses", "labelled_rows"]

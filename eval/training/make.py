@@ -16,9 +16,10 @@ from drive.datasets.generate.source import VERSION
 from drive.errors import InputError
 from drive.eval.training.collect import Collection, collect_scene
 from drive.eval.training.scenes import ROUND, TRAIN, scenes_of
+from drive.eval.training.sense import sensor_fields
 from drive.nn.store import TrainingSet, training_fields
 from drive.nn.vocabulary import Vocabulary
-from drive.nn.writer import Writer
+from drive.nn.writer import Writer, plain
 from drive.sim.teacher import TEACHER_NAMES, TEACHER_VERSION, TeacherSettings
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _make(
     progress: Progress,
     note: Note,
 ) -> TrainingSet:
-    about = about_of(collection, learner)
+    about = plain(about_of(collection, learner))
     if resume and (folder / "header.json").exists():
         found = TrainingSet.open(folder)
         if any(found.header.get(name) != value for name, value in about.items()):
@@ -110,9 +111,10 @@ def _make(
     for file, reason in skipped:
         note(f"{file}: {reason}")
     words = collection.vocabulary
-    writer = Writer(
-        folder, training_fields(collection.request, None if words is None else len(words)), about, resume
+    fields = training_fields(
+        collection.request, None if words is None else len(words), sensor_fields(collection.request)
     )
+    writer = Writer(folder, fields, about, resume)
     try:
         done = len(writer.entries)
         progress("collecting", done, len(scenes))
