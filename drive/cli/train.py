@@ -113,7 +113,12 @@ def recipe(
     plan = load("drive.eval.training.prepare:plan_of")(found.data(config))
     write_whole(place / RUN, json.dumps({"schema": SCHEMA, **begun}, indent=1) + "\n")
     with _stopped(f"drive train {name} --out {place}"), on_terminal() as listener:
-        sets = _sets(plan, begun["data"], jobs, listener)
+        try:
+            sets = _sets(plan, begun["data"], jobs, listener)
+        except DriveError:
+            if [path.name for path in place.iterdir()] == [RUN]:  # another try needs no --force
+                (place / RUN).unlink()
+            raise
         listener.note(
             f"{found.name}: {len(sets.train)} samples to train on, {len(sets.validation)} to validate, "
             f"on {begun['device']}"
@@ -260,7 +265,7 @@ def _train(
 ) -> Path:
     run = load("drive.nn.recipe:TrainingRun")(
         folder=place,
-        recipe=begun["recipe"],
+        recipe=found.name,
         preset=begun["preset"],
         seed=begun["seed"],
         # A folder in which nothing is finished yet is begun by this as well.

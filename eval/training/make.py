@@ -104,7 +104,7 @@ def _make(
     about = plain(about_of(collection, learner))
     if resume and (folder / "header.json").exists():
         found = TrainingSet.open(folder)
-        if any(found.header.get(name) != value for name, value in about.items()):
+        if any(found.header.get(name) != value for name, value in plain(about).items()):
             raise InputError(f"'{folder}' holds a finished set of another request; give another folder")
         return found
     scenes, skipped = scenes_of(collection.request)

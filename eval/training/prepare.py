@@ -22,7 +22,7 @@ from drive.eval.training.make import collector, make_data
 from drive.eval.training.scenes import validation_of
 from drive.eval.training.vocabulary import make_vocabulary
 from drive.nn.recipe import DataPlan, VocabularyRequest
-from drive.nn.store import DataRequest, TrainingSet, check_disjoint
+from drive.nn.store import HEADER, DataRequest, TrainingSet, check_disjoint
 from drive.nn.vocabulary import Vocabulary
 from drive.progress import Listener
 from drive.sim.teacher import TEACHER_VERSION
@@ -163,6 +163,9 @@ def _vocabulary(
 
 def _checked(found: Prepared) -> Prepared:
     check_disjoint(found.train, found.validation, "the training and the validation set")
+    if (found.folder / FUTURES / HEADER).exists():
+        futures = TrainingSet.open(found.folder / FUTURES)
+        check_disjoint(futures, found.validation, "the vocabulary's futures and the validation set")
     return found
 
 
