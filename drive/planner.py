@@ -72,7 +72,9 @@ def _camera_fault(camera: CameraSpec) -> str | None:
         if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= MAX_SIDE:
             return f"its {what} must be a whole number from 1 to {MAX_SIDE}, got {value!r}"
     if camera.width * camera.height * camera.frames > MAX_PICTURES:
-        return f"{camera.frames} frames of {camera.width} x {camera.height} are more than {MAX_PICTURES} pixels"
+        return (
+            f"{camera.frames} frames of {camera.width} x {camera.height} are more than {MAX_PICTURES} pixels"
+        )
     for what, count in (("intrinsics", 4), ("pose", 6)):
         values = getattr(camera, what)
         if np.shape(values) != (count,) or not _is_finite(np.asarray(values)):

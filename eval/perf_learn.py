@@ -1,31 +1,38 @@
-"""What of learning is timed: a step with the features or the series of all agents, and a vector world."""
+"""What of learning is timed: a step with what is read of all agents, a vector world, and the sensors."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drive import registry
 from drive.eval.perf import Row, Times
-from drive.eval.perf_scenes import CROWD, DT, busy_roads
+from drive.eval.perf_scenes import AGENTS, CROWD, DT, Recorder, busy_road, busy_roads
 from drive.sim.features import features, new_memory, series
 from drive.sim.ground import compile_ground
 from drive.sim.kernels.features import ROW
 from drive.sim.kernels.layout import Controller
 from drive.sim.kernels.series import WIDTH
+from drive.sim.loop import simulate
+from drive.sim.sensors.raster import RasterSensor
+from drive.sim.sensors.vector import VectorSensor
 from drive.sim.traffic.compile import cast
 from drive.sim.traffic.model import load_traffic
 from drive.sim.vector import VectorWorld
 from drive.sim.world import compile_world, step
 
 if TYPE_CHECKING:
+    from drive.planner import Observation
+    from drive.scenario import Task
     from drive.sim.ground import Ground
     from drive.sim.world import World
 
-REPEATS, VISITS = 7, 20
+REPEATS, VISITS, SENSED = 7, 20, 60
 
 
 def learn_rows(worlds: int) -> list[Row]:
@@ -44,7 +51,14 @@ def learn_rows(worlds: int) -> list[Row]:
         Row(
             "vector", "world step", lambda: lambda: drive_vector(worlds), float(worlds),
             f"{about}: VectorWorld.step with controls, one ego a world, reward and reset in it",
-        )
+        ),
+        *(
+            Row(name, "call", lambda kind=kind: lambda: sense_all(kind), 1.0, f"{AGENTS} agents, {what}")  # type: ignore[misc]
+            for name, kind, what in (
+                ("sense/vector", VectorSensor, "a moment as the arrays of drive.nn.scene"),
+                ("sense/raster", RasterSensor, "a moment as 8 channels of 128 x 128 cells"),
+            )
+        ),
     ]  # fmt: skip
 
 
@@ -85,6 +99,33 @@ def read_all(worlds: int, moves: bool, reads: tuple[str, ...]) -> Times:
         if repeat:  # the first one warms up
             cpu.append(used[0] / done)
             wall.append(used[1] / done)
+    return Times(cpu, wall)
+
+
+@lru_cache(maxsize=1)
+def _watched() -> tuple[Task, list[Observation]]:
+    """What a planner that reads 1.5 s of history is told on the busy road, driven by idm."""
+    planner = registry.load_planner("idm")
+    recorder = Recorder(planner)
+    recorder.spec = replace(planner.spec, history=1.5)
+    simulate(busy_road(0), recorder, stop=SENSED)
+    assert recorder.task is not None
+    return recorder.task, recorder.observations
+
+
+def sense_all(sensor: type[VectorSensor] | type[RasterSensor]) -> Times:
+    """Times of a sensor's calls over some seconds of a drive; the first pass warms up."""
+    task, observations = _watched()
+    cpu, wall = [], []
+    for repeat in range(REPEATS + 1):
+        session = sensor.start(task)
+        for observation in observations:
+            process, clock = time.process_time(), time.perf_counter()
+            session.sense(observation)
+            used = time.process_time() - process, time.perf_counter() - clock
+            if repeat:
+                cpu.append(used[0])
+                wall.append(used[1])
     return Times(cpu, wall)
 
 

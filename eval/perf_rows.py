@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from drive.eval.perf import Row, Times, cores
+from drive.eval.perf_camera import camera_rows
 from drive.eval.perf_learn import learn_rows
 from drive.eval.perf_scenes import CANDIDATE_STEPS, CROWD, batch_world, candidate_batch
 from drive.eval.perf_step import part_rows
@@ -17,7 +18,7 @@ WORLDS, CANDIDATES, OTHERS = 1024, 8192, 30
 
 
 def kernel_rows(worlds: int = WORLDS, candidates: int = CANDIDATES) -> list[Row]:
-    """The step, what learners read of it, the roll-out and the score, by parts, on one thread and on all."""
+    """The step, what learners read of it and see, the roll-out and the score, by parts, on one thread and on all."""
     many = cores()
     around = f"{candidates} candidates x {CANDIDATE_STEPS} steps"
     judged = f"{around}, {OTHERS} agents"
@@ -26,6 +27,7 @@ def kernel_rows(worlds: int = WORLDS, candidates: int = CANDIDATES) -> list[Row]
         *step_rows(worlds, many),
         *part_rows(worlds),
         *learn_rows(worlds),
+        *camera_rows(),
         Row("rollout", "candidate-step", lambda: roll(candidates), steps, f"{around}, LQR and bicycle"),
         Row(
             "rollout/controls", "candidate-step", lambda: roll(candidates, controls=True), steps,

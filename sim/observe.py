@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drive.errors import InputError
 from drive.geometry import Projector, wrap_angle
 from drive.planner import Observation, ObservationBatch
 from drive.scenario import TRACK_VX, TRACK_VY, TRACK_X, TRACK_Y
@@ -176,7 +177,12 @@ def _before(state: Floats, samples: int, dt: float) -> Floats:
 
 
 def batch_observations(observations: list[Observation]) -> ObservationBatch:
-    """Stack observations of one time for `plan_batch`; agents are padded with absent ones, edges with NaN."""
+    """Stack observations of one time for `plan_batch`; agents are padded with absent ones, edges with NaN.
+
+    Raises InputError where they do not hold pictures of the same cameras.
+    """
+    if len({tuple((k, v.shape) for k, v in sorted(o.images.items())) for o in observations}) > 1:
+        raise InputError("observations in a batch need pictures of the same cameras, of one size each")
     count = max(len(o.agents) for o in observations)
     lights = max(len(o.signals) for o in observations)
     edges = max(len(o.occlusion_edges) for o in observations)
@@ -205,11 +211,7 @@ def batch_observations(observations: list[Observation]) -> ObservationBatch:
         forecasts=None if any(o.forecasts is None for o in observations) else [
             o.forecasts for o in observations if o.forecasts is not None
         ],
-        images={
-            name: np.stack([o.images[name] for o in observations])
-            for name in observations[0].images
-            if all(name in o.images for o in observations)
-        },
+        images={name: np.stack([o.images[name] for o in observations]) for name in observations[0].images},
         time_budget=observations[0].time_budget,
     )  # fmt: skip
 

@@ -238,19 +238,19 @@ def _nearest(
     x, y, c, s = (axis.float()[:, :, None] for axis in (*centre, looked.cosine, looked.sine))
     cosine, sine = (states[:, None, :, _AGENT[name], None].float() for name in ("cosine", "sine"))
     length, width = (bodies[:, None, :, _BODY[name], None].float() / 2.0 for name in ("length", "width"))
-    even = torch.addcmul(cosine * c, sine, s).abs_()
-    odd = torch.addcmul(sine * c, cosine, s, value=-1.0).abs_()
+    even = (cosine * c).addcmul_(sine, s).abs_()
+    odd = (sine * c).addcmul_(cosine, s, value=-1.0).abs_()
     own = [extent.float()[..., None] for extent in half]
-    long = torch.addcmul(own[0], even, length).addcmul_(odd, width)
-    wide = torch.addcmul(own[1], odd, length).addcmul_(even, width)
+    long = (even * length).addcmul_(odd, width).add_(own[0])
+    wide = (odd * length).addcmul_(even, width).add_(own[1])
     absent = (32.0 + 1e9 * ~present)[:, None, :, None]
     # The others' centres in the ego's frame are linear in its cosine and sine and its own centre there.
     begin_x, begin_y = -(c * x + s * y), s * x - c * y
     found: list[Tensor] = []
     for place in places:
         px, py = place.float()[..., None].unbind(-2)
-        ahead = torch.addcmul(begin_x, px, c).addcmul_(py, s).abs_().sub_(long)
-        aside = torch.addcmul(begin_y, py, c).addcmul_(px, s, value=-1.0).abs_().sub_(wide)
+        ahead = (px * c).addcmul_(py, s).add_(begin_x).abs_().sub_(long)
+        aside = (py * c).addcmul_(px, s, value=-1.0).add_(begin_y).abs_().sub_(wide)
         # Overlapping boxes are ranked by their depth, at most 32 m, so that nothing is below zero.
         rank = torch.maximum(ahead, aside).clamp_(-32.0, 0.0).add_(absent)
         ahead, aside = ahead.clamp_(min=0.0), aside.clamp_(min=0.0)

@@ -75,19 +75,21 @@ def make_way(route: Tensor, valid: Tensor) -> Way:
 def nearest_segment(way: Way, x: Tensor, y: Tensor) -> Tensor:
     """The number of the segment nearest to each point (B, ...): (B, ...) int64."""
     shape, b = x.shape, x.shape[0]
-    points = torch.stack((x.reshape(b, -1), y.reshape(b, -1)), 1).float()
-    d, starts, lengths = way.directions.float(), way.starts.float(), way.lengths[..., None].float()
-    across = torch.stack((-d[..., 1], d[..., 0]), -1)
-    begin, side = -(starts * d).sum(-1, keepdim=True), -(starts * across).sum(-1, keepdim=True)
+    x, y = x.reshape(b, 1, -1).float(), y.reshape(b, 1, -1).float()
+    starts, lengths = way.starts.float(), way.lengths[..., None].float()
+    dx, dy = way.directions.float()[..., None].unbind(-2)
+    begin = dx * starts[..., :1] + dy * starts[..., 1:]  # (B, S, 1)
+    side = dx * starts[..., 1:] - dy * starts[..., :1]
     missing = way.missing[..., None].float()
     found = []
-    # In blocks that fit the cache of a processor's core; other devices take all at once.
-    size = max(_BLOCK // (b * d.shape[1]), 1) if x.device.type == "cpu" else points.shape[-1]
-    for block in torch.split(points, size, -1):
-        along = torch.baddbmm(begin, d, block)  # (B, S, n)
-        aside = torch.baddbmm(side, across, block)
-        excess = along - torch.minimum(along.clamp(min=0.0), lengths)
-        square = torch.addcmul(missing, aside, aside).addcmul_(excess, excess)
+    # In blocks that fit the cache of a processor's core; other devices take all at once. No matrix product:
+    # trainers let those be of half precision, which at 100 m knows metres only.
+    size = max(_BLOCK // (b * dx.shape[1]), 1) if x.device.type == "cpu" else x.shape[-1]
+    for px, py in zip(torch.split(x, size, -1), torch.split(y, size, -1), strict=True):
+        along = (dx * px).addcmul_(dy, py).sub_(begin)  # (B, S, n)
+        aside = (dx * py).addcmul_(dy, px, value=-1.0).sub_(side)
+        excess = torch.minimum(along.clamp(min=0.0), lengths).sub_(along)
+        square = (excess * excess).addcmul_(aside, aside).add_(missing)
         found.append(smallest(square, 1)[0])
     return torch.cat(found, -1).view(shape)
 

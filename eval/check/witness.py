@@ -171,8 +171,7 @@ def differing(observation: Observation, before: Observation) -> list[str]:
     return [
         f.name
         for f in fields(Observation)
-        if f.name != "forecasts"
-        and not _same(getattr(observation, f.name), getattr(before, f.name))
+        if f.name != "forecasts" and not _same(getattr(observation, f.name), getattr(before, f.name))
     ]
 
 

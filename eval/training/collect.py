@@ -273,10 +273,10 @@ def _wanted(scenario: Scenario, request: DataRequest, rng: np.random.Generator) 
     """The samples at which moments are taken: one every so many, from a random one of the first on."""
     last = scenario.num_steps - STEPS - KNOWN_AFTER
     every = max(round(request.every / DT), 1)
-    first = int(rng.integers(every))
-    if first > last:
+    if last < 0:
         seconds = (STEPS + KNOWN_AFTER) * DT
         raise ScenarioError(f"scenario '{scenario.id}' is too short: {seconds:g} s are needed after a moment")
+    first = int(rng.integers(min(every, last + 1)))
     return list(range(first, last + 1, every))
 
 

@@ -101,7 +101,7 @@ def _make(
     progress: Progress,
     note: Note,
 ) -> TrainingSet:
-    about = about_of(collection, learner)
+    about = plain(about_of(collection, learner))
     if resume and (folder / "header.json").exists():
         found = TrainingSet.open(folder)
         if any(found.header.get(name) != value for name, value in plain(about).items()):

@@ -49,7 +49,7 @@ def scenes_of(request: DataRequest) -> tuple[list[SceneRef], tuple[tuple[str, st
         for seed in range(request.first_seed, request.first_seed + request.scenes)
         for family in request.families
     ]
-    expansion = source.expand_all(request.scenarios)
+    expansion = source.expand_all(request.scenarios, "recorded")
     found += [SceneRef(ref, key_of(ref)) for ref in expansion.refs]
     if not found:
         raise InputError("a training set needs families with a number of scenes, or recorded scenarios")

@@ -187,7 +187,7 @@ def farthest(
 
 
 SPEEDS = np.concatenate((np.arange(0.0, 16.0, 0.5), np.arange(16.0, 40.1, 1.0)))
-PACES = (-4.0, 0.0, -2.0, 1.5, -1.0, 0.7, -6.0, 2.2)
+PACES = (-4.0, 0.0, -7.0, 1.5, -2.0, 0.7, -1.0, 2.2)
 """Accelerations in m/s^2, the most needed ones first; who stands stays."""
 SIDEWAYS = (0.0, 1.0, 2.5, 0.4, 4.0)
 """Lateral accelerations in m/s^2 of bends, to either side."""
@@ -235,7 +235,8 @@ def _motion(speed: float, pace: float, how: str, size: float, steps: int) -> Flo
         length = max(s[-1], 1e-6)
         u = s / length
         # A fifth-degree shift along the way driven, no steeper than a car can.
-        slope = np.minimum(abs(size), 0.25 * length) * np.sign(size) / length
+        most = min(abs(size), 0.25 * length, MAX_CURVATURE / 5.8 * length**2)
+        slope = most * np.sign(size) / length
         heading = np.arctan(slope * 30.0 * u**2 * (1.0 - u) ** 2)
     middle = 0.5 * (heading[1:] + heading[:-1])
     x = np.concatenate(([0.0], np.cumsum(np.diff(s) * np.cos(middle))))

@@ -119,4 +119,3 @@ def draw_ground(image, depth, column, row, turn, eye, x, y, cells):
             image[i, j, 0] = int(red + haze * (AIR[0] - red) + 0.5)
             image[i, j, 1] = int(green + haze * (AIR[1] - green) + 0.5)
             image[i, j, 2] = int(blue + haze * (AIR[2] - blue) + 0.5)
-

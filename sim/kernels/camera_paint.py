@@ -115,7 +115,9 @@ def bin_of(keys, key):
 
 
 @kernel
-def paint_ground(x, y, cells, held, keys, bin_start, bin_shape, box, edge_start, edges, layer, colours, acc, patch):
+def paint_ground(
+    x, y, cells, held, keys, bin_start, bin_shape, box, edge_start, edges, layer, colours, acc, patch
+):
     """Bring the rasters `cells (LEVELS, SIDE, SIDE, 3)` around (x, y) up to date; `held` says what they hold.
 
     `keys (B,)` of bins, sorted, `bin_start (B + 1,)`, `bin_shape`; `box (S, 4)` x and y from and to,
@@ -146,7 +148,12 @@ def paint_ground(x, y, cells, held, keys, bin_start, bin_shape, box, edge_start,
                     open_layer = 0
                     for k in range(bin_start[found], bin_start[found + 1]):
                         s = bin_shape[k]
-                        if box[s, 0] >= x0 + wide or box[s, 2] <= x0 or box[s, 1] >= y0 + wide or box[s, 3] <= y0:
+                        if (
+                            box[s, 0] >= x0 + wide
+                            or box[s, 2] <= x0
+                            or box[s, 1] >= y0 + wide
+                            or box[s, 3] <= y0
+                        ):
                             continue
                         if layer[s] != open_layer:
                             if open_layer > 0:

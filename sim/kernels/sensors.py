@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 GRAIN = 1000.0
 """Distances are compared in whole millimetres, so that rounding does not order what is equally far."""
+LARGEST = 1e9
+"""m, rad or m/s: no track's state is larger."""
 GREEN, YELLOW, RED = 1, 2, 3
 LINE_SLACK = 1.0
 """m by which the bumper may be beyond a line that still counts as ahead."""
@@ -168,12 +170,13 @@ def sense_agents(
             continue
         px, py = now[i, 0], now[i, 1]
         if not now_valid[i]:
-            k = last_seen(past_valid, i)
+            k = last_seen(past, past_valid, i)
             if k < 0:
                 continue
             px, py = past[i, k, 0], past[i, k, 1]
+        elif not are_numbers(px, py, now[i, 2], now[i, 3], now[i, 4]):
+            continue
         gap = math.hypot(px - x, py - y)
-        # Not so either where it is no number.
         if gap <= reach:
             count = insert(int(gap * GRAIN + 0.5), i, keys, found, count)
     for n in range(count):
@@ -181,8 +184,8 @@ def sense_agents(
         for h in range(moments):
             k = samples - 1 - back[h]
             if h == moments - 1:
-                k = samples if now_valid[i] else last_seen(past_valid, i)
-            elif k < 0 or not past_valid[i, k]:
+                k = samples if now_valid[i] else last_seen(past, past_valid, i)
+            elif not was_seen(past, past_valid, i, k):
                 continue
             if k == samples:
                 dx, dy, turn, vx, vy = now[i, 0], now[i, 1], now[i, 2], now[i, 3], now[i, 4]
@@ -199,10 +202,26 @@ def sense_agents(
 
 
 @scalar
-def last_seen(valid, i):
+def are_numbers(x, y, heading, vx, vy):
+    """Whether a track's state is one that there can be."""
+    return abs(x) + abs(y) + abs(heading) + abs(vx) + abs(vy) < LARGEST
+
+
+@scalar
+def was_seen(past, valid, i, k):
+    """Whether an agent was seen at a sample of the past."""
+    return (
+        k >= 0
+        and valid[i, k]
+        and are_numbers(past[i, k, 0], past[i, k, 1], past[i, k, 2], past[i, k, 3], past[i, k, 4])
+    )
+
+
+@scalar
+def last_seen(past, valid, i):
     """The last sample at which an agent was seen, -1 none."""
     k = valid.shape[1] - 1
-    while k >= 0 and not valid[i, k]:
+    while k >= 0 and not was_seen(past, valid, i, k):
         k -= 1
     return k
 

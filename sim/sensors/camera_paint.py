@@ -102,14 +102,21 @@ def _listed(shapes: Iterable[tuple[Layer, Floats, NDArray[np.intp]]]) -> RoadPai
     following = np.arange(1, len(p) + 1)
     following[s[1:] - 1] = s[:-1]
     edges = np.concatenate((p, p[following]), axis=1)
-    twice = np.add.reduceat(edges[:, 0] * edges[:, 3] - edges[:, 2] * edges[:, 1], s[:-1]) if len(count) else count
+    twice = (
+        np.add.reduceat(edges[:, 0] * edges[:, 3] - edges[:, 2] * edges[:, 1], s[:-1])
+        if len(count)
+        else count
+    )
     flip = np.repeat(twice < 0.0, count)
     edges[flip] = edges[flip][:, [2, 3, 0, 1]]
     low = np.minimum.reduceat(p, s[:-1]) if len(count) else np.zeros((0, 2))
     high = np.maximum.reduceat(p, s[:-1]) if len(count) else np.zeros((0, 2))
     first = np.floor((low - 0.01) / BIN).astype(np.int64)
     span = np.floor((high + 0.01) / BIN).astype(np.int64) - first + 1
-    if int(np.abs(first).max(initial=0)) + int(span.max(initial=0)) >= HALF_KEY or span.prod(1).sum() > MAX_LISTED:
+    if (
+        int(np.abs(first).max(initial=0)) + int(span.max(initial=0)) >= HALF_KEY
+        or span.prod(1).sum() > MAX_LISTED
+    ):
         raise MapError("the road map is too large to be seen by a camera: crop it")
     owner, k = expand(span.prod(1).astype(np.intp))
     x, y = first[owner, 0] + k % span[owner, 0], first[owner, 1] + k // span[owner, 0]
@@ -182,7 +189,9 @@ def _lines(roadmap: RoadMap) -> Iterator[tuple[Layer, Floats, NDArray[np.intp]]]
                     yield _quads(Layer.PAINT, _ribbon(line, LINE, side))
 
 
-def _ribbon(line: Floats, width: float, side: float = 0.0, dashes: tuple[float, float] | None = None) -> Floats:
+def _ribbon(
+    line: Floats, width: float, side: float = 0.0, dashes: tuple[float, float] | None = None
+) -> Floats:
     """A line `(N, 2)` as quadrilaterals `(Q, 4, 2)`, `side` m to its left; `dashes` length and distance."""
     if dashes is not None:
         s = arc_length(line)

@@ -92,7 +92,9 @@ def _street(roadmap: RoadMap) -> Street:
         np.asarray(colours, dtype=np.float64).reshape(-1, 3),
         bulbs.reshape(-1, 6),
         np.repeat(signal, 3),
-        np.tile(np.array([SignalState.RED, SignalState.YELLOW, SignalState.GREEN], dtype=np.uint8), len(heads)),
+        np.tile(
+            np.array([SignalState.RED, SignalState.YELLOW, SignalState.GREEN], dtype=np.uint8), len(heads)
+        ),
     )
 
 
@@ -113,7 +115,9 @@ def _building(ring: Floats) -> tuple[Floats, Floats]:
     return walls, roof
 
 
-def _box(at: Floats, ahead: Floats, left: Floats, size: tuple[float, float], low: float, high: float) -> Floats:
+def _box(
+    at: Floats, ahead: Floats, left: Floats, size: tuple[float, float], low: float, high: float
+) -> Floats:
     """Six sides `(6, 9)` of an upright box, the one that who drives ahead looks at first."""
     long, wide = size[0] * ahead, size[1] * left
     corner = at - 0.5 * long - 0.5 * wide

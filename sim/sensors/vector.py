@@ -9,8 +9,10 @@ import numpy as np
 
 from drive.geometry import arc_length
 from drive.nn.scene import FAR, SceneArrays, SceneSizes, empty_scene
+from drive.sim.kernels import line as columns
 from drive.sim.kernels.sensors import sense_agents, sense_edges, sense_lanes, sense_way
 from drive.sim.road.follow import Follower, FollowSettings
+from drive.sim.road.frame import exact_edges
 from drive.sim.sensors.pieces import Pictured
 from drive.vehicle import ACCELERATION, SPEED, STATE_SIZE, STEERING, YAW_RATE, AgentKind
 
@@ -49,6 +51,7 @@ class VectorSensor:
     _goal: float
     _on_route: NDArray[np.bool_]
     _way: Way | None = None
+    _rows: Floats = field(default_factory=lambda: np.zeros((2, columns.NUM_COLUMNS)))
     _keys: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     _found: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
@@ -68,9 +71,8 @@ class VectorSensor:
             np.array([v.length, v.width, v.rear_axle_to_center, v.wheelbase], dtype=np.float32),
             float(arc_length(line)[-1]) if len(line) > 1 else np.inf,
             np.zeros(roadmap.num_lanes, dtype=np.bool_),
-            None,
-            np.zeros(most, dtype=np.int64),
-            np.zeros(most, dtype=np.int64),
+            _keys=np.zeros(most, dtype=np.int64),
+            _found=np.zeros(most, dtype=np.int64),
         )
 
     def sense(self, observation: Observation) -> SceneArrays:
@@ -119,8 +121,10 @@ class VectorSensor:
         if self.follower.way is not self._way:
             self._way = self.follower.way
             self._on_route = on_route(self.task.roadmap, self._way)
+            self._rows = frame.rows.copy()
+            self._rows[:, [columns.EDGE_LEFT, columns.EDGE_RIGHT]] = exact_edges(frame, self.task.roadmap)
         sense_way(
-            ego, frame.rows, frame.step, *frame.origin.tolist(), state, ahead, frame.stops, frame.signals,
+            ego, self._rows, frame.step, *frame.origin.tolist(), state, ahead, frame.stops, frame.signals,
             o.signals, frame.give_way, FAR, how.route_step, how.route_behind, out.ego, out.route,
             out.route_valid,
         )  # fmt: skip

@@ -15,16 +15,18 @@ from drive import registry
 from drive.cli import main
 
 pytest.importorskip("torch")
+from drive.eval.training import prepare
+
 FILE = Path(__file__).with_name("train_recipe.py")
 RECIPE = f"{FILE}:RECIPE"
 
 
 @pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """One cache for all: the sets are collected once."""
+    """One cache for all: the sets are collected once. The kernels stay in the user's, which is warm."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DRIVE_CACHE_DIR", str(folder))
+        patch.setattr(prepare, "cache_folder", lambda *parts: folder.joinpath(*parts))
         yield folder
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,7 +13,9 @@ from drive.nn.scene import SceneArrays, SceneSizes, empty_scene, is_mask, scene_
 
 torch = pytest.importorskip("torch", reason="torch is not installed (extra learn)")
 from drive.nn.blocks import Attention, Decoder, mlp, sinusoidal  # noqa: E402
+from drive.nn.diffusion import DiffusionSettings, sample  # noqa: E402
 from drive.nn.encoders import KINDS, EncoderSettings, make_encoder  # noqa: E402
+from drive.nn.geometry import candidate_geometry, scaled  # noqa: E402
 from drive.nn.tokens import SceneBatch, move_batch, scene_batch, scene_tensors  # noqa: E402
 
 SIZES = SceneSizes(agents=6, lanes=5, edges=4, route=16)
@@ -249,3 +254,42 @@ def test_waves_of_a_step_are_those_of_the_paper():
     assert found.numpy() == pytest.approx(
         np.concatenate((np.sin(3.0 * rates), np.cos(3.0 * rates))), abs=1e-6
     )
+
+
+@pytest.mark.cuda
+def test_a_gpu_answers_as_the_processor_does_and_is_not_waited_for():
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU here")
+    moments, net, read = batch(8, 3), encoder("vector"), decoder()
+    queries = torch.randn(3, 7, 32, generator=torch.Generator().manual_seed(0))
+    candidates = torch.randn(3, 7, 40, 3, generator=torch.Generator().manual_seed(1)).cumsum(2)
+    settings = DiffusionSettings(steps=10)
+
+    def answers(given, q, c, generator):
+        seen = net(given)
+        drawn = sample(
+            settings, lambda noisy, steps: noisy * 0.5, (3, 4), generator, count=3, device=q.device
+        )
+        return read(q, seen.tokens, seen.valid), scaled(candidate_geometry(given.scene, c)), drawn
+
+    with torch.no_grad():
+        expected = answers(moments, queries, candidates, torch.Generator().manual_seed(2))
+        net, read = net.cuda(), read.cuda()
+        there = (move_batch(moments, "cuda"), queries.cuda(), candidates.cuda())
+        answers(*there, torch.Generator("cuda").manual_seed(2))  # constants are made
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            found = answers(*there, torch.Generator("cuda").manual_seed(2))
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    for a, b in zip(found[:2], expected[:2], strict=True):
+        torch.testing.assert_close(a.cpu(), b, atol=1e-3, rtol=1e-3)
+    assert torch.isfinite(found[2]).all()
+
+
+def test_the_docs_of_the_blocks_run():
+    text = (Path(__file__).resolve().parents[2] / "docs" / "learned.md").read_text()
+    (code,) = re.findall(
+        r"```python\n(.*?)```", text.partition("## Blocks\n")[2].partition("\n## ")[0], re.DOTALL
+    )
+    exec(compile(code, "docs/learned.md", "exec"), {})

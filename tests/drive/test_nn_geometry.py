@@ -298,6 +298,13 @@ def test_nothing_known_is_finite_with_finite_slopes(missing):
             assert (found[..., COLUMN["stop_past"]] == 0.0).all()
 
 
+def test_half_precision_around_it_does_not_blur_it():
+    scene, candidates = scenes(24, 2), arcs(25, 2, 8)
+    found = candidate_geometry(scene, candidates)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(candidate_geometry(scene, candidates), found)
+
+
 def test_rows_that_are_not_valid_never_matter():
     scene, candidates = scenes(17, 2, agents=5), arcs(18, 2, 8)
     scene.route_valid[:, 50:] = False

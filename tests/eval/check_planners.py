@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from drive.planner import Observation, Plan, Planner, PlannerSpec, Session, planner
+from drive.planner import CameraSpec, Observation, Plan, Planner, PlannerSpec, Session, planner
 from drive.scenario import Task
 from drive.trajectory import Trajectory
 
@@ -37,6 +37,21 @@ def moved(plan: Plan, *by: float) -> Plan:
 
 @planner(horizon=4.0)
 def good(observation: Observation, task: Task) -> Plan:
+    return ahead(observation)
+
+
+SMALL = CameraSpec("small", 24, 16, (20.0, 20.0, 12.0, 8.0), frames=2)
+
+
+@planner(horizon=4.0, cameras=(SMALL,))
+def looks(observation: Observation, task: Task) -> Plan:
+    """Slower, the brighter the picture."""
+    return ahead(observation, observation.ego[3] * (1.0 - float(observation.images["small"].mean()) / 512.0))
+
+
+@planner(horizon=4.0, cameras=(SMALL,))
+def paints_its_pictures(observation: Observation, task: Task) -> Plan:
+    observation.images["small"][0, 3] = 0
     return ahead(observation)
 
 

@@ -53,6 +53,10 @@ BROKEN = {
     "coarse": ("horizon and dt", "a bend, first call: the plan has a step of 0.5 s, declared are 0.1 s"),
     "unseeded": ("deterministic", "with one seed, at 0.0 s the plans differ by up to"),
     "scribbles": ("leaves its inputs alone", "a bend, first call: it changes the observation's agents; copy"),
+    "paints_its_pictures": (
+        "leaves its inputs alone",
+        "a bend, first call: it changes the observation's images; copy",
+    ),
     "forces_the_map": ("leaves its inputs alone", "it changes the map, the route or the log"),
     "moves_the_map": ("plans", "read-only; what a planner is given is not its own"),
     "slow": ("time budget", "ms a call, p95"),
@@ -151,6 +155,12 @@ def test_what_differs_in_another_process() -> None:
 
 def test_good_planners_pass() -> None:
     assert check("good").ok
+
+
+def test_a_planner_with_cameras_is_checked_like_any_other() -> None:
+    report = check("looks")
+    assert report.ok
+    assert "survives a crowd" in [f.check for f in report.findings]
     report = check("Batched")
     assert report.ok, report
     assert {f.check: f.detail for f in report.findings}["plan_batch"] == "4 sessions, bit-equal to plan()"

@@ -22,8 +22,10 @@ def test_there_is_much_to_read() -> None:
 def test_rows_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(perf_learn, "REPEATS", 1)
     monkeypatch.setattr(perf_learn, "VISITS", 2)
+    monkeypatch.setattr(perf_learn, "SENSED", 3)
     found = perf.measure(learn_rows(2))
     names = [row["name"] for row in found["rows"]]
-    assert names == ["step_observe", "step_observe/features", "step_score", "step_score/series", "vector"]
+    batch = ["step_observe", "step_observe/features", "step_score", "step_score/series"]
+    assert names == [*batch, "vector", "sense/vector", "sense/raster"]
     assert all(np.isfinite(row["cpu_s"]) and row["wall_s"] > 0.0 for row in found["rows"])
-    assert set(found["agent_steps_per_cpu_s"]) == set(names[:4])
+    assert set(found["agent_steps_per_cpu_s"]) == set(batch)

@@ -1,4 +1,4 @@
-"""The teacher's labels against values worked out by hand on a straight road, and what they must not hang on."""
+"""The teacher's labels against values worked out by hand on a straight road, in any frame."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Hydra-NeXt: a scored vocabulary, a control decoder and a diffusion policy, fused into one control."""
