@@ -219,7 +219,7 @@ def _cut(scenario, samples: int) -> dict[str, object]:
     tracks = replace(
         scenario.tracks, states=scenario.tracks.states[:, :samples], valid=scenario.tracks.valid[:, :samples]
     )
-    expert = None if scenario.expert is None else replace(scenario.expert, states=scenario.expert.states[:samples])
+    expert = scenario.expert and replace(scenario.expert, states=scenario.expert.states[:samples])
     return {"tracks": tracks, "expert": expert, "signals": scenario.signals[:, :samples]}
 
 
