@@ -348,11 +348,20 @@ def _cores() -> int:
 @contextmanager
 def _stopped(command: str) -> Iterator[None]:
     """Let SIGTERM end things as Ctrl-C does, with everything closed, and say how to go on."""
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    caught = False
+
+    def handle(number: int, frame: object) -> None:
+        nonlocal caught
+        caught = True
+        raise KeyboardInterrupt  # a planner's own SystemExit is taken for its failure, and driven on
+
+    before = signal.signal(signal.SIGTERM, handle)
     try:
         yield
     except (KeyboardInterrupt, SystemExit):
         print(f"go on with: {command} --resume", file=sys.stderr)
+        if caught:
+            raise SystemExit(128 + signal.SIGTERM) from None
         raise
     finally:
         signal.signal(signal.SIGTERM, before)

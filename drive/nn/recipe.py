@@ -6,7 +6,7 @@ Recipes are registered in the entry-point group `drive.recipes` (`gtrs = "drive.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -79,11 +79,14 @@ class TrainingRun:
         self,
         architecture: str,
         config: Mapping[str, Any],
-        fitted: Fitted,
+        fitted: Fitted | Sequence[Fitted],
         data: Data | None = None,
         **more: Any,
     ) -> Card:
-        """The card of weights that this run made; `data` where they learnt from more than `train`."""
+        """The card of weights that this run made by one fit or by several in turn, whose steps and seconds
+        are added up; `data` where they learnt from more than `train`.
+        """
+        fits = fitted if isinstance(fitted, Sequence) else [fitted]
         data = data or self.train
         card = Card(
             recipe=self.recipe,
@@ -94,10 +97,10 @@ class TrainingRun:
             vocabulary="" if self.vocabulary is None else self.vocabulary.hash,
             data=data.hash,
             licences=tuple(data.header["licences"]),
-            steps=fitted.steps,
-            seconds=round(fitted.seconds, 1),
+            steps=sum(one.steps for one in fits),
+            seconds=round(sum(one.seconds for one in fits), 1),
             device=device_name(self.device),
-            training=fitted.figures,
+            training=fits[-1].figures,
             versions=_versions(),
         )
         return replace(card, **more)
