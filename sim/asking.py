@@ -183,7 +183,7 @@ def _groups(asked: Mapping[int, Question], alone: set[int]) -> list[list[int]]:
         o, planner = question.observation, question.planner
         key: tuple[object, ...] = (row,)
         if hasattr(planner, "plan_batch") and id(planner) not in alone:
-            images = tuple((name, image.shape) for name, image in o.images.items())
+            images = tuple((name, image.shape) for name, image in sorted(o.images.items()))
             key = (id(planner), o.ego_history.shape, images, o.forecasts is None, o.time_budget)
         found.setdefault(key, []).append(row)
     return list(found.values())

@@ -71,7 +71,7 @@ function drawShownCandidate(P, S) {
   if (run !== S.run || k === null || call < 0 || call + 1 >= start.length || start[call] + k >= start[call + 1]) return;
   const px = 1 / P.view.scale, total = xy.length / 2, from = (start[call] + k) * points;
   tracePoints(ctx, xy, total, from, from + points);
-  ctx.strokeStyle = C.outline;
+  ctx.strokeStyle = C.casing;
   ctx.lineWidth = Math.max(0.7, 6 * px);
   ctx.stroke();
   ctx.strokeStyle = ctx.fillStyle = C.text;

@@ -82,6 +82,8 @@ def command_of(report: Report) -> Sequence[str]:
     for name, usual in (("visibility", "line_of_sight"), ("detection", "none"), ("ego", "planned")):
         out += [f"--{name}", str(data[name])] if data.get(name) not in (None, usual) else []
     out += ["--realtime"] if data.get("realtime") else []
+    sizes = set(batches.values()) if isinstance(batches := data.get("batch"), Mapping) else set()
+    out += ["--batch", str(*sizes)] if len(sizes) == 1 else []
     return [*out, "--seed", str(data["seed"])] if data.get("seed") is not None else out
 
 

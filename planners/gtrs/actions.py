@@ -6,7 +6,7 @@ mean and divided by the largest one-sided range, both found in the training set 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.interpolate import CubicSpline
@@ -40,7 +40,7 @@ def spline_matrix(poses: int, every: int) -> tuple[NDArray[np.float32], NDArray[
 
     The spline begins at the ego with its velocity and ends with no change of acceleration forced
     (not-a-knot); it is linear in what it goes through, so it is one product: `fine = A @ (0, p_1 .. p_n) +
-    b * v_0` with A `(n * every, n + 1)` and b `(n * every,)`, where v_0 is the velocity in units per coarse step.
+    b * v_0` with A `(n * every, n + 1)` and b `(n * every,)`, v_0 in units per coarse step.
     """
     knots = np.arange(poses + 1, dtype=np.float64)
     fine = np.arange(1, poses * every + 1) / every
@@ -56,6 +56,11 @@ def spline_matrix(poses: int, every: int) -> tuple[NDArray[np.float32], NDArray[
 
 class Actions(nn.Module):
     """Between poses and the generator's signal; holds the range that was found in the training set."""
+
+    matrix: Tensor
+    slope: Tensor
+    shift: Tensor
+    scale: Tensor
 
     def __init__(self, horizon: int = 40, every: int = 5, step: float = 0.1) -> None:
         super().__init__()
@@ -84,17 +89,17 @@ class Actions(nn.Module):
 
     def coarse(self, signal: Tensor) -> Tensor:
         """The signal `(..., n * 4)` as `n` poses `(..., n, 3)`."""
-        values = signal.unflatten(-1, (self.count, CHANNELS))
+        values = signal.reshape(*signal.shape[:-1], self.count, CHANNELS)
         places = (values[..., :2] * self.scale + self.shift).cumsum(-2)
         heading = torch.atan2(values[..., 2], values[..., 3])
         return torch.cat((places, heading[..., None]), dim=-1)
 
     def decode(self, signal: Tensor, speed: Tensor) -> Tensor:
-        """The signal as poses `(..., T, 3)` every 0.1 s, through a spline that leaves at `speed (...)` m/s."""
+        """The signal as poses `(..., T, 3)` every 0.1 s, by a spline that leaves at `speed (...)` m/s."""
         return self.interpolate(self.coarse(signal), speed)
 
     def interpolate(self, coarse: Tensor, speed: Tensor) -> Tensor:
-        """Few poses `(..., n, 3)` as all `(..., T, 3)`; headings are unwrapped first and start along the ego."""
+        """Few poses `(..., n, 3)` as all `(..., T, 3)`; headings are unwrapped and start along the ego."""
         origin = torch.zeros_like(coarse[..., :1, :])
         knots = torch.cat((origin, coarse), dim=-2)
         turn = torch.diff(knots[..., 2], dim=-1)
@@ -103,7 +108,7 @@ class Actions(nn.Module):
         fine = torch.einsum("ts,...sc->...tc", self.matrix, knots)
         along = (speed * self.step * self.every)[..., None] * self.slope
         x = fine[..., 0] + along
-        # The spline of the headings has no slope to keep at its start: a straight line there overshoots least.
+        # The headings have no slope to keep at the start: straight lines between them overshoot least.
         heading = self._straight(knots[..., 2])
         return torch.stack((x, fine[..., 1], heading), dim=-1)
 

@@ -15,6 +15,7 @@ from typing import Any
 from drive.errors import InputError
 from drive.nn._torch import Tensor, torch
 
+
 @dataclass(frozen=True, slots=True)
 class AugSettings:
     """`views` turned views beside the original one, each by an angle of up to `angle` rad with probability

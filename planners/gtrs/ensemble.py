@@ -6,7 +6,6 @@ The averaging rule of the published ensembles is not in their release; this one 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from drive.errors import InputError
 from drive.nn._torch import Tensor, torch
@@ -31,10 +30,13 @@ def average(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return {name: torch.stack([member[name] for member in logs]).mean(0) for name in common}
 
 
-def ensemble(members: Sequence[Mapping[str, Tensor]], profile: Profile, k: int = 16) -> ScoreOutput:
+def ensemble(
+    members: Sequence[Mapping[str, Tensor]], profile: Profile, k: int = 16, offset: Tensor | None = None
+) -> ScoreOutput:
     """The ensemble's verdict; the logits of its `logits` are those of the averaged log-probabilities."""
     logs = average(members)
     combined = combine_log(logs, profile)
+    combined = combined if offset is None else combined + offset
     logits = {name: v if name == IMITATION else v - _log_rest(v) for name, v in logs.items()}
     return ScoreOutput(logits, combined, *best(combined, k))
 

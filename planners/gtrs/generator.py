@@ -1,8 +1,9 @@
 """The generator (GTRS 3.2): trajectories drawn by diffusion, each denoised as one token that asks the scene.
 
-The published one predicts the noise and takes 100 DDPM steps. Here it predicts the clean signal by default (a
-small denoiser of one token behind layer norms learns the noise's size badly) in a few DDIM steps, which with the
-same first noise give the same trajectory; `diffusion.prediction=epsilon sample_steps=0 eta=1` is the published way.
+The published one predicts the noise and takes 100 DDPM steps (`diffusion.prediction=epsilon`,
+`sample_steps=0`, `eta=1`). Here it predicts the clean signal by default, for a small denoiser of one token
+behind layer norms learns the noise's size badly, in a few DDIM steps: the same first noise gives the same
+trajectory.
 """
 
 from __future__ import annotations
@@ -87,12 +88,11 @@ class Generator(nn.Module):
         steps = torch.randint(s.diffusion.steps, (len(clean),), generator=generator, device=device)
         steps = steps.to(clean.device)
         answer = self(tokens, add_noise(s.diffusion, clean, noise, steps), steps)
-        each = (answer - target(s.diffusion, clean, noise, steps)).square().mean((1, 2))
-        return (each * known).sum() / known.sum().clamp(min=1)
+        each: Tensor = (answer - target(s.diffusion, clean, noise, steps)).square().mean((1, 2))
+        mean: Tensor = (each * known).sum() / known.sum().clamp(min=1)
+        return mean
 
-    def propose(
-        self, tokens: SceneTokens, speed: Tensor, start: Tensor, generator: Any = None
-    ) -> Tensor:
+    def propose(self, tokens: SceneTokens, speed: Tensor, start: Tensor, generator: Any = None) -> Tensor:
         """Trajectories `(B, N, T, 3)` from the first noise `start (B, N, 32)`; `speed (B,)` is the ego's.
 
         `generator` is needed where fresh noise is added (`eta` > 0).

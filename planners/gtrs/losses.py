@@ -46,7 +46,7 @@ def soften(target: Tensor, teacher_logits: Tensor, limit: float = 0.15) -> Tenso
 
 
 def soften_plan(expert: Tensor, teacher_plan: Tensor, limit: float = 1.0) -> Tensor:
-    """The expert's poses `(B, T, 3)` moved towards the teacher network's pick by at most `limit` m (and rad)."""
+    """The expert's poses `(B, T, 3)` moved towards the averaged teacher's pick by at most `limit` m, rad."""
     return expert + difference(teacher_plan, expert).clamp(-limit, limit)
 
 
@@ -80,7 +80,7 @@ def scorer_loss(
     `target` by teacher's head `(B, K)`, `imitation (B, K)` the imitation target, `known (B,)` bool where the
     expert is known. Raises UnknownNameError for a head without a target.
     """
-    total: Tensor = 0.0
+    total = next(iter(logits.values())).new_zeros(())
     parts: dict[str, Tensor] = {}
     for name, values in logits.items():
         if name == IMITATION:

@@ -63,17 +63,21 @@ class GTRSModel(nn.Module):
         profile: Profile,
         k: int = 16,
         refine_profile: Profile | None = None,
+        offset: Tensor | None = None,
+        refined: bool = True,
     ) -> ScoreOutput:
-        """The verdict over candidates, after the refinement where there is one."""
+        """The verdict over candidates, `refined` where there is a refinement; what else speaks for
+        or against them, `offset (B, K)`, is added to the combined scores."""
         if self.scorer is None:
             raise InputError("these weights only propose: they hold no scorer")
         poses = self.scorer.candidates(candidates, len(batch.ego), batch.ego)
         states = self.scorer.states(tokens, batch.scene, poses)
-        first = k if self.refiner is None else max(k, self.refiner.settings.topk)
-        coarse = rank(self.scorer.heads(states), profile, first)
-        if self.refiner is None:
+        refiner = self.refiner if refined else None
+        first = k if refiner is None else max(k, refiner.settings.topk)
+        coarse = rank(self.scorer.heads(states), profile, first, offset)
+        if refiner is None:
             return coarse
-        return refine(coarse, states, tokens, self.refiner, refine_profile or profile)
+        return refine(coarse, states, tokens, refiner, refine_profile or profile, offset)
 
     def propose(self, tokens: SceneTokens, batch: SceneBatch, start: Tensor, generator: Any = None) -> Tensor:
         """Trajectories `(B, N, T, 3)` of the generator from the first noise `start (B, N, 32)`."""

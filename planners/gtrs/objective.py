@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from drive.errors import InputError
-from drive.nn._torch import Tensor, torch
+from drive.nn._torch import Tensor, nn, torch
 from drive.nn.augment import rotate_poses, rotate_scene
 from drive.nn.tokens import SceneBatch, scene_batch
 from drive.planners.gtrs.aug import AugSettings, draw_angles, shift_panorama
@@ -46,17 +46,16 @@ class Objective:
     running mean of the student, whom soft targets need.
     """
 
-    def __init__(
-        self, settings: ObjectiveSettings, poses: Tensor, teacher: GTRSModel | None = None
-    ) -> None:
+    def __init__(self, settings: ObjectiveSettings, poses: Tensor, teacher: GTRSModel | None = None) -> None:
         self.settings, self.poses, self.teacher = settings, poses, teacher
         if settings.aug.soft and teacher is None:
             raise InputError("soft targets need the running mean of the weights: set fit.ema")
 
     def __call__(
-        self, student: GTRSModel, batch: Mapping[str, Tensor], generator: Any
+        self, model: nn.Module, batch: Mapping[str, Tensor], generator: Any
     ) -> tuple[Tensor, dict[str, Tensor]]:
         s, aug = self.settings, self.settings.aug
+        student = cast("GTRSModel", model)
         view = scene_batch(batch, batch["scene.ego"].device)
         valid = batch["future_valid"].bool()
         expert = batch["future"].float().nan_to_num()
@@ -108,7 +107,8 @@ class Objective:
     ) -> Tensor:
         """The loss against targets that the slow teacher has moved by little."""
         aug = self.settings.aug
-        assert student.scorer is not None and teacher.scorer is not None
+        assert student.scorer is not None
+        assert teacher.scorer is not None
         with torch.no_grad():
             theirs = teacher.scorer(teacher(view), view.scene, lesson.candidates)
             pick = rank(theirs, find_profile(self.settings.profile), 1).index

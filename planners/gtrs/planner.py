@@ -1,4 +1,4 @@
-"""The planner `gtrs` and its two baselines: the same scorer without a teacher, the generator without a scorer."""
+"""The planner `gtrs`, and its baselines: a scorer that had no teacher, a generator that has no scorer."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ VOCABULARY = ".vocabulary.npz"
 
 @dataclass(frozen=True, slots=True)
 class GTRSConfig:
-    """`weights` are a file, several with commas between them (an ensemble), the name of shipped ones, or "" for
-    the shipped ones. `vocabulary` is a file of another vocabulary than the one beside the weights.
+    """`weights` are a file, several with commas between them (an ensemble), the name of shipped ones, or ""
+    for the shipped ones. `vocabulary` is a file of another vocabulary than the one beside the weights.
 
     A call judges the `candidates` rows of the vocabulary that are nearest in speed, `proposals` of the
-    generator, and with `keep_plan` the plan being driven. `profile` weighs the heads, "" as the weights' card
+    generator where the weights have one, and with `keep_plan` the plan being driven. `profile` weighs the heads, "" as the weights' card
     says; `emphasis` multiplies some weights, as "ep=3,nc=0.5". `consistency` takes so much off the score for
     each metre from the plan being driven. `refine` has the best ones judged again, where the weights can.
     `topk` candidates are shown. `device` "cpu", "cuda" or "auto"; `batch` is how many scenarios `drive bench`
@@ -38,7 +38,7 @@ class GTRSConfig:
     weights: str = ""
     vocabulary: str = ""
     candidates: int = 1024
-    proposals: int = 0
+    proposals: int = 16
     keep_plan: bool = True
     consistency: float = 0.0
     profile: str = ""
@@ -123,7 +123,7 @@ def own_weights(name: str, given: str) -> tuple[Path, ...]:
 
 
 class GTRSPlanner(LearnedPlanner):
-    """Scores a dense vocabulary, proposals and the plan being driven by what a rule-based teacher would say."""
+    """Scores a dense vocabulary, proposals and the present plan by what a rule-based teacher would say."""
 
     config_type = GTRSConfig
 
@@ -132,9 +132,10 @@ class GTRSPlanner(LearnedPlanner):
         paths, device = own_weights("gtrs", c.weights), device_of(c.device)
         models, cards = load_all(paths, device)
         vocabulary = load_vocabulary(c.vocabulary, paths[0], cards[0])
+        proposals = c.proposals if models[0].generator is not None else 0
         settings = PolicySettings(
-            c.candidates, c.proposals, c.keep_plan, c.consistency, c.profile or _profile(cards[0]), c.emphasis,
-            c.refine, c.topk,
+            c.candidates, proposals, c.keep_plan, c.consistency, c.profile or _profile(cards[0]),
+            c.emphasis, c.refine, c.topk,
         )  # fmt: skip
         policy = GTRSPolicy(models, vocabulary, settings, device)
         encoder = models[0].settings.encoder

@@ -18,7 +18,7 @@ from drive.planner import Candidates, PlanStatus
 from drive.planners.gtrs.ensemble import ensemble
 from drive.planners.gtrs.profiles import IMITATION, Profile, find_profile
 from drive.planners.gtrs.refine import gather
-from drive.planners.gtrs.scorer import ScoreOutput, best
+from drive.planners.gtrs.scorer import ScoreOutput
 from drive.planners.learned.decision import Decision, Memory
 
 if TYPE_CHECKING:
@@ -92,17 +92,18 @@ class GTRSPolicy:
         heads = {name for model in self.models if model.scorer for name in model.scorer.settings.names}
         missing = [name for name in self.profile.heads if name not in heads]
         if missing:
-            raise InputError(f"profile '{s.profile}' weighs '{missing[0]}', for which these weights have no head")
+            raise InputError(
+                f"profile '{s.profile}' weighs '{missing[0]}', for which these weights have no head"
+            )
 
     def decide(
         self, batch: SceneBatch, observations: Sequence[Observation], memories: Sequence[Memory]
     ) -> list[Decision]:
         tokens = [model(batch) for model in self.models]
         candidates, before, known = self.gather(batch, tokens[0], observations, memories)
-        out = self.judge(batch, tokens, candidates)
-        if self.settings.consistency > 0.0:
-            out = self._steadied(out, candidates, before, known)
-        return decisions(out, candidates)
+        offset = self._steadying(candidates, before, known) if self.settings.consistency > 0.0 else None
+        out = self.judge(batch, tokens, candidates, offset)
+        return decisions(out, candidates, self.settings.topk)
 
     def gather(
         self, batch: SceneBatch, tokens: Any, observations: Sequence[Observation], memories: Sequence[Memory]
@@ -124,7 +125,10 @@ class GTRSPolicy:
             parts.append(kept[:, None])
         return torch.cat(parts, 1), before, known
 
-    def judge(self, batch: SceneBatch, tokens: Sequence[Any], candidates: Tensor) -> ScoreOutput:
+    def judge(
+        self, batch: SceneBatch, tokens: Sequence[Any], candidates: Tensor, offset: Tensor | None = None
+    ) -> ScoreOutput:
+        """The verdict of the network or the ensemble; an ensemble's members do not refine."""
         s = self.settings
         if len(self.models) > 1:
             logits = [
@@ -132,31 +136,20 @@ class GTRSPolicy:
                 for model, t in zip(self.models, tokens, strict=True)
                 if model.scorer is not None
             ]
-            return ensemble(logits, self.profile, s.topk)
+            return ensemble(logits, self.profile, s.topk, offset)
         model = self.models[0]
-        if s.refine:
-            return model.judge(tokens[0], batch, candidates, self.profile, s.topk)
-        assert model.scorer is not None
-        return model.scorer.score(tokens[0], batch.scene, candidates, self.profile, s.topk)
+        return model.judge(
+            tokens[0], batch, candidates, self.profile, s.topk, offset=offset, refined=s.refine
+        )
 
-    def _steadied(self, out: ScoreOutput, candidates: Tensor, before: Tensor, known: Tensor) -> ScoreOutput:
-        """The verdict less what a candidate's distance to the plan being driven costs, a metre on average."""
+    def _steadying(self, candidates: Tensor, before: Tensor, known: Tensor) -> Tensor:
+        """Minus what a candidate's mean distance from the plan being driven costs, `(B, K)`."""
         seen = slice(EVERY - 1, None, EVERY)
         away = (candidates[:, :, seen, :2] - before[:, None, seen, :2]).norm(dim=-1).clamp(max=5.0)
         weight = known[:, None, seen].to(away.dtype)
-        cost = self.settings.consistency * (away * weight).sum(-1) / weight.sum(-1).clamp(min=1.0)
-        if out.refined_combined is not None:
-            # The refinement chose whom to compare: the term orders those alone.
-            within = out.refined_combined - cost.gather(1, out.topk)
-            _, order = best(within, within.shape[1])
-            topk = out.topk.gather(1, order)
-            refined = {name: values.gather(1, order) for name, values in (out.refined or {}).items()}
-            return out._replace(
-                index=topk[:, 0], topk=topk, refined=refined, refined_combined=within.gather(1, order)
-            )
-        combined = out.combined - cost
-        index, topk = best(combined, out.topk.shape[1])
-        return out._replace(combined=combined, index=index, topk=topk)
+        mean = (away * weight).sum(-1) / weight.sum(-1).clamp(min=1.0)
+        cost: Tensor = -self.settings.consistency * mean
+        return cost
 
 
 class DiffusionPolicy:
@@ -180,7 +173,7 @@ class DiffusionPolicy:
         ]
 
 
-TIMES = STEP * np.arange(1, HORIZON + 1)
+TIMES = np.asarray(STEP * np.arange(1, HORIZON + 1), dtype=np.float64)
 
 
 def propose(
@@ -196,8 +189,10 @@ def propose(
 
 
 def last_plan(memory: Memory, observation: Observation) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The plan being driven as it lies ahead `(40, 3)`, and how far it reaches `(40,)`; beyond its end it goes
-    on straight as fast as it ended. Nothing is known after a pause."""
+    """The plan being driven as it lies ahead `(40, 3)`, and how far it reaches `(40,)`.
+
+    Beyond its end it goes on straight, as fast as it ended. Nothing is known after a pause.
+    """
     poses, reach = memory.ahead(observation, HORIZON, STEP)
     if observation.time - memory.time > FORGET or not reach[:2].all():
         return np.zeros((HORIZON, 3), dtype=np.float32), np.zeros(HORIZON, dtype=np.bool_)
@@ -211,13 +206,19 @@ def last_plan(memory: Memory, observation: Observation) -> tuple[NDArray[np.floa
     return poses.astype(np.float32), reach
 
 
-def decisions(out: ScoreOutput, candidates: Tensor) -> list[Decision]:
-    """One decision a row: the best candidate, and the top k with every head's probability as scores."""
-    poses = gather(candidates, out.topk).cpu().numpy()
-    logits = out.refined or {name: values.gather(1, out.topk) for name, values in out.logits.items()}
-    combined = out.refined_combined if out.refined_combined is not None else out.combined.gather(1, out.topk)
+def decisions(out: ScoreOutput, candidates: Tensor, k: int) -> list[Decision]:
+    """One decision a row: the best candidate, and the `k` best with every head's probability as scores."""
+    rows = out.topk[:, :k]
+    poses = gather(candidates, rows).cpu().numpy()
+    if out.refined is not None and out.refined_combined is not None:
+        logits = {name: values[:, :k] for name, values in out.refined.items()}
+        combined = out.refined_combined[:, :k]
+    else:
+        logits = {name: values.gather(1, rows) for name, values in out.logits.items()}
+        combined = out.combined.gather(1, rows)
     scores: Mapping[str, NDArray[Any]] = {
-        name: values.double().cpu().numpy() for name, values in {**_odds(logits), "combined": combined}.items()
+        name: values.double().cpu().numpy()
+        for name, values in {**_odds(logits), "combined": combined}.items()
     }
     made = []
     for row, own in enumerate(poses):

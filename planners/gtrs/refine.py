@@ -1,12 +1,12 @@
-"""The second look (GTRS 3.5, DriveSuprim): the best candidates alone ask the scene again, with heads of their own.
+"""The second look (DriveSuprim, GTRS-Aug): the best candidates ask the scene again, with heads of their own.
 
 Only a candidate of the first stage's top k can win; every layer is supervised, the last one ranks.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from drive.errors import InputError
 from drive.nn._torch import Tensor, nn
@@ -53,20 +53,26 @@ def gather(values: Tensor, rows: Tensor) -> Tensor:
 
 
 def refine(
-    coarse: ScoreOutput, states: Tensor, tokens: SceneTokens, refiner: Refiner, profile: Profile
+    coarse: ScoreOutput,
+    states: Tensor,
+    tokens: SceneTokens,
+    refiner: Refiner,
+    profile: Profile,
+    offset: Tensor | None = None,
 ) -> ScoreOutput:
     """The coarse output with its top k looked at again and put in the new order.
 
-    `states (B, K, d)` are those that the coarse logits came from.
+    `states (B, K, d)` are those that the coarse logits came from; `offset (B, K)` is added to the scores.
     """
     rows = coarse.topk[:, : refiner.settings.topk]
     last = refiner(gather(states, rows), tokens)[-1]
     combined = combine(last, profile)
+    combined = combined if offset is None else combined + offset.gather(1, rows)
     _, order = best(combined, rows.shape[1])
     topk = rows.gather(1, order)
     refined = {name: values.gather(1, order) for name, values in last.items()}
-    return coarse._replace(
-        index=topk[:, 0], topk=topk, refined=refined, refined_combined=combined.gather(1, order)
+    return replace(
+        coarse, index=topk[:, 0], topk=topk, refined=refined, refined_combined=combined.gather(1, order)
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from drive.errors import InputError, UnknownNameError
 from drive.nn._torch import Tensor, nn, torch
@@ -60,7 +60,8 @@ class ScorerSettings:
         return (*self.teacher, IMITATION) if self.imitation else self.teacher
 
 
-class ScoreOutput(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreOutput:
     """Verdicts over K candidates of B scenes; `refined` and `refined_combined` are over the `topk` alone."""
 
     logits: Mapping[str, Tensor]  # head -> (B, K)
@@ -88,7 +89,7 @@ class Heads(nn.Module):
         out: dict[str, Tensor] = {}
         if self.first is not None and self.second is not None:
             hidden = torch.relu(self.first(states))
-            values = torch.nn.functional.linear(hidden, torch.block_diag(*self.second), self.bias)
+            values = torch.nn.functional.linear(hidden, torch.block_diag(*self.second.unbind(0)), self.bias)  # type: ignore[no-untyped-call]
             out = {name: values[..., i] for i, name in enumerate(self.teacher)}
         if self.imitation is not None:
             out[IMITATION] = self.imitation(states).squeeze(-1)
@@ -146,17 +147,19 @@ class Scorer(nn.Module):
         features = [torch.stack((x * 0.05, y * 0.1, heading.cos(), heading.sin()), dim=-1)]
         if s.geometry:
             if scene is None:
-                raise InputError("this scorer looks at geometry, which needs vector scenes: set geometry=False")
-            features.append(
-                scaled(candidate_geometry(scene, candidates, STEP, every=s.every, heading=turn))
-            )
+                raise InputError(
+                    "this scorer looks at geometry, which needs vector scenes: set geometry=False"
+                )
+            features.append(scaled(candidate_geometry(scene, candidates, STEP, every=s.every, heading=turn)))
         queries = self.embed(torch.cat(features, dim=-1).flatten(2))
         if self.own is not None:
             queries = self.own(queries)
         decoded: Tensor = self.decoder(queries, tokens.tokens, tokens.valid)
         return decoded + tokens.ego[:, None]
 
-    def forward(self, tokens: SceneTokens, scene: SceneArrays | None, candidates: Tensor) -> dict[str, Tensor]:
+    def forward(
+        self, tokens: SceneTokens, scene: SceneArrays | None, candidates: Tensor
+    ) -> dict[str, Tensor]:
         logits: dict[str, Tensor] = self.heads(self.states(tokens, scene, candidates))
         return logits
 
@@ -180,9 +183,10 @@ class Scorer(nn.Module):
             )
 
 
-def rank(logits: Mapping[str, Tensor], profile: Profile, k: int) -> ScoreOutput:
-    """Combine and order: the `k` best candidates, best first; of equals the first."""
+def rank(logits: Mapping[str, Tensor], profile: Profile, k: int, offset: Tensor | None = None) -> ScoreOutput:
+    """Combine, add the `offset (B, K)`, and order: the `k` best candidates; of equals the first."""
     combined = combine(logits, profile)
+    combined = combined if offset is None else combined + offset
     return ScoreOutput(logits, combined, *best(combined, k))
 
 

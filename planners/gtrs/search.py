@@ -1,9 +1,9 @@
 """How far a scorer can be trusted where nobody showed it candidates: free search against it, then the truth.
 
-A scorer learnt on a vocabulary is no safe reward. Others report that searching against this scorer lowers the
-true score of planners that it was to improve (from 34.7 to 23.9 in one case), because a search finds its errors.
-`search` looks for motions that the scorer likes better than the best of its candidates, and `Drop` says what the
-teacher thinks of them. Run it before using `Scorer` as an objective of anything.
+A scorer learnt on a vocabulary is no safe reward. Others report that searching against this scorer lowers
+the true score of planners that it was to improve (from 34.7 to 23.9 in one case): a search finds its errors.
+`search` looks for motions that the scorer likes better than the best of its candidates, and `Drop` says what
+the teacher thinks of them. Run it before using `Scorer` as an objective of anything.
 """
 
 from __future__ import annotations
@@ -104,10 +104,14 @@ def search(
     with torch.no_grad():
         top = believed(found)[:, 0]
     true = [
-        [float(teach(row, poses[row].cpu().numpy())[0]) for row in range(len(poses))] for poses in (picked, found)
+        [float(teach(row, poses[row].cpu().numpy())[0]) for row in range(len(poses))]
+        for poses in (picked, found)
     ]
     return Drop(
-        own.max(1).values.double().cpu().numpy(), np.array(true[0]), top.double().cpu().numpy(), np.array(true[1])
+        own.max(1).values.double().cpu().numpy(),
+        np.array(true[0]),
+        top.double().cpu().numpy(),
+        np.array(true[1]),
     )
 
 
@@ -127,18 +131,21 @@ class _Rolled:
     def __call__(self, knots: Tensor) -> Tensor:
         b, m, n, _ = knots.shape
         flat = (knots * self.spread).reshape(b * m, n, 2).transpose(1, 2)
-        fine = torch.nn.functional.interpolate(flat, size=40, mode="linear", align_corners=True).transpose(1, 2)
+        fine = torch.nn.functional.interpolate(flat, size=40, mode="linear", align_corners=True).transpose(
+            1, 2
+        )
         start = self.start[:, None].expand(b, m, 7).reshape(b * m, 7)
         # Nobody is to gain by rolling backwards: the brakes end where the ego would stand.
         speed = (start[:, 3:4] + 0.1 * fine[..., 0].cumsum(1)).clamp(min=0.0)
         before = torch.cat((start[:, 3:4].clamp(min=0.0), speed[:, :-1]), 1)
         controls = torch.stack(((speed - before) / 0.1, fine[..., 1]), -1)
-        return roll_controls(self.vehicle, start, controls)[:, 1:, :3].reshape(b, m, 40, 3)
+        driven: Tensor = roll_controls(self.vehicle, start, controls)[:, 1:, :3]
+        return driven.reshape(b, m, 40, 3)
 
 
 @torch.no_grad()
 def _cem(rolled: _Rolled, believed: Callable[[Tensor], Tensor], s: SearchSettings, draw: Any) -> Tensor:
-    b, m, n, _ = rolled.shape()
+    b, _, n, _ = rolled.shape()
     device = rolled.spread.device
     mean, spread = torch.zeros((b, 1, n, 2), device=device), torch.ones((b, 1, n, 2), device=device)
     top, held = torch.full((b, 1), -torch.inf, device=device), torch.zeros((b, 1, 40, 3), device=device)
@@ -159,7 +166,7 @@ def _gradient(rolled: _Rolled, believed: Callable[[Tensor], Tensor], s: SearchSe
     descent = torch.optim.Adam([knots], lr=s.rate)
     for _ in range(s.rounds):
         descent.zero_grad(set_to_none=True)
-        (-believed(rolled(knots)).sum()).backward()
+        (-believed(rolled(knots)).sum()).backward()  # type: ignore[no-untyped-call]
         descent.step()
     with torch.no_grad():
         poses = rolled(knots)

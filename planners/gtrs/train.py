@@ -1,10 +1,10 @@
-"""How `gtrs` and its baselines `imitation` and `diffusion` are trained: data, batches, loss, validation, weights.
+"""How `gtrs` and its baselines `imitation` and `diffusion` are trained.
 
     drive train gtrs --preset cpu
 
 One network is trained at once: encoder, scorer and generator. The scorer learns the teacher's verdicts on the
-labelled part of the vocabulary, of which each batch sees a random part; with `rounds` it then drives, and learns
-from the states that it came to as well (DAgger, Ross et al. 2011).
+labelled part of the vocabulary, of which each batch sees a random part; with `rounds` it then drives, and
+learns from the states that it came to as well (DAgger, Ross et al. 2011).
 """
 
 from __future__ import annotations
@@ -56,11 +56,13 @@ SENSORS = {"vector": ("vector",), "raster": ("vector", "raster"), "image": ("vec
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """`batch` samples a step, of whose labelled candidates each step keeps `keep` (vocabulary dropout). After
-    the first training come `rounds` of driving in `round_scenes` fresh scenes of each family and learning
-    again, each with `fit.steps * again` more steps at half the learning rate. `held_out` samples are validated
-    on. `profile` weighs the heads, in the validation and, by the card, where the weights drive. `vocabulary`
-    is the number of its rows, where one must be made."""
+    """`batch` samples a step, of whose labelled candidates each step keeps `keep` (vocabulary dropout).
+
+    After the first training come `rounds` of driving in `round_scenes` fresh scenes of each family and
+    learning again, each with `fit.steps * again` more steps at half the learning rate. `held_out` samples are
+    validated on. `profile` weighs the heads, in the validation and, by the card, where the weights drive.
+    `vocabulary` is the number of its rows, where one must be made.
+    """
 
     fit: FitSettings = field(default_factory=lambda: FitSettings(steps=2500, watch="watched"))
     model: ModelSettings = field(default_factory=ModelSettings)
@@ -112,7 +114,8 @@ def validation_of(
     data: Data, poses: Any, config: TrainConfig, device: Any
 ) -> Callable[[Any], dict[str, float]]:
     """`validate(model)`: the pick's true score beside the best, the mean and the straight candidate's; how
-    far the pick ends from the expert; of the generator how near its best of 8 ends and how far they lie apart.
+    far the pick ends from the expert; of the generator how near its best of 8 ends, and how far these lie
+    apart.
 
     `watched` is what a smaller value of is better: what the pick misses of the best score, or where nothing
     was learnt of a teacher its distance from the expert, or the generator's loss.
@@ -162,13 +165,16 @@ class Recipe:
 
     def data(self, config: TrainConfig) -> DataPlan:
         data = replace(config.data, sensors=SENSORS[config.model.encoder.kind])
-        return DataPlan(data, vocabulary=VocabularyRequest(config.vocabulary, replace(data, scenes=8, sensors=())))
+        return DataPlan(
+            data, vocabulary=VocabularyRequest(config.vocabulary, replace(data, scenes=8, sensors=()))
+        )
 
     def train(self, run: TrainingRun, config: TrainConfig) -> Path:
         if run.vocabulary is None:
             raise InputError(f"recipe '{self.name}' needs sets that are labelled for a vocabulary")
         torch.manual_seed(run.seed)
-        model, data = GTRSModel(config.model), run.train
+        model: Any = GTRSModel(config.model)
+        data: Data = run.train
         find_range(model, data, run.seed)
         for number in range(config.rounds + 1):
             how = replace(config.fit, seed=run.seed + 1000 * number)
@@ -188,7 +194,7 @@ class Recipe:
         return path
 
     def learner(self, weights: Path) -> Any:
-        """The planner that drives between two rounds; few candidates, for the states matter and not the score."""
+        """The planner that drives between two rounds; few candidates, for only the states matter."""
         if self.name == "gtrs":
             return GTRSPlanner(GTRSConfig(str(weights), candidates=512))
         if self.name == "imitation":
@@ -278,9 +284,22 @@ def _diffusion(config: TrainConfig) -> TrainConfig:
 
 RECIPE = Recipe("gtrs", "scorer of a dense vocabulary, with its generator", _presets(lambda config: config))
 """Scores a dense vocabulary as a rule-based teacher would; its generator proposes."""
-IMITATION = Recipe("imitation", "the baseline of gtrs: the same scorer without a teacher", _presets(_imitation))
+IMITATION = Recipe(
+    "imitation", "the baseline of gtrs: the same scorer without a teacher", _presets(_imitation)
+)
 """The baseline of gtrs: the same scorer, taught by the expert alone."""
-DIFFUSION = Recipe("diffusion", "the baseline of gtrs: the generator alone, a random pick", _presets(_diffusion))
+DIFFUSION = Recipe(
+    "diffusion", "the baseline of gtrs: the generator alone, a random pick", _presets(_diffusion)
+)
 """The baseline of gtrs: the generator alone, of whose proposals a random one is driven."""
 
-__all__ = ["DIFFUSION", "IMITATION", "RECIPE", "Recipe", "TrainConfig", "batches_of", "learn", "validation_of"]
+__all__ = [
+    "DIFFUSION",
+    "IMITATION",
+    "RECIPE",
+    "Recipe",
+    "TrainConfig",
+    "batches_of",
+    "learn",
+    "validation_of",
+]

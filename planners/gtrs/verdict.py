@@ -28,8 +28,8 @@ FIELDS = ("future", "future_valid", "label_rows", "labels", "expert_score")
 
 class Picks(NamedTuple):
     """True scores `(N,)` of samples: of the scorer's pick, the best candidate, the mean candidate (a random
-    pick), the candidate nearest to going straight on at the same speed, and of the expert; and how far the pick
-    ends from the expert in m."""
+    pick), the candidate nearest to going straight on at the same speed, and of the expert; and how far the
+    pick ends from the expert in m."""
 
     picked: NDArray[np.float64]
     oracle: NDArray[np.float64]
@@ -54,7 +54,9 @@ def chunks(data: Any, rows: NDArray[np.intp], device: Any, size: int = 64) -> It
     names = (*scene_names(data.fields), *(name for name in FIELDS if name in data.fields))
     for begin in range(0, len(rows), size):
         taken = data.take(rows[begin : begin + size], names)
-        yield {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in taken.items()}
+        yield {
+            name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in taken.items()
+        }
 
 
 def moment(batch: Mapping[str, Tensor]) -> SceneBatch:
@@ -82,9 +84,13 @@ def picks(
         last = torch.where(batch["future_valid"][:, -1].bool(), last, torch.nan)
         found.append(
             [
-                score[each, index], score.max(1).values, score.mean(1), score[each, straight],
-                batch["expert_score"].double(), last,
-            ]  # fmt: skip
+                score[each, index],
+                score.max(1).values,
+                score.mean(1),
+                score[each, straight],
+                batch["expert_score"].double(),
+                last,
+            ]
         )
     return Picks(*(torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True)))
 

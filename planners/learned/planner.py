@@ -11,6 +11,7 @@ from drive.planners.learned.decision import Memory
 from drive.planners.learned.plans import is_finite, plan_of
 from drive.planners.learned.senses import Senses, batch_of
 from drive.planners.road.plans import braking_plan
+from drive.sim.sensors.camera_views import VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,14 +28,18 @@ BATCH, BATCH_CUDA = 8, 32
 
 
 def learned_spec(name: str, encoder: EncoderSettings, cameras: Sequence[CameraSpec] = ()) -> PlannerSpec:
-    """The spec of a learned planner with plans of `HORIZON` s; `cameras` are those of an image encoder."""
+    """The spec of a learned planner with plans of `HORIZON` s.
+
+    `cameras` are those of an image encoder, from left to right; where none are given, the three views that
+    training sets are made with.
+    """
     sizes = encoder.sizes
     return PlannerSpec(
         name,
         horizon=HORIZON,
         history=max(HISTORY, (sizes.history - 1) * sizes.history_dt),
         needs=("road", "route"),
-        cameras=tuple(cameras) if encoder.kind == "image" else (),
+        cameras=(tuple(cameras) or VIEWS) if encoder.kind == "image" else (),
     )
 
 

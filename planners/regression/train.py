@@ -129,5 +129,6 @@ class Recipe:
 
 
 RECIPE = Recipe()
+"""The baseline of all learned planners: one trajectory, learned by imitation."""
 
 __all__ = ["RECIPE", "Recipe", "TrainConfig", "batches_of"]

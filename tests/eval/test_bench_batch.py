@@ -12,7 +12,10 @@ from drive._imports import import_target
 from drive.errors import InputError
 from drive.eval.bench import Listener, Options, Results, run_bench
 from drive.eval.bench.harness import batch_size
-from drive.eval.bench.planners import entries_of
+from drive.eval.bench.jobs import Drive, Setup, Together
+from drive.eval.bench.planners import entries_of, pickled
+from drive.eval.bench.ray_pool import Relay
+from drive.eval.metrics.base import load_scores
 
 FILE = Path(__file__).with_name("batch_planners.py")
 SCENES = import_target(f"{Path(__file__).with_name('bench_scenes.py')}:scenes", "the tests")
@@ -135,6 +138,26 @@ def test_a_process_that_ends_costs_one_drive(name: str, failure: str, alone: Res
         assert np.array_equal(
             results.run_log("batching", scenario).ego, alone.run_log("batching", scenario).ego
         )
+
+
+def test_a_worker_elsewhere_answers_for_each_drive(tmp_path: Path) -> None:
+    entries = entries_of([f"{FILE}:OneDies"], {})
+    payload = pickled(entries)
+    assert payload is not None
+    scenes = tuple(SCENES(3))
+    setup = Setup(
+        entries, scenes, "idm", load_scores(["nuplan_cls"]), False, "line_of_sight", "none", 60.0, tmp_path
+    )
+    relay = Relay(setup, payload)
+    drives = tuple(
+        Drive(k, IDS[k], 0, "batching", 1, f"runs/batching/{k}.drive.npz", warm=False) for k in range(3)
+    )
+    try:
+        reply, _ = relay.handle(Together(drives))
+    finally:
+        relay._pool.close()
+    assert [one["scenario"] for one in reply["replies"]] == IDS[:3]
+    assert [one["failure"] for one in reply["replies"]] == [None, "planner_error", None]
 
 
 def test_who_goes_together() -> None:

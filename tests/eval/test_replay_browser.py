@@ -338,6 +338,8 @@ def test_a_table_holds_every_score_of_the_candidates(browser: Browser, run: RunL
     ).with_header(cand_names=["nc", "time<b>left", "score"])
     show(browser, write_replay(told, tmp_path / "terms.html"), "t=3")
     table = "document.getElementById('candidates')"
+    browser.evaluate(f"{table}.open = true")
+    settled(browser)
     rows = browser.evaluate(
         f"[...{table}.querySelectorAll('tbody tr')].map((r) => [...r.cells].map((c) => c.textContent))"
     )
@@ -364,6 +366,8 @@ def test_a_log_without_the_candidates_scores_has_one_row(
 ) -> None:
     show(browser, write_replay(run, tmp_path / "plain.html"), "t=3")
     table = "document.getElementById('candidates')"
+    browser.evaluate(f"{table}.open = true")
+    settled(browser)
     rows = browser.evaluate(f"[...{table}.querySelectorAll('tbody tr')].map((r) => r.cells[0].textContent)")
     assert rows == ["score"]
 

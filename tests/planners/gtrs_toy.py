@@ -1,4 +1,4 @@
-"""A world small enough for a test: a road of one curvature, a few others at constant speed, a teacher of its own.
+"""A world small enough for a test: a road of one curvature, others at constant speed, a teacher of its own.
 
 The teacher judges by discs and by arcs, without any code of the toolkit, so that a scorer that learns it has
 learnt from labels alone.
@@ -6,7 +6,6 @@ learnt from labels alone.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +28,9 @@ def arcs(speed: Any, acceleration: Any, curvature: Any) -> NDArray[np.float64]:
     until = np.where(a < 0.0, np.minimum(t, v / np.maximum(-a, 1e-9)), t)
     s = v * until + 0.5 * a * until**2
     heading = c * s
-    return np.stack((s * np.sinc(heading / np.pi), s * np.sin(heading / 2) * np.sinc(heading / 2 / np.pi), heading), -1)
+    return np.stack(
+        (s * np.sinc(heading / np.pi), s * np.sin(heading / 2) * np.sinc(heading / 2 / np.pi), heading), -1
+    )
 
 
 def toy_vocabulary(count: int = 256, seed: int = 0) -> Vocabulary:
@@ -40,7 +41,7 @@ def toy_vocabulary(count: int = 256, seed: int = 0) -> Vocabulary:
 
 @dataclass
 class Toy:
-    """One scene: the road's curvature, the ego's speed, others by station, offset and speed along the road."""
+    """One scene: the road's curvature, the ego's speed, others by station, offset and speed."""
 
     curvature: float
     speed: float
@@ -50,7 +51,12 @@ class Toy:
     def draw(cls, rng: np.random.Generator) -> Toy:
         count = rng.integers(0, 4)
         others = np.stack(
-            (rng.uniform(8.0, 50.0, count), rng.choice([-3.2, 0.0, 0.0, 3.2], count), rng.uniform(0.0, 7.0, count)), -1
+            (
+                rng.uniform(8.0, 50.0, count),
+                rng.choice([-3.2, 0.0, 0.0, 3.2], count),
+                rng.uniform(0.0, 7.0, count),
+            ),
+            -1,
         )
         return cls(float(rng.uniform(-0.03, 0.03)), float(rng.uniform(1.0, 12.0)), others)
 
@@ -81,7 +87,13 @@ class Toy:
             past = SIZES.history_dt * np.arange(1 - SIZES.history, 1)
             poses = self.place(s + v * past, d)
             scene.agents[row] = np.column_stack(
-                (poses[:, :2], np.cos(poses[:, 2]), np.sin(poses[:, 2]), v * np.cos(poses[:, 2]), v * np.sin(poses[:, 2]))
+                (
+                    poses[:, :2],
+                    np.cos(poses[:, 2]),
+                    np.sin(poses[:, 2]),
+                    v * np.cos(poses[:, 2]),
+                    v * np.sin(poses[:, 2]),
+                )
             )
             scene.agents_valid[row] = True
             scene.bodies[row] = (4.6, 1.9, 1.0, 1.0, 0.0, 0.0, 0.0)
@@ -101,7 +113,9 @@ class Toy:
         poses = np.asarray(poses, dtype=np.float64)
         station, offset = self.on_road(poses)
         times = 0.1 * np.arange(1, 41)
-        centre = poses[..., :2] + BODY["rear_to_centre"] * np.stack((np.cos(poses[..., 2]), np.sin(poses[..., 2])), -1)
+        centre = poses[..., :2] + BODY["rear_to_centre"] * np.stack(
+            (np.cos(poses[..., 2]), np.sin(poses[..., 2])), -1
+        )
         gap = np.full(poses.shape[:2], 99.0)
         for s, d, v in self.others:
             where = self.place(s + v * times, d)[:, :2]
@@ -145,7 +159,8 @@ class ToySet:
             arrays
             | {
                 "future": future.astype(np.float32), "future_valid": np.ones((count, 40), dtype=np.bool_),
-                "label_rows": rows, "labels": labels.astype(np.float16), "expert_score": own.astype(np.float32),
+                "label_rows": rows, "labels": labels.astype(np.float16),
+                "expert_score": own.astype(np.float32),
             }
         )  # fmt: skip
         made.toys = toys
@@ -160,6 +175,3 @@ class ToySet:
 
     def take(self, rows: Any, names: Any = None) -> dict[str, NDArray[Any]]:
         return {name: self.arrays[name][rows] for name in names or self.arrays}
-
-
-assert math.isclose(float(Toy(0.01, 1.0, np.zeros((0, 3))).on_road(Toy(0.01, 1.0, np.zeros((0, 3))).place(20.0, 1.5))[1]), 1.5)

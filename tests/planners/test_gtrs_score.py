@@ -7,14 +7,23 @@ import math
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
+
+import torch
 
 from drive.errors import InputError, UnknownNameError
 from drive.nn.encoders import EncoderSettings
-from drive.nn.scene import SceneSizes, SceneArrays, is_mask, scene_shapes
+from drive.nn.scene import SceneArrays, SceneSizes, is_mask, scene_shapes
 from drive.nn.tokens import SceneBatch, scene_tensors
 from drive.planners.gtrs.ensemble import average, ensemble
-from drive.planners.gtrs.losses import dropout_rows, imitation_target, scorer_loss, soften, soften_plan, targets
+from drive.planners.gtrs.losses import (
+    dropout_rows,
+    imitation_target,
+    scorer_loss,
+    soften,
+    soften_plan,
+    targets,
+)
 from drive.planners.gtrs.model import GTRSModel, ModelSettings
 from drive.planners.gtrs.profiles import PROFILES, TEACHER_HEADS, Profile, combine, find_profile
 from drive.planners.gtrs.refine import RefineSettings
@@ -217,7 +226,9 @@ def test_refinement_never_leaves_the_top() -> None:
     model = small_model(refine=RefineSettings(topk=5, layers=2))
     # Heads that turn the coarse order round would, unbounded, pick a candidate from its end.
     with torch.no_grad():
-        for mine, theirs in zip(model.refiner.heads.parameters(), model.scorer.heads.parameters(), strict=True):
+        for mine, theirs in zip(
+            model.refiner.heads.parameters(), model.scorer.heads.parameters(), strict=True
+        ):
             mine.copy_(-theirs)
     batch, poses = random_batch(6), random_candidates(6, 30)
     coarse = small_model()

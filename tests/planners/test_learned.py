@@ -160,6 +160,34 @@ def test_who_is_in_the_batch_is_not_felt(scene: Any) -> None:
         assert a.series["plan.number"].tolist() == list(range(31))
 
 
+@pytest.mark.parametrize("kind", ["raster", "image"])
+def test_other_encoders_are_shown_their_pictures(kind: str, scene: Any) -> None:
+    shown: list[Any] = []
+
+    class Looks(Straight):
+        def decide(self, batch: Any, observations: Any, memories: Any) -> list[Decision]:
+            shown.append(batch.raster if kind == "raster" else batch.images)
+            return super().decide(batch, observations, memories)
+
+    encoder = EncoderSettings(kind=kind)
+    made = LearnedPlanner(learned_spec("looks", encoder), Looks(), encoder)
+    both = lockstep([driving(s, made, stop=3) for s in (scene, load_scenario("gen/cut_in/3"))])
+    assert all(not isinstance(run, Exception) and run.header["failure"] is None for run in both)
+    assert len(shown) == 4
+    shape = (2, 8, 128, 128) if kind == "raster" else (2, 3, 96, 128, 3)
+    assert all(tuple(tensor.shape) == shape and str(tensor.dtype) == "torch.uint8" for tensor in shown)
+    assert all(int(tensor[row].max()) > 0 for tensor in shown for row in (0, 1))
+    # Each row of the batch is its own scene's.
+    assert (shown[0][0] != shown[0][1]).any()
+
+
+def test_an_image_encoder_without_pictures_brakes(moments: Witness) -> None:
+    encoder = EncoderSettings(kind="image")
+    made = LearnedPlanner(learned_spec("blind", encoder), Straight(), encoder)
+    plan = made.start(moments.task).plan(moments.seen[0])
+    assert (plan.status, plan.reason) == (PlanStatus.FALLBACK, "no picture of camera 'front_left'")
+
+
 def test_a_row_that_is_not_finite_or_sees_no_road_brakes_alone(moments: Witness) -> None:
     seen = [moments.seen[k] for k in (0, 5, 10)]
     lost = replace(seen[1], ego=seen[1].ego + np.array([1e5, 1e5, 0, 0, 0, 0, 0]))
