@@ -237,7 +237,8 @@ def check_fit(planner: Planner, scenario: Scenario) -> None:
         raise PlanError(f"'{planner.spec.name}' drives on roads, and scenario '{scenario.id}' is terrain")
     if terrain and planner.spec.cameras:
         raise PlanError(
-            f"'{planner.spec.name}' asks for cameras, they see roads, and scenario '{scenario.id}' is terrain"
+            f"'{planner.spec.name}' asks for cameras, which see roads, "
+            f"and scenario '{scenario.id}' is terrain"
         )
     if not terrain and "terrain" in needs:
         raise PlanError(f"'{planner.spec.name}' drives on terrain, and scenario '{scenario.id}' is a road")
