@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -149,6 +150,21 @@ def test_data_made_before(trained: Path, cache: Path, tmp_path: Path, capsys: An
     status, _, err = run(capsys, RECIPE, "--data", place, "--out", tmp_path / "other")
     assert status == 1
     assert "the training and the validation set share gen/lane_follow_curved/" in err
+
+
+def test_a_card_adds_up_what_was_fitted_in_turn(tmp_path: Path) -> None:
+    from drive.nn.fit import Fitted
+    from drive.nn.recipe import TrainingRun
+
+    data: Any = SimpleNamespace(hash="ab", header={"licences": ["Apache-2.0", "BSD-3-Clause"]})
+    run = TrainingRun(tmp_path, "r", "gpu", 4, True, data, data, None, lambda planner, number, scenes: data)
+    fits = [Fitted(None, n, n, n, 0.5 * n, {"loss": 1.0 / n}, "steps", "eager", tmp_path) for n in (20, 10)]
+    card = run.card("r-1", {"widths": (4, 8), "folder": tmp_path}, fits, figures=())
+    assert (card.steps, card.seconds, card.training) == (30, 15.0, {"loss": 0.1})
+    assert (card.recipe, card.preset, card.seed, card.data) == ("r", "gpu", 4, "ab")
+    assert card.licences == ("Apache-2.0", "BSD-3-Clause")
+    assert card.config == {"widths": [4, 8], "folder": tmp_path.as_posix()}
+    assert run.card("r-1", {}, fits[0]).steps == 20
 
 
 def test_without_the_extra_nothing_begins(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def newest(folder: Path) -> Path | None:
 
 def _paths(folder: Path) -> list[Path]:
     """Complete checkpoints, newest first."""
-    found = sorted(folder.glob("*.json"), reverse=True)
+    found = sorted(folder.glob("[0-9]*.json"), reverse=True)
     return [path.with_suffix(".safetensors") for path in found]
 
 
