@@ -27,6 +27,7 @@ SHADE = 0.55
 """Share of light on the ground under a vehicle."""
 WHEEL = 0.33
 """Radius of a car's wheels, m."""
+VISOR = 0.34  # cosine of the angle, 70 degrees, beyond which lamps are hidden by their visors
 SLACK = 0.15  # m, of lamps before the board that they stand on, seen askew
 BULB = 1.0
 """No lit bulb is drawn smaller than this, pixels of radius: lamps outshine their size."""
@@ -244,7 +245,8 @@ def draw_bulbs(image, depth, column, row, lens, turn, eye, bulbs, colours):
     height, width = depth.shape
     for b in range(len(bulbs)):
         ox, oy, oz = bulbs[b, 0] - eye[0], bulbs[b, 1] - eye[1], bulbs[b, 2] - eye[2]
-        if colours[b, 0] < 0.0 or ox * bulbs[b, 3] + oy * bulbs[b, 4] >= 0.0:
+        askew = ox * bulbs[b, 3] + oy * bulbs[b, 4]
+        if colours[b, 0] < 0.0 or askew > -VISOR * math.hypot(ox, oy):
             continue
         x = turn[0, 0] * ox + turn[1, 0] * oy + turn[2, 0] * oz
         y = turn[0, 1] * ox + turn[1, 1] * oy + turn[2, 1] * oz

@@ -226,7 +226,10 @@ def _zebra(roadmap: RoadMap) -> list[Floats]:
         middle, heading = ring.mean(0), 0.0
         if len(driven):
             nearest = driven[np.argmin(((roadmap.points[driven] - middle) ** 2).sum(1))]
-            heading = float(roadmap.heading[nearest])
+            # Along that side of the crosswalk: the nearest lane may be one that turns.
+            edge = shapely.get_coordinates(shapely.minimum_rotated_rectangle(shapely.Polygon(ring)))[:2]
+            side = float(np.arctan2(*(edge[-1] - edge[0])[::-1]))
+            heading = side + 0.5 * np.pi * np.round((roadmap.heading[nearest] - side) / (0.5 * np.pi))
         c, s = np.cos(heading), np.sin(heading)
         turn = np.array([[c, -s], [s, c]])
         x, y = ((ring - middle) @ turn).T
