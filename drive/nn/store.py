@@ -49,7 +49,8 @@ class DataRequest:
     `near` rows of the vocabulary by speed and `random` ones of the rest are labelled in each sample; all of
     it where `near` is 0. `sensors` of SENSORS; `cameras` by name (`drive.sim.sensors.camera_views`)
     for images; `sizes` of the vector scene. `expert` and `traffic` are names
-    of the registry.
+    of the registry. Where the expert drives, the future that is `shown` is its "plan", which may misjudge
+    others, or the "drive" that came of it; beside its own states it is always the plan.
     """
 
     families: tuple[str, ...] = (
@@ -73,6 +74,7 @@ class DataRequest:
     cameras: tuple[str, ...] = ("front_left", "front", "front_right")
     sizes: SceneSizes = field(default_factory=SceneSizes)
     expert: str = "pdm"
+    shown: str = "plan"
     traffic: str = "idm"
     visibility: str = "line_of_sight"
     seed: int = 0
@@ -83,6 +85,8 @@ class DataRequest:
         for sensor in self.sensors:
             if sensor not in SENSORS:
                 raise InputError(f"a training set's sensors are of {', '.join(SENSORS)}, not '{sensor}'")
+        if self.shown not in ("plan", "drive"):
+            raise InputError(f"a training set shows an expert's plan or drive, not '{self.shown}'")
         for name in ("lateral", "heading", "speed"):
             if not 0.0 <= getattr(self, name) < np.inf:
                 raise InputError(f"a training set's {name} must be 0 or more, got {getattr(self, name)}")

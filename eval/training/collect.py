@@ -60,12 +60,12 @@ class Collection:
 @dataclass(frozen=True, slots=True, eq=False)
 class Moment:
     """One moment to be made a sample: what is observed, whose state it is, the ego's states before it, and
-    the recorded driver's states from it on, where a human drives."""
+    those from it on `drive (41, 7)`, where they are what a learner is shown."""
 
     observation: Observation
     kind: int
     past: Floats
-    human: Floats | None = None
+    drive: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,13 +152,14 @@ def driven_moments(
         entry["failure"] = run.header["failure"]["reason"]
     known = len(run.times) - 1 - STEPS - KNOWN_AFTER
     kind = VISITED if learner is None else LEARNER
+    driven = human is not None or (learner is None and request.shown == "drive")
     moments: list[Moment] = []
     for o in watched.seen:
         k = o.step
         if k > known:
             break
         past = run.ego[max(k - PAST, 0) : k]
-        moments.append(Moment(o, kind, past, None if human is None else run.ego[k : k + STEPS + 1]))
+        moments.append(Moment(o, kind, past, run.ego[k : k + STEPS + 1] if driven else None))
         if rng.random() < request.twins:
             drawn = draw_fitting(
                 o.ego, request, rng, scenario.roadmap, scenario.vehicle, run.agents[:, k],
@@ -203,11 +204,11 @@ class Pupil:
         others = Others(run.agents[:, k:], run.agent_valid[:, k:], run.agent_size, run.agent_kind)
         course = Course.of(self.expert.way)
         lesson = self.teacher.lesson(o.ego, course, others, run.signals[:, k:], moment.past, STEPS)
-        poses = expert_poses(plan, o, self.vehicle) if moment.human is None else moment.human[:, :3]
+        poses = expert_poses(plan, o, self.vehicle) if moment.drive is None else moment.drive[:, :3]
         poses = to_frame(poses, o.ego[:3])
         reference = lesson.rollout(poses[None, 1:], poses[0])[0]
-        if moment.human is not None:
-            return Shown(lesson, reference, poses[1:], moment.human[1:, [ACCELERATION, STEERING]])
+        if moment.drive is not None:
+            return Shown(lesson, reference, poses[1:], moment.drive[1:, [ACCELERATION, STEERING]])
         about_ego = (0.0, 0.0, float(o.ego[HEADING]))
         future = to_frame(reference[1:, :3].astype(np.float64), about_ego)
         return Shown(lesson, reference, future, reference[1:, [ACCELERATION, STEERING]])

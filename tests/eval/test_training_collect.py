@@ -162,6 +162,21 @@ def test_perturbed_moments_are_displaced_and_nothing_else(words) -> None:
     assert min(drawn) >= 0.0
 
 
+def test_what_came_of_the_experts_plans_can_be_shown_instead() -> None:
+    scenario = load("gen/stop_for_lead/10001")
+    request = replace(SMALL, displaced=0.0, twins=0.0, shown="drive", sensors=())
+    pupil, moments = driven_moments(scenario, Collection(request), np.random.default_rng(0))
+    for moment in moments:
+        k = moment.observation.step
+        shown = pupil.lesson(moment)
+        assert shown is not None
+        ego = pupil.run.ego
+        assert shown.future == pytest.approx(to_frame(ego[k + 1 : k + 41, :3], ego[k, :3]))
+        assert shown.controls == pytest.approx(ego[k + 1 : k + 41][:, [4, 5]])
+    with pytest.raises(InputError, match="plan or drive"):
+        replace(SMALL, shown="both")
+
+
 def test_nobody_is_put_off_the_road_or_into_others() -> None:
     scenario = load("gen/lane_follow_curved/10001")
     car, start = scenario.vehicle, scenario.initial[:7]
