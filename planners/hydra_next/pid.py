@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 NEAREST = 2.0
-"""m; a nearer aim is taken for one so far away: who crawls does not turn the wheels for an inch."""
+"""m; an aim nearer than this counts as so far away: who crawls does not turn the wheels for an inch."""
 SPACING = 0.5
 """Seconds between two waypoints."""
 

@@ -172,9 +172,9 @@ def learnt() -> tuple[HydraNext, dict[str, np.ndarray]]:
     fields, model = scenes(4, seed=3), network(1).train()
     optimiser, loss = torch.optim.Adam(model.parameters(), lr=3e-3, fused=True), HydraLoss(draws=16)
     generator, rng = torch.Generator().manual_seed(0), np.random.default_rng(0)
-    for step in range(300):
+    for step in range(200):
         for group in optimiser.param_groups:
-            group["lr"] = 3e-3 * (1.0 - step / 320)
+            group["lr"] = 3e-3 * (1.0 - step / 220)
         made = targets_of(fields, VOCABULARY, model.settings, 32, 8, rng)
         batch = {name: torch.from_numpy(np.ascontiguousarray(a)) for name, a in made.items()}
         total, _ = loss(model, batch, generator)
