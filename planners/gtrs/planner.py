@@ -28,9 +28,10 @@ class GTRSConfig:
     for the shipped ones. `vocabulary` is a file of another vocabulary than the one beside the weights.
 
     A call judges the `candidates` rows of the vocabulary that are nearest in speed, `proposals` of the
-    generator where the weights have one, and with `keep_plan` the plan being driven. `profile` weighs the heads, "" as the weights' card
-    says; `emphasis` multiplies some weights, as "ep=3,nc=0.5". `consistency` takes so much off the score for
-    each metre from the plan being driven. `refine` has the best ones judged again, where the weights can.
+    generator where the weights have one, and with `keep_plan` the plan being driven. `profile` weighs the
+    heads, "" as the weights' card says; `emphasis` multiplies some weights, as "ep=3,nc=0.5". `consistency`
+    takes so much off the score for each metre from the plan being driven. `refine` has the best ones judged
+    again, where the weights can.
     `topk` candidates are shown. `device` "cpu", "cuda" or "auto"; `batch` is how many scenarios `drive bench`
     asks about at once where nobody says otherwise.
     """
