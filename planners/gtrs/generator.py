@@ -33,7 +33,7 @@ class GeneratorSettings:
     horizon: int = 40
     every: int = 5
     draws: int = 8
-    sample_steps: int = 10
+    sample_steps: int = 5
     eta: float = 0.0
     diffusion: DiffusionSettings = field(
         default_factory=lambda: DiffusionSettings(prediction="sample", zero_terminal_snr=True)

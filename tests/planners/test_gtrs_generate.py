@@ -88,7 +88,7 @@ DIFFUSION = DiffusionSettings(steps=50, prediction="sample", zero_terminal_snr=T
 def small(**changes: object) -> Generator:
     torch.manual_seed(0)
     settings = GeneratorSettings(
-        width=32, heads=2, layers=2, ffn=64, draws=32, diffusion=DIFFUSION, **changes
+        width=32, heads=2, layers=2, ffn=64, draws=32, sample_steps=10, diffusion=DIFFUSION, **changes
     )
     return Generator(settings)
 

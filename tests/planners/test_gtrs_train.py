@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from drive.nn.augment import rotate_poses
 from drive.nn.encoders import EncoderSettings
 from drive.nn.fit import FitSettings
 from drive.nn.geometry import candidate_geometry
+from drive.nn.recipe import TrainingRun
 from drive.nn.vocabulary import Vocabulary
 from drive.nn.weights import Card, save_weights
 from drive.planner import PlanStatus
@@ -331,8 +333,6 @@ def test_policy_refuses_what_cannot_work(trained: tuple, words: Vocabulary) -> N
 def saved(folder: Path, name: str, settings: ModelSettings, words: Vocabulary, **changes: object) -> Path:
     torch.manual_seed(0)
     config = about(CONFIG) | {"model": {}}
-    from dataclasses import asdict
-
     config["model"] = asdict(settings)
     path = folder / f"{name}.safetensors"
     card = Card(name, planners.ARCHITECTURE, config=config, vocabulary=words.hash, **changes)
@@ -360,6 +360,25 @@ def test_planners_load_their_weights_or_say_why_not(tmp_path: Path, words: Vocab
     assert planners.GTRSPlanner(swapped).policy.vocabulary.hash == other.hash
     with pytest.raises(MissingWeightsError, match="diffusion"):
         planners.own_weights("diffusion", "")
+
+
+def test_recipe_writes_weights_that_drive(words: Vocabulary, tmp_path: Path) -> None:
+    data = toy.ToySet.make(32, words, 1)
+    short = replace(
+        CONFIG, fit=replace(CONFIG.fit, steps=4, validate_every=4, warmup=1), rounds=0, held_out=16
+    )
+    paths = []
+    for name in ("once", "again"):
+        run = TrainingRun(
+            tmp_path / name, "gtrs", "cpu", 3, False, data, data, words, lambda *_: pytest.fail("no round")
+        )
+        paths.append(RECIPE.train(run, short))
+    assert paths[0].read_bytes() == paths[1].read_bytes()  # one seed, one network
+    planner = planners.GTRSPlanner(planners.GTRSConfig(str(paths[0])))
+    assert planner.policy.vocabulary.hash == words.hash
+    assert planner.policy.settings.profile == "expected"
+    with pytest.raises(InputError, match="labelled for a vocabulary"):
+        RECIPE.train(replace(run, vocabulary=None), short)
 
 
 def test_recipes_have_both_presets_and_ask_for_what_they_need() -> None:
