@@ -10,7 +10,7 @@ learns from the states that it came to as well (DAgger, Ross et al. 2011).
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,8 @@ from drive.nn._torch import torch
 from drive.nn.encoders import EncoderSettings
 from drive.nn.fit import FitSettings, Fitted, fit
 from drive.nn.recipe import DataPlan, VocabularyRequest
-from drive.nn.store import DataRequest, JoinedSet
+from drive.nn.rounds import train_in_rounds
+from drive.nn.store import DataRequest
 from drive.nn.weights import save_weights
 from drive.planners.gtrs.actions import difference_range
 from drive.planners.gtrs.aug import AugSettings
@@ -174,24 +175,20 @@ class Recipe:
             raise InputError(f"recipe '{self.name}' needs sets that are labelled for a vocabulary")
         torch.manual_seed(run.seed)
         model: Any = GTRSModel(config.model)
-        data: Data = run.train
-        find_range(model, data, run.seed)
-        for number in range(config.rounds + 1):
-            how = replace(config.fit, seed=run.seed + 1000 * number)
-            if number:
-                how = replace(how, steps=max(round(how.steps * config.again), 1), lr=0.5 * how.lr)
-            fitted = learn(
-                model, data, run.validation, run.vocabulary, replace(config, fit=how),
-                run.folder / f"fit-{number}", run.device, run.resume, run.progress,
+        find_range(model, run.train, run.seed)
+        vocabulary = run.vocabulary
+
+        def once(data: Data, how: FitSettings, folder: Path) -> Fitted:
+            return learn(
+                model, data, run.validation, vocabulary, replace(config, fit=how), folder, run.device,
+                run.resume, run.progress,
             )  # fmt: skip
-            last = number == config.rounds
-            path = run.folder / (f"{self.name}.safetensors" if last else f"round-{number}.safetensors")
-            save_weights(path, fitted.model, run.card(ARCHITECTURE, about(config), fitted, data))
-            run.vocabulary.save(vocabulary_path(path))
-            if not last:
-                more = run.collect(self.learner(path), number + 1, config.round_scenes)
-                data = JoinedSet([*(data.sets if isinstance(data, JoinedSet) else (data,)), more])
-        return path
+
+        def write(path: Path, fits: Sequence[Fitted], data: Data) -> None:
+            save_weights(path, fits[-1].model, run.card(ARCHITECTURE, about(config), fits, data))
+            vocabulary.save(vocabulary_path(path))
+
+        return train_in_rounds(run, self.name, config, once, write, self.learner)
 
     def learner(self, weights: Path) -> Any:
         """The planner that drives between two rounds; few candidates, for only the states matter."""

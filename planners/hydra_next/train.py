@@ -9,7 +9,7 @@ labels of the vocabulary. After that the network drives, and learns from the sta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,8 @@ from drive.nn._torch import torch
 from drive.nn.encoders import EncoderSettings
 from drive.nn.fit import FitSettings, Fitted, fit, mean_loss
 from drive.nn.recipe import DataPlan, VocabularyRequest
-from drive.nn.store import DataRequest, JoinedSet
+from drive.nn.rounds import train_in_rounds
+from drive.nn.store import DataRequest
 from drive.nn.tokens import scene_batch
 from drive.nn.training.feed import to_device
 from drive.nn.weights import save_weights
@@ -184,52 +185,24 @@ class Recipe:
         torch.manual_seed(run.seed)
         model: Any = HydraNext(settings)
         model.vocabulary.copy_(torch.tensor(vocabulary.poses))
-        data: Data = run.train
         validate = validation_of(run.validation, vocabulary, settings, config, run.device)
-        for number in range(config.rounds + 1):
-            seed = run.seed + 1000 * number
-            how = replace(config.fit, seed=seed)
-            if number:
-                how = replace(how, steps=max(round(how.steps * config.again), 1), lr=0.5 * how.lr)
-            fitted = fit(
-                model,
-                HydraLoss(draws=config.draws),
-                batches_of(data, vocabulary, settings, config, seed),
-                how,
-                run.folder / f"fit-{number}",
-                validate=validate,
-                resume=run.resume,
-                device=run.device,
-                progress=run.progress,
-            )
-            path = self._write(run, config, settings, fitted, data, number)
-            model = fitted.model
-            if number < config.rounds:
-                learner = HydraNextPlanner(HydraNextConfig(weights=str(path)))
-                data = JoinedSet([*_sets(data), run.collect(learner, number + 1, config.round_scenes)])
-        return path
 
-    def _write(
-        self,
-        run: TrainingRun,
-        config: TrainConfig,
-        settings: ModelSettings,
-        fitted: Fitted,
-        data: Data,
-        number: int,
-    ) -> Path:
-        last = number == config.rounds
-        path = run.folder / (f"{NAME}.safetensors" if last else f"round-{number}.safetensors")
-        about = {"model": asdict(settings)} | {
-            name: getattr(config, name)
-            for name in ("batch", "keep", "near", "draws", "rounds", "round_scenes", "again")
-        }
-        save_weights(path, fitted.model, run.card(ARCHITECTURE, about, fitted, data))
-        return path
+        def learn(data: Data, how: FitSettings, folder: Path) -> Fitted:
+            batches = batches_of(data, vocabulary, settings, config, how.seed)
+            return fit(
+                model, HydraLoss(draws=config.draws), batches, how, folder, validate=validate,
+                resume=run.resume, device=run.device, progress=run.progress,
+            )  # fmt: skip
 
+        def write(path: Path, fits: Sequence[Fitted], data: Data) -> None:
+            names = ("batch", "keep", "near", "draws", "rounds", "round_scenes", "again")
+            about = {"model": asdict(settings)} | {name: getattr(config, name) for name in names}
+            save_weights(path, fits[-1].model, run.card(ARCHITECTURE, about, fits, data))
 
-def _sets(data: Data) -> tuple[Any, ...]:
-    return data.sets if isinstance(data, JoinedSet) else (data,)
+        def learner(path: Path) -> HydraNextPlanner:
+            return HydraNextPlanner(HydraNextConfig(weights=str(path)))
+
+        return train_in_rounds(run, NAME, config, learn, write, learner)
 
 
 RECIPE = Recipe()

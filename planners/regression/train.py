@@ -8,7 +8,7 @@ of the planners that it is the baseline of.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,9 +18,10 @@ import numpy as np
 from drive.errors import InputError
 from drive.nn._torch import torch
 from drive.nn.encoders import EncoderSettings
-from drive.nn.fit import FitSettings, fit, mean_loss
+from drive.nn.fit import FitSettings, Fitted, fit, mean_loss
 from drive.nn.recipe import DataPlan
-from drive.nn.store import DataRequest, JoinedSet
+from drive.nn.rounds import train_in_rounds
+from drive.nn.store import DataRequest
 from drive.nn.weights import save_weights
 from drive.planners.regression.model import ARCHITECTURE, Regression, RegressionSettings, imitation_loss
 from drive.planners.regression.planner import RegressionConfig, RegressionPlanner
@@ -95,37 +96,26 @@ class Recipe:
     def train(self, run: TrainingRun, config: TrainConfig) -> Path:
         torch.manual_seed(run.seed)
         model: Any = Regression(config.model)
-        data: Data = run.train
         count = max(min(config.held_out, len(run.validation)) // config.batch, 1)
         validate = mean_loss(imitation_loss, batches_of(run.validation, config.batch, 0), count, run.device)
-        for number in range(config.rounds + 1):
-            seed = run.seed + 1000 * number
-            how = replace(config.fit, seed=seed)
-            if number:
-                how = replace(how, steps=max(round(how.steps * config.again), 1), lr=0.5 * how.lr)
-            fitted = fit(
-                model,
-                imitation_loss,
-                batches_of(data, config.batch, seed),
-                how,
-                run.folder / f"fit-{number}",
-                validate=validate,
-                resume=run.resume,
-                device=run.device,
-                progress=run.progress,
-            )
-            last = number == config.rounds
-            path = run.folder / (f"{NAME}.safetensors" if last else f"round-{number}.safetensors")
+
+        def learn(data: Data, how: FitSettings, folder: Path) -> Fitted:
+            batches = batches_of(data, config.batch, how.seed)
+            return fit(
+                model, imitation_loss, batches, how, folder, validate=validate, resume=run.resume,
+                device=run.device, progress=run.progress,
+            )  # fmt: skip
+
+        def write(path: Path, fits: Sequence[Fitted], data: Data) -> None:
             about = {"model": asdict(config.model)} | {
                 name: getattr(config, name) for name in ("batch", "rounds", "round_scenes", "again")
             }
-            save_weights(path, fitted.model, run.card(ARCHITECTURE, about, fitted, data))
-            model = fitted.model
-            if not last:
-                learner = RegressionPlanner(RegressionConfig(weights=str(path)))
-                more = run.collect(learner, number + 1, config.round_scenes)
-                data = JoinedSet([*(data.sets if isinstance(data, JoinedSet) else (data,)), more])
-        return path
+            save_weights(path, fits[-1].model, run.card(ARCHITECTURE, about, fits, data))
+
+        def learner(path: Path) -> RegressionPlanner:
+            return RegressionPlanner(RegressionConfig(weights=str(path)))
+
+        return train_in_rounds(run, NAME, config, learn, write, learner)
 
 
 RECIPE = Recipe()
