@@ -226,20 +226,30 @@ class TrainingSet:
 
 
 class JoinedSet:
-    """Several sets of one kind as one, as rounds of collection leave them."""
+    """Several sets as one, as rounds of collection leave them: the fields that all of them hold.
+
+    Sets that are labelled are of one vocabulary and one teacher. Raises InputError for others.
+    """
 
     def __init__(self, sets: Sequence[TrainingSet]) -> None:
         if not sets:
             raise InputError("no training set was given")
         first = sets[0]
+        shared = set(first.fields).intersection(*(other.fields for other in sets[1:]))
         for other in sets[1:]:
-            if other.header["fields"] != first.header["fields"]:
-                raise InputError(f"the training sets '{first.folder}' and '{other.folder}' hold other fields")
+            for name in sorted(shared):
+                if other.header["fields"][name] != first.header["fields"][name]:
+                    raise InputError(
+                        f"'{name}' has other shapes in the training sets '{first.folder}' and '{other.folder}'"
+                    )
+            if "labels" not in shared:
+                continue
             if other.header["vocabulary"] != first.header["vocabulary"]:
                 raise InputError(f"'{first.folder}' and '{other.folder}' are of two vocabularies")
             if other.header["teacher"] != first.header["teacher"]:
                 raise InputError(f"'{first.folder}' and '{other.folder}' are labelled by two teachers")
         self.sets = tuple(sets)
+        self._fields = tuple(name for name in first.fields if name in shared)
         self._ends = np.cumsum([len(one) for one in sets])
 
     def __len__(self) -> int:
@@ -248,7 +258,7 @@ class JoinedSet:
     @property
     def fields(self) -> tuple[str, ...]:
         """The names of the arrays."""
-        return self.sets[0].fields
+        return self._fields
 
     @property
     def hash(self) -> str:

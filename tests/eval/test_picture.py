@@ -96,10 +96,10 @@ def test_a_picture_that_cannot_be_written_leaves_the_old_one(
     picture = tmp_path / "x.svg"
     picture.write_text("old")
 
-    def full(self: Path, text: str, **how: str) -> int:
+    def full(part: Path, path: Path) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr("drive.files.os.replace", full)
     assert run(["inspect", "gen/cut_in/1", "-o", str(picture)]) == 1
     monkeypatch.undo()
     assert [path.name for path in tmp_path.iterdir()] == ["x.svg"]
