@@ -242,12 +242,10 @@ class JoinedSet:
                     raise InputError(
                         f"'{name}' has other shapes in the training sets '{first.folder}' and '{other.folder}'"
                     )
-            if "labels" not in shared:
-                continue
-            if other.header["vocabulary"] != first.header["vocabulary"]:
-                raise InputError(f"'{first.folder}' and '{other.folder}' are of two vocabularies")
-            if other.header["teacher"] != first.header["teacher"]:
-                raise InputError(f"'{first.folder}' and '{other.folder}' are labelled by two teachers")
+            for what, told in (("vocabulary", "of two vocabularies"), ("teacher", "labelled by two teachers")):
+                mine, theirs = first.header[what], other.header[what]
+                if mine and theirs and mine != theirs:
+                    raise InputError(f"'{first.folder}' and '{other.folder}' are {told}")
         self.sets = tuple(sets)
         self._fields = tuple(name for name in first.fields if name in shared)
         self._ends = np.cumsum([len(one) for one in sets])
