@@ -7,16 +7,14 @@ in a moving frame do not change when scene and candidates are turned or shifted 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from drive.errors import InputError
 from drive.nn._torch import Tensor, constant, functional, torch
 from drive.nn.boxes import box_gap
-from drive.nn.scene import AGENT_COLUMNS, BODY_COLUMNS, EGO_COLUMNS
-from drive.nn.way import foot, make_way, nearest_segment, smallest, walk
-
-if TYPE_CHECKING:
-    from drive.nn.scene import SceneArrays
+from drive.nn.geometry_kernel import features
+from drive.nn.scene import AGENT_COLUMNS, BODY_COLUMNS, EGO_COLUMNS, SceneArrays
+from drive.nn.way import foot, make_way, nearest_segment, walk
 
 GEOMETRY_COLUMNS = (
     "way_known", "station", "offset", "heading",
@@ -75,6 +73,9 @@ def candidate_geometry(
             f"candidates of {candidates.shape[2]} poses cannot be looked at every {every} poses of {dt} s"
         )
     now = torch.zeros_like(scene.ego[:, 0]) + heading  # (B,)
+    if _plain(*scene, candidates, now):
+        arrays = SceneArrays(*(field.numpy() for field in scene))
+        return torch.from_numpy(features(arrays, candidates.numpy(), now.numpy(), dt, every))
     looked = _look(scene.ego, candidates, now, dt, every)
     way = _on_way(scene, looked, now)
     others = _near_others(scene, looked, dt * every)
@@ -84,9 +85,17 @@ def candidate_geometry(
     return torch.stack(columns, -1).transpose(1, 2).contiguous()
 
 
-def scaled(features: Tensor) -> Tensor:
+def _plain(*tensors: Tensor) -> bool:
+    """Whether these are arrays of a processor's memory that nobody asks slopes of."""
+    return not torch.compiler.is_compiling() and all(
+        t.device.type == "cpu" and not t.requires_grad and t.dtype in (torch.float32, torch.bool)
+        for t in tensors
+    )
+
+
+def scaled(values: Tensor) -> Tensor:
     """Features as networks like them: about one in size, at most 5."""
-    return (features / constant(GEOMETRY_SCALES, features.device, features.dtype)).clamp(-5.0, 5.0)
+    return (values / constant(GEOMETRY_SCALES, values.device, values.dtype)).clamp(-5.0, 5.0)
 
 
 def _look(ego: Tensor, candidates: Tensor, now: Tensor, dt: float, every: int) -> _Looked:
@@ -211,12 +220,10 @@ def _near_others(scene: SceneArrays, looked: _Looked, window: float) -> list[Ten
     gap = box_gap(dx * u + dy * v, dy * u - dx * v, c * u + s * v, s * u - c * v, half, (length, width))
     closing = gap.ahead * (looked.speed - (vx * u + vy * v)) + gap.aside * (vx * v - vy * u)
     distance = torch.where(there > 0.0, gap.distance.clamp(max=CLEARANCE), CLEARANCE)
-    found = torch.stack((distance, closing * there, gap.ahead * there, gap.aside * there), 2)
-    one, two = found.unbind(1)  # each (2, 4, B, T', K)
-    swap = two[:, :1] < one[:, :1]
-    first = torch.where(swap, two, one)
-    second = torch.where(swap[0], one[0, :2], two[0, :2])
-    return [*first[0], *second, *first[1, :2]]
+    columns = distance, closing * there, gap.ahead * there, gap.aside * there  # each (2, 2, B, T', K)
+    nearest = [column[0, 0] for column in columns]
+    second, still = ([column[at] for column in columns[:2]] for at in ((0, 1), (1, 0)))
+    return [*nearest, *second, *still]
 
 
 @torch.no_grad()
@@ -229,33 +236,21 @@ def _nearest(
     bodies: Tensor,
     present: Tensor,
 ) -> list[Tensor]:
-    """Which two agents are nearest if they move as `places[0]` says, and as `places[1]`: four (B, T', K).
-
-    Ranked by the distance between the ego's box and the other's, boxed along the ego's axes, which is too
-    near by a share of the other's size; hence two of them, of which the gap itself finds the nearer.
-    """
+    """Which two agents are nearest if they move as `places[0]` says, and as `places[1]`: four (B, T', K)."""
     # All (B, T', A, K): what belongs to a pose is (B, T', 1, K), to an agent (B, 1 or T', A, 1).
-    x, y, c, s = (axis.float()[:, :, None] for axis in (*centre, looked.cosine, looked.sine))
-    cosine, sine = (states[:, None, :, _AGENT[name], None].float() for name in ("cosine", "sine"))
-    length, width = (bodies[:, None, :, _BODY[name], None].float() / 2.0 for name in ("length", "width"))
-    even = (cosine * c).addcmul_(sine, s).abs_()
-    odd = (sine * c).addcmul_(cosine, s, value=-1.0).abs_()
-    own = [extent.float()[..., None] for extent in half]
-    long = (even * length).addcmul_(odd, width).add_(own[0])
-    wide = (odd * length).addcmul_(even, width).add_(own[1])
-    absent = (32.0 + 1e9 * ~present)[:, None, :, None]
-    # The others' centres in the ego's frame are linear in its cosine and sine and its own centre there.
-    begin_x, begin_y = -(c * x + s * y), s * x - c * y
+    x, y, u, v = (axis[:, :, None] for axis in (*centre, looked.cosine, looked.sine))
+    c, s = (states[:, None, :, _AGENT[name], None] for name in ("cosine", "sine"))
+    length, width = (bodies[:, None, :, _BODY[name], None] / 2.0 for name in ("length", "width"))
+    cosine, sine = c * u + s * v, s * u - c * v
+    own = half[0][..., None], half[1][..., None]
     found: list[Tensor] = []
     for place in places:
-        px, py = place.float()[..., None].unbind(-2)
-        ahead = (px * c).addcmul_(py, s).add_(begin_x).abs_().sub_(long)
-        aside = (py * c).addcmul_(px, s, value=-1.0).add_(begin_y).abs_().sub_(wide)
-        # Overlapping boxes are ranked by their depth, at most 32 m, so that nothing is below zero.
-        rank = torch.maximum(ahead, aside).clamp_(-32.0, 0.0).add_(absent)
-        ahead, aside = ahead.clamp_(min=0.0), aside.clamp_(min=0.0)
-        rank = rank.addcmul_(ahead, ahead).addcmul_(aside, aside)
-        found += smallest(rank, 2, 2)
+        dx, dy = place[..., :1] - x, place[..., 1:] - y
+        gap = box_gap(dx * u + dy * v, dy * u - dx * v, cosine, sine, own, (length, width)).distance
+        gap = gap.masked_fill(~present[:, None, :, None], 1e9)
+        first = gap.argmin(2, keepdim=True)
+        second = gap.scatter_(2, first, torch.inf).argmin(2)
+        found += [first.squeeze(2), second]
     return found
 
 

@@ -10,6 +10,7 @@ from drive.nn.scene import ROUTE_COLUMNS
 _FAR = 1e9  # m^2; farther than any point
 _BLOCK = 65536  # pairs of points and segments
 _SHORT = 1e-3  # m; a segment below this has no direction
+_STEPS = (3.0, 3.0, 1.0)  # segments; how far a walk goes at most, step by step
 _CARRIED = ("station", "cosine", "sine", "limit", "room_left", "room_right")
 
 
@@ -90,30 +91,8 @@ def nearest_segment(way: Way, x: Tensor, y: Tensor) -> Tensor:
         aside = (dx * py).addcmul_(dy, px, value=-1.0).sub_(side)
         excess = torch.minimum(along.clamp(min=0.0), lengths).sub_(along)
         square = (excess * excess).addcmul_(aside, aside).add_(missing)
-        found.append(smallest(square, 1)[0])
+        found.append(square.argmin(1))
     return torch.cat(found, -1).view(shape)
-
-
-def smallest(values: Tensor, dim: int, count: int = 1) -> list[Tensor]:
-    """The rows of the `count` smallest of `values` (float32, none negative) along `dim`, nearly.
-
-    A reduction that also tells the place is ten times slower on CPUs than one that does not, so the place is
-    written into the lowest bits: values that differ by less than a part in 2^(23 - bits) count as equal.
-    Overwrites `values`.
-    """
-    size = values.shape[dim]
-    mask = (1 << max(size - 1, 1).bit_length()) - 1
-    shape = [1] * values.ndim
-    shape[dim] = size
-    numbers = torch.arange(size, dtype=torch.int32, device=values.device).view(shape)
-    packed = values.view(torch.int32).bitwise_and_(~mask).add_(numbers)
-    found = []
-    for k in range(count):
-        least = packed.amin(dim, keepdim=True)
-        found.append((least & mask).squeeze(dim).long())
-        if k + 1 < count:
-            packed = packed.masked_fill_(packed == least, torch.iinfo(torch.int32).max)
-    return found
 
 
 def foot(way: Way, x: Tensor, y: Tensor, segment: Tensor) -> Foot:
@@ -144,16 +123,17 @@ def foot(way: Way, x: Tensor, y: Tensor, segment: Tensor) -> Foot:
 
 
 @torch.no_grad()
-def walk(way: Way, x: Tensor, y: Tensor, segment: Tensor, steps: int = 2) -> Tensor:
+def walk(way: Way, x: Tensor, y: Tensor, segment: Tensor) -> Tensor:
     """The segments (B, ...) under points that lie a few metres from where `segment (B, ...)` was found.
 
-    Segments are of about one length, so that where a point lies along one says how many to go.
+    Segments are of about one length, so that where a point lies along one says how many to go; outside of a
+    bend that is too many, and would be for ever but for the last step's being short.
     """
     last, first = (end.view(-1, *[1] * (x.ndim - 1)) for end in (way.last, way.first))
-    for _ in range(steps):
+    for most in _STEPS:
         ax, ay, dx, dy, length = _gather(way.table[:5], segment)
         share = (dx * (x - ax) + dy * (y - ay)) / length
-        segment = segment + share.floor().clamp_(-3.0, 3.0).long()
+        segment = segment + share.floor().clamp_(-most, most).long()
         segment = torch.maximum(torch.minimum(segment, last), first)
     return segment
 
@@ -166,4 +146,4 @@ def _gather(table: Tensor, segment: Tensor) -> tuple[Tensor, ...]:
     return found.view(columns, *segment.shape).unbind(0)
 
 
-__all__ = ["Foot", "Way", "foot", "make_way", "nearest_segment", "smallest", "walk"]
+__all__ = ["Foot", "Way", "foot", "make_way", "nearest_segment", "walk"]
