@@ -87,8 +87,9 @@ def _short_way(angle):
 @_inline
 def _make_way(route, valid, ways):
     """Fill `ways` with the segments; (whether there is any, the first, the last)."""
-    ax, ay, dx, dy, length, low, high, begin, side, missing = ways[:10]
-    values, changes = ways[10:16], ways[16:22]
+    ax, ay, dx, dy, length, low, high, begin, side, missing = (
+        ways[0], ways[1], ways[2], ways[3], ways[4], ways[5], ways[6], ways[7], ways[8], ways[9],
+    )  # fmt: skip
     first, last = -1, -1
     for k in range(route.shape[0] - 1):
         usable = valid[k] and valid[k + 1]
@@ -104,8 +105,8 @@ def _make_way(route, valid, ways):
         missing[k] = _0 if usable else _MISSING
         low[k], high[k] = _0, _1
         for n, column in enumerate((_STATION, _COSINE, _SINE, _LIMIT, _LEFT, _RIGHT)):
-            values[n][k] = route[k, column] if usable else _0
-            changes[n][k] = route[k + 1, column] - route[k, column] if usable else _0
+            ways[10 + n, k] = route[k, column] if usable else _0
+            ways[16 + n, k] = route[k + 1, column] - route[k, column] if usable else _0
         if usable:
             last = k
             first = k if first < 0 else first
@@ -117,7 +118,7 @@ def _make_way(route, valid, ways):
 @_inline
 def _foot(ways, k, x, y):
     """(station, offset, cosine, sine, limit, room_left, room_right) under a point: `way.foot`."""
-    ax, ay, dx, dy, length, low, high = ways[:7]
+    ax, ay, dx, dy, length, low, high = ways[0], ways[1], ways[2], ways[3], ways[4], ways[5], ways[6]
     rx, ry = x - ax[k], y - ay[k]
     raw = (dx[k] * rx + dy[k] * ry) / length[k]
     share = _least(_most(raw, low[k]), high[k])
@@ -126,22 +127,22 @@ def _foot(ways, k, x, y):
     corner = math.sqrt(side * side + beyond * beyond)
     offset = side if beyond == _0 else (corner if side >= _0 else -corner)
     inner = _least(_most(share, _0), _1)
-    cosine, sine = ways[11][k] + inner * ways[17][k], ways[12][k] + inner * ways[18][k]
+    cosine, sine = ways[11, k] + inner * ways[17, k], ways[12, k] + inner * ways[18, k]
     scale = _1 / math.sqrt(_most(cosine * cosine + sine * sine, _SMALL))
     return (
-        ways[10][k] + share * ways[16][k], offset, cosine * scale, sine * scale,
-        ways[13][k] + inner * ways[19][k], ways[14][k] + inner * ways[20][k],
-        ways[15][k] + inner * ways[21][k],
+        ways[10, k] + share * ways[16, k], offset, cosine * scale, sine * scale,
+        ways[13, k] + inner * ways[19, k], ways[14, k] + inner * ways[20, k],
+        ways[15, k] + inner * ways[21, k],
     )  # fmt: skip
 
 
 @_inline
 def _square(ways, k, x, y):
     """A point's squared distance to segment k: `way.nearest_segment`."""
-    along = ways[2][k] * x + ways[3][k] * y - ways[7][k]
-    aside = ways[2][k] * y - ways[3][k] * x - ways[8][k]
-    excess = _least(_most(along, _0), ways[4][k]) - along
-    return excess * excess + aside * aside + ways[9][k]
+    along = ways[2, k] * x + ways[3, k] * y - ways[7, k]
+    aside = ways[2, k] * y - ways[3, k] * x - ways[8, k]
+    excess = _least(_most(along, _0), ways[4, k]) - along
+    return excess * excess + aside * aside + ways[9, k]
 
 
 @_inline
@@ -154,9 +155,9 @@ def _walk(ways, k, x, y, first, last):
 
 @_inline
 def _step(ways, k, x, y, first, last, most):
-    ax, ay, dx, dy, length = ways[:5]
+    ax, ay, dx, dy, length = ways[0], ways[1], ways[2], ways[3], ways[4]
     share = np.floor((dx[k] * (x - ax[k]) + dy[k] * (y - ay[k])) / length[k])
-    return _most(_least(k + np.int32(_least(_most(share, -most), most)), last), first)
+    return _most(_least(k + np.int64(_least(_most(share, -most), most)), last), first)
 
 
 @_inline
@@ -231,7 +232,9 @@ def _bound(dx, dy, u, v, long, wide):
 @_inline
 def _present(agents, valid, bodies, others):
     """Fill `others` with who is there now, and say how many."""
-    ox, oy, oc, os, ovx, ovy, ol, ow = others
+    ox, oy, oc, os, ovx, ovy, ol, ow = (
+        others[0], others[1], others[2], others[3], others[4], others[5], others[6], others[7],
+    )  # fmt: skip
     count = 0
     for a in range(agents.shape[0]):
         if valid[a, -1]:
@@ -281,7 +284,7 @@ def _lie(ways, first, last, ego, start, n, rows, segment, out):
             segment[i] = k if square < best[i] else segment[i]
             best[i] = _least(square, best[i])
     for i in range(n):
-        k = segment[i]
+        k = np.int64(segment[i])
         fx, fy = x[i] + bumper * c[i], y[i] + bumper * s[i]
         rx, ry = x[i] + tail * c[i], y[i] + tail * s[i]
         station[i], offset[i], fc, fs, limit[i], left, right = _foot(ways, k, x[i], y[i])
@@ -311,7 +314,9 @@ def _rank(others, count, seconds, ego, n, rows, numbers, bounds, picked):
     b1, b2, b3, s1, s2, s3 = rows[21:27]
     _, m1, m2, i1, i2 = numbers
     moved, still = bounds
-    ox, oy, oc, os, ovx, ovy, ol, ow = others
+    ox, oy, oc, os, ovx, ovy, ol, ow = (
+        others[0], others[1], others[2], others[3], others[4], others[5], others[6], others[7],
+    )  # fmt: skip
     reach, half, side = ego[_REACH], ego[_LONG] * _HALF, ego[_WIDE] * _HALF
     for i in range(n):
         px[i], py[i] = x[i] + reach * c[i], y[i] + reach * s[i]
@@ -344,7 +349,9 @@ def _rank(others, count, seconds, ego, n, rows, numbers, bounds, picked):
 def _pair(others, a, moving, seconds, ego, i, rows):
     """(distance, closing, ahead, aside) of agent a from pose i; it stays where it is if `moving` is 0."""
     _, _, c, s, speed, px, py = rows[:7]
-    ox, oy, oc, os, ovx, ovy, ol, ow = others
+    ox, oy, oc, os, ovx, ovy, ol, ow = (
+        others[0], others[1], others[2], others[3], others[4], others[5], others[6], others[7],
+    )  # fmt: skip
     u, v, vx, vy = c[i], s[i], moving * ovx[a], moving * ovy[a]
     dx, dy = ox[a] + vx * seconds - px[i], oy[a] + vy * seconds - py[i]
     distance, ahead, aside = _gap(
@@ -364,7 +371,7 @@ def _meet(others, count, seconds, ego, n, rows, bounds, picked, found, out):
         moving = _1 if p < 2 else _0
         for i in range(n):
             distance[p, i], closing[p, i], ahead[p, i], aside[p, i] = _pair(
-                others, picked[p, i], moving, seconds, ego, i, rows
+                others, np.int64(picked[p, i]), moving, seconds, ego, i, rows
             )
     for i in range(n):
         row = out[i]
@@ -414,7 +421,7 @@ def _features(
             for k in range(first, last + 1):
                 square = _square(ways, k, x, y)
                 least, at = (square, k) if square < least else (least, at)
-            start = _foot(ways, at, x, y)[0]
+            start = _foot(ways, np.int64(at), x, y)[0]
         for begin in range(0, candidates.shape[1], BLOCK):
             n = _least(BLOCK, candidates.shape[1] - begin)
             for i in range(n):
@@ -447,7 +454,7 @@ def features(
             scene.route_valid, now,
         )),
         np.float32(dt), every,
-        tuple(np.empty((22, segments), np.float32)), tuple(np.empty((8, agents), np.float32)),
+        np.empty((22, segments), np.float32), np.empty((8, agents), np.float32),
         tuple(np.empty((27, BLOCK), np.float32)), tuple(np.empty((2, agents, BLOCK), np.float32)),
         tuple(np.empty((5, BLOCK), np.int32)), np.empty((4, BLOCK), np.int32),
         tuple(np.empty((4, 4, BLOCK), np.float32)), out,

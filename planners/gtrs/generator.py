@@ -105,7 +105,7 @@ class Generator(nn.Module):
         memory = self.memory(tokens)
         visited = visited_steps(s.diffusion.steps, s.sample_steps or s.diffusion.steps)
         steps = constant(tuple(map(float, visited)), start.device, torch.float32)
-        told = iter(self.told(steps).split(1))
+        told = iter(torch.split(self.told(steps), 1))
         signal = sample(
             s.diffusion,
             lambda noisy, _: self.answer(memory, noisy, next(told)),
