@@ -6,11 +6,12 @@ Attention blocks normalise before, not after (Xiong et al. 2020): deep ones then
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from drive.errors import InputError
-from drive.nn._torch import Tensor, functional, nn, torch
+from drive.nn._torch import Tensor, constant, functional, nn, torch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,11 +45,15 @@ def sinusoidal(
     """
     if width < 2 or width % 2:
         raise InputError(f"a sinusoidal embedding needs an even width, got {width}")
-    half = width // 2
-    ratio = (longest / shortest) ** (1.0 / max(half - 1, 1))
-    waves = [2.0 * math.pi / (shortest * ratio**k) for k in range(half)]
-    angles = torch.stack([values * wave for wave in waves], -1)
+    waves = constant(_waves(width // 2, shortest, longest), values.device, values.dtype)
+    angles = values[..., None] * waves
     return torch.cat((angles.sin(), angles.cos()), -1)
+
+
+@lru_cache(maxsize=64)
+def _waves(count: int, shortest: float, longest: float) -> tuple[float, ...]:
+    ratio = (longest / shortest) ** (1.0 / max(count - 1, 1))
+    return tuple(2.0 * math.pi / (shortest * ratio**k) for k in range(count))
 
 
 class Memory(NamedTuple):
@@ -73,17 +78,17 @@ class Attention(nn.Module):
 
     def remember(self, memory: Tensor, valid: Tensor | None = None) -> Memory:
         """Keys and values of `memory (B, L, d)`; rows that are not `valid (B, L)` are never looked at."""
-        keys, values = self.key_value(memory).chunk(2, -1)
-        mask = None if valid is None else valid[:, None, None, :]
-        return Memory(self._split(keys), self._split(values), mask)
+        keys, values = map(self._split, self.key_value(memory).chunk(2, -1))
+        if valid is None:
+            return Memory(keys, values, None)
+        # The softmax over nothing is not a number: who has nothing to see sees zeros everywhere.
+        nothing = ~valid.any(-1)[:, None, None, None]
+        return Memory(keys, values.masked_fill(nothing, 0.0), valid[:, None, None, :] | nothing)
 
     def forward(self, queries: Tensor, memory: Memory) -> Tensor:
         """(B, K, d) from queries (B, K, d). A moment without one valid row gives the output's bias."""
         q = self._split(self.query(queries))
         mixed = functional.scaled_dot_product_attention(q, memory.keys, memory.values, attn_mask=memory.mask)
-        if memory.mask is not None:
-            # The softmax over nothing is not a number; there is nothing to see there.
-            mixed = mixed.masked_fill(~memory.mask.any(-1, keepdim=True), 0.0)
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return out
 

@@ -87,8 +87,9 @@ def _short_way(angle):
 @_inline
 def _make_way(route, valid, ways):
     """Fill `ways` with the segments; (whether there is any, the first, the last)."""
-    ax, ay, dx, dy, length, low, high, begin, side, missing = ways[:10]
-    values, changes = ways[10:16], ways[16:22]
+    ax, ay, dx, dy, length, low, high, begin, side, missing = (
+        ways[0], ways[1], ways[2], ways[3], ways[4], ways[5], ways[6], ways[7], ways[8], ways[9],
+    )  # fmt: skip
     first, last = -1, -1
     for k in range(route.shape[0] - 1):
         usable = valid[k] and valid[k + 1]
@@ -104,8 +105,8 @@ def _make_way(route, valid, ways):
         missing[k] = _0 if usable else _MISSING
         low[k], high[k] = _0, _1
         for n, column in enumerate((_STATION, _COSINE, _SINE, _LIMIT, _LEFT, _RIGHT)):
-            values[n][k] = route[k, column] if usable else _0
-            changes[n][k] = route[k + 1, column] - route[k, column] if usable else _0
+            ways[10 + n, k] = route[k, column] if usable else _0
+            ways[16 + n, k] = route[k + 1, column] - route[k, column] if usable else _0
         if usable:
             last = k
             first = k if first < 0 else first
@@ -117,7 +118,7 @@ def _make_way(route, valid, ways):
 @_inline
 def _foot(ways, k, x, y):
     """(station, offset, cosine, sine, limit, room_left, room_right) under a point: `way.foot`."""
-    ax, ay, dx, dy, length, low, high = ways[:7]
+    ax, ay, dx, dy, length, low, high = ways[0], ways[1], ways[2], ways[3], ways[4], ways[5], ways[6]
     rx, ry = x - ax[k], y - ay[k]
     raw = (dx[k] * rx + dy[k] * ry) / length[k]
     share = _least(_most(raw, low[k]), high[k])
@@ -126,30 +127,37 @@ def _foot(ways, k, x, y):
     corner = math.sqrt(side * side + beyond * beyond)
     offset = side if beyond == _0 else (corner if side >= _0 else -corner)
     inner = _least(_most(share, _0), _1)
-    cosine, sine = ways[11][k] + inner * ways[17][k], ways[12][k] + inner * ways[18][k]
+    cosine, sine = ways[11, k] + inner * ways[17, k], ways[12, k] + inner * ways[18, k]
     scale = _1 / math.sqrt(_most(cosine * cosine + sine * sine, _SMALL))
     return (
-        ways[10][k] + share * ways[16][k], offset, cosine * scale, sine * scale,
-        ways[13][k] + inner * ways[19][k], ways[14][k] + inner * ways[20][k],
-        ways[15][k] + inner * ways[21][k],
+        ways[10, k] + share * ways[16, k], offset, cosine * scale, sine * scale,
+        ways[13, k] + inner * ways[19, k], ways[14, k] + inner * ways[20, k],
+        ways[15, k] + inner * ways[21, k],
     )  # fmt: skip
 
 
 @_inline
 def _square(ways, k, x, y):
     """A point's squared distance to segment k: `way.nearest_segment`."""
-    along = ways[2][k] * x + ways[3][k] * y - ways[7][k]
-    aside = ways[2][k] * y - ways[3][k] * x - ways[8][k]
-    excess = _least(_most(along, _0), ways[4][k]) - along
-    return excess * excess + aside * aside + ways[9][k]
+    along = ways[2, k] * x + ways[3, k] * y - ways[7, k]
+    aside = ways[2, k] * y - ways[3, k] * x - ways[8, k]
+    excess = _least(_most(along, _0), ways[4, k]) - along
+    return excess * excess + aside * aside + ways[9, k]
 
 
 @_inline
-def _walk(ways, k, x, y, first, last, most):
-    """The segment under a point a few metres from segment k: one step of `way.walk`."""
-    ax, ay, dx, dy, length = ways[:5]
+def _walk(ways, k, x, y, first, last):
+    """The segment under a point a few metres from segment k: `way.walk`."""
+    k = _step(ways, k, x, y, first, last, _3)
+    k = _step(ways, k, x, y, first, last, _3)
+    return _step(ways, k, x, y, first, last, _1)
+
+
+@_inline
+def _step(ways, k, x, y, first, last, most):
+    ax, ay, dx, dy, length = ways[0], ways[1], ways[2], ways[3], ways[4]
     share = np.floor((dx[k] * (x - ax[k]) + dy[k] * (y - ay[k])) / length[k])
-    return _most(_least(k + np.int32(_least(_most(share, -most), most)), last), first)
+    return _most(_least(k + np.int64(_least(_most(share, -most), most)), last), first)
 
 
 @_inline
@@ -221,196 +229,216 @@ def _bound(dx, dy, u, v, long, wide):
     return ahead * ahead + aside * aside if deep > _0 else -deep * deep
 
 
+@_inline
+def _present(agents, valid, bodies, others):
+    """Fill `others` with who is there now, and say how many."""
+    ox, oy, oc, os, ovx, ovy, ol, ow = (
+        others[0], others[1], others[2], others[3], others[4], others[5], others[6], others[7],
+    )  # fmt: skip
+    count = 0
+    for a in range(agents.shape[0]):
+        if valid[a, -1]:
+            now = agents[a, -1]
+            ox[count], oy[count], oc[count], os[count] = now[0], now[1], now[2], now[3]
+            ovx[count], ovy[count] = now[4], now[5]
+            ol[count], ow[count] = bodies[a, _BODY_LONG] * _HALF, bodies[a, _BODY_WIDE] * _HALF
+            count += 1
+    return count
+
+
+@_inline
+def _move(candidates, j, dt, every, start, n, rows, out):
+    """Look at pose j (counted from now, of which the first is not stored) of n candidates: how they move."""
+    x, y, c, s, speed, _, _, pace, gain, bend = rows[:10]
+    length, window = candidates.shape[1], dt * np.float32(every)
+    span = _least(every, length - 1)
+    for i in range(n):
+        poses, row = candidates[i], out[i]
+        x[i], y[i], heading = poses[j - 1, 0], poses[j - 1, 1], poses[j - 1, 2]
+        c[i], s[i] = math.cos(heading), math.sin(heading)
+        if j < length:
+            bx, by = (poses[j - 2, 0], poses[j - 2, 1]) if j > 1 else (_0, _0)
+            speed[i] = ((poses[j, 0] - bx) * c[i] + (poses[j, 1] - by) * s[i]) / (_2 * dt)
+        else:
+            here = _speed_between(poses, length, start, dt)
+            earlier = _speed_between(poses, length - span, start, dt)
+            speed[i] = here + (here - earlier) / (_2 * np.float32(span))
+        growth, turned = (speed[i] - pace[i]) / window, _short_way(heading - bend[i]) / window
+        row[8], row[9], row[10], row[11] = speed[i], growth, speed[i] * turned, turned
+        row[12] = (growth - gain[i]) / window
+        pace[i], gain[i], bend[i] = speed[i], growth, heading
+
+
+@_inline
+def _lie(ways, first, last, ego, start, n, rows, segment, out):
+    """Where n poses lie on the way, whose segments are `first` to `last`."""
+    x, y, c, s, speed = rows[:5]
+    best, cosines, sines, offset, station, limit, front, rf, rr, lf, lr = rows[10:21]
+    reach, half, side = ego[_REACH], ego[_LONG] * _HALF, ego[_WIDE] * _HALF
+    bumper, tail = reach + half, reach - half
+    for i in range(n):
+        best[i], segment[i] = _INF, first
+    for k in range(first, last + 1):
+        for i in range(n):
+            square = _square(ways, k, x[i], y[i])
+            segment[i] = k if square < best[i] else segment[i]
+            best[i] = _least(square, best[i])
+    for i in range(n):
+        k = np.int64(segment[i])
+        fx, fy = x[i] + bumper * c[i], y[i] + bumper * s[i]
+        rx, ry = x[i] + tail * c[i], y[i] + tail * s[i]
+        station[i], offset[i], fc, fs, limit[i], left, right = _foot(ways, k, x[i], y[i])
+        cosines[i], sines[i] = fc * c[i] + fs * s[i], fc * s[i] - fs * c[i]
+        front[i], away, fc, fs, _, left, right = _foot(ways, _walk(ways, k, fx, fy, first, last), fx, fy)
+        across = side * (fc * c[i] + fs * s[i])
+        lf[i] = _least(left - away - across, right + away + across)
+        rf[i] = _least(left - away + across, right + away - across)
+        _, away, fc, fs, _, left, right = _foot(ways, _walk(ways, k, rx, ry, first, last), rx, ry)
+        across = side * (fc * c[i] + fs * s[i])
+        lr[i] = _least(left - away - across, right + away + across)
+        rr[i] = _least(left - away + across, right + away - across)
+    for i in range(n):
+        row, driven = out[i], front[i] - start
+        row[0], row[1], row[2], row[3] = _1, station[i], offset[i], math.atan2(sines[i], cosines[i])
+        row[4], row[5], row[6], row[7] = lf[i], rf[i], lr[i], rr[i]
+        row[13] = speed[i] - limit[i]
+        row[14] = _least(_most(driven - ego[_STOP], -_PAST), _PAST)
+        row[15] = _least(_most(driven - ego[_RED], -_PAST), _PAST)
+
+
+@_inline
+def _rank(others, count, seconds, ego, n, rows, numbers, bounds, picked):
+    """A bound below every gap, the two agents of the least ones and the third's size: of the agents as they
+    will be, and as they are."""
+    x, y, c, s, _, px, py = rows[:7]
+    b1, b2, b3, s1, s2, s3 = rows[21:27]
+    _, m1, m2, i1, i2 = numbers
+    moved, still = bounds
+    ox, oy, oc, os, ovx, ovy, ol, ow = (
+        others[0], others[1], others[2], others[3], others[4], others[5], others[6], others[7],
+    )  # fmt: skip
+    reach, half, side = ego[_REACH], ego[_LONG] * _HALF, ego[_WIDE] * _HALF
+    for i in range(n):
+        px[i], py[i] = x[i] + reach * c[i], y[i] + reach * s[i]
+        b1[i], b2[i], b3[i], s1[i], s2[i], s3[i] = _INF, _INF, _INF, _INF, _INF, _INF
+        m1[i], m2[i], i1[i], i2[i] = 0, 0, 0, 0
+    for a in range(count):
+        mx, my = ox[a] + ovx[a] * seconds, oy[a] + ovy[a] * seconds
+        for i in range(n):
+            even, odd = abs(oc[a] * c[i] + os[a] * s[i]), abs(os[a] * c[i] - oc[a] * s[i])
+            long, wide = half + even * ol[a] + odd * ow[a], side + odd * ol[a] + even * ow[a]
+            bound = _bound(mx - px[i], my - py[i], c[i], s[i], long, wide)
+            moved[a, i] = bound
+            m2[i] = m1[i] if bound < b1[i] else (a if bound < b2[i] else m2[i])
+            m1[i] = a if bound < b1[i] else m1[i]
+            b3[i] = _least(b3[i], _most(bound, b2[i]))
+            b2[i] = _least(b2[i], _most(bound, b1[i]))
+            b1[i] = _least(b1[i], bound)
+            bound = _bound(ox[a] - px[i], oy[a] - py[i], c[i], s[i], long, wide)
+            still[a, i] = bound
+            i2[i] = i1[i] if bound < s1[i] else (a if bound < s2[i] else i2[i])
+            i1[i] = a if bound < s1[i] else i1[i]
+            s3[i] = _least(s3[i], _most(bound, s2[i]))
+            s2[i] = _least(s2[i], _most(bound, s1[i]))
+            s1[i] = _least(s1[i], bound)
+    for i in range(n):
+        picked[0, i], picked[1, i], picked[2, i], picked[3, i] = m1[i], m2[i], i1[i], i2[i]
+
+
+@_inline
+def _pair(others, a, moving, seconds, ego, i, rows):
+    """(distance, closing, ahead, aside) of agent a from pose i; it stays where it is if `moving` is 0."""
+    _, _, c, s, speed, px, py = rows[:7]
+    ox, oy, oc, os, ovx, ovy, ol, ow = (
+        others[0], others[1], others[2], others[3], others[4], others[5], others[6], others[7],
+    )  # fmt: skip
+    u, v, vx, vy = c[i], s[i], moving * ovx[a], moving * ovy[a]
+    dx, dy = ox[a] + vx * seconds - px[i], oy[a] + vy * seconds - py[i]
+    distance, ahead, aside = _gap(
+        dx * u + dy * v, dy * u - dx * v, oc[a] * u + os[a] * v, os[a] * u - oc[a] * v,
+        ego[_LONG] * _HALF, ego[_WIDE] * _HALF, ol[a], ow[a],
+    )  # fmt: skip
+    return distance, ahead * (speed[i] - (vx * u + vy * v)) + aside * (vx * v - vy * u), ahead, aside
+
+
+@_inline
+def _meet(others, count, seconds, ego, n, rows, bounds, picked, found, out):
+    """The gaps to the nearest two of the agents as they will be, and to the nearest as they are."""
+    distance, closing, ahead, aside = found
+    moved, still = bounds
+    moved_third, still_third = rows[23], rows[26]
+    for p in range(4):
+        moving = _1 if p < 2 else _0
+        for i in range(n):
+            distance[p, i], closing[p, i], ahead[p, i], aside[p, i] = _pair(
+                others, np.int64(picked[p, i]), moving, seconds, ego, i, rows
+            )
+    for i in range(n):
+        row = out[i]
+        for kind in range(2):
+            p, q = 2 * kind, 2 * kind + 1
+            if count < 2:
+                distance[q, i], closing[q, i] = _INF, _0
+            if distance[q, i] < distance[p, i]:
+                p, q = q, p
+            need = distance[q, i] if kind == 0 else distance[p, i]
+            if (moved_third[i] if kind == 0 else still_third[i]) < need * abs(need):
+                # Whoever's bound is below what was found might be nearer.
+                one, two = picked[p, i], picked[q, i]
+                for a in range(count):
+                    bound = moved[a, i] if kind == 0 else still[a, i]
+                    if a in (one, two) or bound >= need * abs(need):
+                        continue
+                    d, rate, u, v = _pair(others, a, _1 if kind == 0 else _0, seconds, ego, i, rows)
+                    if d < distance[q, i]:
+                        distance[q, i], closing[q, i], ahead[q, i], aside[q, i] = d, rate, u, v
+                        if d < distance[p, i]:
+                            p, q = q, p
+                        need = distance[q, i] if kind == 0 else distance[p, i]
+            if kind == 0:
+                row[16], row[17] = _least(distance[p, i], _CLEARANCE), closing[p, i]
+                row[18], row[19] = ahead[p, i], aside[p, i]
+                row[20], row[21] = _least(distance[q, i], _CLEARANCE), closing[q, i]
+            else:
+                row[22], row[23] = _least(distance[p, i], _CLEARANCE), closing[p, i]
+
+
 @_kernel
 def _features(
     candidates, ego, agents, bodies, agents_valid, route, route_valid, now, dt, every,
     ways, others, rows, bounds, numbers, picked, found, out,
 ):  # fmt: skip
     """Fill `out (B, K, T', 24)`; `ways`, `others` and what follows are scratch, as `features` makes it."""
-    total, length = candidates.shape[1], candidates.shape[2]
-    window = dt * np.float32(every)
-    span = _least(every, length - 1)
-    x, y, c, s, speed, px, py, pace, gain, bend, best = rows[:11]
-    cosines, sines, offset, station, limit, front, rf, rr, lf, lr = rows[11:21]
-    b1, b2, b3, s1, s2, s3 = rows[21:27]
-    segment, m1, m2, i1, i2 = numbers
-    moved, still = bounds
-    ox, oy, oc, os, ovx, ovy, ol, ow = others
-    distance, closing, ahead, aside = found
+    pace, gain, bend = rows[7:10]
     for b in range(candidates.shape[0]):
-        reach, half, side = ego[b, _REACH], ego[b, _LONG] * _HALF, ego[b, _WIDE] * _HALF
-        bumper, tail = reach + half, reach - half
-        # Who is there now.
-        count = 0
-        for a in range(agents.shape[1]):
-            if agents_valid[b, a, -1]:
-                ox[count], oy[count], oc[count], os[count] = (
-                    agents[b, a, -1, 0], agents[b, a, -1, 1], agents[b, a, -1, 2], agents[b, a, -1, 3],
-                )  # fmt: skip
-                ovx[count], ovy[count] = agents[b, a, -1, 4], agents[b, a, -1, 5]
-                ol[count], ow[count] = bodies[b, a, _BODY_LONG] * _HALF, bodies[b, a, _BODY_WIDE] * _HALF
-                count += 1
+        count = _present(agents[b], agents_valid[b], bodies[b], others)
         first, last = _make_way(route[b], route_valid[b], ways)
         start = _0
         if first >= 0:
-            ex, ey = bumper * math.cos(now[b]), bumper * math.sin(now[b])
+            bumper = ego[b, _REACH] + ego[b, _LONG] * _HALF
+            x, y = bumper * math.cos(now[b]), bumper * math.sin(now[b])
             least, at = _INF, 0
             for k in range(first, last + 1):
-                square = _square(ways, k, ex, ey)
+                square = _square(ways, k, x, y)
                 least, at = (square, k) if square < least else (least, at)
-            start = _foot(ways, at, ex, ey)[0]
-        for begin in range(0, total, BLOCK):
-            n = _least(BLOCK, total - begin)
+            start = _foot(ways, np.int64(at), x, y)[0]
+        for begin in range(0, candidates.shape[1], BLOCK):
+            n = _least(BLOCK, candidates.shape[1] - begin)
             for i in range(n):
                 pace[i], gain[i], bend[i] = ego[b, _SPEED], ego[b, _ACCELERATION], now[b]
             for t in range(out.shape[2]):
-                j = every * (t + 1)  # poses are numbered from now, of which the first is not stored
-                for i in range(n):
-                    poses = candidates[b, begin + i]
-                    x[i], y[i], heading = poses[j - 1, 0], poses[j - 1, 1], poses[j - 1, 2]
-                    c[i], s[i] = math.cos(heading), math.sin(heading)
-                    if j < length:
-                        bx, by = (poses[j - 2, 0], poses[j - 2, 1]) if j > 1 else (_0, _0)
-                        vx, vy = poses[j, 0] - bx, poses[j, 1] - by
-                        speed[i] = (vx * c[i] + vy * s[i]) / (_2 * dt)
-                    else:
-                        here = _speed_between(poses, length, now[b], dt)
-                        earlier = _speed_between(poses, length - span, now[b], dt)
-                        speed[i] = here + (here - earlier) / (_2 * np.float32(span))
-                    growth = (speed[i] - pace[i]) / window
-                    turned = _short_way(heading - bend[i]) / window
-                    row = out[b, begin + i, t]
-                    row[8], row[9], row[10] = speed[i], growth, speed[i] * turned
-                    row[11], row[12] = turned, (growth - gain[i]) / window
-                    pace[i], gain[i], bend[i] = speed[i], growth, heading
+                into, seconds = out[b, begin : begin + n, t], dt * np.float32(every) * np.float32(t + 1)
+                _move(candidates[b, begin : begin + n], every * (t + 1), dt, every, now[b], n, rows, into)
                 if first >= 0:
-                    for i in range(n):
-                        best[i], segment[i] = _INF, first
-                    for k in range(first, last + 1):
-                        for i in range(n):
-                            square = _square(ways, k, x[i], y[i])
-                            segment[i] = k if square < best[i] else segment[i]
-                            best[i] = _least(square, best[i])
-                    for i in range(n):
-                        k = segment[i]
-                        fx, fy = x[i] + bumper * c[i], y[i] + bumper * s[i]
-                        rx, ry = x[i] + tail * c[i], y[i] + tail * s[i]
-                        kf = _walk(ways, k, fx, fy, first, last, _3)
-                        kf = _walk(ways, kf, fx, fy, first, last, _3)
-                        kf = _walk(ways, kf, fx, fy, first, last, _1)
-                        kr = _walk(ways, k, rx, ry, first, last, _3)
-                        kr = _walk(ways, kr, rx, ry, first, last, _3)
-                        kr = _walk(ways, kr, rx, ry, first, last, _1)
-                        station[i], offset[i], fc, fs, limit[i], left, right = _foot(ways, k, x[i], y[i])
-                        cosines[i], sines[i] = fc * c[i] + fs * s[i], fc * s[i] - fs * c[i]
-                        front[i], away, fc, fs, _, left, right = _foot(ways, kf, fx, fy)
-                        across = side * (fc * c[i] + fs * s[i])
-                        lf[i] = _least(left - away - across, right + away + across)
-                        rf[i] = _least(left - away + across, right + away - across)
-                        _, away, fc, fs, _, left, right = _foot(ways, kr, rx, ry)
-                        across = side * (fc * c[i] + fs * s[i])
-                        lr[i] = _least(left - away - across, right + away + across)
-                        rr[i] = _least(left - away + across, right + away - across)
-                    for i in range(n):
-                        row = out[b, begin + i, t]
-                        row[0], row[1], row[2] = _1, station[i], offset[i]
-                        row[3] = math.atan2(sines[i], cosines[i])
-                        row[4], row[5], row[6], row[7] = lf[i], rf[i], lr[i], rr[i]
-                        driven = front[i] - start
-                        row[13] = speed[i] - limit[i]
-                        row[14] = _least(_most(driven - ego[b, _STOP], -_PAST), _PAST)
-                        row[15] = _least(_most(driven - ego[b, _RED], -_PAST), _PAST)
+                    _lie(ways, first, last, ego[b], start, n, rows, numbers[0], into)
                 else:
-                    for i in range(n):
-                        row = out[b, begin + i, t]
-                        row[:8], row[13:16] = _0, _0
-                if count == 0:
-                    for i in range(n):
-                        row = out[b, begin + i, t]
-                        row[16:] = _0
-                        row[16], row[20], row[22] = _CLEARANCE, _CLEARANCE, _CLEARANCE
-                    continue
-                seconds = window * np.float32(t + 1)
-                # A bound below of every gap, and the two least ones and the third's size: of the agents as
-                # they will be, and as they are.
-                for i in range(n):
-                    px[i], py[i] = x[i] + reach * c[i], y[i] + reach * s[i]
-                    b1[i], b2[i], b3[i], s1[i], s2[i], s3[i] = _INF, _INF, _INF, _INF, _INF, _INF
-                    m1[i], m2[i], i1[i], i2[i] = 0, 0, 0, 0
-                for a in range(count):
-                    mx, my = ox[a] + ovx[a] * seconds, oy[a] + ovy[a] * seconds
-                    for i in range(n):
-                        even, odd = abs(oc[a] * c[i] + os[a] * s[i]), abs(os[a] * c[i] - oc[a] * s[i])
-                        long, wide = half + even * ol[a] + odd * ow[a], side + odd * ol[a] + even * ow[a]
-                        bound = _bound(mx - px[i], my - py[i], c[i], s[i], long, wide)
-                        moved[a, i] = bound
-                        m2[i] = m1[i] if bound < b1[i] else (a if bound < b2[i] else m2[i])
-                        m1[i] = a if bound < b1[i] else m1[i]
-                        b3[i] = _least(b3[i], _most(bound, b2[i]))
-                        b2[i] = _least(b2[i], _most(bound, b1[i]))
-                        b1[i] = _least(b1[i], bound)
-                        bound = _bound(ox[a] - px[i], oy[a] - py[i], c[i], s[i], long, wide)
-                        still[a, i] = bound
-                        i2[i] = i1[i] if bound < s1[i] else (a if bound < s2[i] else i2[i])
-                        i1[i] = a if bound < s1[i] else i1[i]
-                        s3[i] = _least(s3[i], _most(bound, s2[i]))
-                        s2[i] = _least(s2[i], _most(bound, s1[i]))
-                        s1[i] = _least(s1[i], bound)
-                for i in range(n):
-                    picked[0, i], picked[1, i], picked[2, i], picked[3, i] = m1[i], m2[i], i1[i], i2[i]
-                for p in range(4):
-                    later = seconds if p < 2 else _0
-                    moving = _1 if p < 2 else _0
-                    for i in range(n):
-                        a = picked[p, i]
-                        dx, dy = ox[a] + ovx[a] * later - px[i], oy[a] + ovy[a] * later - py[i]
-                        d, u, v = _gap(
-                            dx * c[i] + dy * s[i], dy * c[i] - dx * s[i], oc[a] * c[i] + os[a] * s[i],
-                            os[a] * c[i] - oc[a] * s[i], half, side, ol[a], ow[a],
-                        )  # fmt: skip
-                        vx, vy = moving * ovx[a], moving * ovy[a]
-                        distance[p, i], ahead[p, i], aside[p, i] = d, u, v
-                        closing[p, i] = u * (speed[i] - (vx * c[i] + vy * s[i])) + v * (vx * s[i] - vy * c[i])
-                for i in range(n):
-                    row = out[b, begin + i, t]
-                    for kind in range(2):
-                        p, q = 2 * kind, 2 * kind + 1
-                        if count < 2:
-                            distance[q, i], closing[q, i] = _INF, _0
-                        if distance[q, i] < distance[p, i]:
-                            p, q = q, p
-                        need, third = distance[q, i], b3[i]
-                        if kind == 1:
-                            need, third = distance[p, i], s3[i]
-                        if third < need * abs(need):
-                            # Whoever's bound is below what was found might be nearer.
-                            later = seconds if kind == 0 else _0
-                            moving = _1 if kind == 0 else _0
-                            one, two = picked[p, i], picked[q, i]
-                            for a in range(count):
-                                bound = moved[a, i] if kind == 0 else still[a, i]
-                                if a in (one, two) or bound >= need * abs(need):
-                                    continue
-                                dx, dy = ox[a] + ovx[a] * later - px[i], oy[a] + ovy[a] * later - py[i]
-                                d, u, v = _gap(
-                                    dx * c[i] + dy * s[i], dy * c[i] - dx * s[i], oc[a] * c[i] + os[a] * s[i],
-                                    os[a] * c[i] - oc[a] * s[i], half, side, ol[a], ow[a],
-                                )  # fmt: skip
-                                if d < distance[q, i]:
-                                    vx, vy = moving * ovx[a], moving * ovy[a]
-                                    distance[q, i], ahead[q, i], aside[q, i] = d, u, v
-                                    closing[q, i] = u * (speed[i] - (vx * c[i] + vy * s[i])) + v * (
-                                        vx * s[i] - vy * c[i]
-                                    )
-                                    if d < distance[p, i]:
-                                        p, q = q, p
-                                    need = distance[q, i] if kind == 0 else distance[p, i]
-                        if kind == 0:
-                            row[16], row[17] = _least(distance[p, i], _CLEARANCE), closing[p, i]
-                            row[18], row[19] = ahead[p, i], aside[p, i]
-                            row[20], row[21] = _least(distance[q, i], _CLEARANCE), closing[q, i]
-                        else:
-                            row[22], row[23] = _least(distance[p, i], _CLEARANCE), closing[p, i]
+                    into[:, :8], into[:, 13:16] = _0, _0
+                if count > 0:
+                    _rank(others, count, seconds, ego[b], n, rows, numbers, bounds, picked)
+                    _meet(others, count, seconds, ego[b], n, rows, bounds, picked, found, into)
+                else:
+                    into[:, 16:] = _0
+                    into[:, 16], into[:, 20], into[:, 22] = _CLEARANCE, _CLEARANCE, _CLEARANCE
 
 
 def features(
@@ -426,7 +454,7 @@ def features(
             scene.route_valid, now,
         )),
         np.float32(dt), every,
-        tuple(np.empty((22, segments), np.float32)), tuple(np.empty((8, agents), np.float32)),
+        np.empty((22, segments), np.float32), np.empty((8, agents), np.float32),
         tuple(np.empty((27, BLOCK), np.float32)), tuple(np.empty((2, agents, BLOCK), np.float32)),
         tuple(np.empty((5, BLOCK), np.int32)), np.empty((4, BLOCK), np.int32),
         tuple(np.empty((4, 4, BLOCK), np.float32)), out,

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from drive.errors import InputError
-from drive.nn._torch import Tensor, nn, torch
+from drive.nn._torch import Tensor, constant, nn, torch
 from drive.nn.blocks import Decoder, mlp, sinusoidal
-from drive.nn.diffusion import DiffusionSettings, add_noise, sample, target
+from drive.nn.diffusion import DiffusionSettings, add_noise, sample, target, visited_steps
 from drive.planners.gtrs.actions import CHANNELS, Actions
 
 if TYPE_CHECKING:
@@ -61,7 +61,12 @@ class Generator(nn.Module):
 
     def forward(self, tokens: SceneTokens, noisy: Tensor, steps: Tensor) -> Tensor:
         """The prediction for `noisy (B, N, 32)` at `steps (B,)`; the N of a scene do not see each other."""
-        return self.answer(self.memory(tokens), noisy, steps)
+        return self.answer(self.memory(tokens), noisy, self.told(steps))
+
+    def told(self, steps: Tensor) -> Tensor:
+        """What the queries are told of `steps (B,)`, `(B, d)`."""
+        out: Tensor = self.time(sinusoidal(steps.to(self.out.weight.dtype), self.settings.width))
+        return out
 
     def memory(self, tokens: SceneTokens) -> list[Any]:
         """What the denoiser attends to, once for all steps: the scene, and the ego's state as a token."""
@@ -69,10 +74,9 @@ class Generator(nn.Module):
         valid = torch.cat((tokens.valid, torch.ones_like(tokens.valid[:, :1])), 1)
         return self.decoder.remember(scene, valid)
 
-    def answer(self, memory: list[Any], noisy: Tensor, steps: Tensor) -> Tensor:
-        """As `forward`. The step is told to the query: the memory then serves every step."""
-        time = self.time(sinusoidal(steps.to(noisy.dtype), self.settings.width))
-        queries = self.embed(noisy) + time[:, None]
+    def answer(self, memory: list[Any], noisy: Tensor, told: Tensor) -> Tensor:
+        """As `forward`. The step is `told (B, d)` to the query: the memory then serves every step."""
+        queries = self.embed(noisy) + told[:, None]
         out: Tensor = self.out(self.decoder.norm(self.decoder.attend(queries, memory)[-1]))
         return out
 
@@ -99,9 +103,12 @@ class Generator(nn.Module):
         """
         s = self.settings
         memory = self.memory(tokens)
+        visited = visited_steps(s.diffusion.steps, s.sample_steps or s.diffusion.steps)
+        steps = constant(tuple(map(float, visited)), start.device, torch.float32)
+        told = iter(torch.split(self.told(steps), 1))
         signal = sample(
             s.diffusion,
-            lambda noisy, steps: self.answer(memory, noisy, steps),
+            lambda noisy, _: self.answer(memory, noisy, next(told)),
             start.shape,
             generator if generator is not None else torch.Generator(),
             count=s.sample_steps,

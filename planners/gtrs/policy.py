@@ -113,7 +113,8 @@ class GTRSPolicy:
         parts = []
         if s.candidates:
             rows = np.stack([self.vocabulary.near(float(o.ego[3]), s.candidates) for o in observations])
-            parts.append(self.poses[torch.from_numpy(rows.astype(np.int64)).to(device)])
+            flat = torch.from_numpy(rows.astype(np.int64).ravel()).to(device)
+            parts.append(self.poses.index_select(0, flat).view(*rows.shape, HORIZON, 3))
         if s.proposals:
             parts.append(propose(self.models[0], tokens, batch, memories, s.proposals))
         ahead = [last_plan(memory, o) for memory, o in zip(memories, observations, strict=True)]

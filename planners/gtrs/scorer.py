@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from drive.errors import InputError, UnknownNameError
-from drive.nn._torch import Tensor, nn, torch
+from drive.nn._torch import Tensor, constant, nn, torch
 from drive.nn.blocks import Decoder, EncoderLayer, mlp
 from drive.nn.geometry import GEOMETRY_COLUMNS, candidate_geometry, scaled
 from drive.planners.gtrs.profiles import IMITATION, TEACHER_HEADS, Profile, combine
@@ -143,8 +143,9 @@ class Scorer(nn.Module):
         """
         s = self.settings
         poses = candidates[:, :, s.every - 1 :: s.every]
-        x, y, heading = poses.unbind(-1)
-        features = [torch.stack((x * 0.05, y * 0.1, heading.cos(), heading.sin()), dim=-1)]
+        place, heading = poses[..., :2], poses[..., 2:]
+        scale = constant((0.05, 0.1), place.device, place.dtype)
+        features = [place * scale, heading.cos(), heading.sin()]
         if s.geometry:
             if scene is None:
                 raise InputError(

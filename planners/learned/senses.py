@@ -70,12 +70,32 @@ class Senses:
         return Moment(scene, raster, images, lack)
 
 
+def without_tail(scene: SceneArrays) -> SceneArrays:
+    """Moments without the agents, lanes and edges behind the last valid one of all: each is a token less."""
+    agents, lanes, edges = (
+        int(np.flatnonzero(valid.any(0))[-1]) + 1 if valid.any() else 1
+        for valid in (scene.agents_valid[..., -1], scene.lanes_valid, scene.edges_valid)
+    )
+    return scene._replace(
+        agents=scene.agents[:, :agents],
+        agents_valid=scene.agents_valid[:, :agents],
+        bodies=scene.bodies[:, :agents],
+        lanes=scene.lanes[:, :lanes],
+        lane_info=scene.lane_info[:, :lanes],
+        lanes_valid=scene.lanes_valid[:, :lanes],
+        edges=scene.edges[:, :edges],
+        edges_valid=scene.edges_valid[:, :edges],
+    )
+
+
 def batch_of(moments: Sequence[Moment], device: str) -> SceneBatch:
     """Moments of one kind as a batch of tensors on a device."""
     from drive.nn._torch import torch
     from drive.nn.tokens import SceneBatch, scene_tensors
 
-    scene = scene_tensors(stack_scenes([m.scene for m in moments]), device)
+    stacked = stack_scenes([m.scene for m in moments])
+    # Elsewhere, shapes that change cost more than tokens that nobody looks at.
+    scene = scene_tensors(without_tail(stacked) if device == "cpu" else stacked, device)
     rasters = [m.raster for m in moments if m.raster is not None]
     images = [m.images for m in moments if m.images is not None]
     return SceneBatch(
