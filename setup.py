@@ -18,7 +18,7 @@ ROOMS = {
     "planners": "drive.planners",
     "eval": "drive.eval",
 }
-DATA = {".toml", ".yaml", ".html", ".css", ".js", ".json", ".safetensors"}
+DATA = {".toml", ".yaml", ".html", ".css", ".js", ".json", ".npz", ".safetensors"}
 
 
 def is_data(name: str) -> bool:

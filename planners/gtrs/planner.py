@@ -39,7 +39,7 @@ class GTRSConfig:
     weights: str = ""
     vocabulary: str = ""
     candidates: int = 1024
-    proposals: int = 16
+    proposals: int = 0
     keep_plan: bool = True
     consistency: float = 0.0
     profile: str = ""

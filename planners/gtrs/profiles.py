@@ -60,12 +60,12 @@ PROFILES: Mapping[str, Profile] = {
     "expected": Profile(
         {"tlc": 1.0, "nc": 1.0, "dac": 1.0, "ddc": 1.0}, 1.0, {"ttc": 5.0, "ep": 5.0, "lk": 2.0, "hc": 2.0}
     ),
-    # For closed loop in our simulator: with the published weights on the vetoes or without the expert's taste
-    # picks are timid or rough (lower progress, less comfort) and no safer.
+    # For closed loop in our simulator, found on scenes of the suite `val`: with the published weights picks are
+    # timid or rough and no safer, and others are met where their collisions weigh as little as the rest.
     "closed_loop": Profile(
-        {"imi": 0.05, "tlc": 1.0, "nc": 1.5, "dac": 1.5, "ddc": 1.0},
+        {"imi": 0.05, "tlc": 1.0, "nc": 4.5, "dac": 1.5, "ddc": 1.0},
         1.0,
-        {"ttc": 5.0, "ep": 5.0, "lk": 2.0, "hc": 4.0},
+        {"ttc": 5.0, "ep": 5.0, "lk": 2.0, "hc": 8.0},
     ),
     "imitation": Profile({"imi": 1.0}),
 }
