@@ -18,7 +18,7 @@ from drive._imports import EXTRAS
 
 ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("drive", "sim", "datasets", "planners", "eval")
-DATA = {".toml", ".yaml", ".html", ".css", ".js", ".json", ".safetensors", ".typed"}
+DATA = {".toml", ".yaml", ".html", ".css", ".js", ".json", ".npz", ".safetensors", ".typed"}
 
 
 def project() -> dict:

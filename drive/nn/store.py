@@ -240,9 +240,9 @@ class JoinedSet:
             for name in sorted(shared):
                 if other.header["fields"][name] != first.header["fields"][name]:
                     raise InputError(
-                        f"'{name}' has other shapes in the training sets '{first.folder}' and '{other.folder}'"
+                        f"'{name}' has another shape in '{other.folder}' than in '{first.folder}'"
                     )
-            for what, told in (("vocabulary", "of two vocabularies"), ("teacher", "labelled by two teachers")):
+            for what, told in (("vocabulary", "of two vocabularies"), ("teacher", "of two teachers")):
                 mine, theirs = first.header[what], other.header[what]
                 if mine and theirs and mine != theirs:
                     raise InputError(f"'{first.folder}' and '{other.folder}' are {told}")

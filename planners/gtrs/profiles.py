@@ -60,8 +60,8 @@ PROFILES: Mapping[str, Profile] = {
     "expected": Profile(
         {"tlc": 1.0, "nc": 1.0, "dac": 1.0, "ddc": 1.0}, 1.0, {"ttc": 5.0, "ep": 5.0, "lk": 2.0, "hc": 2.0}
     ),
-    # For closed loop in our simulator, found on scenes of the suite `val`: with the published weights picks are
-    # timid or rough and no safer, and others are met where their collisions weigh as little as the rest.
+    # For closed loop in our simulator, found on scenes of the suite `val`: with the published weights picks
+    # are timid or rough and no safer, and where collisions weigh as little as the rest they happen.
     "closed_loop": Profile(
         {"imi": 0.05, "tlc": 1.0, "nc": 4.5, "dac": 1.5, "ddc": 1.0},
         1.0,
