@@ -1,6 +1,7 @@
 """What a trained scorer is worth on held-out moments, as a table with bootstrap intervals.
 
-    python -m drive.planners.gtrs.evaluate DATA WEIGHTS [--other DATA] [--regression WEIGHTS] [--rows N]
+    python -m drive.planners.gtrs.evaluate DATA WEIGHTS [--other DATA --words VOCABULARY]
+        [--regression WEIGHTS] [--rows N]
 
 DATA is a training set of held-out scenes with labels (`drive train data`), OTHER the same scenes labelled for
 another vocabulary. Every figure is a mean of the teacher's true scores over moments; a moment is no drive.
