@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol, overload, runtime_checkable
 
 import numpy as np
 
+from drive._numbers import is_finite
+from drive.camera import CameraSpec as CameraSpec
 from drive.errors import InputError, PlanError
 from drive.trajectory import Trajectory
 from drive.vehicle import STATE_SIZE
@@ -25,83 +27,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]
-
-
-PROJECTIONS = ("pinhole", "cylinder")
-MAX_SIDE, MAX_PICTURES = 4096, 64_000_000
-"""Pixels of a camera's side, and of all its frames together, at most."""
-FARTHEST_CAMERA, HIGHEST_CAMERA = 10.0, 500.0
-"""m from the rear axle along x and y, and above the road."""
-
-
-@dataclass(frozen=True, slots=True)
-class CameraSpec:
-    """A camera that a planner asks for.
-
-    `width, height` in pixels, `intrinsics` (fx, fy, cx, cy) in pixels, `pose` (x, y, z, roll, pitch,
-    yaw) of the camera in the rear-axle frame, z above the road, `rate` in Hz, `frames` of history.
-
-    The camera's own axes are x forward, y left, z up, brought there by yaw about z, pitch about y and roll
-    about x, in this order and right-handed: it looks left for a positive yaw and down for a positive pitch.
-    A point (x, y, z) in them is at u = cx - fx y / x and v = cy - fy z / x, from the picture's upper left
-    corner: pixel (row i, column j) spans v from i to i + 1 and u from j to j + 1, so that cx = width / 2 is
-    the middle. With the `projection` "cylinder" u = cx - fx atan2(y, x), fx in pixels a radian, and
-    v = cy - fy z / hypot(x, y): turning the camera then shifts the picture and changes nothing else.
-    """
-
-    name: str = "front"
-    width: int = 384
-    height: int = 96
-    intrinsics: tuple[float, float, float, float] = (280.0, 280.0, 192.0, 48.0)
-    pose: tuple[float, float, float, float, float, float] = (1.5, 0.0, 1.5, 0.0, 0.0, 0.0)
-    rate: float = 10.0
-    frames: int = 1
-    projection: str = "pinhole"
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.strip():
-            raise InputError(f"a camera needs a name, got {self.name!r}")
-        if (fault := _camera_fault(self)) is not None:
-            raise InputError(f"camera '{self.name}': {fault}")
-
-
-def _camera_fault(camera: CameraSpec) -> str | None:
-    """What no camera can be, in words."""
-    for what in ("width", "height", "frames"):
-        value = getattr(camera, what)
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= MAX_SIDE:
-            return f"its {what} must be a whole number from 1 to {MAX_SIDE}, got {value!r}"
-    if camera.width * camera.height * camera.frames > MAX_PICTURES:
-        size = f"{camera.width} x {camera.height}"
-        return f"{camera.frames} frames of {size} are more than {MAX_PICTURES} pixels"
-    for what, count in (("intrinsics", 4), ("pose", 6)):
-        values = getattr(camera, what)
-        if np.shape(values) != (count,) or not _is_finite(np.asarray(values)):
-            return f"its {what} must be {count} finite numbers, got {values!r}"
-    if not (_is_finite(np.asarray(camera.rate)) and 0.0 < camera.rate <= 1000.0):
-        return f"its rate must be positive and at most 1000 Hz, got {camera.rate!r}"
-    if camera.projection not in PROJECTIONS:
-        return f"its projection is one of {', '.join(PROJECTIONS)}, got {camera.projection!r}"
-    fx, fy, cx, cy = camera.intrinsics
-    for focal, side in ((fx, camera.width), (fy, camera.height)):
-        # From 0.3 to 175 degrees of view.
-        if not 0.0225 * side <= focal <= 200.0 * side:
-            low, high = 0.0225 * side, 200.0 * side
-            return f"a focal length of {focal:g} pixels is out of reach: give {low:g} to {high:g}"
-    for centre, side in ((cx, camera.width), (cy, camera.height)):
-        if not -10.0 * side <= centre <= 11.0 * side:
-            return f"its principal point ({cx:g}, {cy:g}) lies too far outside the picture"
-    if camera.projection == "cylinder" and camera.width / fx > 2.0 * np.pi + 1e-6:
-        return f"{camera.width} pixels at {fx:g} a radian go more than once around"
-    x, y, z, *angles = camera.pose
-    if max(abs(x), abs(y)) > FARTHEST_CAMERA or not 0.0 < z <= HIGHEST_CAMERA:
-        return (
-            f"it sits at ({x:g}, {y:g}, {z:g}) m: at most {FARTHEST_CAMERA:g} m from the rear axle, and "
-            f"above the road by up to {HIGHEST_CAMERA:g} m"
-        )
-    if max(abs(angle) for angle in angles) > 2.0 * np.pi:
-        return f"its angles are in radians, got {tuple(angles)}"
-    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -460,11 +385,11 @@ def check_plan(plan: object, time: float) -> Plan:
 
 def _check_heat(heat: Heat) -> None:
     values, pose = np.asarray(heat.values), np.asarray(heat.pose)
-    if values.ndim != 2 or not 0 < values.size <= MAX_HEAT_CELLS or not _is_finite(values):
+    if values.ndim != 2 or not 0 < values.size <= MAX_HEAT_CELLS or not is_finite(values):
         raise PlanError(
             f"the plan's heat needs 1 to {MAX_HEAT_CELLS} finite values (R, C), got {values.shape}"
         )
-    if values.min() < 0.0 or pose.shape != (3,) or not _is_finite(pose):
+    if values.min() < 0.0 or pose.shape != (3,) or not is_finite(pose):
         raise PlanError("the plan's heat needs values that are not negative, and a finite pose (3,)")
     if not (np.isfinite(heat.cell) and heat.cell > 0.0):
         raise PlanError(f"the plan's heat has cells of {heat.cell} m, which is no size")
@@ -475,7 +400,7 @@ def _check_control(control: Control) -> None:
     if width is None:
         raise PlanError(f"the plan's control is of the unknown kind '{control.kind}'")
     values = np.asarray(control.values)
-    if values.ndim != 2 or len(values) == 0 or values.shape[1] != width or not _is_finite(values):
+    if values.ndim != 2 or len(values) == 0 or values.shape[1] != width or not is_finite(values):
         raise PlanError(f"the plan's control must be finite values (N, {width}), got {values.shape}")
     if not (np.isfinite(control.dt) and control.dt > 0.0):
         raise PlanError(f"the plan's control is held for {control.dt} s, which is not a positive time")
@@ -487,7 +412,7 @@ def _check_candidates(c: Candidates) -> None:
         raise PlanError("the plan's candidates must hold arrays")
     if states.ndim != 3 or times.shape != states.shape[1:2] or states.shape[2] < 3 or len(times) == 0:
         raise PlanError(f"the plan's candidates need times (T,) and states (K, T, S), got {states.shape}")
-    if not (_is_finite(states) and _is_finite(times)):
+    if not (is_finite(states) and is_finite(times)):
         raise PlanError("the plan's candidates are not finite")
     count = len(states)
     by_name = {**c.scores, **({} if c.probability is None else {"probability": c.probability})}
@@ -498,7 +423,3 @@ def _check_candidates(c: Candidates) -> None:
             raise PlanError(f"the candidates' {name} are not numbers")
     if not -1 <= c.chosen < max(count, 1):
         raise PlanError(f"the chosen candidate {c.chosen} is none of {count}")
-
-
-def _is_finite(values: NDArray[Any]) -> bool:
-    return values.dtype.kind in "fiub" and bool(np.isfinite(values).all())

@@ -5,15 +5,33 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from drive.nn.store import JoinedSet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from drive.nn.fit import FitSettings, Fitted
     from drive.nn.recipe import Data, TrainingRun
     from drive.planner import Planner
+
+
+ENCODER_SENSORS = {"vector": ("vector",), "raster": ("vector", "raster"), "image": ("vector", "image")}
+"""The sensors of a training set by the encoder's kind; geometry and the ego come with the vectors."""
+
+
+def epoch_rows(total: int, batch: int, seed: int, step: int) -> NDArray[np.int64]:
+    """The rows `(batch,)` of `total` that a step learns from: epoch after epoch in a new order.
+
+    A pure function of the step, so that a training that was stopped goes on with the same batches.
+    """
+    epoch, place = divmod(step, max(total // batch, 1))
+    order = np.random.default_rng((seed, 1, epoch)).permutation(total)
+    return order[place * batch : (place + 1) * batch]
 
 
 class RoundsConfig(Protocol):
@@ -68,4 +86,4 @@ def _shorter(how: FitSettings, share: float) -> FitSettings:
     return replace(how, lr=lr, minutes=how.minutes * share)
 
 
-__all__ = ["RoundsConfig", "train_in_rounds"]
+__all__ = ["ENCODER_SENSORS", "RoundsConfig", "epoch_rows", "train_in_rounds"]

@@ -22,7 +22,7 @@ from drive.nn._torch import torch
 from drive.nn.encoders import EncoderSettings
 from drive.nn.fit import FitSettings, Fitted, fit
 from drive.nn.recipe import DataPlan, VocabularyRequest
-from drive.nn.rounds import train_in_rounds
+from drive.nn.rounds import ENCODER_SENSORS, epoch_rows, train_in_rounds
 from drive.nn.store import DataRequest
 from drive.nn.weights import save_weights
 from drive.planners.gtrs.actions import difference_range
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
 
     from drive.nn.recipe import Data, TrainingRun
     from drive.nn.vocabulary import Vocabulary
-
-SENSORS = {"vector": ("vector",), "raster": ("vector", "raster"), "image": ("vector", "image")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +89,12 @@ def batches_of(data: Data, batch: int, keep: int, seed: int) -> Callable[[int], 
     A pure function of the step, so that a training that was stopped goes on with the same batches.
     """
     total = len(data)
-    per_epoch = max(total // batch, 1)
     names = scene_names(data.fields) + tuple(
         n for n in ("future", "future_valid", "label_rows", "labels") if n in data.fields
     )
 
     def batches(step: int) -> Mapping[str, Any]:
-        epoch, place = divmod(step, per_epoch)
-        order = np.random.default_rng((seed, 1, epoch)).permutation(total)
-        rows = order[place * batch : (place + 1) * batch]
+        rows = epoch_rows(total, batch, seed, step)
         found = data.take(rows, names)
         if "label_rows" in found:
             draw = np.random.default_rng((seed, 2, step))
@@ -165,7 +160,7 @@ class Recipe:
         self.name, self.help, self.presets = name, help_, presets
 
     def data(self, config: TrainConfig) -> DataPlan:
-        data = replace(config.data, sensors=SENSORS[config.model.encoder.kind])
+        data = replace(config.data, sensors=ENCODER_SENSORS[config.model.encoder.kind])
         return DataPlan(
             data, vocabulary=VocabularyRequest(config.vocabulary, replace(data, scenes=8, sensors=()))
         )

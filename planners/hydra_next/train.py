@@ -21,7 +21,7 @@ from drive.nn._torch import torch
 from drive.nn.encoders import EncoderSettings
 from drive.nn.fit import FitSettings, Fitted, fit, mean_loss
 from drive.nn.recipe import DataPlan, VocabularyRequest
-from drive.nn.rounds import train_in_rounds
+from drive.nn.rounds import ENCODER_SENSORS, epoch_rows, train_in_rounds
 from drive.nn.store import DataRequest
 from drive.nn.tokens import scene_batch
 from drive.nn.training.feed import to_device
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from drive.nn.vocabulary import Vocabulary
 
 NAME = "hydra_next"
-SENSORS = {"vector": ("vector",), "raster": ("vector", "raster"), "image": ("vector", "image")}
 BIN_ROWS = 20_000
 
 
@@ -82,14 +81,11 @@ def batches_of(
 ) -> Callable[[int], Mapping[str, Any]]:
     """`batches(step)`: epoch after epoch in a new order; a pure function of the step."""
     total, batch = len(data), config.batch
-    per_epoch = max(total // batch, 1)
     names = [name for name in data.fields if name.startswith(INPUTS)]
     names += ["start", "future", "future_valid", "controls", "label_rows", "labels"]
 
     def batches(step: int) -> Mapping[str, Any]:
-        epoch, place = divmod(step, per_epoch)
-        order = np.random.default_rng((seed, 1, epoch)).permutation(total)
-        found = data.take(order[place * batch : (place + 1) * batch], names)
+        found = data.take(epoch_rows(total, batch, seed, step), names)
         rng = np.random.default_rng((seed, 2, step))
         return targets_of(found, vocabulary.poses, settings, config.keep, config.near, rng)
 
@@ -172,7 +168,7 @@ class Recipe:
         }
 
     def data(self, config: TrainConfig) -> DataPlan:
-        data = replace(config.data, sensors=SENSORS[config.model.encoder.kind])
+        data = replace(config.data, sensors=ENCODER_SENSORS[config.model.encoder.kind])
         futures = replace(data, scenes=8, sensors=())
         return DataPlan(data, vocabulary=VocabularyRequest(config.vocabulary, futures))
 

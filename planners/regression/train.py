@@ -13,14 +13,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from drive.errors import InputError
 from drive.nn._torch import torch
 from drive.nn.encoders import EncoderSettings
 from drive.nn.fit import FitSettings, Fitted, fit, mean_loss
 from drive.nn.recipe import DataPlan
-from drive.nn.rounds import train_in_rounds
+from drive.nn.rounds import ENCODER_SENSORS, epoch_rows, train_in_rounds
 from drive.nn.store import DataRequest
 from drive.nn.weights import save_weights
 from drive.planners.regression.model import ARCHITECTURE, Regression, RegressionSettings, imitation_loss
@@ -31,7 +29,6 @@ if TYPE_CHECKING:
 
 NAME = "regression"
 INPUTS = ("scene.", "raster", "images")
-SENSORS = {"vector": ("vector",), "raster": ("vector", "raster"), "image": ("vector", "image")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +57,10 @@ class TrainConfig:
 def batches_of(data: Data, batch: int, seed: int) -> Callable[[int], Mapping[str, Any]]:
     """`batches(step)`: epoch after epoch in a new order; a pure function of the step."""
     total = len(data)
-    per_epoch = max(total // batch, 1)
     names = [name for name in data.fields if name.startswith(INPUTS)] + ["future", "future_valid"]
 
     def batches(step: int) -> Mapping[str, Any]:
-        epoch, place = divmod(step, per_epoch)
-        order = np.random.default_rng((seed, 1, epoch)).permutation(total)
-        return data.take(order[place * batch : (place + 1) * batch], names)
+        return data.take(epoch_rows(total, batch, seed, step), names)
 
     return batches
 
@@ -91,7 +85,7 @@ class Recipe:
         }
 
     def data(self, config: TrainConfig) -> DataPlan:
-        return DataPlan(replace(config.data, sensors=SENSORS[config.model.encoder.kind]))
+        return DataPlan(replace(config.data, sensors=ENCODER_SENSORS[config.model.encoder.kind]))
 
     def train(self, run: TrainingRun, config: TrainConfig) -> Path:
         torch.manual_seed(run.seed)
