@@ -63,12 +63,19 @@ def explain(
 
 
 def criticals(
-    formula: Formula, signals: Mapping[str, Any], dt: float, *, rounding: Rounding = "exact", **options: Any
+    formula: Formula,
+    signals: Mapping[str, Any],
+    dt: float,
+    *,
+    mask: Any = None,
+    end: End = "clip",
+    rounding: Rounding = "exact",
 ) -> list[Critical]:
-    """`explain` at every step of one trace without a mask."""
-    program = lower(formula, dt, rounding=rounding, **options)
-    run, valid = _run(program, signals, {}, None)
-    return [_critical(program, run, valid, t) for t in range(len(valid))]
+    """`explain` at every step of one trace; of a step that is not valid the predicate is None."""
+    program = lower(formula, dt, end, rounding=rounding)
+    run, valid = _run(program, signals, {}, mask)
+    nothing = (Critical(float("nan"), None, float("nan"), t, t * dt) for t in range(len(valid)))
+    return [_critical(program, run, valid, t) if valid[t] else c for t, c in enumerate(nothing)]
 
 
 def _run(
