@@ -266,7 +266,10 @@ def bind(node: Node, values: Mapping[str, Number]) -> Node:
         return Interval(*spans)  # type: ignore[return-value]
     if not is_dataclass(node) or isinstance(node, type):
         return node
-    return replace(node, **{f.name: bind(getattr(node, f.name), values) for f in fields(node)})
+    made = replace(node, **{f.name: bind(getattr(node, f.name), values) for f in fields(node)})
+    if isinstance(made, Negative) and isinstance(made.argument, Constant):
+        return Constant(-made.argument.value)
+    return made
 
 
 def horizon(formula: Formula) -> float:

@@ -120,9 +120,28 @@ def clearance(drive: Drive) -> Floats:
 
 
 def road_edge(drive: Drive) -> Floats | None:
-    if drive.run.roadmap is None:
+    roadmap = drive.run.roadmap
+    if roadmap is None or drive.driven is None:
         return None
-    return np.asarray(edge_distance(DrivableArea.of(drive.run.roadmap), drive.ego.corners).min(-1))
+    edge = edge_distance(DrivableArea.of(roadmap), drive.ego.corners)
+    if not (edge < 0.0).any():
+        return np.asarray(edge.min(-1))
+    first = np.asarray([lanes[0] if lanes else -1 for lanes in drive.driven.route])
+    known = np.flatnonzero(first >= 0)
+    if not len(known):
+        return np.asarray(edge.min(-1))
+    # Where a lane ends without a next one the road goes on, and only the map does not.
+    nearest = known[np.abs(np.arange(len(first))[:, None] - known).argmin(1)]
+    for lane in np.unique(first[nearest[(edge < 0.0).any(-1)]]).tolist():
+        at = np.flatnonzero((first[nearest] == lane) & (edge < 0.0).any(-1))
+        s, _, _ = project_to_polyline(drive.ego.corners[at].reshape(-1, 2), roadmap.centerline(lane))
+        ended = np.zeros(len(s), dtype=np.bool_)
+        if not len(roadmap.successors(lane)):
+            ended |= s > roadmap.length[lane]
+        if not len(roadmap.predecessors(lane)):
+            ended |= s < 0.0
+        edge[at] = np.where(ended.reshape(-1, 4), np.inf, edge[at])
+    return np.asarray(edge.min(-1))
 
 
 def lane_room(drive: Drive) -> Floats | None:
