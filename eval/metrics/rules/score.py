@@ -104,7 +104,7 @@ class RulesScore:
         for name, verdict in verdicts.items():
             value = verdict.robustness if math.isfinite(verdict.robustness) else None
             metrics[f"robustness_{name}"] = MetricResult(value, value is not None, scored=False)
-        failed = run.header.get("failure") is not None or len(run.ego) < 2
+        failed = run.header.get("failure") is not None
         columns = {rule.name: metrics[rule.name].score for rule in self.book.rules}
         return RuleEvaluation(0.0 if failed else self.recompute(columns), metrics, verdicts)
 
