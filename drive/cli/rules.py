@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +22,9 @@ RUN = ".drive.npz"
 def command(
     drives: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SCENARIO|RUN|DIR...", help="Scenarios with a driver, run logs, folders of either."),
+        typer.Argument(
+            metavar="SCENARIO|RUN|DIR...", help="Scenarios with a driver, run logs, folders of either."
+        ),
     ] = None,
     book: Annotated[
         Path | None, typer.Option(metavar="FILE.toml", help="A rule book; default the toolkit's own.")
@@ -61,7 +64,12 @@ def command(
     for problem in found.problems:
         print(f"left out: {problem}", file=sys.stderr)
     if as_json:
-        data = {"book": rules.name, "drives": len(found.verdicts), "rules": found.table(), "broken": found.broken()}
+        data = {
+            "book": rules.name,
+            "drives": len(found.verdicts),
+            "rules": found.table(),
+            "broken": found.broken(),
+        }
         print(json.dumps(data, indent=2, allow_nan=False))
     else:
         _print(found)
@@ -76,17 +84,21 @@ def _drives(refs: list[str], ego: str, everybody: bool) -> Iterator[tuple[str, C
         path = Path(ref)
         logs = sorted(path.rglob(f"*{RUN}")) if path.is_dir() else [path] if is_run_log(ref) else []
         for log in logs:
-            yield log.name.removesuffix(RUN), lambda log=log: read(log)
+            yield log.name.removesuffix(RUN), partial(read, log)
         if not logs:
             scenarios.append(ref)
     if scenarios:
         found = load("drive.datasets.source:expand_all")(scenarios, ego)
         for file, reason in found.skipped:
             print(f"left out: '{file}' cannot be used: {reason}", file=sys.stderr)
-        one, drive = load("drive.datasets.source:load"), load("drive.eval.metrics.rules.listing:recorded_drive")
-        named = load("drive.eval.metrics.rules.listing:everyone")(one, found.refs) if everybody else found.refs
-        for ref in named:
-            yield Path(ref).name if "#" in ref else ref, lambda ref=ref: drive(one(ref))
+        one = load("drive.datasets.source:load")
+        many = load("drive.eval.metrics.rules.listing:everyone")
+        for ref in many(one, found.refs) if everybody else found.refs:
+            yield Path(ref).name if "#" in ref else ref, partial(_recorded, one, ref)
+
+
+def _recorded(one: Callable[[str], Any], ref: str) -> Any:
+    return load("drive.eval.metrics.rules.listing:recorded_drive")(one(ref))
 
 
 def _writer(rules: Any, out: Path) -> Callable[[Any], None]:

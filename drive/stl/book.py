@@ -1,14 +1,14 @@
 """Rule books: rules as formulas in a TOML file, with parameters and what they are about.
 
-    schema = "drive-rules/1"
-    name = "rules"
-    [rules.headway]
-    text = "stay {time} s behind who drives ahead"
-    formula = "always (headway >= time)"
-    when = ["lead"]                 # applies to drives in which each of these is ever above 0
-    unit = "s"                      # of its robustness
-    end = "optimistic"              # what lies beyond the trace, this without
-    parameters = { time = 1.0 }     # numbers, also for bounds of intervals
+schema = "drive-rules/1"
+name = "rules"
+[rules.headway]
+text = "stay {time} s behind who drives ahead"
+formula = "always (headway >= time)"
+when = ["lead"]                 # applies to drives in which each of these is ever above 0
+unit = "s"                      # of its robustness
+end = "optimistic"              # what lies beyond the trace, this without
+parameters = { time = 1.0 }     # numbers, also for bounds of intervals
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def read_book(text: str, where: str) -> RuleBook:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{where} is not TOML: {' '.join(str(error).split())}") from None
     if document.get("schema") != SCHEMA:
-        raise InputError(f"{where} is no rule book: it has no line schema = \"{SCHEMA}\"")
+        raise InputError(f'{where} is no rule book: it has no line schema = "{SCHEMA}"')
     _known(document, {"schema", "name", "rules"}, where)
     name = document.get("name", Path(where).stem)
     rules = document.get("rules")
@@ -150,7 +150,8 @@ def _rule(name: str, table: Any, where: str) -> Rule:
     if not isinstance(when, list) or not all(isinstance(w, str) for w in when):
         raise InputError(f"{where}: 'when' is a list of signals")
     plain = isinstance(parameters, dict) and all(
-        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in parameters.values()
+        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v)
+        for v in parameters.values()
     )
     if not plain:
         raise InputError(f"{where}: 'parameters' are finite numbers by name")
@@ -164,6 +165,8 @@ def _rule(name: str, table: Any, where: str) -> Rule:
             raise InputError(f"its formula does not use the parameter '{min(unused)}'")
         values = {k: float(v) for k, v in parameters.items()}
         rule = Rule(name, formula, values, table.get("text", ""), tuple(when), table.get("unit", ""), end)
+        if not names(rule.bound):
+            raise InputError("its formula reads no signal")
         for node in names(rule.bound):
             if not _NAME.fullmatch(node):
                 raise InputError(f"'{node}' is no name of a signal")

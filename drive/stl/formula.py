@@ -268,7 +268,7 @@ def bind(node: Node, values: Mapping[str, Number]) -> Node:
         return node
     made = replace(node, **{f.name: bind(getattr(node, f.name), values) for f in fields(node)})
     if isinstance(made, Negative) and isinstance(made.argument, Constant):
-        return Constant(-made.argument.value)
+        return Constant(-made.argument.value)  # type: ignore[return-value]
     return made
 
 

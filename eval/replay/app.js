@@ -228,7 +228,7 @@ function state() {
     t: S.t, sample: at.i, run: run.index, planner: run.label, scenario: run.scenario.id ?? null, ego: moved(poseOf(run.ego, at)), egos,
     expert: moved(poseOf(run.expert, at)), agents, plan, candidates: call >= 0 && call + 1 < run.candidates.start.length ? run.candidates.start[call + 1] - run.candidates.start[call] : 0,
     candidate: shownCandidate(S), heat: heatState(run, S.t), signals: S.maps[run.map]?.stops.map((s) => signalState(run, s.signal, at.i)) ?? [], pointed: S.pointed, view: { ...S.view, follow: S.follow, headingUp: S.headingUp, split: isSplit(S) },
-    charts: S.charts.map((c) => c.name), notes: run.notes, faults: S.faults, playing: S.playing, theme: S.theme, layers: { ...S.layers },
+    charts: S.charts.map((c) => c.name), rules: S.rules.map((r) => ({ name: r.name, said: r.said.textContent, bad: r.said.classList.contains("bad") })), notes: run.notes, faults: S.faults, playing: S.playing, theme: S.theme, layers: { ...S.layers },
   };
 }
 

@@ -58,9 +58,16 @@ def northbound(hand, at: float, samples: int):
 
 def test_the_own_book_reads_signals_that_exist() -> None:
     assert set(BOOK.signals) <= set(SIGNALS)
-    assert {"speed_limit", "headway", "side_vehicle", "lane_keeping", "red_light", "stop_sign", "yield", "goal"} <= {
-        rule.name for rule in BOOK.rules
-    }
+    assert {
+        "speed_limit",
+        "headway",
+        "side_vehicle",
+        "lane_keeping",
+        "red_light",
+        "stop_sign",
+        "yield",
+        "goal",
+    } <= {rule.name for rule in BOOK.rules}
     assert "0.9 s behind" in BOOK.rule("headway").sentence
     changed = BOOK.with_parameters({"headway": {"time": 2.0}})
     assert "headway >= 2" in str(changed.rule("headway").bound)
@@ -85,6 +92,7 @@ HEAD = 'schema = "drive-rules/1"\n'
         (HEAD + "[rules.a]\nformula = 'x > t'\nparameters = { t = nan }", "finite numbers"),
         (HEAD + "[rules.a]\nformula = 'x'\nend = 'hold'", "hold_last"),
         (HEAD + "[rules.a]\nformula = 'once[3, t] x'\nparameters = { t = 1 }", "ends before"),
+        (HEAD + "[rules.a]\nformula = 'always true'", "reads no signal"),
     ],
 )
 def test_bad_books_are_named(text: str, reason: str) -> None:
@@ -207,7 +215,9 @@ def test_red_light(hand, red_from: int, red_to: int, kept: bool) -> None:
 
 def test_who_stops_at_the_light_keeps_the_rule(hand) -> None:
     x = np.minimum(10.0 * 0.1 * np.arange(101), 37.5)
-    run = hand.run(hand.states(np.stack((x, 0 * x), 1), speed=np.gradient(x, 0.1)), roadmap=crossing(light=True))
+    run = hand.run(
+        hand.states(np.stack((x, 0 * x), 1), speed=np.gradient(x, 0.1)), roadmap=crossing(light=True)
+    )
     verdict = judged(BOOK, replace(run, signals=np.full((1, 101), 3, dtype=np.uint8)))["red_light"]
     assert verdict.robustness == pytest.approx(0.5)
 
@@ -291,7 +301,9 @@ def test_the_trace_is_by_the_text_alone(hand) -> None:
 def test_short_failed_and_odd_runs(hand) -> None:
     one = hand.run(hand.drive(0.0, 5.0, 1), [], hand.road())
     assert all(metric.score is None for metric in judge("rules", one).metrics.values())
-    failed = hand.run(hand.drive(0.0, 5.0, 9), [], hand.road(), failure={"class": "planner_error", "reason": "x"})
+    failed = hand.run(
+        hand.drive(0.0, 5.0, 9), [], hand.road(), failure={"class": "planner_error", "reason": "x"}
+    )
     assert RulesScore().evaluate(failed).score == 0.0
     broken = hand.drive(0.0, 5.0, 9)
     broken[4, 0] = np.nan

@@ -84,7 +84,9 @@ def recorded_drive(scenario: Scenario) -> RunLog:
     """
     expert = scenario.expert
     if expert is None or expert.source == "idm":
-        raise ScenarioError(f"scenario '{scenario.id}' has no recorded driver; name one, as {scenario.id}@TRACK")
+        raise ScenarioError(
+            f"scenario '{scenario.id}' has no recorded driver; name one, as {scenario.id}@TRACK"
+        )
     lead = Lead(expert.states[:, :7], driver=expert.source)
     run = simulate(
         scenario, registry.load_planner("log"), lead=lead, traffic="log", visibility="all",
@@ -95,9 +97,15 @@ def recorded_drive(scenario: Scenario) -> RunLog:
 
 def everyone(load: Callable[[str], Scenario], refs: Sequence[str]) -> list[str]:
     """References of all motor vehicles that are seen for `SEEN` s in the scenes that references name."""
+    scenes = {ref.rpartition("@")[0] or ref: ref for ref in reversed(refs)}
     found: dict[str, None] = {}
-    for scene in dict.fromkeys(ref.rpartition("@")[0] or ref for ref in refs):
-        tracks = (scenario := load(next(r for r in refs if (r.rpartition("@")[0] or r) == scene))).tracks
+    for scene, ref in reversed(scenes.items()):
+        try:
+            scenario = load(ref)
+        except DriveError:
+            found[ref] = None  # told when its turn comes
+            continue
+        tracks = scenario.tracks
         long = tracks.valid.sum(1) * scenario.dt >= SEEN
         motor = [AgentKind(int(kind)).is_motor_vehicle for kind in tracks.kind]
         found |= dict.fromkeys(f"{scene}@{tracks.ids[k]}" for k in np.flatnonzero(long & motor))

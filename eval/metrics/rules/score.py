@@ -120,10 +120,11 @@ class RulesScore:
             "formulas of signal temporal logic in a rule book (docs/rules.md)."
         }
         for rule in self.book.rules:
-            bound = f" ({', '.join(f'{k} = {v:g}' for k, v in rule.parameters.items())})" if rule.parameters else ""
-            texts[rule.name] = f"{rule.sentence}: {rule.formula}{bound}"
+            values = ", ".join(f"{k} = {v:g}" for k, v in rule.parameters.items())
+            unit = f", in {rule.unit}" if rule.unit else ""
+            texts[rule.name] = f"{rule.sentence}: {rule.formula}" + (f" ({values})" if values else "")
             texts[f"robustness_{rule.name}"] = (
-                f"Not scored. By how much that was kept, or broken where negative{', ' + rule.unit if rule.unit else ''}."
+                f"Not scored. By how much that was kept{unit}, or broken where it is negative."
             )
         return texts
 
@@ -157,7 +158,7 @@ def _own_series(run: RunLog, name: str) -> Floats | None:
 
 def _verdict(rule: Rule, signals: Mapping[str, Floats], dt: float) -> Verdict | None:
     body, whole = rule.body, rule.bound
-    used = {name: signals[name] for name in names(whole)} or {"": np.zeros(len(next(iter(signals.values()))))}
+    used = {name: signals[name] for name in names(whole)}
     valid = ~np.isnan(np.stack(list(used.values()))).any(0)
     if not valid.any():
         return None
@@ -166,11 +167,11 @@ def _verdict(rule: Rule, signals: Mapping[str, Floats], dt: float) -> Verdict | 
     trace = compile(body, dt, **options).trace(used, mask=mask)
     found = explain(whole, used, dt, mask=mask, **options)
     at = criticals(body, used, dt, mask=mask, **options)
-    texts = [_plain(rule, c.predicate) for c in at]
+    texts = [_plain(c.predicate) for c in at]
     predicates = tuple(sorted({text for text in texts if text}))
     code = np.asarray([predicates.index(text) if text else -1 for text in texts])
     broken_at = None
-    decided = _plain(rule, found.predicate)
+    decided = _plain(found.predicate)
     if found.robustness < 0.0:
         first = found.step
         if body is not whole:
@@ -180,7 +181,7 @@ def _verdict(rule: Rule, signals: Mapping[str, Floats], dt: float) -> Verdict | 
     return Verdict(rule, found.robustness, trace, broken_at, decided, predicates, code)
 
 
-def _plain(rule: Rule, predicate: Any) -> str:
+def _plain(predicate: Any) -> str:
     return "" if predicate is None else str(predicate)
 
 
@@ -195,6 +196,3 @@ def _metric(verdict: Verdict) -> MetricResult:
     }
     series = {f"rule.{name}": trace, f"rule.{name}.predicate": verdict.deciding.astype(np.float64)}
     return MetricResult(float(verdict.kept), statistics=statistics, series=series)
-
-
-

@@ -14,9 +14,9 @@ import numpy as np
 from drive.eval.metrics.carla.signs import stop_line, stop_zones
 from drive.eval.metrics.goal import at_goal
 from drive.eval.metrics.nuplan.collisions import separation
-from drive.eval.metrics.nuplan.comfort import centripetal_acceleration
 from drive.eval.metrics.nuplan.lanes import LaneShapes
 from drive.eval.metrics.nuplan.limits import edge_distance, speed_limits
+from drive.eval.metrics.nuplan.signals import centripetal_acceleration
 from drive.geometry import project_to_polyline, wrap_angle
 from drive.roadmap.drivable import DrivableArea
 from drive.scenario import SignalState
@@ -285,23 +285,35 @@ SIGNALS: dict[str, tuple[Callable[[Drive], Floats | None], str]] = {
     "speed": (lambda d: d.ego.speed, "m/s, without a sign"),
     "forward_speed": (lambda d: d.run.ego[:, SPEED], "m/s, negative in reverse"),
     "acceleration": (lambda d: d.run.ego[:, ACCELERATION], "m/s^2 along the heading"),
-    "lateral_acceleration": (lambda d: centripetal_acceleration(d.run), "m/s^2, speed times yaw rate, smoothed"),
+    "lateral_acceleration": (
+        lambda d: centripetal_acceleration(d.run),
+        "m/s^2, speed times yaw rate, smoothed",
+    ),
     "yaw_rate": (lambda d: d.run.ego[:, YAW_RATE], "rad/s"),
     "time": (lambda d: d.run.times, "s since the start"),
     "moving": (lambda d: _flag(d.ego.speed > MOVING), f"yes above {MOVING} m/s"),
     "slow": (lambda d: _flag(d.ego.speed < SLOW), f"yes below {SLOW:g} m/s"),
     "limit": (limit, "m/s, the limit of the lane, inf where none is known"),
     "limited": (limited, "whether a limit is known"),
-    "lead_gap": (lead_gap, "m between bumpers to the motor vehicle ahead on the ego's way, at most 100 m ahead"),
+    "lead_gap": (
+        lead_gap,
+        "m between bumpers to the motor vehicle ahead on the ego's way, at most 100 m ahead",
+    ),
     "headway": (headway, "s, lead_gap over the ego's speed"),
     "lead": (lead, "whether there is somebody ahead"),
     "clearance": (clearance, "m between the boxes of the ego and the nearest other, negative in contact"),
     "side_vehicle": (side_vehicle, "m sideways to the nearest vehicle or object that is beside the ego"),
     "side_person": (side_person, "m sideways to the nearest pedestrian or cyclist beside the ego"),
-    "beside_vehicle": (lambda d: _flag(np.isfinite(side_vehicle(d))), "whether a vehicle is within 5 m beside"),
+    "beside_vehicle": (
+        lambda d: _flag(np.isfinite(side_vehicle(d))),
+        "whether a vehicle is within 5 m beside",
+    ),
     "beside_person": (lambda d: _flag(np.isfinite(side_person(d))), "whether a person is within 5 m beside"),
     "road_edge": (road_edge, "m from the nearest corner to the road's edge, negative outside"),
-    "lane_room": (lane_room, "m from the nearest corner to the lane's edge, negative beyond; inf in crossings"),
+    "lane_room": (
+        lane_room,
+        "m from the nearest corner to the lane's edge, negative beyond; inf in crossings",
+    ),
     "light_line": (light_line, "m from the front to the line of the next light on the way, to 10 m beyond"),
     "red": (red, "whether that light is red"),
     "light": (light, "whether there is a light within 100 m"),
