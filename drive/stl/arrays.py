@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive.errors import InputError
-from drive.stl.kernels import scan_hard, window_hard, window_log, window_mean
+from drive.stl.kernels import scan_hard, scan_log, window_hard, window_log, window_mean
 from drive.stl.semantics import LIMIT, Hard, Semantics
 
 if TYPE_CHECKING:
@@ -190,10 +190,14 @@ class ArrayOperations:
         return np.concatenate((edge, value[..., :by]), axis=-1)
 
     def scan(self, left: Floats, right: Floats, start: Any, forward: bool, strict: bool) -> Floats:
-        if self.form is None:
+        if self.form != "average":
             a, b = (np.ascontiguousarray(v).reshape(-1, self.steps) for v in (left, right))
             out = np.empty_like(a)
-            scan_hard(a, b, self._row(start), forward, strict, out)
+            if self.form is None:
+                scan_hard(a, b, self._row(start), forward, strict, out)
+            else:
+                loss = self.dtype.type(math.log(2.0) if self.form == "mellowmax" else 0.0)
+                scan_log(a, b, self._row(start), self._row(self.tau), loss, forward, strict, out)
             return out.reshape(self.shape)
         out = np.empty(self.shape, dtype=self.dtype)
         u = np.broadcast_to(np.asarray(start, dtype=self.dtype), (*self.shape[:-1], 1))

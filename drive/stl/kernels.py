@@ -147,3 +147,20 @@ def scan_hard(left, right, start, forward, strict, out):
             else:
                 u = min(left[r, t], max(right[r, t], u))
             out[r, t] = u
+
+
+@kernel
+def scan_log(left, right, start, scale, loss, forward, strict, out):
+    """`scan_hard` with log-sum-exp of temperature `scale (N,)` for largest and least; `loss` is taken off the
+    logarithm of each sum of two: 0, or log(2) for mellowmax."""
+    rows, length = left.shape
+    for r in range(rows):
+        tau, u = scale[r], scale[r] * start[r]
+        for k in range(length):
+            t = k if forward else length - 1 - k
+            a, b = tau * left[r, t], tau * right[r, t]
+            if strict:
+                u = log_add(b, loss - log_add(-a, -u)) - loss
+            else:
+                u = loss - log_add(-a, loss - log_add(b, u))
+            out[r, t] = u / tau

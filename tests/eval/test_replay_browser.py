@@ -458,8 +458,9 @@ def test_the_strip_of_rules_names_what_broke_one_at_the_cursor(browser: Browser,
     assert settled(browser)["t"] == pytest.approx(6.0)
     # Red below the middle at 7 s, green above it at 3 s.
     paint = """[[7.05, 0.6], [7.05, 0.4], [3.05, 0.4], [3.05, 0.7]].map(([t, y]) => {
-        const strip = document.querySelector("#rules canvas"), one = new OffscreenCanvas(1, 1).getContext("2d");
-        one.drawImage(strip, Math.round(t / 15 * strip.width), Math.round(y * strip.height), 1, 1, 0, 0, 1, 1);
+        const one = new OffscreenCanvas(1, 1).getContext("2d");
+        const strip = document.querySelector("#rules canvas"), [w, h] = [strip.width, strip.height];
+        one.drawImage(strip, Math.round(t / 15 * w), Math.round(y * h), 1, 1, 0, 0, 1, 1);
         return [...one.getImageData(0, 0, 1, 1).data];
     })"""
     red, above, green, below = browser.evaluate(paint)
