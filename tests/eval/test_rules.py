@@ -310,6 +310,18 @@ def test_short_failed_and_odd_runs(hand) -> None:
     assert judged(BOOK, hand.run(broken, [], hand.road())) == {}
 
 
+def test_the_guide_names_every_signal_and_every_rule() -> None:
+    guide = Path(__file__).parents[2] / "docs" / "rules.md"
+    if not guide.is_file():
+        pytest.skip("the guide is not installed")
+    text = guide.read_text(encoding="utf-8")
+    rows = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
+    assert set(SIGNALS) <= rows
+    for rule in BOOK.rules:
+        assert f"{rule.name} " in text
+        assert f" {rule.formula}" in text
+
+
 # --- Drives of generated and recorded drivers ---
 
 
