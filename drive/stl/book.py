@@ -13,6 +13,7 @@ parameters = { time = 1.0 }     # numbers, also for bounds of intervals
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 import tomllib
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from drive.errors import InputError, UnknownNameError
-from drive.stl.formula import EVER, Always, Formula, bind, names
+from drive.stl.formula import EVER, Always, Formula, Temporal, bind, names, walk
 from drive.stl.grammar import parse
 from drive.stl.semantics import ENDS, End
 
@@ -49,6 +50,14 @@ class Rule:
     def bound(self) -> Formula:
         """The formula with numbers for parameters."""
         return bind(self.formula, self.parameters)
+
+    @property
+    def template(self) -> Formula:
+        """The formula with its thresholds still names, to be given one value a trace at evaluation; only what
+        bounds an interval is a number."""
+        spans = [node.interval for node in walk(self.formula) if isinstance(node, Temporal)]
+        fixed = {bound for span in spans for bound in (span.start, span.end)}
+        return bind(self.formula, {name: v for name, v in self.parameters.items() if name in fixed})
 
     @property
     def body(self) -> Formula:
@@ -78,6 +87,12 @@ class RuleBook:
     def signals(self) -> tuple[str, ...]:
         """All signals that its rules read."""
         return tuple(sorted({signal for rule in self.rules for signal in rule.signals}))
+
+    @property
+    def digest(self) -> str:
+        """Eight digits that change with any formula, parameter or condition."""
+        told = [(r.name, str(r.formula), sorted(r.parameters.items()), r.when, r.end) for r in self.rules]
+        return hashlib.blake2b(repr(told).encode(), digest_size=4).hexdigest()
 
     def rule(self, name: str) -> Rule:
         """The rule of that name; raises UnknownNameError."""

@@ -116,12 +116,10 @@ def _below(run: Run, valid: Any, place: int, at: int) -> tuple[int, int | None]:
     inner = run.trace(step.inputs[0])
     low = 0 if step.low is None else max(at + step.low, 0)
     high = len(valid) - 1 if step.high is None else min(at + step.high, len(valid) - 1)
-    here = np.flatnonzero(valid[low : high + 1]) + low
     # What is held beyond the trace decides only where nothing within does.
-    value = float(run.trace(place)[at])
-    for k in here:
-        if float(inner[k]) == value:
-            return step.inputs[0], int(k)
+    same = valid[low : high + 1] & (inner[low : high + 1] == run.trace(place)[at])
+    if same.any():
+        return step.inputs[0], low + int(np.argmax(same))
     edge = high + 1 if step.high is not None and at + step.high >= len(valid) else -1
     return step.inputs[0], _within(step, valid, edge)
 
@@ -136,13 +134,13 @@ def _within(step: Step, valid: Any, at: int) -> int | None:
 
 
 def _witness(run: Run, valid: Any, step: Step, at: int) -> tuple[int, int | None]:
-    left, right = step.inputs
-    u = float(run.trace(run.program.steps.index(step))[at])
-    along = range(at, -1, -1) if step.forward else range(at, len(valid))
-    for t in along:
-        if not valid[t]:
-            continue
-        for place in (right, left) if step.strict else (left, right):
-            if float(run.trace(place)[t]) == u:
-                return place, t
-    return left, None
+    """The nearest step whose left or right side the scan's value at a time was taken from."""
+    u = run.trace(run.program.steps.index(step))[at]
+    along = slice(at, None, -1) if step.forward else slice(at, None)
+    left, right = (valid[along] & (run.trace(place)[along] == u) for place in step.inputs)
+    if not (left | right).any():
+        return step.inputs[0], None
+    away = int(np.argmax(left | right))
+    first = right if step.strict else left
+    side = step.inputs[(first is right) == bool(first[away])]
+    return side, at - away if step.forward else at + away

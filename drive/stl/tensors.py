@@ -29,13 +29,11 @@ def prepared(
     floating = [t for t in tensors if t.is_floating_point()]
     if not floating:
         raise InputError("no signal is a tensor of floating-point numbers: compile with backend='numpy'")
-    dtype = reduce(torch.promote_types, (t.dtype for t in floating))
+    # Half precision holds neither what has no end nor a temperature times it.
+    dtype = reduce(torch.promote_types, (t.dtype for t in floating), torch.float32)
     like = torch.zeros((), dtype=dtype, device=floating[0].device)
 
-    def tensor(value: Any) -> Tensor:
-        return torch.as_tensor(value, device=like.device).to(dtype)
-
-    values = {name: tensor(value) for name, value in signals.items()}
+    values = {name: _tensor(value, like) for name, value in signals.items()}
     if any(v.ndim == 0 for v in values.values()):
         raise InputError("signals must be (..., T)")
     lengths = {v.shape[-1] for v in values.values()}
@@ -49,7 +47,7 @@ def prepared(
     if mask is not None:
         # A slope of what is not a number would not be one either, however it is masked afterwards.
         values = {name: torch.where(mask, v, torch.zeros_like(v)) for name, v in values.items()}
-    values |= {name: tensor(value)[..., None] for name, value in parameters.items()}
+    values |= {name: _tensor(value, like)[..., None] for name, value in parameters.items()}
     shapes = [v.shape for v in values.values()] + ([] if mask is None else [mask.shape])
     try:
         shape = tuple(np.broadcast_shapes(*shapes))
@@ -57,6 +55,13 @@ def prepared(
         told = ", ".join(f"{n} {tuple(v.shape)}" for n, v in values.items())
         raise InputError(f"signals and parameters do not fit together: {told}") from None
     return values, shape, None if mask is None else mask.expand(shape), like
+
+
+def _tensor(value: Any, like: Tensor) -> Tensor:
+    """A tensor of the type and device of `like`; a plain number is made there, which waits for nothing."""
+    if isinstance(value, bool | int | float):
+        return torch.full_like(like, float(value))
+    return torch.as_tensor(value, device=like.device).to(like.dtype)
 
 
 class TensorOperations:
@@ -77,13 +82,15 @@ class TensorOperations:
         self.endless = LIMIT if self.soft else math.inf
         if not isinstance(semantics, Hard):
             tau = semantics.temperature if temperature is None else temperature
-            self.tau = torch.as_tensor(tau, device=like.device).to(like.dtype)[..., None]
+            if isinstance(tau, int | float) and not 0.0 < tau < math.inf:
+                raise InputError("a temperature is positive and finite")
+            self.tau = _tensor(tau, like)[..., None]
 
     def full(self, value: float) -> Tensor:
         return self.like.new_full(self.shape, value)
 
     def margin(self, left: Any, right: Any, about: str) -> Tensor:
-        value = torch.as_tensor(left - right, device=self.like.device).to(self.like.dtype).expand(self.shape)
+        value = _tensor(left - right, self.like).expand(self.shape)
         return value if self.form is None else value.clamp(-LIMIT, LIMIT)
 
     def flag(self, value: Tensor, about: str) -> Tensor:

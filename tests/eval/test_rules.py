@@ -76,6 +76,16 @@ def test_the_own_book_reads_signals_that_exist() -> None:
         BOOK.with_parameters({"headway": {"tim": 2.0}})
 
 
+def test_thresholds_may_be_given_one_a_trace() -> None:
+    template = BOOK.rule("speed_limit").template
+    assert str(template) == "always once[0, 1] (speed <= limit + over)"
+    speed = np.array([[10.0, 14.0, 14.0], [10.0, 14.0, 14.0]])
+    found = stl.compile(template, 1.0)({"speed": speed}, {"limit": np.array([10.0, 15.0]), "over": 1.0})
+    assert found.tolist() == [-3.0, 2.0]
+    faster = BOOK.with_parameters({"speed_limit": {"over": 2.0}})
+    assert faster.digest != BOOK.digest == load_book().digest
+
+
 HEAD = 'schema = "drive-rules/1"\n'
 
 

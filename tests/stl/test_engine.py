@@ -142,6 +142,16 @@ def test_soft_bounds(tau: float) -> None:
 
 
 @pytest.mark.parametrize("form", stl.FORMS)
+def test_each_trace_may_have_its_temperature(form: str) -> None:
+    signals = brute.random_signals(np.random.default_rng(3), 12, (3,))
+    monitor = stl.compile("x >= 0 until[1, 4] y >= 0 and G[0, 2] x <= 2", DT, semantics=stl.Soft(form))
+    together = monitor.trace(signals, temperature=np.array([3.0, 10.0, 50.0]))
+    for k, tau in enumerate((3.0, 10.0, 50.0)):
+        alone = monitor.trace({name: v[k] for name, v in signals.items()}, temperature=tau)
+        np.testing.assert_array_equal(together[k], alone)
+
+
+@pytest.mark.parametrize("form", stl.FORMS)
 def test_soft_becomes_hard(form: str) -> None:
     rng = np.random.default_rng(2)
     signals = brute.random_signals(rng, 25)

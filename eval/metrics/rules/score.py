@@ -90,7 +90,7 @@ class RulesScore:
 
     @property
     def version(self) -> str:
-        return f"rule book '{self.book.name}', {len(self.book.rules)} rules"
+        return f"rule book '{self.book.name}' ({self.book.digest}), {len(self.book.rules)} rules"
 
     def evaluate(self, run: RunLog) -> RuleEvaluation:
         """Judge a run on a road; a rule that does not apply is None. Raises InputError on terrain."""
@@ -167,7 +167,8 @@ def _verdict(rule: Rule, signals: Mapping[str, Floats], dt: float) -> Verdict | 
     trace = compile(body, dt, **options).trace(used, mask=mask)
     found = explain(whole, used, dt, mask=mask, **options)
     at = criticals(body, used, dt, mask=mask, **options)
-    texts = [_plain(c.predicate) for c in at]
+    text_of = {predicate: _plain(predicate) for predicate in {c.predicate for c in at}}
+    texts = [text_of[c.predicate] for c in at]
     predicates = tuple(sorted({text for text in texts if text}))
     code = np.asarray([predicates.index(text) if text else -1 for text in texts])
     broken_at = None

@@ -37,6 +37,8 @@ OVERLAP = 0.3  # m by which who drives ahead overlaps the ego's way
 SAME_WAY = np.pi / 4.0
 PASSED = 10.0  # m beyond a line from which on the next one counts
 BEYOND = 30.0  # m beyond a give-way line on which ways may meet
+MEET = 12.0  # m between centres within which boxes may meet
+WAIT = 10.0  # s for which others are looked at beyond such a line, and back
 BESIDE = 5.0  # m
 LIGHT_AHEAD = 100.0  # m
 
@@ -235,7 +237,7 @@ def give_way(drive: Drive) -> Floats | None:
 
 
 def yield_gap(drive: Drive) -> Floats | None:
-    """Time until one with right of way is where the ego is, by the log; inf of none.
+    """Time until one with right of way is where the ego is, by the log; inf of none within 10 s.
 
     Of right of way is who is in no lane with a give-way line in the 10 s before, and not behind the ego in
     its own lane when it passes the line.
@@ -250,11 +252,18 @@ def yield_gap(drive: Drive) -> Floats | None:
     yields = np.isfinite(roadmap.stop_station) & (roadmap.signal < 0)
     shapes = LaneShapes.of(roadmap)
     half_ego = np.array([[0.5 * drive.ego.length, 0.5 * drive.ego.width]])
+    places = drive.ego.center[samples]
+    low, high = places.min(0) - MEET, places.max(0) + MEET
+    ahead = np.arange(1, max(round(WAIT / run.dt), 1) + 1)
+    here = np.repeat(samples, len(ahead))
+    there = (samples[:, None] + ahead).reshape(-1)
+    here, there = here[there < len(out)], there[there < len(out)]
     for agent in np.flatnonzero(_MOTOR[run.agent_kind]):
-        valid = np.flatnonzero(run.agent_valid[agent])
-        here, there = np.meshgrid(samples, valid, indexing="ij")
-        gap = run.agents[agent, there, :2] - drive.ego.center[here]
-        near = (there > here) & (np.hypot(gap[..., 0], gap[..., 1]) <= 12.0)
+        xy, known = run.agents[agent, :, :2], run.agent_valid[agent]
+        if not (known & (xy >= low).all(-1) & (xy <= high).all(-1)).any():
+            continue
+        gap = xy[there] - drive.ego.center[here]
+        near = known[there] & (np.hypot(gap[:, 0], gap[:, 1]) <= MEET)
         i, j = here[near], there[near]
         if not len(i):
             continue
@@ -263,7 +272,9 @@ def yield_gap(drive: Drive) -> Floats | None:
         i, j = i[apart <= 0.0], j[apart <= 0.0]
         if not len(i):
             continue
-        before = valid[(valid <= j.min()) & (run.times[valid] >= run.times[j.min()] - 10.0)]
+        before = np.flatnonzero(
+            known[: j.min() + 1] & (run.times[: j.min() + 1] >= run.times[j.min()] - WAIT)
+        )
         lanes = {lane for row in shapes.lanes_at(run.agents[agent, before, :2]) for lane in row}
         if any(yields[lane] for lane in lanes):
             continue

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 STEP = 0.3  # m between the points of a way
 ONWARD = 150.0  # m that it is drawn on
+NEAR = 120.0  # m
+PIECE = 200  # samples
 _SPACING = 2.0
 
 
@@ -94,13 +96,27 @@ class Drive:
 
     @cached_property
     def others(self) -> tuple[Floats, Floats, Floats]:
-        """Others' stations and offsets on the way, and how far they are turned from it, each `(A, N)`."""
+        """Stations and offsets on the way of all within `NEAR` m, and how far they are turned from it, each
+        `(A, N)`; NaN of the others."""
         agents = self.run.agents
-        flat = agents[..., :2].reshape(-1, 2)
-        s, d, _ = project_to_polyline(flat, self.line)
-        angle = np.interp(s, arc_length(self.line), np.unwrap(polyline_heading(self.line)))
-        turn = wrap_angle(agents[..., 2].reshape(-1) - angle)
-        return tuple(v.reshape(agents.shape[:2]) for v in (s, d, turn))  # type: ignore[return-value]
+        out = np.full((3, *agents.shape[:2]), np.nan)
+        along, angle = arc_length(self.line), np.unwrap(polyline_heading(self.line))
+        away = np.hypot(*np.moveaxis(agents[..., :2] - self.ego.center, -1, 0))
+        near = self.run.agent_valid & (away <= NEAR)
+        # Piece by piece: a whole drive's way is long, and all but the next part of it far from everybody.
+        for start in range(0, len(self.ego), PIECE):
+            part = slice(start, start + PIECE)
+            who, when = np.nonzero(near[:, part])
+            if not len(who):
+                continue
+            reach = self.station[part]
+            low = max(int(np.searchsorted(along, reach[0] - NEAR)) - 1, 0)
+            high = max(int(np.searchsorted(along, reach[-1] + NEAR)) + 1, low + 2)
+            states = agents[who, when + start]
+            s, d, _ = project_to_polyline(states[:, :2], self.line[low:high])
+            s = s + along[low]
+            out[:, who, when + start] = s, d, wrap_angle(states[:, 2] - np.interp(s, along, angle))
+        return out[0], out[1], out[2]
 
     @cached_property
     def lanes(self) -> tuple[int, ...]:
