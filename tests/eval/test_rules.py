@@ -270,6 +270,19 @@ def test_goal(hand) -> None:
     missed = judged(BOOK, drive(4.0))["goal"]
     assert not missed.kept
     assert missed.predicate == "at_goal"
+    assert missed.broken_at == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize(("y", "kept"), [(4.0, True), (0.0, False)])
+def test_exit_lane(hand, y: float, kept: bool) -> None:
+    """Two lanes; the route changes to the left one, and so does its expert, who shows that it can be done."""
+    expert = hand.drive(0.0, 10.0, 51, y=4.0)
+    road = hand.road([(-2.0, 2.0), (2.0, 6.0)])
+    changed = hand.states(np.stack((np.arange(51.0), np.linspace(0.0, y, 51)), 1), speed=10.0)
+    run = hand.run(changed, [], road, expert=expert, route_lanes=(0, 1))
+    assert judged(BOOK, run)["exit_lane"].kept is kept
+    stays = hand.run(changed, [], road, expert=hand.drive(0.0, 10.0, 51), route_lanes=(0, 1))
+    assert "exit_lane" not in judged(BOOK, stays)
 
 
 # --- The score ---

@@ -13,7 +13,7 @@ from drive.errors import InputError, UnknownNameError
 from drive.eval.metrics.base import Evaluation, MetricResult
 from drive.eval.metrics.rules.signals import SIGNALS
 from drive.eval.metrics.rules.way import Drive
-from drive.stl import compile, criticals, explain, names
+from drive.stl import compile, criticals, explain, horizon, names
 from drive.stl.book import Rule, RuleBook, load_book
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _own_series(run: RunLog, name: str) -> Floats | None:
 
 
 def _verdict(rule: Rule, signals: Mapping[str, Floats], dt: float) -> Verdict | None:
-    body, whole = rule.body, rule.bound
+    whole, body = rule.bound, rule.body
     used = {name: signals[name] for name in names(whole)}
     valid = ~np.isnan(np.stack(list(used.values()))).any(0)
     if not valid.any():
@@ -174,11 +174,11 @@ def _verdict(rule: Rule, signals: Mapping[str, Floats], dt: float) -> Verdict | 
     broken_at = None
     decided = _plain(found.predicate)
     if found.robustness < 0.0:
-        first = found.step
-        if body is not whole:
-            # An `always` is broken from the first sample on at which its body is.
-            first = int(np.flatnonzero(trace < 0.0)[0])
-        broken_at = first * dt
+        # An `always` is broken from the first sample on at which its body is; of what was to come about, only
+        # the end of the time for it tells.
+        ahead, last = horizon(whole), int(np.flatnonzero(valid)[-1])
+        waited = last if math.isinf(ahead) else min(round(ahead / dt), last)
+        broken_at = dt * (waited if body == whole else int(np.flatnonzero(trace < 0.0)[0]))
     return Verdict(rule, found.robustness, trace, broken_at, decided, predicates, code)
 
 

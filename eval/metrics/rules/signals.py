@@ -20,7 +20,7 @@ from drive.eval.metrics.nuplan.signals import centripetal_acceleration
 from drive.geometry import project_to_polyline, wrap_angle
 from drive.roadmap.drivable import DrivableArea
 from drive.scenario import SignalState
-from drive.vehicle import ACCELERATION, SPEED, YAW_RATE, AgentKind
+from drive.vehicle import ACCELERATION, SPEED, YAW_RATE, AgentKind, rear_to_center
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -292,6 +292,33 @@ def goal_held(drive: Drive) -> Floats | None:
     return None if held is None else _flag(held)
 
 
+def _exit(drive: Drive) -> frozenset[int]:
+    """The last lane of the route that the expert, driven by somebody, came to, and those beyond."""
+    run = drive.run
+    if drive.driven is None or run.roadmap is None or not len(run.expert) or run.expert_source == "idm":
+        return frozenset()
+    center = rear_to_center(run.expert, run.vehicle.rear_axle_to_center)
+    seen = {lane for lanes in LaneShapes.of(run.roadmap).lanes_at(center) for lane in lanes}
+    route = run.route_lanes.tolist()
+    came = [k for k, lane in enumerate(route) if lane in seen]
+    return frozenset(route[came[-1] :]) if came else frozenset()
+
+
+def exit_lane(drive: Drive) -> Floats | None:
+    if drive.driven is None:
+        return None
+    wanted = _exit(drive)
+    there = not wanted.isdisjoint(drive.driven.lanes[0])
+    return np.full(len(drive.ego), float(bool(wanted) and not there))
+
+
+def in_exit_lane(drive: Drive) -> Floats | None:
+    if drive.driven is None:
+        return None
+    wanted = _exit(drive)
+    return np.asarray([float(not wanted.isdisjoint(lanes)) for lanes in drive.driven.lanes])
+
+
 SIGNALS: dict[str, tuple[Callable[[Drive], Floats | None], str]] = {
     "speed": (lambda d: d.ego.speed, "m/s, without a sign"),
     "forward_speed": (lambda d: d.run.ego[:, SPEED], "m/s, negative in reverse"),
@@ -334,5 +361,7 @@ SIGNALS: dict[str, tuple[Callable[[Drive], Floats | None], str]] = {
     "yield_gap": (yield_gap, "s until one with right of way is where the ego is beyond such a line"),
     "goal": (goal, "whether the scenario has a goal that can be judged"),
     "at_goal": (goal_held, "whether all conditions of the goal hold"),
+    "exit_lane": (exit_lane, "whether the expert came to a lane of the route in which the ego did not begin"),
+    "in_exit_lane": (in_exit_lane, "whether the ego is in the last such lane, or in one of the route beyond"),
 }
 """Name: how it is made, and what it is."""
