@@ -63,18 +63,17 @@ def command(
         found = load("drive.eval.metrics.rules.listing:listed")(rules, wanted, keep, progress)
     for problem in found.problems:
         print(f"left out: {problem}", file=sys.stderr)
-    if as_json:
-        data = {
-            "book": rules.name,
-            "drives": len(found.verdicts),
-            "rules": found.table(),
-            "broken": found.broken(),
-        }
-        print(json.dumps(data, indent=2, allow_nan=False))
-    else:
-        _print(found)
     if not found.verdicts:
         raise DriveError("no drive could be judged")
+    if as_json:
+        counted = {"book": rules.name, "drives": len(found.verdicts)}
+        print(
+            json.dumps(
+                {**counted, "rules": found.table(), "broken": found.broken()}, indent=2, allow_nan=False
+            )
+        )
+    else:
+        _print(found)
 
 
 def _drives(refs: list[str], ego: str, everybody: bool) -> Iterator[tuple[str, Callable[[], Any]]]:

@@ -12,6 +12,7 @@ import pytest
 
 from drive import stl
 from drive.api import load_scenario
+from drive.cli import main
 from drive.errors import InputError, UnknownNameError
 from drive.eval.metrics.base import judge, load_score
 from drive.eval.metrics.carla import CARLA_2_1
@@ -20,6 +21,7 @@ from drive.eval.metrics.rules.listing import everyone, listed, recorded_drive
 from drive.eval.metrics.rules.signals import SIGNALS
 from drive.eval.metrics.rules.way import Drive
 from drive.roadmap import AreaKind, LaneSpec, RoadMapBuilder
+from drive.runlog import RunLog
 from drive.stl.book import load_book, read_book
 from drive.vehicle import AgentKind
 
@@ -378,3 +380,24 @@ def test_recorded_drivers() -> None:
     np.testing.assert_allclose(run.ego[:, :2], run.expert[:, :2], atol=1e-9)
     ghost = listed(BOOK, [("x", lambda: recorded_drive(load_scenario(path)))])
     assert "no recorded driver" in ghost.problems[0]
+
+
+def test_the_command(hand, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = hand.run(hand.drive(0.0, 14.0, 31), [], hand.road(limit=10.0))
+    run.save(tmp_path / "fast.drive.npz")
+    (tmp_path / "broken.drive.npz").write_bytes(b"PK")
+    assert main.run(["rules", str(tmp_path), "--json", "--out", str(tmp_path / "out")]) == 0
+    told = capsys.readouterr()
+    assert "left out: broken.drive.npz is truncated" in told.err
+    data = json.loads(told.out)
+    assert data["drives"] == 1
+    assert [(b["rule"], b["drive"], b["predicate"]) for b in data["broken"]] == [
+        ("speed_limit", "fast", "speed <= limit + 1")
+    ]
+    kept = RunLog.load(tmp_path / "out" / "hand.drive.npz")
+    assert kept.header["scores"]["rules"]["moments"]["speed_limit"] == pytest.approx(1.0)
+    assert (tmp_path / "out" / "hand.html").is_file()
+    assert main.run(["rules", str(tmp_path / "broken.drive.npz")]) == 1
+    assert "no drive could be judged" in capsys.readouterr().err
+    assert main.run(["rules"]) == 0
+    assert "always once[0, patience] (slow or headway >= time)" in capsys.readouterr().out

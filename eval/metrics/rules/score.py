@@ -82,7 +82,7 @@ class RulesScore:
     def __post_init__(self) -> None:
         for name in self.book.signals:
             if name not in SIGNALS and not name.startswith(OF_RUN):
-                raise UnknownNameError(f"signal in the rule book '{self.book.name}'", name, SIGNALS)
+                raise UnknownNameError("signal in a rule", name, SIGNALS)
 
     @property
     def name(self) -> str:
