@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("drive.cli.compare:command", "Paired differences between the results of benchmarks."),
     "run": ("drive.cli.run:command", "Drive one scenario with one planner and write its replay."),
     "replay": ("drive.cli.replay:command", "Turn runs into a page or a film."),
+    "rules": ("drive.cli.rules:command", "Judge drives by rules of the road: which were broken, when."),
     "train": ("drive.cli.train:app", "Train a learned planner by its recipe; make training data."),
     "list": (
         "drive.cli.list:command",

@@ -7,14 +7,14 @@ pose, with every intermediate value in an array of its own, so that they compile
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
 from numba.core.compiler import Compiler
 from numba.extending import register_jitable
 
-from drive.cache import cache_folder
+from drive._kernel import kernels_at
 from drive.nn.scene import BODY_COLUMNS, EGO_COLUMNS, ROUTE_COLUMNS
 
 if TYPE_CHECKING:
@@ -47,16 +47,8 @@ class _Apart(Compiler):
         return super().define_pipelines()
 
 
-def _kernel(function: Callable[..., Any]) -> Any:
-    """Compiled at the first call. Helpers live in this file, whose change Numba's cache sees."""
-    settings: Any = numba.config
-    before, settings.CACHE_DIR = settings.CACHE_DIR, str(cache_folder("kernels", "nn"))
-    options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
-    try:
-        # No products contracted into sums: what is left over after whole vectors would round otherwise.
-        return numba.njit(**options, fastmath={"nsz"}, pipeline_class=_Apart)(function)
-    finally:
-        settings.CACHE_DIR = before
+_kernel = kernels_at("nn", Path(__file__), pipeline_class=_Apart)
+"""Helpers live in this file, whose change the cache sees."""
 
 
 _inline: Callable[[Any], Any] = register_jitable(forceinline=True)

@@ -110,11 +110,14 @@ class Summary(Protocol):
 
 
 def load_score(name: str) -> tuple[str, Score]:
-    """A score and the name that results call it by: a registered one, or the one at FILE.py:NAME.
+    """A score and the name that results call it by: a registered one, the one at FILE.py:NAME, or that of
+    the rule book in FILE.toml, called by the book's own name.
 
     Raises UnknownNameError for a name that nobody registered and InputError for what is no score.
     """
     owner = f"score '{name}'"
+    if name.endswith(".toml"):
+        return _of_book(name)
     by_name = ":" not in name and not is_file(name)
     if is_file(name) and name.endswith(".py"):
         raise InputError(f"'{name}' is a file: write which score in it is meant, {name}:NAME")
@@ -126,6 +129,14 @@ def load_score(name: str) -> tuple[str, Score]:
         hint = "drive.eval.metrics.base.Score says what a score has"
         raise InputError(f"{owner} is no score: it lacks {', '.join(missing)}; {hint}")
     return (name if by_name else score.name), score
+
+
+def _of_book(path: str) -> tuple[str, Score]:
+    from drive.eval.metrics.rules import RulesScore
+    from drive.stl.book import load_book
+
+    score = RulesScore(load_book(path))
+    return score.name, score
 
 
 def load_scores(names: Sequence[str]) -> dict[str, str]:

@@ -33,24 +33,30 @@ def goal_reached(run: RunLog) -> bool | None:
     somebody, does not come to itself lies beyond the scenario. An expert of source "idm" has no say: it
     is a stand-in that may be stuck where a planner gets through.
     """
+    held = at_goal(run)
+    return None if held is None else bool(held.any())
+
+
+def at_goal(run: RunLog) -> NDArray[np.bool_] | None:
+    """At which samples `(N,)` all conditions of the goal hold; None where `goal_reached` is."""
     goal: Mapping[str, Any] = run.header["scenario"].get("goal") or {}
     given = [key for key in ("position", "polygon", "lanes", "heading", "speed", "time") if _has(goal, key)]
     if not given or len(run.ego) == 0:
         return None
     driven = run.expert_source != "idm" and len(run.expert) > 0
-    if "time" not in given and driven and not _reached(run, goal, given, run.expert, run.times):
+    if "time" not in given and driven and not _held(run, goal, given, run.expert, run.times).any():
         return None
-    return _reached(run, goal, given, run.ego, run.times)
+    return _held(run, goal, given, run.ego, run.times)
 
 
-def _reached(
+def _held(
     run: RunLog,
     goal: Mapping[str, Any],
     given: Sequence[str],
     states: NDArray[np.float64],
     times: NDArray[np.float64],
-) -> bool:
-    """Whether the motion `states (N, 7)` of the run's vehicle meets the conditions `given` at any sample."""
+) -> NDArray[np.bool_]:
+    """At which samples the motion `states (N, 7)` of the run's vehicle meets the conditions `given`."""
     center = rear_to_center(states, run.vehicle.rear_axle_to_center)
     held = np.ones(len(states), dtype=np.bool_)
     places: list[NDArray[np.bool_]] = []
@@ -71,7 +77,7 @@ def _reached(
         held &= _within(states[:, SPEED], goal["speed"])
     if "time" in given:
         held &= _within(times, goal["time"])
-    return bool(held.any())
+    return np.asarray(held)
 
 
 def _within(values: NDArray[np.float64], interval: Sequence[float]) -> NDArray[np.bool_]:

@@ -4,7 +4,7 @@ const S = {
   page: null, runs: [], maps: [], run: null, t: 0, end: 0, playing: false, rate: 1, split: false, beside: [], pointed: null, zoomed: false, notesClosed: false,
   view: { x: 0, y: 0, scale: 6 }, follow: true, headingUp: false, theme: "light", ratio: 1, width: 1, height: 1,
   layers: { plan: true, candidates: true, expert: true, recorded: true, route: true, trails: true, others: true, heat: true, hidden: true, shadow: true, events: true, names: false },
-  colour: "role", shown: new Set(USUAL), chosen: null, hover: null, candidate: null, pinned: null, table: null, charts: [], dirty: true, faults: [],
+  colour: "role", shown: new Set(USUAL), chosen: null, hover: null, candidate: null, pinned: null, table: null, charts: [], rules: [], dirty: true, faults: [],
 };
 
 window.addEventListener("error", (e) => S.faults.push(String(e.message)));
@@ -34,6 +34,7 @@ function render() {
   const at = sampleAt(S.run, S.t);
   drawStage(S, { ctx: $("map").getContext("2d"), width: S.width, height: S.height, ratio: S.ratio });
   for (const chart of S.charts) drawChart(S, chart, at);
+  drawRules(S);
   updateTiles(S, at);
   updateCandidates(S, at);
   markEvent(S);
@@ -81,6 +82,7 @@ function setRun(index) {
   fillCandidates(S);
   fillScores(S);
   fillEvents(S);
+  fillRules(S);
   fillAbout(S);
   refresh();
 }
@@ -108,6 +110,7 @@ function resize() {
     chart.canvas.height = Math.round(chart.height * S.ratio);
     paintChart(S, chart);
   }
+  if (!$("rules").hidden) for (const row of S.rules) paintRule(S, row);
   spaceTicks(S);
   // A canvas that changes its size is empty: it is drawn at once, not a frame later.
   render();
@@ -175,6 +178,7 @@ function bindControls() {
     ["help-close", closeHelp], ["notes-close", () => { S.notesClosed = true; $("notes").hidden = true; }],
   ]) click(id, action);
   $("candidates").addEventListener("toggle", redraw);
+  $("rules").addEventListener("toggle", resize);
   $("help").addEventListener("cancel", (e) => { e.preventDefault(); closeHelp(); });
   $("help").addEventListener("click", (e) => { if (e.target === $("help")) closeHelp(); });
   const slider = $("time");
@@ -224,7 +228,7 @@ function state() {
     t: S.t, sample: at.i, run: run.index, planner: run.label, scenario: run.scenario.id ?? null, ego: moved(poseOf(run.ego, at)), egos,
     expert: moved(poseOf(run.expert, at)), agents, plan, candidates: call >= 0 && call + 1 < run.candidates.start.length ? run.candidates.start[call + 1] - run.candidates.start[call] : 0,
     candidate: shownCandidate(S), heat: heatState(run, S.t), signals: S.maps[run.map]?.stops.map((s) => signalState(run, s.signal, at.i)) ?? [], pointed: S.pointed, view: { ...S.view, follow: S.follow, headingUp: S.headingUp, split: isSplit(S) },
-    charts: S.charts.map((c) => c.name), notes: run.notes, faults: S.faults, playing: S.playing, theme: S.theme, layers: { ...S.layers },
+    charts: S.charts.map((c) => c.name), rules: S.rules.map((r) => ({ name: r.name, said: r.said.textContent, bad: r.said.classList.contains("bad") })), notes: run.notes, faults: S.faults, playing: S.playing, theme: S.theme, layers: { ...S.layers },
   };
 }
 

@@ -35,7 +35,8 @@ function chartsOf(S) {
   list.splice(1, 0, ...roverCharts(run, chart, ofSeries));
   list.push(chart("Planning time", "ms", (r) => ({ x: r.callTimes, y: Float64Array.from(r.plan.latency, (v) => 1000 * v), marks: r.status }), { low: 0, robust: true, empty: "the planner was never called" }));
   for (const name of run.values.keys()) {
-    if (!TOLD.has(name)) list.push(chart(titleOf(name), UNITS[name] || "", (r) => ofSeries(r, name)));
+    // What rules said is the strip under the map.
+    if (!TOLD.has(name) && !name.startsWith("rule.")) list.push(chart(titleOf(name), UNITS[name] || "", (r) => ofSeries(r, name)));
   }
   return list;
 }

@@ -28,6 +28,7 @@ SCRIPTS = (
     *(
         "stage.js",
         "charts.js",
+        "rules.js",
         "panels.js",
         "candidates.js",
         "timeline.js",

@@ -429,3 +429,56 @@ def test_a_phone_gets_one_column_without_sideways_scrolling(browser: Browser, tw
         gestureSourceType="touch",
     )
     assert settled(browser)["view"]["scale"] > 1.5 * before
+
+
+def test_the_strip_of_rules_names_what_broke_one_at_the_cursor(browser: Browser, tmp_path: Path) -> None:
+    trace, which = np.full(N, 0.5), np.zeros(N)
+    trace[60:90], which[60:90] = -0.4, 1.0
+    trace[:10] = np.inf
+    book = {
+        "score": 0.5,
+        "metrics": {"headway": 0.0, "goal": 1.0},
+        "rules": {
+            "headway": {
+                "text": "stay behind", "unit": "s", "robustness": -0.4, "broken_at": 6.0,
+                "predicates": ["slow", "headway >= <b>0.9"],
+            },
+        },
+    }  # fmt: skip
+    run = make_run()
+    run = run.with_header(scores={**run.header["scores"], "rules": book})
+    run = run.with_series(**{"rule.headway": trace, "rule.headway.predicate": which})
+    page = write_replay(run, tmp_path / "rules.html")
+    got = show(browser, page, "t=7")
+    assert got["rules"] == [{"name": "headway", "said": "\u22120.40 s   headway >= <b>0.9", "bad": True}]
+    assert browser.evaluate("document.querySelectorAll('#rules b').length") == 0
+    assert browser.evaluate("document.getElementById('rules-told').textContent") == "1 of 1 broken"
+    # Its name leads to the moment.
+    browser.evaluate("document.querySelector('#rules .rule-name').click()")
+    assert settled(browser)["t"] == pytest.approx(6.0)
+    # Red below the middle at 7 s, green above it at 3 s.
+    paint = """[[7.05, 0.6], [7.05, 0.4], [3.05, 0.4], [3.05, 0.7]].map(([t, y]) => {
+        const one = new OffscreenCanvas(1, 1).getContext("2d");
+        const strip = document.querySelector("#rules canvas"), [w, h] = [strip.width, strip.height];
+        one.drawImage(strip, Math.round(t / 15 * w), Math.round(y * h), 1, 1, 0, 0, 1, 1);
+        return [...one.getImageData(0, 0, 1, 1).data];
+    })"""
+    red, above, green, below = browser.evaluate(paint)
+    assert red[0] > 150 > red[1]
+    assert green[1] > 120 > green[0]
+    assert above[3] == below[3] == 0
+    browser.evaluate("window.drive.seek(3)")
+    assert settled(browser)["rules"][0] == {"name": "headway", "said": "0.50 s   slow", "bad": False}
+    browser.evaluate("window.drive.seek(0.5)")
+    assert settled(browser)["rules"][0]["said"] == "kept   slow"
+    # Beside the strip there is no chart of the same.
+    offered = browser.evaluate(
+        "[...document.querySelectorAll('#chart-names button')].map((b) => b.textContent)"
+    )
+    assert "Iterations" in offered
+    assert not any("rule" in name.lower() for name in offered)
+
+
+def test_runs_without_rules_have_no_strip(browser: Browser, page: Path) -> None:
+    assert show(browser, page)["rules"] == []
+    assert browser.evaluate("document.getElementById('rules').offsetHeight") == 0

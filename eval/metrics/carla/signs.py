@@ -95,22 +95,11 @@ def red_lights(run: RunLog, ego: Ego, driven: Sequence[tuple[int, ...]]) -> list
 def stop_signs(run: RunLog, ego: Ego) -> list[Event]:
     """Stop signs that were run: never below 0.1 m/s while the sign's area lay under the ego or up to 4 m
     ahead. The event is that of leaving the area; the same sign counts once in a row."""
-    roadmap = run.roadmap
-    if roadmap is None or not roadmap.area_ids:
-        return []
-    along = np.stack((np.cos(ego.heading), np.sin(ego.heading)), axis=1)
-    reach = np.arange(0.0, c.STOP_REACH + 1e-9, c.STOP_STEP)
-    points = ego.center[:, None, :] + reach[None, :, None] * along[:, None, :]
-    left: list[tuple[int, int]] = []
-    for area in range(len(roadmap.areas)):
-        sign = STOP_SIGN in roadmap.area_ids[area].lower()
-        if roadmap.areas.kind[area] != AreaKind.STOP or not sign:
-            continue
-        inside = points_in_polygon(points.reshape(-1, 2), roadmap.areas[area]).reshape(len(ego), -1).any(1)
-        edges = np.flatnonzero(np.diff(np.concatenate(([False], inside)).astype(np.int8)))
-        for start, end in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=False):
-            if not (ego.speed[start:end] < c.STOPPED_SPEED).any():
-                left.append((end, area))
+    left = [
+        (end, area)
+        for area, start, end in stop_zones(run, ego)
+        if not (ego.speed[start:end] < c.STOPPED_SPEED).any()
+    ]
     events: list[Event] = []
     last = -1
     for n, area in sorted(left):
@@ -118,3 +107,24 @@ def stop_signs(run: RunLog, ego: Ego) -> list[Event]:
             events.append((n, "stop_infraction"))
         last = area
     return events
+
+
+def stop_zones(run: RunLog, ego: Ego) -> list[tuple[int, int, int]]:
+    """When a stop sign's area lay under the ego or up to 4 m ahead and was left again: area, first sample,
+    and the first one after."""
+    roadmap = run.roadmap
+    if roadmap is None or not roadmap.area_ids:
+        return []
+    along = np.stack((np.cos(ego.heading), np.sin(ego.heading)), axis=1)
+    reach = np.arange(0.0, c.STOP_REACH + 1e-9, c.STOP_STEP)
+    points = ego.center[:, None, :] + reach[None, :, None] * along[:, None, :]
+    found: list[tuple[int, int, int]] = []
+    for area in range(len(roadmap.areas)):
+        sign = STOP_SIGN in roadmap.area_ids[area].lower()
+        if roadmap.areas.kind[area] != AreaKind.STOP or not sign:
+            continue
+        inside = points_in_polygon(points.reshape(-1, 2), roadmap.areas[area]).reshape(len(ego), -1).any(1)
+        edges = np.flatnonzero(np.diff(np.concatenate(([False], inside)).astype(np.int8)))
+        pairs = zip(edges[::2].tolist(), edges[1::2].tolist(), strict=False)
+        found += [(area, start, end) for start, end in pairs]
+    return found
