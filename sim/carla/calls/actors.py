@@ -1,0 +1,213 @@
+"""Calls about actors: blueprints, spawning, destroying, what they are, where they are put."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from drive.errors import InputError
+from drive.sim.carla.calls.table import IGNORED, call, void
+from drive.sim.carla.streams import SENSORS
+from drive.sim.carla.wire import shapes, values
+
+if TYPE_CHECKING:
+    from drive.sim.carla.server import Server
+    from drive.sim.carla.session import Session
+    from drive.sim.carla.wire.versions import Version
+
+MOST_ACTORS = 1 << 14
+
+
+def packed_actor(server: Server, number: int, session: Session | None = None) -> Any:
+    """An actor as the client's struct. Raises InputError when it is not there."""
+    actor = server.world.actor(number)
+    token = server.token(number + SENSORS, session) if server.world.is_sensor(number) else b""
+    return shapes.actor(
+        server.release,
+        actor.id,
+        actor.parent,
+        actor.uid,
+        actor.type_id,
+        actor.attributes,
+        shapes.box(*actor.box),
+        actor.tags,
+        token,
+    )
+
+
+@lru_cache(maxsize=4)
+def _definitions(release: Version) -> list[Any]:
+    from drive.sim.carla.world.blueprints import BLUEPRINTS
+
+    return [
+        [
+            uid,
+            print_.id,
+            print_.tags,
+            [
+                shapes.attribute(release, a.name, a.kind, a.value, a.recommended, a.fixed)
+                for a in print_.attributes
+            ],
+        ]
+        for uid, print_ in enumerate(BLUEPRINTS, start=1)
+    ]
+
+
+def _actor_definitions(server: Server, session: Session) -> list[Any]:
+    return _definitions(server.release)
+
+
+def _spectator(server: Server, session: Session) -> Any:
+    return packed_actor(server, server.world.spectator, session)
+
+
+def _actors_by_id(server: Server, session: Session, ids: Any) -> list[Any]:
+    """Those that are there; the client takes the rest for gone."""
+    found = []
+    for number in values.array(ids, "the ids", 0, MOST_ACTORS):
+        if server.world.has(values.actor_id(number)):
+            found.append(packed_actor(server, number, session))
+    return found
+
+
+def spawn(
+    server: Server, session: Session, description: Any, pose: Any, parent: int = 0, attachment: int = 0
+) -> int:
+    """Returns the id. Raises InputError: an unknown blueprint, a bad attribute, a place that is taken."""
+    blueprint, attributes = values.description(description)
+    number = server.world.spawn(blueprint, attributes, values.transform(pose), parent, attachment)
+    session.spawned.add(number)
+    return number
+
+
+def _spawn_actor(server: Server, session: Session, description: Any, pose: Any) -> Any:
+    return packed_actor(server, spawn(server, session, description, pose), session)
+
+
+def _spawn_attached(
+    server: Server, session: Session, description: Any, pose: Any, parent: Any, attachment: Any = 0
+) -> Any:
+    to, how = values.actor_id(parent), values.integer(attachment, "the attachment", 0, 16)
+    return packed_actor(server, spawn(server, session, description, pose, to, how), session)
+
+
+def destroy(server: Server, number: int) -> bool:
+    return bool(server.destroy([number]))
+
+
+def _destroy_actor(server: Server, session: Session, actor: Any) -> bool:
+    return destroy(server, values.actor_id(actor))
+
+
+def _bounding_box(server: Server, session: Session, actor: Any) -> Any:
+    return shapes.box(*server.world.actor(values.actor_id(actor)).box)
+
+
+def _transform_of(server: Server, session: Session, actor: Any, component: Any = "") -> Any:
+    """Actors have no further components here: whatever is asked for lies at the actor's own place."""
+    return shapes.transform(server.world.pose(values.actor_id(actor)))
+
+
+def _relative_transform_of(server: Server, session: Session, actor: Any, component: Any = "") -> Any:
+    server.world.actor(values.actor_id(actor))
+    return shapes.transform((0.0,) * 6)
+
+
+def _nothing_of(server: Server, session: Session, actor: Any) -> list[Any]:
+    server.world.actor(values.actor_id(actor))
+    return []
+
+
+def _set_location(server: Server, session: Session, actor: Any, location: Any) -> None:
+    number = values.actor_id(actor)
+    place = values.vector(location, "the location")
+    server.world.set_transform(number, (*place, *server.world.pose(number)[3:]))
+
+
+def _set_transform(server: Server, session: Session, actor: Any, pose: Any) -> None:
+    server.world.set_transform(values.actor_id(actor), values.transform(pose))
+
+
+def _set_velocity(server: Server, session: Session, actor: Any, vector: Any) -> None:
+    server.world.set_target_velocity(values.actor_id(actor), values.vector(vector))
+
+
+def _set_angular_velocity(server: Server, session: Session, actor: Any, vector: Any) -> None:
+    server.world.set_target_angular_velocity(values.actor_id(actor), values.vector(vector))
+
+
+def _constant_velocity(server: Server, session: Session, actor: Any, vector: Any) -> None:
+    server.world.enable_constant_velocity(values.actor_id(actor), values.vector(vector))
+
+
+def _no_constant_velocity(server: Server, session: Session, actor: Any) -> None:
+    server.world.disable_constant_velocity(values.actor_id(actor))
+
+
+def _impulse(server: Server, session: Session, actor: Any, vector: Any, at: Any = None) -> None:
+    server.world.add_impulse(values.actor_id(actor), values.vector(vector))
+
+
+def _force(server: Server, session: Session, actor: Any, vector: Any, at: Any = None) -> None:
+    server.world.add_force(values.actor_id(actor), values.vector(vector))
+
+
+def _angular_impulse(server: Server, session: Session, actor: Any, vector: Any) -> None:
+    server.world.add_angular_impulse(values.actor_id(actor), values.vector(vector))
+
+
+def _torque(server: Server, session: Session, actor: Any, vector: Any) -> None:
+    server.world.add_torque(values.actor_id(actor), values.vector(vector))
+
+
+def _simulate_physics(server: Server, session: Session, actor: Any, on: Any) -> None:
+    server.world.set_simulate_physics(values.actor_id(actor), values.flag(on, "simulate_physics"))
+
+
+def _gravity(server: Server, session: Session, actor: Any, on: Any) -> None:
+    server.world.set_gravity(values.actor_id(actor), values.flag(on, "gravity"))
+
+
+def _collisions(server: Server, session: Session, actor: Any, on: Any) -> None:
+    server.world.set_collisions(values.actor_id(actor), values.flag(on, "collisions"))
+
+
+def _dead(server: Server, session: Session, actor: Any) -> None:
+    server.world.actor(values.actor_id(actor))
+
+
+ACTORS = {
+    "get_actor_definitions": call(_actor_definitions),
+    "get_spectator": call(_spectator),
+    "get_actors_by_id": call(_actors_by_id),
+    "spawn_actor": call(_spawn_actor),
+    "spawn_actor_with_parent": call(_spawn_attached),
+    "destroy_actor": call(_destroy_actor),
+    "get_actor_bounding_box": call(_bounding_box),
+    "get_actor_component_world_transform": call(_transform_of),
+    "get_actor_component_relative_transform": call(_relative_transform_of),
+    "get_actor_component_names": call(_nothing_of),
+    "get_actor_bone_names": call(_nothing_of),
+    "get_actor_bone_world_transforms": call(_nothing_of),
+    "get_actor_bone_relative_transforms": call(_nothing_of),
+    "get_actor_socket_names": call(_nothing_of),
+    "get_actor_socket_world_transforms": call(_nothing_of),
+    "get_actor_socket_relative_transforms": call(_nothing_of),
+    "set_actor_location": void(_set_location),
+    "set_actor_transform": void(_set_transform),
+    "set_actor_target_velocity": void(_set_velocity),
+    "set_actor_target_angular_velocity": void(_set_angular_velocity),
+    "enable_actor_constant_velocity": void(_constant_velocity),
+    "disable_actor_constant_velocity": void(_no_constant_velocity),
+    "add_actor_impulse": void(_impulse),
+    "add_actor_impulse_at_location": void(_impulse),
+    "add_actor_force": void(_force),
+    "add_actor_force_at_location": void(_force),
+    "add_actor_angular_impulse": void(_angular_impulse),
+    "add_actor_torque": void(_torque),
+    "set_actor_simulate_physics": void(_simulate_physics),
+    "set_actor_enable_gravity": void(_gravity),
+    "set_actor_collisions": void(_collisions),
+    "set_actor_dead": void(_dead),
+    "set_actor_autopilot": IGNORED,
+}

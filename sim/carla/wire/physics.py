@@ -1,0 +1,117 @@
+"""A vehicle's physics as CARLA's structs have it (the UE4 line's VehiclePhysicsControl, to 0.9.16)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from drive.sim.carla.wire import values
+
+Three = tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class WheelPhysics:
+    """One wheel: angles in degrees, radius in cm, torques in Nm, position in cm in the world."""
+
+    tire_friction: float = 3.5
+    damping_rate: float = 0.25
+    max_steer_angle: float = 70.0
+    radius: float = 35.0
+    max_brake_torque: float = 1500.0
+    max_handbrake_torque: float = 3000.0
+    lat_stiff_max_load: float = 3.0
+    lat_stiff_value: float = 20.0
+    long_stiff_value: float = 1000.0
+    position: Three = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class VehiclePhysics:
+    """Names and units of `carla.VehiclePhysicsControl`; curves are (N, 2)."""
+
+    torque_curve: tuple[tuple[float, float], ...] = ((0.0, 500.0), (5000.0, 500.0))
+    max_rpm: float = 5000.0
+    moi: float = 1.0
+    damping_rate_full_throttle: float = 0.15
+    damping_rate_zero_throttle_clutch_engaged: float = 2.0
+    damping_rate_zero_throttle_clutch_disengaged: float = 0.35
+    use_gear_autobox: bool = True
+    gear_switch_time: float = 0.5
+    clutch_strength: float = 10.0
+    final_ratio: float = 4.0
+    forward_gears: tuple[Three, ...] = ()
+    """Ratio, down ratio, up ratio."""
+    mass: float = 1000.0
+    drag_coefficient: float = 0.3
+    center_of_mass: Three = (0.0, 0.0, 0.0)
+    steering_curve: tuple[tuple[float, float], ...] = ((0.0, 1.0), (10.0, 0.5))
+    wheels: tuple[WheelPhysics, ...] = ()
+    use_sweep_wheel_collision: bool = False
+
+
+def packed(control: VehiclePhysics) -> list[Any]:
+    wheels = [
+        [
+            w.tire_friction,
+            w.damping_rate,
+            w.max_steer_angle,
+            w.radius,
+            w.max_brake_torque,
+            w.max_handbrake_torque,
+            w.lat_stiff_max_load,
+            w.lat_stiff_value,
+            w.long_stiff_value,
+            list(w.position),
+        ]
+        for w in control.wheels
+    ]
+    return [
+        [list(point) for point in control.torque_curve],
+        control.max_rpm,
+        control.moi,
+        control.damping_rate_full_throttle,
+        control.damping_rate_zero_throttle_clutch_engaged,
+        control.damping_rate_zero_throttle_clutch_disengaged,
+        control.use_gear_autobox,
+        control.gear_switch_time,
+        control.clutch_strength,
+        control.final_ratio,
+        [list(gear) for gear in control.forward_gears],
+        control.mass,
+        control.drag_coefficient,
+        list(control.center_of_mass),
+        [list(point) for point in control.steering_curve],
+        wheels,
+        control.use_sweep_wheel_collision,
+    ]
+
+
+def unpacked(value: Any) -> VehiclePhysics:
+    """Raises WireError."""
+    p = values.array(value, "the physics control", 17)
+    wheels = []
+    for wheel in values.array(p[15], "the wheels", 0, 32):
+        parts = values.array(wheel, "a wheel", 10)
+        wheels.append(WheelPhysics(*values.numbers(parts, "a wheel", 9), position=values.vector(parts[9])))
+    gears = values.array(p[10], "the gears", 0, 32)
+    return VehiclePhysics(
+        _curve(p[0], "the torque curve"),
+        *values.numbers(p[1:6], "the physics control", 5),
+        use_gear_autobox=values.flag(p[6], "use_gear_autobox"),
+        gear_switch_time=values.number(p[7], "gear_switch_time"),
+        clutch_strength=values.number(p[8], "clutch_strength"),
+        final_ratio=values.number(p[9], "final_ratio"),
+        forward_gears=tuple(values.vector(gear, "a gear") for gear in gears),
+        mass=values.number(p[11], "mass"),
+        drag_coefficient=values.number(p[12], "drag_coefficient"),
+        center_of_mass=values.vector(p[13], "center_of_mass"),
+        steering_curve=_curve(p[14], "the steering curve"),
+        wheels=tuple(wheels),
+        use_sweep_wheel_collision=values.flag(p[16], "use_sweep_wheel_collision"),
+    )
+
+
+def _curve(value: Any, what: str) -> tuple[tuple[float, float], ...]:
+    points = [values.numbers(point, what, 2) for point in values.array(value, what, 0, 256)]
+    return tuple((x, y) for x, y in points)

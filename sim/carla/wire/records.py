@@ -1,0 +1,124 @@
+"""The binary records of the streaming port, packed and little-endian.
+
+Layouts as CARLA's client reads them (LibCarla/source/carla/sensor/s11n and streaming/detail, MIT, read for
+facts): a header of 48 bytes heads every record; the world observer's goes on with 36 bytes of the episode and
+119 bytes an actor.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_HEADER = struct.Struct("<QQd6f")
+_EPISODE = struct.Struct("<Qdf3iI")
+_TOKEN = struct.Struct("<IHBB16s")
+_IMAGE = struct.Struct("<IIf")
+
+MAP_CHANGED, LIGHTS_PENDING = 1, 2
+"""Flags of an episode: the first snapshot after a change of map; the client should ask for lights again."""
+
+_STATE = {
+    "id": ("u4", 0),
+    "state": ("u1", 4),
+    "transform": ("(6,)f4", 5),  # x, y, z in metres, pitch, yaw, roll in degrees
+    "velocity": ("(3,)f4", 29),
+    "angular_velocity": ("(3,)f4", 41),  # degrees a second
+    "acceleration": ("(3,)f4", 53),
+    # a vehicle
+    "control": ("(3,)f4", 65),  # throttle, steer, brake
+    "hand_brake": ("u1", 77),
+    "reverse": ("u1", 78),
+    "manual_gear": ("u1", 79),
+    "gear": ("i4", 80),
+    "speed_limit": ("f4", 84),  # km/h
+    "light_seen": ("u1", 88),  # 0 red, 1 yellow, 2 green, 3 off
+    "has_light": ("u1", 89),
+    "light_id": ("u4", 90),
+    "failure": ("u1", 94),
+    # a traffic light or sign
+    "sign_id": ("S32", 65),
+    "times": ("(4,)f4", 97),  # green, yellow, red, elapsed, in seconds
+    "pole": ("u4", 113),
+    "frozen": ("u1", 117),
+    "light_state": ("u1", 118),
+    # a walker
+    "direction": ("(3,)f4", 65),
+    "walking_speed": ("f4", 77),
+    "jump": ("u1", 81),
+}
+
+ACTOR_STATE: np.dtype[np.void] = np.dtype(
+    {
+        "names": list(_STATE),
+        "formats": ["<" + kind if kind[0] != "(" else kind for kind, _ in _STATE.values()],
+        "offsets": [offset for _, offset in _STATE.values()],
+        "itemsize": 119,
+    }
+)
+"""One actor in a snapshot; the fields of its kind share the last 54 bytes."""
+
+ACTIVE = 1
+
+
+def header(sensor_type: int, frame: int, seconds: float, transform: Any) -> bytes:
+    """What heads each record. `transform` (6,): where the sensor is."""
+    return _HEADER.pack(sensor_type, frame, seconds, *transform)
+
+
+def episode(number: int, platform: float, dt: float, flags: int = 0) -> bytes:
+    """What the world observer says before the actors; the map's origin is that of the map's own frame."""
+    return _EPISODE.pack(number, platform, dt, 0, 0, 0, flags)
+
+
+def token(stream: int, port: int, address: tuple[int, int, int, int]) -> bytes:
+    """Where a stream is had: 24 bytes that the client keeps and hands to its socket."""
+    return _TOKEN.pack(stream, port, 1, 1, bytes(address) + bytes(12))
+
+
+def stream_of(token: bytes) -> int:
+    """The stream's number in a token."""
+    return int(_TOKEN.unpack(token)[0])
+
+
+def image(picture: NDArray[np.uint8], field_of_view: float) -> bytes:
+    """A camera's record: `picture` (H, W, 4) in the order blue, green, red, alpha."""
+    height, width = picture.shape[:2]
+    return _IMAGE.pack(width, height, field_of_view) + np.ascontiguousarray(picture).tobytes()
+
+
+def flow(picture: NDArray[np.float32], field_of_view: float) -> bytes:
+    """An optical-flow camera's record: `picture` (H, W, 2) in fractions of the picture."""
+    height, width = picture.shape[:2]
+    return _IMAGE.pack(width, height, field_of_view) + np.ascontiguousarray(picture, "<f4").tobytes()
+
+
+DVS_EVENT: np.dtype[np.void] = np.dtype([("x", "<u2"), ("y", "<u2"), ("t", "<i8"), ("pol", "?")])
+"""One event of an event camera."""
+
+
+def events(found: NDArray[np.void], width: int, height: int, field_of_view: float) -> bytes:
+    """An event camera's record: `found` (N,) of DVS_EVENT. The client cannot read one without events."""
+    return _IMAGE.pack(width, height, field_of_view) + found.tobytes()
+
+
+def lidar(points: NDArray[Any], per_channel: NDArray[Any], angle: float) -> bytes:
+    """A lidar's record, plain `(P, 4)` x, y, z, intensity, or semantic, of SEMANTIC_POINT; by channels."""
+    head = struct.pack("<fI", angle, len(per_channel)) + np.asarray(per_channel, "<u4").tobytes()
+    return head + (points if points.dtype == SEMANTIC_POINT else np.asarray(points, "<f4")).tobytes()
+
+
+SEMANTIC_POINT: np.dtype[np.void] = np.dtype(
+    [("xyz", "<f4", (3,)), ("cosine", "<f4"), ("object", "<u4"), ("tag", "<u4")]
+)
+"""One hit of a semantic lidar: 24 bytes."""
+
+
+def radar(detections: NDArray[Any]) -> bytes:
+    """A radar's record: `(N, 4)` velocity (m/s, away is positive), azimuth, altitude (rad), depth (m)."""
+    return np.asarray(detections, "<f4").tobytes()
