@@ -71,7 +71,9 @@ def find_maps(map_or_file: str | None, folder: Path | None) -> tuple[Maps, str]:
         first = bare_name(path.as_posix()) if path.suffix.lower() != ".xodr" else path.stem
         if first not in files:
             if not files:
-                raise InputError(f"--map {map_or_file}: name a file.xodr, or the folder that has it with --maps")
+                raise InputError(
+                    f"--map {map_or_file}: name a file.xodr, or the folder that has it with --maps"
+                )
             raise UnknownNameError("map", first, files)
     if not files:
         raise InputError("no map: --map FILE.xodr, or --maps FOLDER with .xodr files")

@@ -1,7 +1,7 @@
 """The server: CARLA's two ports over one `CarlaWorld`.
 
-One thread does everything. In synchronous mode a client's `tick_cue` steps the world, the snapshot leaves on the
-streaming port, and then the answer on the calling port; in asynchronous mode a timer steps it in real time.
+One thread does everything. In synchronous mode a client's `tick_cue` steps the world, the snapshot leaves on
+the streaming port, and then the answer on the calling port; in asynchronous mode a timer steps it in real time.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from drive.sim.carla.wire import records
 from drive.sim.carla.wire.messages import MAX_MESSAGE
 from drive.sim.carla.wire.shapes import CLEAR_NOON, Settings
 from drive.sim.carla.wire.transport import Loop, Peer
-from drive.sim.carla.wire.versions import DEFAULT, Version, version
+from drive.sim.carla.wire.versions import DEFAULT, VERSIONS, Version
 
 if TYPE_CHECKING:
     from drive.sim.carla.world import CarlaWorld
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 FREE_STEP = 0.05
 """Seconds of a step where the client has named none: twenty a second, in real time."""
 ANNOUNCED_AFTER = 0.3
-"""Seconds between the answer to `load_world` and its first snapshot. The client rebuilds its Traffic Manager in
-the stream's callback; announced before the answer, it was seen to die of that."""
+"""Seconds between the answer to `load_world` and its first snapshot. The client rebuilds its Traffic Manager
+in the stream's callback; announced before the answer, it was seen to die of that."""
 NOWHERE = (0.0,) * 6
 
 
@@ -44,7 +44,7 @@ class Options:
     port: int = 2000
     streaming_port: int | None = None
     """The next one after `port` by default."""
-    release: Version = version(DEFAULT)
+    release: Version = VERSIONS[DEFAULT]
     unfreeze_after: float | None = 5.0
     """Seconds after which a synchronous world whose clients have gone runs on its own again; None: never."""
     reclaim: bool = False

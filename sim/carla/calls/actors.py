@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from drive.errors import InputError
 from drive.sim.carla.calls.table import IGNORED, call, void
 from drive.sim.carla.streams import SENSORS
 from drive.sim.carla.wire import shapes, values
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from drive.sim.carla.server import Server
     from drive.sim.carla.session import Session
     from drive.sim.carla.wire.versions import Version
+    from drive.sim.carla.world.blueprints import Attribute
 
 MOST_ACTORS = 1 << 14
 
@@ -39,18 +39,12 @@ def packed_actor(server: Server, number: int, session: Session | None = None) ->
 def _definitions(release: Version) -> list[Any]:
     from drive.sim.carla.world.blueprints import BLUEPRINTS
 
-    return [
-        [
-            uid,
-            print_.id,
-            print_.tags,
-            [
-                shapes.attribute(release, a.name, a.kind, a.value, a.recommended, a.fixed)
-                for a in print_.attributes
-            ],
-        ]
-        for uid, print_ in enumerate(BLUEPRINTS, start=1)
-    ]
+    return [[b.uid, b.id, b.tags, [_attribute(release, a) for a in b.attributes]] for b in BLUEPRINTS]
+
+
+def _attribute(release: Version, a: Attribute) -> list[Any]:
+    kind = release.attribute_type(a.type)
+    return [a.id, kind, a.value, list(a.recommended), a.modifiable, a.restrict]
 
 
 def _actor_definitions(server: Server, session: Session) -> list[Any]:
@@ -63,11 +57,8 @@ def _spectator(server: Server, session: Session) -> Any:
 
 def _actors_by_id(server: Server, session: Session, ids: Any) -> list[Any]:
     """Those that are there; the client takes the rest for gone."""
-    found = []
-    for number in values.array(ids, "the ids", 0, MOST_ACTORS):
-        if server.world.has(values.actor_id(number)):
-            found.append(packed_actor(server, number, session))
-    return found
+    wanted = [values.actor_id(number) for number in values.array(ids, "the ids", 0, MOST_ACTORS)]
+    return [packed_actor(server, number, session) for number in wanted if server.world.has(number)]
 
 
 def spawn(

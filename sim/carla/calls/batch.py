@@ -1,7 +1,7 @@
 """`apply_batch`: many commands in one message, each with an answer of its own.
 
-A command is `[[kind, arguments]]`. A Traffic Manager sends one with the controls of all its cars every tick, so
-that neighbouring controls go to the world in one call.
+A command is `[[kind, arguments]]`. A Traffic Manager sends one with the controls of all its cars every tick,
+so that neighbouring controls go to the world in one call.
 """
 
 from __future__ import annotations

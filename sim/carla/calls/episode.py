@@ -36,9 +36,7 @@ def _map_data(server: Server, session: Session) -> str:
     return server.map_text
 
 
-def _load_episode(
-    server: Server, session: Session, name: Any, reset: Any = True, layers: Any = 0
-) -> Any:
+def _load_episode(server: Server, session: Session, name: Any, reset: Any = True, layers: Any = 0) -> Any:
     reset_settings = values.flag(reset, "reset_settings")
     server.load_episode(values.text(name, "the map's name"), reset_settings)
     session.keeps = session.keeps and not reset_settings

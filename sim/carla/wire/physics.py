@@ -93,11 +93,16 @@ def unpacked(value: Any) -> VehiclePhysics:
     wheels = []
     for wheel in values.array(p[15], "the wheels", 0, 32):
         parts = values.array(wheel, "a wheel", 10)
-        wheels.append(WheelPhysics(*values.numbers(parts, "a wheel", 9), position=values.vector(parts[9])))
+        names = values.numbers(parts, "a wheel", 9)
+        wheels.append(WheelPhysics(*names, position=values.vector(parts[9])))
     gears = values.array(p[10], "the gears", 0, 32)
     return VehiclePhysics(
-        _curve(p[0], "the torque curve"),
-        *values.numbers(p[1:6], "the physics control", 5),
+        torque_curve=_curve(p[0], "the torque curve"),
+        max_rpm=values.number(p[1], "max_rpm"),
+        moi=values.number(p[2], "moi"),
+        damping_rate_full_throttle=values.number(p[3], "damping_rate_full_throttle"),
+        damping_rate_zero_throttle_clutch_engaged=values.number(p[4], "damping_rate_zero_throttle"),
+        damping_rate_zero_throttle_clutch_disengaged=values.number(p[5], "damping_rate_zero_throttle"),
         use_gear_autobox=values.flag(p[6], "use_gear_autobox"),
         gear_switch_time=values.number(p[7], "gear_switch_time"),
         clutch_strength=values.number(p[8], "clutch_strength"),

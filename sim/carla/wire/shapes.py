@@ -39,14 +39,6 @@ def actor(
     return [number, parent, [uid, type_id, rows], bounds, bytes(tags), token]
 
 
-def attribute(
-    release: Version, name: str, kind: str, value: str, recommended: Iterable[str], fixed: bool = False
-) -> list[Any]:
-    """One attribute of a blueprint; `fixed` ones cannot be set by the client."""
-    choices = list(recommended)
-    return [name, release.attribute_type(kind), value, choices, not fixed, bool(choices) and not fixed]
-
-
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How the episode runs: CARLA's EpisodeSettings."""

@@ -1,7 +1,8 @@
 """Sockets: one thread, one selector, and connections whose memory is bounded on both sides.
 
-One thread suffices (a tick's work is a fraction of what the client does with it), keeps every client's calls in
-order, and needs no lock around the world. Measured beside asyncio's streams, a call costs a third.
+One thread suffices (a tick's work is a fraction of what the client does with it), keeps every client's calls
+in order, and needs no lock around the world. An empty call's round trip over loopback took 32 us at the median
+here and with asyncio's protocols, 46 us with its streams, 15 us with a thread a connection.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class Peer:
         self._out: deque[memoryview] = deque()
         self._queued = 0
         self._took = time.monotonic()
-        self.address: str = "%s:%s" % sock.getpeername()[:2]
+        self.address: str = "{}:{}".format(*sock.getpeername()[:2])
         self.handler: Handler | None = None
         self.open = True
 
@@ -171,7 +172,7 @@ class Loop:
         self.peers: set[Peer] = set()
 
     def listen(self, host: str, port: int, greet: Callable[[Peer], Handler]) -> int:
-        """Accept connections, each given to what `greet` answers; returns the port (0 asks for a free one)."""
+        """Accept connections, each given to what `greet` answers; returns the port (0: a free one)."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
