@@ -1,7 +1,8 @@
 """The server: CARLA's two ports over one `CarlaWorld`.
 
 One thread does everything. In synchronous mode a client's `tick_cue` steps the world, the snapshot leaves on
-the streaming port, and then the answer on the calling port; in asynchronous mode a timer steps it in real time.
+the streaming port, and then the answer on the calling port; in asynchronous mode a timer steps it in real
+time.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Layouts as CARLA's client reads them (LibCarla/source/carla/sensor/s11n and streaming/detail, MIT, read for
 facts): a header of 48 bytes heads every record; the world observer's goes on with 36 bytes of the episode and
-119 bytes an actor.
+119 bytes an actor, which the world's own snapshot has (drive.sim.carla.kernels.layout.ACTOR_STATE).
 """
 
 from __future__ import annotations
@@ -22,49 +22,6 @@ _IMAGE = struct.Struct("<IIf")
 
 MAP_CHANGED, LIGHTS_PENDING = 1, 2
 """Flags of an episode: the first snapshot after a change of map; the client should ask for lights again."""
-
-_STATE = {
-    "id": ("u4", 0),
-    "state": ("u1", 4),
-    "transform": ("(6,)f4", 5),  # x, y, z in metres, pitch, yaw, roll in degrees
-    "velocity": ("(3,)f4", 29),
-    "angular_velocity": ("(3,)f4", 41),  # degrees a second
-    "acceleration": ("(3,)f4", 53),
-    # a vehicle
-    "control": ("(3,)f4", 65),  # throttle, steer, brake
-    "hand_brake": ("u1", 77),
-    "reverse": ("u1", 78),
-    "manual_gear": ("u1", 79),
-    "gear": ("i4", 80),
-    "speed_limit": ("f4", 84),  # km/h
-    "light_seen": ("u1", 88),  # 0 red, 1 yellow, 2 green, 3 off
-    "has_light": ("u1", 89),
-    "light_id": ("u4", 90),
-    "failure": ("u1", 94),
-    # a traffic light or sign
-    "sign_id": ("S32", 65),
-    "times": ("(4,)f4", 97),  # green, yellow, red, elapsed, in seconds
-    "pole": ("u4", 113),
-    "frozen": ("u1", 117),
-    "light_state": ("u1", 118),
-    # a walker
-    "direction": ("(3,)f4", 65),
-    "walking_speed": ("f4", 77),
-    "jump": ("u1", 81),
-}
-
-ACTOR_STATE: np.dtype[np.void] = np.dtype(
-    {
-        "names": list(_STATE),
-        "formats": ["<" + kind if kind[0] != "(" else kind for kind, _ in _STATE.values()],
-        "offsets": [offset for _, offset in _STATE.values()],
-        "itemsize": 119,
-    }
-)
-"""One actor in a snapshot; the fields of its kind share the last 54 bytes."""
-
-ACTIVE = 1
-
 
 def header(sensor_type: int, frame: int, seconds: float, transform: Any) -> bytes:
     """What heads each record. `transform` (6,): where the sensor is."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from drive.sim.carla.wire import values
+from drive.sim.carla.wire.messages import WireError
 from drive.sim.carla.wire.versions import Version
 
 
@@ -78,7 +79,7 @@ class Settings:
         dt = values.optional(parts[2], "fixed_delta_seconds")
         step = None if dt is None else values.number(dt, "fixed_delta_seconds")
         if step is not None and not 0 <= step <= 10:
-            raise values.WireError("fixed_delta_seconds is not between 0 and 10 s")
+            raise WireError("fixed_delta_seconds is not between 0 and 10 s")
         rest = cls()
         if len(parts) >= 11:
             rest = cls(
