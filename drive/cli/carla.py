@@ -130,6 +130,11 @@ def extract_maps(
         print(f"{name}: {result}")
 
 
+def _world_of(path: Path, name: str) -> Any:
+    town = load("drive.datasets.opendrive.town:read_town")(path, name)
+    return load("drive.sim.carla.world.world:CarlaWorld").load(town)
+
+
 def _serve(
     town: str | None,
     maps: Path | None,
@@ -154,7 +159,7 @@ def _serve(
             reclaim=reclaim,
         )
     )
-    server = module.Server(found, first, load("drive.sim.carla.world:CarlaWorld").load, options)
+    server = module.Server(found, first, _world_of, options)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: server.stop())
     print(

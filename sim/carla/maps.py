@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,39 +15,41 @@ GENERATED = "OpenDriveMap"
 
 @dataclass(slots=True)
 class Maps:
-    """Names and files; a network that a client sent is kept beside them, the last one only."""
+    """Names and files; a network that a client sent is a file like others, the last one only."""
 
     files: dict[str, Path] = field(default_factory=dict)
-    sent: str | None = None
+    _sent: tempfile.TemporaryDirectory[str] | None = None
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def names(self) -> list[str]:
         """As CARLA's `get_available_maps` has them."""
-        return tuple(f"/Game/Carla/Maps/{name}" for name in sorted(self.files))
+        return [f"/Game/Carla/Maps/{name}" for name in sorted(self.files) if name != GENERATED]
 
-    def find(self, asked: str) -> tuple[str, str]:
-        """The name and the text of a map. Raises UnknownNameError, and InputError for a file without use."""
+    def find(self, asked: str) -> tuple[str, Path]:
+        """The name and the file of a map. Raises UnknownNameError."""
         name = bare_name(asked)
-        if name == GENERATED and self.sent is not None:
-            return name, self.sent
         if name not in self.files:
             raise UnknownNameError("map", name[:80], self.files)
-        return name, read(self.files[name])
+        return name, self.files[name]
+
+    def take(self, network: str) -> None:
+        """Keep a network that a client sent, until the next one. Raises InputError when it is too long."""
+        data = network.encode("utf-8", "replace")
+        if len(data) > MAX_BYTES:
+            raise InputError("the OpenDRIVE text is too long")
+        if self._sent is None:
+            self._sent = tempfile.TemporaryDirectory(prefix="drive-carla-")
+        self.files[GENERATED] = Path(self._sent.name) / f"{GENERATED}.xodr"
+        self.files[GENERATED].write_bytes(data)
+
+    def close(self) -> None:
+        if self._sent is not None:
+            self._sent.cleanup()
 
 
 def bare_name(asked: str) -> str:
     """`/Game/Carla/Maps/Town01_Opt` and its like are `Town01` (the layered towns have the same roads)."""
     return asked.replace("\\", "/").rpartition("/")[2].removesuffix(".xodr").removesuffix("_Opt")
-
-
-def read(path: Path) -> str:
-    """The text of an OpenDRIVE file. Raises InputError."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} is longer than {MAX_BYTES >> 20} MB: not a map to serve")
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise InputError(f"cannot read the map {path}: {error.strerror or error}") from None
 
 
 def find_maps(map_or_file: str | None, folder: Path | None) -> tuple[Maps, str]:

@@ -12,11 +12,12 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drive.errors import DriveError, InputError
 from drive.sim.carla.calls import CALLS
-from drive.sim.carla.maps import GENERATED, Maps
+from drive.sim.carla.maps import Maps
 from drive.sim.carla.sensors import record_of
 from drive.sim.carla.session import Session
 from drive.sim.carla.streams import OBSERVER, SENSORS, Streams, framed_record
@@ -27,7 +28,7 @@ from drive.sim.carla.wire.transport import Loop, Peer
 from drive.sim.carla.wire.versions import DEFAULT, VERSIONS, Version
 
 if TYPE_CHECKING:
-    from drive.sim.carla.world import CarlaWorld
+    from drive.sim.carla.world.world import CarlaWorld
 
 FREE_STEP = 0.05
 """Seconds of a step where the client has named none: twenty a second, in real time."""
@@ -60,7 +61,7 @@ class Server:
         self,
         maps: Maps,
         first: str,
-        load: Callable[[str, str], CarlaWorld],
+        load: Callable[[Path, str], CarlaWorld],
         options: Options,
         log: Callable[[str], None] = lambda line: print(line, file=sys.stderr, flush=True),
     ) -> None:
@@ -95,15 +96,11 @@ class Server:
     # the episode
 
     def _begin(self, name: str) -> None:
-        found, text = self.maps.find(name)
-        world = self._load(text, found)  # raises for a map without use, and nothing has changed yet
-        self.world, self.map_name, self.map_text = world, found, text
+        found, path = self.maps.find(name)
+        world = self._load(path, found)  # raises for a map without use, and nothing has changed yet
+        self.world, self.map_name = world, found
         self.episode += 1
         self.seconds = 0.0
-
-    def check_map(self, text: str) -> None:
-        """Raises InputError for an OpenDRIVE text that no world can be made of."""
-        self._load(text, GENERATED)
 
     def load_episode(self, name: str, reset_settings: bool) -> None:
         """Another world; the snapshot that tells of it leaves a moment later."""
@@ -168,7 +165,7 @@ class Server:
     # streams
 
     def stream_known(self, stream: int) -> bool:
-        return stream == OBSERVER or self.world.is_sensor(stream - SENSORS)
+        return stream == OBSERVER or self.is_a(stream - SENSORS, "sensor")
 
     def _welcome(self, stream: int, peer: Peer) -> None:
         if stream == OBSERVER and self._announce_at is None:
@@ -190,7 +187,7 @@ class Server:
             if record is None:
                 continue
             head = records.header(
-                self.release.sensor_type(kind), self.frame, self.seconds, self.world.pose(actor)
+                self.release.sensor_type(kind), self.frame, self.seconds, self.world.transform(actor)
             )
             self.streams.publish(actor + SENSORS, head + record)
 
@@ -218,9 +215,14 @@ class Server:
             self.settings = replace(self.settings, synchronous=False, fixed_dt=None)
             self._next_step = time.monotonic() + FREE_STEP
 
+    def is_a(self, actor: int, kind: str | None = None) -> bool:
+        """Whether an actor of that kind (any, by default) is there."""
+        return actor in self.world.actors.row_of and kind in (None, self.world.actor(actor).kind)
+
     def destroy(self, actors: list[int]) -> list[int]:
         """Returns those that were there."""
-        gone = self.world.destroy(actors)
+        there = self.world.destroy(actors)
+        gone = [actor for actor, was in zip(actors, there, strict=True) if was]
         for actor in gone:
             self.streams.end(actor + SENSORS)
             for session in self.sessions:
@@ -247,6 +249,7 @@ class Server:
         finally:
             self._stop = True
             self.loop.close()
+            self.maps.close()
 
     def stop(self) -> None:
         """End `run`, from any thread or a signal's handler."""

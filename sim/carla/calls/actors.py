@@ -8,20 +8,27 @@ from typing import TYPE_CHECKING, Any
 from drive.sim.carla.calls.table import IGNORED, call, void
 from drive.sim.carla.streams import SENSORS
 from drive.sim.carla.wire import shapes, values
+from drive.sim.carla.world.blueprints import BLUEPRINTS
 
 if TYPE_CHECKING:
     from drive.sim.carla.server import Server
     from drive.sim.carla.session import Session
     from drive.sim.carla.wire.versions import Version
+    from drive.sim.carla.world.actors import Actor
     from drive.sim.carla.world.blueprints import Attribute
 
 MOST_ACTORS = 1 << 14
 
 
+def box_of(actor: Actor) -> Any:
+    """Half extents about a middle, in the actor's axes; of a light or a sign its trigger volume."""
+    return shapes.box(actor.center, actor.half, (0.0, 0.0, 0.0))
+
+
 def packed_actor(server: Server, number: int, session: Session | None = None) -> Any:
     """An actor as the client's struct. Raises InputError when it is not there."""
     actor = server.world.actor(number)
-    token = server.token(number + SENSORS, session) if server.world.is_sensor(number) else b""
+    token = server.token(number + SENSORS, session) if server.is_a(number, "sensor") else b""
     return shapes.actor(
         server.release,
         actor.id,
@@ -29,16 +36,14 @@ def packed_actor(server: Server, number: int, session: Session | None = None) ->
         actor.uid,
         actor.type_id,
         actor.attributes,
-        shapes.box(*actor.box),
-        actor.tags,
+        box_of(actor),
+        actor.labels,
         token,
     )
 
 
 @lru_cache(maxsize=4)
 def _definitions(release: Version) -> list[Any]:
-    from drive.sim.carla.world.blueprints import BLUEPRINTS
-
     return [[b.uid, b.id, b.tags, [_attribute(release, a) for a in b.attributes]] for b in BLUEPRINTS]
 
 
@@ -52,13 +57,13 @@ def _actor_definitions(server: Server, session: Session) -> list[Any]:
 
 
 def _spectator(server: Server, session: Session) -> Any:
-    return packed_actor(server, server.world.spectator, session)
+    return packed_actor(server, server.world.spectator_id, session)
 
 
 def _actors_by_id(server: Server, session: Session, ids: Any) -> list[Any]:
     """Those that are there; the client takes the rest for gone."""
     wanted = [values.actor_id(number) for number in values.array(ids, "the ids", 0, MOST_ACTORS)]
-    return [packed_actor(server, number, session) for number in wanted if server.world.has(number)]
+    return [packed_actor(server, number, session) for number in wanted if server.is_a(number)]
 
 
 def spawn(
@@ -66,7 +71,7 @@ def spawn(
 ) -> int:
     """Returns the id. Raises InputError: an unknown blueprint, a bad attribute, a place that is taken."""
     blueprint, attributes = values.description(description)
-    number = server.world.spawn(blueprint, attributes, values.transform(pose), parent, attachment)
+    number = server.world.spawn(blueprint, values.transform(pose), attributes, parent, attachment)
     session.spawned.add(number)
     return number
 
@@ -91,12 +96,12 @@ def _destroy_actor(server: Server, session: Session, actor: Any) -> bool:
 
 
 def _bounding_box(server: Server, session: Session, actor: Any) -> Any:
-    return shapes.box(*server.world.actor(values.actor_id(actor)).box)
+    return box_of(server.world.actor(values.actor_id(actor)))
 
 
 def _transform_of(server: Server, session: Session, actor: Any, component: Any = "") -> Any:
     """Actors have no further components here: whatever is asked for lies at the actor's own place."""
-    return shapes.transform(server.world.pose(values.actor_id(actor)))
+    return shapes.transform(server.world.transform(values.actor_id(actor)))
 
 
 def _relative_transform_of(server: Server, session: Session, actor: Any, component: Any = "") -> Any:
@@ -110,9 +115,7 @@ def _nothing_of(server: Server, session: Session, actor: Any) -> list[Any]:
 
 
 def _set_location(server: Server, session: Session, actor: Any, location: Any) -> None:
-    number = values.actor_id(actor)
-    place = values.vector(location, "the location")
-    server.world.set_transform(number, (*place, *server.world.pose(number)[3:]))
+    server.world.set_location(values.actor_id(actor), values.vector(location, "the location"))
 
 
 def _set_transform(server: Server, session: Session, actor: Any, pose: Any) -> None:
@@ -164,7 +167,7 @@ def _collisions(server: Server, session: Session, actor: Any, on: Any) -> None:
 
 
 def _dead(server: Server, session: Session, actor: Any) -> None:
-    server.world.actor(values.actor_id(actor))
+    server.world.set_dead(values.actor_id(actor))
 
 
 ACTORS = {

@@ -58,7 +58,7 @@ def _hold(server: Server, session: Session, arguments: list[Any], held: Controls
     actor = arguments[0]
     try:
         control = values.vehicle_control(arguments[1])
-        if not server.world.is_vehicle(values.actor_id(actor)):
+        if not server.is_a(values.actor_id(actor), "vehicle"):
             raise WireError(f"there is no vehicle {actor}")
     except DriveError as error:
         return _fault(session, "vehicle_control", error)

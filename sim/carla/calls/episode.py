@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from drive.sim.carla.calls.table import IGNORED, Kind, call, void
-from drive.sim.carla.maps import GENERATED, MAX_BYTES
+from drive.sim.carla.calls.table import IGNORED, call, void
 from drive.sim.carla.streams import OBSERVER
 from drive.sim.carla.wire import shapes, values
-from drive.sim.carla.wire.messages import VOID, WireError
+from drive.sim.carla.wire.messages import WireError
 
 if TYPE_CHECKING:
     from drive.sim.carla.server import Server
@@ -24,7 +23,7 @@ def _episode_info(server: Server, session: Session) -> Any:
 
 
 def _available_maps(server: Server, session: Session) -> list[str]:
-    return list(server.maps.names)
+    return server.maps.names
 
 
 def _map_info(server: Server, session: Session) -> Any:
@@ -33,7 +32,7 @@ def _map_info(server: Server, session: Session) -> Any:
 
 
 def _map_data(server: Server, session: Session) -> str:
-    return server.map_text
+    return server.world.town.xodr
 
 
 def _load_episode(server: Server, session: Session, name: Any, reset: Any = True, layers: Any = 0) -> Any:
@@ -42,19 +41,9 @@ def _load_episode(server: Server, session: Session, name: Any, reset: Any = True
     session.keeps = session.keeps and not reset_settings
 
 
-def _generate(server: Server, session: Session, text: Any, options: Any = None) -> Any:
-    network = values.text(text, "the OpenDRIVE text")
-    if len(network) > MAX_BYTES:
-        raise WireError("the OpenDRIVE text is too long")
-    server.check_map(network)
-    server.maps.sent = network
-
-
-def _copy_map(server: Server, session: Session, text: Any, options: Any = None) -> Any:
-    """The client asks for the episode by itself afterwards, as CARLA's server begins it here."""
-    _generate(server, session, text, options)
-    server.load_episode(GENERATED, reset_settings=False)
-    return VOID
+def _copy_map(server: Server, session: Session, text: Any, options: Any = None) -> None:
+    """A road network of the client's own; it asks for its episode afterwards."""
+    server.maps.take(values.text(text, "the OpenDRIVE text"))
 
 
 def _settings(server: Server, session: Session) -> Any:
@@ -71,7 +60,6 @@ def _weather(server: Server, session: Session) -> Any:
 
 def _set_weather(server: Server, session: Session, weather: Any) -> None:
     server.weather = values.numbers(weather, "the weather", len(shapes.WEATHER))
-    server.world.set_weather(server.weather)
 
 
 def _tick(server: Server, session: Session) -> int:
@@ -121,7 +109,7 @@ EPISODE = {
     "get_map_info": call(_map_info),
     "get_map_data": call(_map_data),
     "load_new_episode": void(_load_episode),
-    "copy_opendrive_to_file": call(_copy_map, Kind.VOID),
+    "copy_opendrive_to_file": void(_copy_map),
     "load_map_layer": IGNORED,
     "unload_map_layer": IGNORED,
     "get_episode_settings": call(_settings),
