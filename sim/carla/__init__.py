@@ -1,1 +1,1 @@
-"""CARLA: a light server that CARLA's own client connects to, and the world behind it."""
+"""CARLA's client protocol over this toolkit's own simulator, and the bridge to either."""

@@ -1,0 +1,295 @@
+"""The world behind the CARLA server: a town, its actors, and their ticks."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drive.errors import InputError
+from drive.roadmap.index import GridIndex
+from drive.sim.carla.kernels.layout import (
+    ARM,
+    BOX_X,
+    COLLIDES,
+    GRAVITY,
+    GRIP,
+    GROUND,
+    HALF_X,
+    HALF_Z,
+    INERTIA,
+    L_ACTOR,
+    LIGHT,
+    LIMIT,
+    MASS,
+    OTHER,
+    PHYSICS,
+    PROP,
+    PULL,
+    REST,
+    ROW_LIGHT,
+    SIGN,
+    SLOPE_X,
+    SLOPE_Y,
+    STOP,
+    TOP,
+    TURN,
+    VEHICLE,
+    WALKER,
+    X0,
+    Y0,
+    X,
+    Y,
+    Z,
+)
+from drive.sim.carla.kernels.tick import advance, boxes_meet, refresh
+from drive.sim.carla.world.actors import KIND_NAMES, Actor, Actors
+from drive.sim.carla.world.blueprints import Blueprint, find_blueprint
+from drive.sim.carla.world.errors import SpawnError
+from drive.sim.carla.world.handles import Handles, numbers
+from drive.sim.carla.world.lights import Lights
+from drive.sim.carla.world.pedals import throttle_table
+from drive.sim.carla.world.spawn import spawn_points
+from drive.sim.carla.world.town import TRAFFIC_LIGHT, Sign, Town
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.float64]
+
+SUBSTEP, LONGEST = 0.01, 10.0
+"""CARLA's physics steps, s; and the longest tick."""
+FIRST_LIMIT = 30.0 / 3.6
+MOST_ACTORS = 20_000
+SIGN_TAG, LIGHT_TAG = 8, 7
+# The published fit (see pedals) turns by this times the tangent of the wheel angle, 1/m at 20 km/h, and has
+# its rear axle that far behind the origin; the car that it was made for has the wheelbase beside, m.
+FIT_TURN, FIT_ARM, FIT_WHEELBASE = 1.0 / (1.4178275 - 0.090769015), 1.4178275, 2.85
+# Shares of that car's acceleration and braking, sideways grip (m/s^2), top speed (m/s) by base type.
+CLASSES = {
+    "car": (1.0, 1.0, 9.0, 60.0),
+    "van": (0.75, 0.95, 8.0, 45.0),
+    "truck": (0.55, 0.85, 7.0, 35.0),
+    "bus": (0.5, 0.85, 6.5, 33.0),
+    "motorcycle": (1.1, 1.0, 9.0, 55.0),
+    "bicycle": (0.35, 0.7, 6.0, 11.0),
+}
+
+
+class CarlaWorld(Handles):
+    """A running town. All poses are CARLA's: x forward, y right, z up in metres; pitch, yaw, roll in degrees.
+
+    Equal calls give equal bits. Not for several threads at once.
+    """
+
+    def __init__(self, town: Town) -> None:
+        self.town = town
+        self.actors = Actors()
+        self.frame = 0
+        self.time = 0.0
+        self.dt = 0.05
+        self.spawn_points: Floats = spawn_points(town.roadmap)
+        self.lights = Lights.of(town)
+        self._table = throttle_table()
+        self._ground = _ground_arrays(town)
+        self._pairs = np.zeros((256, 2), dtype=np.int64)
+        self._hits = np.zeros((256, 2), dtype=np.int64)
+        self._what = np.zeros((256, 2))
+        self._met = 0
+        self._crowd = 0
+        self.spectator_id = self._place("spectator", OTHER, (0.0, 0.0, 10.0, -20.0, 0.0, 0.0))
+        lamp = 0
+        for sign in town.signs:
+            kind = LIGHT if sign.type == TRAFFIC_LIGHT else SIGN
+            row = self.actors.row(self._place(sign.type_id, kind, sign.pose, sign))
+            if kind == LIGHT:
+                self.actors.flag[row, ROW_LIGHT] = lamp
+                self.lights.lamp[lamp, L_ACTOR] = row
+                lamp += 1
+        self._tell()
+
+    @classmethod
+    def load(cls, town: Town) -> CarlaWorld:
+        """The world of a town with nobody in it yet but its lights, its signs and the spectator."""
+        return cls(town)
+
+    # Actors.
+
+    def actor_ids(self) -> list[int]:
+        return [fact.id for fact in self.actors.facts]
+
+    def actor(self, actor: int) -> Actor:
+        """What is told of an actor once. Raises ActorError."""
+        return self.actors.facts[self.actors.row(actor)]
+
+    def _place(self, type_id: str, kind: int, pose: ArrayLike, sign: Sign | None = None) -> int:
+        """An actor that has a place and nothing else."""
+        labels = () if sign is None else (LIGHT_TAG if kind == LIGHT else SIGN_TAG,)
+        none = (0.0, 0.0, 0.0)
+        name = ("light" if kind == LIGHT else "sign") if sign else "spectator"
+        fact = Actor(
+            self.actors.next_id, 0, 0, type_id, name,
+            (("role_name", "string", "default"),), sign.center if sign else none, sign.half if sign else none,
+            labels, sign.id if sign else "",
+        )  # fmt: skip
+        row = self.actors.add(fact, kind)
+        self.set_transform(fact.id, pose)
+        if sign is not None:
+            self.actors.records[row]["sign_id"] = sign.id.encode()
+        return fact.id
+
+    def spawn(
+        self,
+        blueprint: str | Blueprint,
+        pose: ArrayLike,
+        attributes: Mapping[str, str] | None = None,
+        parent: int = 0,
+        attachment: int = 0,
+    ) -> int:
+        """Make an actor; returns its id. With a `parent` the pose is relative to it (attachment 0, rigid, is
+        what all kinds are taken as).
+
+        Raises SpawnError where the blueprint, an attribute or the parent is unknown or the place is taken,
+        and InputError for numbers that are none.
+        """
+        b = find_blueprint(blueprint) if isinstance(blueprint, str) else blueprint
+        p = numbers(pose, 6, f"the pose of a {b.id}")
+        settled = b.settle(attributes or {})
+        if self.actors.count >= MOST_ACTORS:
+            raise SpawnError(f"the world is full: it has {MOST_ACTORS} actors")
+        if parent and parent not in self.actors.row_of:
+            raise SpawnError(f"{b.id} cannot be attached: there is no actor {parent}")
+        types = {a.id: a.type for a in b.attributes}
+        kind_name = "controller" if b.id.startswith("controller") else KIND_NAMES[b.kind]
+        fact = Actor(
+            self.actors.next_id, parent, b.uid, b.id, kind_name,
+            tuple((name, types[name], value) for name, value in settled.items()),
+            b.center, b.half, b.labels,
+        )  # fmt: skip
+        row = self.actors.add(fact, b.kind)
+        if parent:
+            self.actors.relative[row] = (*p[:3], *np.radians(p[3:]))
+        else:
+            self._equip(row, b)
+            self.set_transform(fact.id, p)
+            other = self._taken(row)
+            if other >= 0:
+                near = self.actors.facts[other]
+                self.actors.remove([fact.id])
+                raise SpawnError(f"{b.id} cannot be made here: {near.type_id} ({near.id}) is in the way")
+        self._tell()
+        return fact.id
+
+    def _equip(self, row: int, b: Blueprint) -> None:
+        """Box, mass and driving of a new actor that is not attached."""
+        param, flag, body = self.actors.param[row], self.actors.flag[row], self.actors.body[row]
+        param[HALF_X : HALF_Z + 1], param[BOX_X : BOX_X + 3] = b.half, b.center
+        param[REST], param[MASS] = b.rest, b.mass
+        param[INERTIA] = max(b.mass * ((2 * b.half[0]) ** 2 + (2 * b.half[1]) ** 2) / 12.0, 1e-3)
+        flag[GRAVITY] = 1
+        if b.kind in (VEHICLE, WALKER, PROP) and b.half[0] > 0.0:
+            flag[COLLIDES] = 1
+            # Props of CARLA stand still until a script gives them physics.
+            flag[PHYSICS] = int(b.kind != PROP)
+        body[LIMIT] = FIRST_LIMIT
+        if b.kind == VEHICLE:
+            share = FIT_WHEELBASE / b.wheelbase
+            param[TURN], param[ARM] = FIT_TURN * share, FIT_ARM / share
+            param[PULL], param[STOP], param[GRIP], param[TOP] = CLASSES[b.base_type]
+
+    def _taken(self, row: int) -> int:
+        """The row of something solid that the actor of a row stands in, or -1."""
+        a = self.actors
+        if not a.flag[row, COLLIDES]:
+            return -1
+        n = a.count
+        gap = np.hypot(*(a.body[:n, X : Y + 1] - a.body[row, X : Y + 1]).T)
+        reach = np.hypot(a.param[:n, HALF_X], a.param[:n, HALF_X + 1])
+        near = np.flatnonzero((gap < reach + reach[row]) & (a.flag[:n, COLLIDES] != 0))
+        for other in near.tolist():
+            if other != row and boxes_meet(row, other, a.body, a.param):
+                return int(other)
+        return -1
+
+    def destroy(self, ids: Collection[int]) -> list[bool]:
+        """Take actors out; by id whether there was one that can go (lights, signs and the spectator stay)."""
+        known = [self.actors.row_of.get(i, -1) for i in ids]
+        fixed = (LIGHT, SIGN)
+        good = [
+            r >= 0 and self.actors.flag[r, 1] not in fixed and i != self.spectator_id
+            for i, r in zip(ids, known, strict=True)
+        ]
+        gone = {i for i, ok in zip(ids, good, strict=True) if ok}
+        if gone:
+            new = self.actors.remove(gone)
+            self.lights.lamp[:, L_ACTOR] = new[self.lights.lamp[:, L_ACTOR]]
+            self._met = 0
+            self._tell()
+        return good
+
+    def _fit_ground(self, row: int) -> None:
+        body = self.actors.body[row]
+        body[[X0, Y0]] = body[[X, Y]]
+        # Until a lane is found below, things stand where they are put.
+        body[GROUND] = body[Z] - self.actors.param[row, REST]
+        body[[SLOPE_X, SLOPE_Y]] = 0.0
+
+    # Time.
+
+    def tick(self, dt: float = 0.05) -> int:
+        """Advance by `dt` s; returns the frame. Raises InputError for a time that is none."""
+        if not 0.0 < dt <= LONGEST:
+            raise InputError(f"a tick lasts more than 0 and at most {LONGEST:g} s, not {dt!r}")
+        a = self.actors
+        if a.count > self._crowd:
+            self._crowd = max(2 * a.count, 64)
+            self._pairs = np.zeros((12 * self._crowd, 2), dtype=np.int64)
+            self._hits = np.zeros((4 * self._crowd, 2), dtype=np.int64)
+            self._what = np.zeros((4 * self._crowd, 2))
+        light = self.lights
+        self._met = advance(
+            a.count, a.body, a.param, a.control, a.flag, a.relative, self._table, self._pairs, self._hits,
+            self._what, *self._ground, light.lamp, light.cycle, light.elapsed, light.span, light.box, dt,
+            max(math.ceil(dt / SUBSTEP - 1e-9), 1), a.records,
+        )  # fmt: skip
+        self.frame += 1
+        self.time += dt
+        self.dt = dt
+        return self.frame
+
+    def _tell(self) -> None:
+        a, light = self.actors, self.lights
+        refresh(
+            a.count, a.body, a.control, a.flag, a.relative, light.lamp, light.cycle, light.elapsed,
+            light.span, a.records,
+        )  # fmt: skip
+
+    def snapshot(self) -> NDArray[Any]:
+        """Every actor's record (`layout.ACTOR_STATE`), by id; a view that the next tick overwrites."""
+        return self.actors.records[: self.actors.count]
+
+    def contacts(self) -> list[tuple[int, int, tuple[float, float, float]]]:
+        """Who met whom in the last tick: ids, and the impulse (N s) on the first."""
+        flag = self.actors.flag
+        return [
+            (int(flag[i, 0]), int(flag[j, 0]), (float(w[0]), float(w[1]), 0.0))
+            for (i, j), w in zip(
+                self._hits[: self._met].tolist(), self._what[: self._met].tolist(), strict=True
+            )
+        ]
+
+
+def _ground_arrays(town: Town) -> tuple[Any, ...]:
+    """What the kernels look up the ground in: grid, its cells' segments, points in CARLA's frame, lanes."""
+    m, index = town.roadmap, GridIndex.of(town.roadmap)
+    rows = np.zeros((len(m.points), 5))
+    rows[:, 0], rows[:, 1] = m.points[:, 0], -m.points[:, 1]
+    if len(m.elevation):
+        rows[:, 2] = m.elevation
+    rows[:, 3], rows[:, 4] = m.half_width.min(1), m.station
+    grid = np.array([index.x0, index.y0, index.cell, index.columns, index.rows], dtype=np.float64)
+    limits = np.nan_to_num(m.speed_limit, nan=0.0)
+    return grid, index.start, index.segments, rows, index.lane_of_row, m.kind <= 1, limits
