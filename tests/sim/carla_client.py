@@ -82,7 +82,9 @@ def blueprints(port: int) -> Found:
     model3 = library.find("vehicle.tesla.model3")
     color = model3.get_attribute("color")
     return {
-        "counts": {kind: len(library.filter(f"{kind}.*")) for kind in ("vehicle", "walker", "static", "sensor")},
+        "counts": {
+            kind: len(library.filter(f"{kind}.*")) for kind in ("vehicle", "walker", "static", "sensor")
+        },
         "wheels": int(model3.get_attribute("number_of_wheels")),
         "colors": len(color.recommended_values),
         "red_green_blue": [color.as_color().r, color.as_color().g, color.as_color().b],
@@ -209,7 +211,9 @@ def batch(port: int) -> Found:
     for _ in range(30):
         world.tick()
     speeds = [world.get_actor(i).get_velocity().length() for i in ids]
-    controls = [carla.command.ApplyVehicleControl(i, carla.VehicleControl(brake=1.0)) for i in (*ids, 4_000_000)]
+    controls = [
+        carla.command.ApplyVehicleControl(i, carla.VehicleControl(brake=1.0)) for i in (*ids, 4_000_000)
+    ]
     answered = client.apply_batch_sync(controls, False)
     nan = carla.command.ApplyVehicleControl(ids[0], carla.VehicleControl(throttle=float("nan")))
     refused = client.apply_batch_sync([nan], False)[0].error
@@ -239,7 +243,11 @@ def walkers(port: int) -> Found:
         world.tick()
     moved = walker.get_location() - start
     told = walker.get_control()
-    out = {"moved": [moved.x, moved.y], "told": [told.direction.x, told.speed], "tags": list(walker.semantic_tags)}
+    out = {
+        "moved": [moved.x, moved.y],
+        "told": [told.direction.x, told.speed],
+        "tags": list(walker.semantic_tags),
+    }
     client.apply_batch_sync([carla.command.ApplyWalkerState(walker.id, point, 1.0)], True)
     out["put"] = walker.get_location().distance(point.location)
     leave(world)
@@ -377,7 +385,9 @@ def crash(port: int) -> Found:
     here = mine.get_transform()
     wall = world.spawn_actor(
         library.find("vehicle.audi.tt"),
-        carla.Transform(here.location + here.get_forward_vector() * 20.0 + carla.Location(z=0.3), here.rotation),
+        carla.Transform(
+            here.location + here.get_forward_vector() * 20.0 + carla.Location(z=0.3), here.rotation
+        ),
     )
     wall.apply_control(carla.VehicleControl(hand_brake=True))
     hits: list[Any] = []
@@ -491,7 +501,9 @@ def recover(port: int) -> Found:
     while world.get_settings().synchronous_mode and time.monotonic() < deadline:
         time.sleep(0.1)
     first = world.wait_for_tick(5.0).frame
-    orphans = [a for a in world.get_actors().filter("vehicle.*") if a.attributes["role_name"] == "drive_orphan"]
+    orphans = [
+        a for a in world.get_actors().filter("vehicle.*") if a.attributes["role_name"] == "drive_orphan"
+    ]
     out = {
         "synchronous": world.get_settings().synchronous_mode,
         "runs": world.wait_for_tick(5.0).frame > first,

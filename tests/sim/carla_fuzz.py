@@ -56,30 +56,40 @@ def arguments(name: str) -> list[Any]:
 
 
 def message(rng: random.Random, number: int, name: str) -> bytes:
-    """One request, whole or spoilt in its values or in its bytes."""
-    value: Any = [0, number, name, [[False], *_copy(arguments(name))]]
-    kind = rng.random()
-    if kind < 0.6:
+    """A request to `name` whose values are spoilt, three in four times; it still is a request."""
+    parameters = _copy(arguments(name))
+    if rng.random() < 0.75:
         for _ in range(rng.randint(1, 3)):
-            value[3] = _spoil(rng, value[3])
-        if not isinstance(value[3], list):
-            value[3] = [value[3]]
-    if kind < 0.03:
-        value = _spoil(rng, value)
-    data = bytearray(msgpack.packb(value, use_bin_type=True, unicode_errors="surrogateescape"))
-    if kind > 0.96:
+            parameters = _spoil(rng, parameters)
+        if not isinstance(parameters, list):
+            parameters = [parameters]
+    return _packed([0, number, name, [[False], *parameters]])
+
+
+def broken_message(rng: random.Random, number: int, name: str) -> bytes:
+    """A message whose form or bytes are spoilt: after it nothing that this connection says can be read."""
+    value = [0, number, name, [[False], *_copy(arguments(name))]]
+    kind = rng.randrange(5)
+    if kind == 0:
+        return _packed(_spoil(rng, value))
+    data = bytearray(_packed(value))
+    at = rng.randrange(len(data))
+    if kind == 1:
         for _ in range(rng.randint(1, 4)):
-            at = rng.randrange(len(data))
-            data[at] = rng.randrange(256)
-    elif kind > 0.95:
-        del data[rng.randrange(len(data)) :]
-    elif kind > 0.945:
-        at = rng.randrange(len(data))
+            data[rng.randrange(len(data))] = rng.randrange(256)
+    elif kind == 2:
+        del data[at:]
+    elif kind == 3:
         data[at:at] = rng.randbytes(rng.randint(1, 30))
-    elif kind > 0.943:
-        data = bytearray(rng.choice((0xDD, 0xDB, 0xDF, 0xC6, 0xC9)).to_bytes(1, "big"))
-        data += struct.pack(">I", rng.choice((1 << 20, (1 << 32) - 1)))
+    else:
+        head = rng.choice((b"\xdd", b"\xdb", b"\xdf", b"\xc6", b"\xc9"))
+        data[at:at] = head + struct.pack(">I", rng.choice((1 << 16, 1 << 20, (1 << 32) - 1)))
     return bytes(data)
+
+
+def _packed(value: Any) -> bytes:
+    data: bytes = msgpack.packb(value, use_bin_type=True, unicode_errors="surrogateescape")
+    return data
 
 
 def _copy(value: Any) -> Any:

@@ -122,9 +122,7 @@ def test_sensor_payloads_by_hand() -> None:
     picture = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
     assert records.image(picture, 1.0) == struct.pack("<IIf", 3, 2, 1.0) + bytes(range(24))
     points = np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.float64)
-    assert records.lidar(points, np.array([2, 0]), 0.5) == struct.pack(
-        "<fIII8f", 0.5, 2, 2, 0, *range(1, 9)
-    )
+    assert records.lidar(points, np.array([2, 0]), 0.5) == struct.pack("<fIII8f", 0.5, 2, 2, 0, *range(1, 9))
     hits = np.zeros(1, records.SEMANTIC_POINT)
     hits["xyz"], hits["cosine"], hits["object"], hits["tag"] = (1, 2, 3), 0.25, 9, 14
     assert records.lidar(hits, np.array([1]), 0.0) == struct.pack("<fII4fII", 0, 1, 1, 1, 2, 3, 0.25, 9, 14)
@@ -137,7 +135,13 @@ def test_settings_there_and_back() -> None:
     sent = [True, False, [True, 0.05], True, 0.01, 10, 0.0, True, 3000.0, 2000.0, True]
     assert shapes.Settings.unpacked(sent).packed() == sent
     assert shapes.Settings().packed()[:3] == [False, False, [False]]
-    for wrong in ([], [True, False, [True, float("nan")]], [True, False, [True, -1.0]], "x", [1, False, [False]]):
+    for wrong in (
+        [],
+        [True, False, [True, float("nan")]],
+        [True, False, [True, -1.0]],
+        "x",
+        [1, False, [False]],
+    ):
         with pytest.raises(WireError):
             shapes.Settings.unpacked(wrong)
 
@@ -190,8 +194,9 @@ def test_the_installed_client_has_its_sensors_in_our_order() -> None:
     (library,) = Path(spec.origin).parent.glob("libcarla*.so")
     data = library.read_bytes()
     at = data.index(b"CompositeSerializerIJSt4pairIP")
-    text = data[at : data.index(b"Deserialize_impl", at)].decode()
+    text = data[at : at + 2000].decode("latin-1")
     # Mangled names: `P16ACollisionSensor`, a pointer to a class whose name has 16 letters.
     found = [m[2][: int(m[1])][1:] for m in re.finditer(r"IP(\d+)(?=([AF]\w+))", text)]
     release = next(v for name, v in VERSIONS.items() if name.encode() + b"\0" in data)
-    assert [NAMES[name] for name in found] == list(release.sensors)
+    first = found[: found.index("CollisionSensor", 1)] if found.count("CollisionSensor") > 1 else found
+    assert [NAMES[name] for name in first] == list(release.sensors)

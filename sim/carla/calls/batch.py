@@ -1,13 +1,15 @@
 """`apply_batch`: many commands in one message, each with an answer of its own.
 
 A command is `[[kind, arguments]]`. A Traffic Manager sends one with the controls of all its cars every tick,
-so that neighbouring controls go to the world in one call.
+so that a batch of nothing but controls goes to the world in one call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from drive.errors import DriveError
 from drive.sim.carla.calls.actors import destroy, spawn
@@ -24,54 +26,48 @@ if TYPE_CHECKING:
 
 CONTROL = COMMANDS.index("vehicle_control")
 SPAWN = COMMANDS.index("spawn")
+NUMBERS = {bool, int, float}
 FUTURE_ACTOR = 0
 """The id in `do_after` that means the actor just spawned."""
 MOST_NESTED = 4
 """How deep `do_after` may go: a spawn's own commands may spawn in turn."""
 
-Controls = tuple[list[int], list[tuple[float, ...]]]
-
 
 def _batch(server: Server, session: Session, commands: Any, tick: Any = False) -> Any:
     """A response a command, in order; an error of one is its own."""
-    answers: list[Any] = []
-    held: Controls = ([], [])
-    for command in values.array(commands, "the batch", 0):
-        kind, arguments = _command(command)
-        if kind == CONTROL and len(arguments) >= 2:
-            answers.append(_hold(server, session, arguments, held))
-            continue
-        _release(server, held)
-        answers.append(_one(server, session, kind, arguments, 0))
-    _release(server, held)
+    answers = _controls(server, commands)
+    if answers is None:
+        answers = [
+            _one(server, session, *_command(command), 0) for command in values.array(commands, "the batch", 0)
+        ]
     if values.flag(tick, "do_tick_cue"):
         server.tick(session)
     return answers
 
 
+def _controls(server: Server, commands: Any) -> list[Any] | None:
+    """The answers to a batch of sound controls and nothing else, applied at once; None for any other."""
+    try:
+        ids = [command[0][1][0] for command in commands if command[0][0] == CONTROL]
+        if len(ids) != len(commands) or not ids:
+            return None
+        rows = [command[0][1][1] for command in commands]
+        kinds = {type(value) for row in rows for value in row}
+        if not kinds <= NUMBERS or set(map(type, ids)) != {int}:
+            return None
+        controls = np.array(rows, dtype=np.float64)
+        if controls.shape != (len(ids), 7) or np.isnan(controls).any():
+            return None
+        # What is infinite is clamped like the rest, as in the game.
+        server.world.apply_controls(ids, np.clip(controls, -1e3, 1e3))
+    except (DriveError, IndexError, KeyError, TypeError, ValueError, OverflowError):
+        return None
+    return [good(actor) for actor in ids]
+
+
 def _command(command: Any) -> tuple[int, list[Any]]:
     inner = values.array(values.array(command, "a command", 1)[0], "a command", 2)
     return values.integer(inner[0], "the command's kind"), values.array(inner[1], "its arguments", 0)
-
-
-def _hold(server: Server, session: Session, arguments: list[Any], held: Controls) -> Any:
-    actor = arguments[0]
-    try:
-        control = values.vehicle_control(arguments[1])
-        if not server.is_a(values.actor_id(actor), "vehicle"):
-            raise WireError(f"there is no vehicle {actor}")
-    except DriveError as error:
-        return _fault(session, "vehicle_control", error)
-    held[0].append(actor)
-    held[1].append(control)
-    return good(actor)
-
-
-def _release(server: Server, held: Controls) -> None:
-    if held[0]:
-        server.world.apply_controls(held[0], held[1])
-        held[0].clear()
-        held[1].clear()
 
 
 def _one(server: Server, session: Session, kind: int, arguments: list[Any], depth: int) -> Any:

@@ -23,6 +23,7 @@ _IMAGE = struct.Struct("<IIf")
 MAP_CHANGED, LIGHTS_PENDING = 1, 2
 """Flags of an episode: the first snapshot after a change of map; the client should ask for lights again."""
 
+
 def header(sensor_type: int, frame: int, seconds: float, transform: Any) -> bytes:
     """What heads each record. `transform` (6,): where the sensor is."""
     return _HEADER.pack(sensor_type, frame, seconds, *transform)

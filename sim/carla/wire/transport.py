@@ -62,6 +62,11 @@ class Peer:
         return 127, 0, 0, 1
 
     @property
+    def waiting(self) -> int:
+        """Bytes that the other side has yet to take."""
+        return self._queued
+
+    @property
     def full(self) -> bool:
         """Whether so much waits to be sent that nothing more should be answered."""
         return self._queued > HIGH_WATER
