@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from drive.sim.carla.kernels.base import kernel
 from drive.sim.carla.kernels.contact import gather, note, overlap, part
-from drive.sim.carla.kernels.ground import stand_on
+from drive.sim.carla.kernels.ground import nearest_piece, stand_on
 from drive.sim.carla.kernels.layout import (
     AX,
     AY,
@@ -50,11 +50,7 @@ def step_all(count, body, param, control, flag, table, pairs, near, hits, what, 
     """Move all actors with physics by `dt` and part those that meet; returns the length of `hits`."""
     for i in range(count):
         kind = flag[i, KIND]
-        if (
-            flag[i, PHYSICS] != 0
-            and flag[i, PARENT] < 0
-            and (kind == VEHICLE or kind == WALKER or kind == PROP)
-        ):
+        if flag[i, PHYSICS] != 0 and flag[i, PARENT] < 0 and kind in (VEHICLE, WALKER, PROP):
             calm(i, body)
             move_actor(i, body, param, control, flag, table, dt)
     for _ in range(ROUNDS):
@@ -122,3 +118,15 @@ def refresh(count, body, control, flag, relative, lamp, cycle, elapsed, span, ou
 def boxes_meet(i, j, body, param):
     """Whether the boxes of two actors overlap."""
     return overlap(i, j, body, param)[0] > 0.0
+
+
+@kernel
+def height_at(x, y, z, otherwise, grid, start, segments, rows, lane_of_row, drivable):
+    """Height of the lane best under a place, or `otherwise`."""
+    p, _ = nearest_piece(x, y, z, grid, start, segments, rows, lane_of_row, drivable)
+    if p < 0:
+        return otherwise
+    ex, ey = rows[p + 1, 0] - rows[p, 0], rows[p + 1, 1] - rows[p, 1]
+    square = ex * ex + ey * ey
+    t = ((x - rows[p, 0]) * ex + (y - rows[p, 1]) * ey) / square if square > 0.0 else 0.0
+    return rows[p, 2] + min(max(t, 0.0), 1.0) * (rows[p + 1, 2] - rows[p, 2])

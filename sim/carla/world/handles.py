@@ -49,6 +49,7 @@ from drive.sim.carla.kernels.layout import (
     Y,
     Z,
 )
+from drive.sim.carla.world.walks import Walk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,6 +82,8 @@ class Handles:
     """Setters and getters of single actors, by id. Poses are x, y, z, pitch, yaw, roll in m and degrees."""
 
     actors: Actors
+    ackermann: dict[int, tuple[float, ...]]
+    walks: dict[int, Walk]
 
     # Controls.
 
@@ -98,6 +101,7 @@ class Handles:
         """Pedals and steering of a vehicle from now on, clipped to their ranges."""
         row = self.actors.row_as(actor, VEHICLE)
         values = (throttle, steer, brake, hand_brake, reverse, manual, gear)
+        self.ackermann.pop(actor, None)
         self.actors.control[row] = np.clip(numbers(values, 7, f"the control of actor {actor}"), LOW, HIGH)
 
     def apply_controls(self, ids: ArrayLike, values: ArrayLike) -> None:
@@ -107,6 +111,27 @@ class Handles:
         if controls.shape != (len(rows), 7) or not np.isfinite(controls).all():
             raise InputError("controls must be 7 finite numbers for each vehicle")
         self.actors.control[rows] = np.clip(controls, LOW, HIGH)
+        if self.ackermann:
+            for i in np.asarray(ids).reshape(-1).tolist():
+                self.ackermann.pop(i, None)
+
+    def apply_ackermann(
+        self,
+        actor: int,
+        steer: float = 0.0,
+        steer_speed: float = 0.0,
+        speed: float = 0.0,
+        acceleration: float = 0.0,
+        jerk: float = 0.0,
+    ) -> None:
+        """Follow a wheel angle (rad, positive right) and a speed (m/s) until another control comes."""
+        self.actors.row_as(actor, VEHICLE)
+        values = (steer, steer_speed, speed, acceleration, jerk)
+        wish = numbers(values, 5, f"the Ackermann control of actor {actor}")
+        self.ackermann[actor] = tuple(float(v) for v in wish)
+
+    def set_pedals(self, row: int, throttle: float, steer: float, brake: float, reverse: bool) -> None:
+        self.actors.control[row] = np.clip((throttle, steer, brake, 0.0, reverse, 0.0, 0.0), LOW, HIGH)
 
     def vehicle_control(self, actor: int) -> Floats:
         """The seven numbers of a vehicle's control."""
@@ -119,11 +144,22 @@ class Handles:
         row = self.actors.row_as(actor, WALKER)
         way = numbers(direction, 3, f"the direction of walker {actor}")
         (pace,) = numbers((speed,), 1, f"the speed of walker {actor}", 100.0)
+        self.walks.pop(actor, None)
         self.actors.control[row, : C_Z + 1] = way
         self.actors.control[row, C_SPEED] = max(pace, 0.0)
         self.actors.control[row, C_JUMP] = float(jump)
         if jump:
             self._jump(row)
+
+    def direct(self, row: int, way: tuple[float, float, float], speed: float) -> None:
+        self.actors.control[row, : C_SPEED + 1] = (*way, speed)
+
+    def send_walker(self, actor: int, goal: ArrayLike, speed: float = 1.4) -> None:
+        """Let a walker go straight to a place and stop there."""
+        self.actors.row_as(actor, WALKER)
+        place = numbers(goal, 3, f"the goal of walker {actor}")
+        (pace,) = numbers((speed,), 1, f"the speed of walker {actor}", 100.0)
+        self.walks[actor] = Walk(place[None, :2], max(pace, 0.0))
 
     def _jump(self, row: int) -> None:
         body = self.actors.body[row]
@@ -140,7 +176,7 @@ class Handles:
         return np.array((body[X], body[Y], body[Z], *np.degrees(body[[PITCH, YAW, ROLL]])))
 
     def set_transform(self, actor: int, pose: ArrayLike) -> None:
-        """Put an actor somewhere at once; its velocity stays. Attached ones are put relative to their parent."""
+        """Put an actor somewhere at once; its velocity stays. Attached ones go relative to their parent."""
         row = self.actors.row(actor)
         p = numbers(pose, 6, f"the transform of actor {actor}")
         turned = np.radians(p[3:])
@@ -246,6 +282,23 @@ class Handles:
         """A vehicle's lamps, bit flags."""
         row = self.actors.row_as(actor, VEHICLE)
         self.actors.flag[row, LAMPS] = int(lamps) & 0xFFFFFFFF
+
+    def light_state(self, actor: int) -> int:
+        """A vehicle's lamps."""
+        return int(self.actors.flag[self.actors.row_as(actor, VEHICLE), LAMPS])
+
+    def wheel_steer_angle(self, actor: int, wheel: int = 0) -> float:
+        """Degrees that a front wheel (0, 1) stands to the right; rear ones do not steer."""
+        row = self.actors.row_as(actor, VEHICLE)
+        return 70.0 * float(self.actors.body[row, STEER]) if wheel in (0, 1) else 0.0
+
+    def telemetry(self, actor: int) -> tuple[float, float, float, int, float]:
+        """Throttle, steering, brake as the vehicle follows them, the gear shown, and its speed in m/s."""
+        row = self.actors.row_as(actor, VEHICLE)
+        body = self.actors.body[row]
+        speed = float(np.sqrt((body[VX : VZ + 1] ** 2).sum()))
+        gear = int(self.actors.records[row]["gear"])
+        return float(body[THROTTLE]), float(body[STEER]), float(body[BRAKE]), gear, speed
 
     def vehicle_light_states(self) -> list[tuple[int, int]]:
         """(id, lamps) of all vehicles."""

@@ -81,6 +81,9 @@ class Lights:
         mine = self.lamp[:, L_GROUP] == group
         self.lamp[mine, L_STATE] = np.where(self.lamp[mine, L_PHASE] == 0, GREEN, RED)
 
+    def all_frozen(self) -> bool:
+        return bool(self.cycle[:, G_FROZEN].all())
+
     def freeze(self, frozen: bool, group: int | None = None) -> None:
         self.cycle[slice(None) if group is None else group, G_FROZEN] = int(frozen)
 

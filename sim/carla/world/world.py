@@ -43,15 +43,22 @@ from drive.sim.carla.kernels.layout import (
     Y,
     Z,
 )
-from drive.sim.carla.kernels.tick import advance, boxes_meet, refresh
+from drive.sim.carla.kernels.tick import advance, boxes_meet, height_at, refresh
+from drive.sim.carla.world.ackermann import follow
 from drive.sim.carla.world.actors import KIND_NAMES, Actor, Actors
-from drive.sim.carla.world.blueprints import Blueprint, find_blueprint
-from drive.sim.carla.world.errors import SpawnError
+from drive.sim.carla.world.blueprints import BY_UID, Blueprint, find_blueprint
+from drive.sim.carla.world.errors import ActorError, SpawnError
 from drive.sim.carla.world.handles import Handles, numbers
+from drive.sim.carla.world.light_handles import LightHandles
 from drive.sim.carla.world.lights import Lights
 from drive.sim.carla.world.pedals import throttle_table
+from drive.sim.carla.world.physics import VehiclePhysics, physics_of, set_physics
+from drive.sim.carla.world.scans import all_between, project
+from drive.sim.carla.world.sensing import measure
 from drive.sim.carla.world.spawn import spawn_points
+from drive.sim.carla.world.studio import Studio
 from drive.sim.carla.world.town import TRAFFIC_LIGHT, Sign, Town
+from drive.sim.carla.world.walks import Walk, advance_walks, stroll
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -79,7 +86,7 @@ CLASSES = {
 }
 
 
-class CarlaWorld(Handles):
+class CarlaWorld(Handles, LightHandles):
     """A running town. All poses are CARLA's: x forward, y right, z up in metres; pitch, yaw, roll in degrees.
 
     Equal calls give equal bits. Not for several threads at once.
@@ -93,8 +100,18 @@ class CarlaWorld(Handles):
         self.dt = 0.05
         self.spawn_points: Floats = spawn_points(town.roadmap)
         self.lights = Lights.of(town)
+        self.ground = _ground_arrays(town)
+        self.flat = not np.ptp(self.ground[3][:, 2]) > 0.0
+        # Whether the geographic north is +y, as the map of client 0.9.16 has it (see geodesy).
+        self.y_is_north = False
+        self.ackermann: dict[int, tuple[float, ...]] = {}
+        self.walks: dict[int, Walk] = {}
+        self.physics_set: dict[int, VehiclePhysics] = {}
+        # By sensor: when it measured last, and a lidar's angle.
+        self.measured: dict[int, float] = {}
+        self.turned: dict[int, float] = {}
+        self.studio = Studio()
         self._table = throttle_table()
-        self._ground = _ground_arrays(town)
         self._pairs = np.zeros((256, 2), dtype=np.int64)
         self._hits = np.zeros((256, 2), dtype=np.int64)
         self._what = np.zeros((256, 2))
@@ -120,6 +137,30 @@ class CarlaWorld(Handles):
 
     def actor_ids(self) -> list[int]:
         return [fact.id for fact in self.actors.facts]
+
+    def blueprint(self, actor: int) -> Blueprint:
+        """The blueprint that an actor was made from. Raises ActorError for lights, signs and the spectator."""
+        found = BY_UID.get(self.actor(actor).uid)
+        if found is None:
+            raise ActorError(f"actor {actor} was made from no blueprint")
+        return found
+
+    def stroll(self, actor: int, speed: float = 1.4) -> bool:
+        """Let a walker go along the sidewalks for ever; False where the map has none."""
+        row = self.actors.row_as(actor, WALKER)
+        (pace,) = numbers((speed,), 1, f"the speed of walker {actor}", 100.0)
+        walk = stroll(self, row, max(pace, 0.0))
+        if walk is not None:
+            self.walks[actor] = walk
+        return walk is not None
+
+    def physics_control(self, actor: int) -> VehiclePhysics:
+        """A vehicle's physics by CARLA's names."""
+        return physics_of(self, actor)
+
+    def set_physics_control(self, actor: int, given: VehiclePhysics) -> None:
+        """Keep a vehicle's physics; mass, largest steering angle and brake torque count."""
+        set_physics(self, actor, given)
 
     def actor(self, actor: int) -> Actor:
         """What is told of an actor once. Raises ActorError."""
@@ -226,6 +267,9 @@ class CarlaWorld(Handles):
         if gone:
             new = self.actors.remove(gone)
             self.lights.lamp[:, L_ACTOR] = new[self.lights.lamp[:, L_ACTOR]]
+            for kept in (self.ackermann, self.walks, self.physics_set, self.measured, self.turned):
+                for actor in gone:
+                    kept.pop(actor, None)
             self._met = 0
             self._tell()
         return good
@@ -249,16 +293,35 @@ class CarlaWorld(Handles):
             self._pairs = np.zeros((12 * self._crowd, 2), dtype=np.int64)
             self._hits = np.zeros((4 * self._crowd, 2), dtype=np.int64)
             self._what = np.zeros((4 * self._crowd, 2))
+        for actor, wish in self.ackermann.items():
+            follow(self, actor, a.row(actor), wish)
+        if self.walks:
+            advance_walks(self)
         light = self.lights
         self._met = advance(
             a.count, a.body, a.param, a.control, a.flag, a.relative, self._table, self._pairs, self._hits,
-            self._what, *self._ground, light.lamp, light.cycle, light.elapsed, light.span, light.box, dt,
+            self._what, *self.ground, light.lamp, light.cycle, light.elapsed, light.span, light.box, dt,
             max(math.ceil(dt / SUBSTEP - 1e-9), 1), a.records,
         )  # fmt: skip
         self.frame += 1
         self.time += dt
         self.dt = dt
         return self.frame
+
+    def ground_height(self, place: ArrayLike) -> float:
+        """Height of the ground under a place `(3,)`; where no lane is near, its own height without a fall."""
+        x, y, z = (float(v) for v in np.asarray(place)[:3])
+        return float(height_at(x, y, z, 0.0 if self.flat else z, *self.ground[:-1]))
+
+    def project_point(
+        self, place: ArrayLike, way: ArrayLike, reach: float
+    ) -> tuple[tuple[float, float, float], int] | None:
+        """Where a ray from a place meets something first within `reach` m, and its semantic label."""
+        return project(self, numbers(place, 3, "a place"), numbers(way, 3, "a direction"), float(reach))
+
+    def cast_ray(self, start: ArrayLike, end: ArrayLike) -> list[tuple[tuple[float, float, float], int]]:
+        """All that lies between two places, nearest first: where each is met and its semantic label."""
+        return all_between(self, numbers(start, 3, "a place"), numbers(end, 3, "a place"))
 
     def _tell(self) -> None:
         a, light = self.actors, self.lights
@@ -270,6 +333,10 @@ class CarlaWorld(Handles):
     def snapshot(self) -> NDArray[Any]:
         """Every actor's record (`layout.ACTOR_STATE`), by id; a view that the next tick overwrites."""
         return self.actors.records[: self.actors.count]
+
+    def measure(self, sensors: Collection[int]) -> list[tuple[int, str, Any]]:
+        """What these sensors measured in the last tick (drive.sim.carla.world.sensing)."""
+        return measure(self, sensors)
 
     def contacts(self) -> list[tuple[int, int, tuple[float, float, float]]]:
         """Who met whom in the last tick: ids, and the impulse (N s) on the first."""
