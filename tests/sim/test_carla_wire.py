@@ -3,12 +3,11 @@
 import importlib.util
 import re
 import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-pytest.importorskip("msgpack", reason="msgpack is not installed")
 
 from drive.errors import UnknownNameError
 from drive.sim.carla.kernels.layout import ACTOR_STATE
@@ -77,11 +76,20 @@ def test_items_are_bounded_before_they_fill_the_memory() -> None:
     reader = Reader()
     array = b"\xdc\xff\xff" + b"\x90" * 65535
     data = b"\x94\x00\x01\xa1a\xdc\xff\xff" + array * 100
-    with pytest.raises(BrokenStreamError, match="too many items"):
+
+    def read() -> None:
         for at in range(0, len(data), CHUNK):
             reader.feed(data[at : at + CHUNK])
             while reader.next() is not None:
                 pass
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(BrokenStreamError, match="too many items"):
+            read()
+        assert tracemalloc.get_traced_memory()[1] < 500 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_headers_and_tokens_by_hand() -> None:

@@ -21,7 +21,7 @@ MAX_MESSAGE = 64 << 20
 """Bytes of the longest message that is read: a town's OpenDRIVE text has 20 MB at most."""
 MAX_ITEMS = 1 << 16
 """Items of the longest array; a nested claim of more would only cost memory."""
-MAX_ITEM_BYTES = 4 << 20
+MAX_ITEM_BYTES = 2 << 20
 """Bytes of a message that are not one text: a batch of ten thousand commands has one million."""
 CHUNK = 1 << 16
 """Bytes that are read from a connection at once; a larger buffer is mapped anew at each reading."""
