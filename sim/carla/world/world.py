@@ -139,7 +139,7 @@ class CarlaWorld(Handles, LightHandles):
         return [fact.id for fact in self.actors.facts]
 
     def blueprint(self, actor: int) -> Blueprint:
-        """The blueprint that an actor was made from. Raises ActorError for lights, signs and the spectator."""
+        """The blueprint that an actor was made from. Raises ActorError for lights and signs."""
         found = BY_UID.get(self.actor(actor).uid)
         if found is None:
             raise ActorError(f"actor {actor} was made from no blueprint")
