@@ -9,7 +9,7 @@ from drive.sim.kernels.compile import scalar
 
 WALL = 4.0
 """m^2 that a metre of height beyond the first costs in the search for a lane: bridges and what is below."""
-BESIDE = 12.0
+BESIDE = 6.0
 """Metres beyond a lane's edge up to which its height holds."""
 
 OFF_ROAD = 2.0

@@ -61,8 +61,8 @@ from drive.sim.carla.kernels.layout import (
 from drive.sim.kernels.compile import scalar
 
 GRAVITY_ACCELERATION = 9.81
-BRAKES, HAND_BRAKE = 7.4, 6.0
-"""m/s^2 of full brakes, all resistance included (the mean of the published fit from 8 to 30 m/s), and of the
+BRAKES, HAND_BRAKE = 7.2, 6.0
+"""m/s^2 of full brakes, all resistance included (about the published fit from 9 to 30 m/s), and of the
 hand brake, which acts on one axle."""
 # Unreal's wheeled vehicle follows its inputs at these rates, 1/s (its documented defaults).
 THROTTLE_UP, THROTTLE_DOWN, STEER_UP, STEER_DOWN = 6.0, 10.0, 2.5, 5.0
