@@ -542,6 +542,14 @@ def episode(port: int, town: str, count: str) -> Found:
     return {"hash": digest.hexdigest(), "cars": len(cars), "moved": moved}
 
 
+def _seen(found: Any, actor: Any) -> list[float]:
+    """x, y, yaw, speed, and whether a light that is not green holds it."""
+    where = found.get_transform()
+    held = actor.is_at_traffic_light() and actor.get_traffic_light_state() != carla.TrafficLightState.Green
+    speed = found.get_velocity().length()
+    return [where.location.x, where.location.y, where.rotation.yaw, speed, float(held)]
+
+
 def traffic(port: int, count: str, length: str, tm_port: str) -> Found:
     """CARLA's own Traffic Manager with `count` cars for `length` ticks."""
     client, world = join(port)
@@ -573,8 +581,7 @@ def traffic(port: int, count: str, length: str, tm_port: str) -> Found:
         world.tick()
         if tick % 20 == 0:
             snapshot = world.get_snapshot()
-            rows = [snapshot.find(i).get_transform().location for i in ids]
-            track.append([[r.x, r.y, r.z] for r in rows])
+            track.append([_seen(snapshot.find(c.id), c) for c in cars])
             finite &= all(math.isfinite(v) for row in track[-1] for v in row)
     took = time.perf_counter() - began
     out = {

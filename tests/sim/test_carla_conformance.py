@@ -225,23 +225,38 @@ def test_three_episodes_are_equal_bit_by_bit(port: int) -> None:
     assert len({episode["hash"] for episode in found}) == 1
 
 
-def _stands(track: list[Any], car: int) -> float:
+def _driven(track: list[Any], car: int) -> float:
     """Metres that a car drove."""
     return sum(math.dist(a[car][:2], b[car][:2]) for a, b in pairwise(track))
+
+
+def _idle(track: list[Any], car: int) -> int:
+    """The longest time, in s, that a car stood while no light and nobody within 15 m ahead held it."""
+    longest = now = 0
+    for moment in track:
+        x, y, yaw, speed, held = moment[car]
+        ahead = [
+            math.hypot(ox - x, oy - y)
+            for k, (ox, oy, *_) in enumerate(moment)
+            if k != car and abs((math.degrees(math.atan2(oy - y, ox - x)) - yaw + 180) % 360 - 180) < 60
+        ]
+        now = now + 1 if speed < 0.1 and not held and min(ahead, default=99.0) > 15.0 else 0
+        longest = max(longest, now)
+    return longest
 
 
 @pytest.mark.skipif(not OURS.TOWNS.is_dir(), reason="CARLA's towns are not in ../shared/data")
 @pytest.mark.parametrize("town", ["Town01", "Town10HD"])
 def test_carlas_traffic_manager_drives(town: str) -> None:
-    """50 cars for 30 s: finite, on the road, nobody in another, hardly anybody who stands all the time."""
+    """50 cars for 30 s: finite, nobody in another, nobody who stands without a reason, and they get on."""
     with serving(town) as (server, said):
         found = OURS.client(server.port, "traffic", 50, 600, 18000 + server.port % 1000)
         assert not [line for line in said if "internal error" in line]
+    track = found["track"]
     assert found["cars"] == 50
     assert found["finite"]
-    driven = sorted(_stands(found["track"], car) for car in range(50))
-    assert driven[25] > 50.0
-    assert driven[5] > 1.0
-    for moment in found["track"]:
-        near = [math.dist(a, b) for i, a in enumerate(moment) for b in moment[:i]]
+    assert sorted(_driven(track, car) for car in range(50))[25] > 50.0
+    assert max(_idle(track, car) for car in range(50)) < 10
+    for moment in track:
+        near = [math.dist(a[:2], b[:2]) for i, a in enumerate(moment) for b in moment[:i]]
         assert min(near) > 1.5, "two cars are in one place"
