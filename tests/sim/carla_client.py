@@ -25,7 +25,7 @@ Found = dict[str, Any]
 
 def join(port: int, synchronous: bool = True) -> tuple[Any, Any]:
     client = carla.Client("127.0.0.1", port)
-    client.set_timeout(20.0)
+    client.set_timeout(60.0)
     world = client.get_world()
     if synchronous:
         settings = world.get_settings()
@@ -358,9 +358,9 @@ def sensors(port: int) -> Found:
     got: Found = {}
     for _ in range(5):
         frame = world.tick()
-        got = {name: q.get(timeout=20.0) for name, q in queues.items()}
+        got = {name: q.get(timeout=60.0) for name, q in queues.items()}
         while got["gnss"].frame < frame:  # records of the ticks while the sensors were made
-            got["gnss"] = queues["gnss"].get(timeout=20.0)
+            got["gnss"] = queues["gnss"].get(timeout=60.0)
     out["frames"] = {name: data.frame <= frame for name, data in got.items()}
     out["apart"] = got["lidar"].transform.location.distance(mine.get_location())
     out["told"] = {name: _told(name, data) for name, data in got.items()}
@@ -517,7 +517,7 @@ def recover(port: int) -> Found:
 def episode(port: int, town: str, count: str) -> Found:
     """`count` ticks of random controls from one seed; the hash of every pose."""
     client = carla.Client("127.0.0.1", port)
-    client.set_timeout(20.0)
+    client.set_timeout(60.0)
     client.load_world(town)
     _, world = join(port)
     rng = random.Random(7)
@@ -550,7 +550,7 @@ def _seen(found: Any, actor: Any) -> list[float]:
     return [where.location.x, where.location.y, where.rotation.yaw, speed, float(held)]
 
 
-def traffic(port: int, count: str, length: str, tm_port: str) -> Found:
+def traffic(port: int, count: str, length: str, tm_port: str, warm: str = "0") -> Found:
     """CARLA's own Traffic Manager with `count` cars for `length` ticks."""
     client, world = join(port)
     manager = client.get_trafficmanager(int(tm_port))
@@ -574,6 +574,8 @@ def traffic(port: int, count: str, length: str, tm_port: str) -> Found:
     world.tick()
     cars = [world.get_actor(i) for i in ids]
     start = [place(c) for c in cars]
+    for _ in range(int(warm)):
+        world.tick()
     began, process = time.perf_counter(), time.process_time()
     track = []
     finite = True
@@ -593,6 +595,23 @@ def traffic(port: int, count: str, length: str, tm_port: str) -> Found:
         "track": track,
     }
     manager.set_synchronous_mode(False)
+    leave(world)
+    return out
+
+
+def bare(port: int, count: str, length: str) -> Found:
+    """`length` ticks with `count` cars that nobody drives."""
+    _, world = join(port)
+    print_ = world.get_blueprint_library().find("vehicle.tesla.model3")
+    cars: list[Any] = []
+    for point in world.get_map().get_spawn_points():
+        made = world.try_spawn_actor(print_, point) if len(cars) < int(count) else None
+        cars += [] if made is None else [made]
+    world.tick()
+    began = time.perf_counter()
+    for _ in range(int(length)):
+        world.tick()
+    out = {"cars": len(cars), "ticks_per_second": int(length) / (time.perf_counter() - began)}
     leave(world)
     return out
 

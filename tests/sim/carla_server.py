@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -13,9 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import msgpack
+
 from drive.datasets.opendrive.town import read_town
 from drive.sim.carla.maps import Maps
 from drive.sim.carla.server import Options, Server
+from drive.sim.carla.warm import warm
 from drive.sim.carla.wire.versions import VERSIONS
 from drive.sim.carla.world.world import CarlaWorld
 
@@ -49,6 +53,7 @@ def maps() -> dict[str, Path]:
 def serving(town: str = "small", **options: Any) -> Iterator[tuple[Server, list[str]]]:
     """A server on a free port, and what it logs."""
     said: list[str] = []
+    warm(world_of(SMALL, "small"))
     asked = replace(Options(port=0, unfreeze_after=0.5), **options)
     server = Server(Maps(maps()), town, world_of, asked, said.append)
     thread = threading.Thread(target=server.run, daemon=True)
@@ -59,6 +64,13 @@ def serving(town: str = "small", **options: Any) -> Iterator[tuple[Server, list[
         server.stop()
         thread.join(20.0)
         assert not thread.is_alive(), "the server does not end"
+
+
+def tell(port: int, name: str, *parameters: Any) -> Any:
+    """One call by a plain socket."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20.0) as sock:
+        sock.sendall(msgpack.packb([0, 1, name, [[False], *parameters]]))
+        return msgpack.unpackb(sock.recv(1 << 16))
 
 
 def command(port: int, case: str, *rest: object) -> list[str]:

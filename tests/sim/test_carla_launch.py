@@ -30,7 +30,10 @@ OURS = SimpleNamespace(**run_path(str(Path(__file__).with_name("carla_server.py"
         ("", Launch()),
         ("-RenderOffScreen -carla-rpc-port=30000", Launch(30000, None, None, ("-RenderOffScreen",))),
         ("-carla-rpc-port 2100 -carla-streaming-port=2200", Launch(2100, 2200)),
-        ("-carla-streaming-port=0 /Game/Carla/Maps/Town01?x=y", Launch(2000, None, "/Game/Carla/Maps/Town01")),
+        (
+            "-carla-streaming-port=0 /Game/Carla/Maps/Town01?x=y",
+            Launch(2000, None, "/Game/Carla/Maps/Town01"),
+        ),
         ("Town10HD_Opt -nosound -fps=20", Launch(2000, None, "Town10HD_Opt", ("-nosound", "-fps=20"))),
     ],
 )
