@@ -1,4 +1,4 @@
-"""Towns in the CARLA world: lights and their cycles, signs, spawn points, frames; beside CARLA's own map reader."""
+"""Towns in the CARLA world: lights and their cycles, signs, spawn points, frames; CARLA's own reader."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def ids_of_lights(world) -> dict[str, int]:
 
 
 def test_the_controllers_of_town01_take_turns():
-    """Junction 26 has the controllers of signals 361, 362 and 360 in this order (Town01.xodr): each is green for
-    10 s, yellow for 3 s, red for 2 s, CARLA's defaults, while the others are red."""
+    """Junction 26 has the controllers of signals 361, 362 and 360 in this order (Town01.xodr): each is green
+    for 10 s, yellow for 3 s, red for 2 s, CARLA's defaults, while the others are red."""
     world = CarlaWorld.load(loaded("Town01"))
     assert len(world.lights.signs) == 36
     assert len(world.lights.cycle) == 12
@@ -89,7 +89,8 @@ def test_lights_can_be_set_frozen_timed_and_reset():
     assert states(world)["361"] == 0
     world.reset_light_group(light["360"])
     assert states(world)["361"] == 2
-    for bad in (lambda: world.set_light(light["360"], 9), lambda: world.set_light_time(light["360"], "blue", 1.0),
+    for bad in (lambda: world.set_light(light["360"], 9),
+                lambda: world.set_light_time(light["360"], "blue", 1.0),
                 lambda: world.set_light_time(light["360"], "red", -1.0)):  # fmt: skip
         with pytest.raises(InputError):
             bad()
@@ -162,7 +163,7 @@ def test_trigger_boxes_lie_before_the_stop_lines_of_their_lanes(name):
     for sign in t.signs:
         if sign.type != TRAFFIC_LIGHT:
             continue
-        x, y, z, cos, sin, along, across = trigger(sign)
+        x, y, _, cos, sin, along, across = trigger(sign)
         assert 0.7 < across < 9.0
         for part in np.arange(-0.9 * across, 0.9 * across, 1.0):
             # Its x axis runs to the right of the lanes' way.
