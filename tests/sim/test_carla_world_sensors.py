@@ -243,7 +243,7 @@ def test_pictures_have_the_size_asked_for_and_say_what_they_are(world):
     assert ((band[..., 1] == 255) == (text > 0)).all()
     assert (band[text == 0][:, :3] == 0).all()
     for bad in ({"image_size_x": 0}, {"image_size_x": 100000}, {"fov": 180}):
-        with pytest.raises(InputError, match="pixels"):
+        with pytest.raises(InputError, match="a camera"):
             camera(world, "rgb", pose, **bad)
 
 

@@ -41,7 +41,7 @@ from drive.sim.carla.world.physics import VehiclePhysics, physics_of, set_physic
 from drive.sim.carla.world.scans import all_between, project
 from drive.sim.carla.world.sensing import measure
 from drive.sim.carla.world.spawn import spawn_points
-from drive.sim.carla.world.studio import Studio
+from drive.sim.carla.world.studio import Studio, frame_of
 from drive.sim.carla.world.town import TRAFFIC_LIGHT, Sign, Town
 from drive.sim.carla.world.walks import Walk, advance_walks, stroll
 
@@ -182,6 +182,8 @@ class CarlaWorld(Handles, LightHandles):
             tuple((name, types[name], value) for name, value in settled.items()),
             b.center, b.half, b.labels,
         )  # fmt: skip
+        if b.id.startswith("sensor.camera."):
+            frame_of(fact)
         row = self.actors.add(fact, b.kind)
         if parent:
             self.actors.relative[row] = (*p[:3], *np.radians(p[3:]))
@@ -245,7 +247,8 @@ class CarlaWorld(Handles, LightHandles):
         a = self.actors
         if a.count > self._crowd:
             self._crowd = max(2 * a.count, 64)
-            self._pairs = np.zeros((12 * self._crowd, 2), dtype=np.int64)
+            room = min(self._crowd * self._crowd // 2, 60 * self._crowd)
+            self._pairs = np.zeros((room, 2), dtype=np.int64)
             self._hits = np.zeros((4 * self._crowd, 2), dtype=np.int64)
             self._what = np.zeros((4 * self._crowd, 2))
         for actor, wish in self.ackermann.items():
