@@ -17,6 +17,7 @@ EXTRAS = {
     "safetensors": "learn",
     "transformers": "vla",
     "carla": "carla",
+    "msgpack": "carla",
     "pyogrio": "nuplan",
     "libsumo": "sumo",
     "sumolib": "sumo",

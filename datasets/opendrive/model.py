@@ -116,6 +116,7 @@ class Signal:
     """A signal (or a reference to one, then without a type) at station `s` of its road.
 
     `orientation` "+", "-" or "none"; `lanes` ranges (from, to) of lane ids; none given: all of them.
+    `height` above the road (zOffset) and `heading` to it (hOffset, rad), counter-clockwise.
     """
 
     id: str
@@ -126,6 +127,8 @@ class Signal:
     type: str = ""
     name: str = ""
     is_reference: bool = False
+    height: float = 0.0
+    heading: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -296,6 +296,8 @@ def _signals(doc: Document, node: Node) -> Iterable[Signal]:
             type=n.attributes.get("type", "").strip(),
             name=n.attributes.get("name", "").strip(),
             is_reference=n.tag == "signalReference",
+            height=_number(doc, n, "zOffset", 0.0),
+            heading=_number(doc, n, "hOffset", 0.0),
         )
 
 

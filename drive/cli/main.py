@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "inspect": ("drive.cli.inspect:command", "Say what is in a file."),
     "convert": ("drive.cli.convert:command", "Write scenarios of one format as files of another."),
     "nuplan": ("drive.cli.nuplan:app", "Bridge to the nuPlan devkit, both ways."),
+    "carla": ("drive.cli.carla:app", "A light server for CARLA's clients; maps out of a real CARLA."),
     "perf": ("drive.cli.perf:command", "Measure the kernels' and planners' speed on this machine."),
 }
 

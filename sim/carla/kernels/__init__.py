@@ -1,0 +1,1 @@
+"""Compiled loops of the CARLA world: motion, contacts, lights, states and rays."""

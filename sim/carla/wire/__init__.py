@@ -1,0 +1,1 @@
+"""CARLA's client protocol as bytes: messages, encodings, stream records. Nothing here knows a world."""

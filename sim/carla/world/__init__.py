@@ -1,0 +1,1 @@
+"""The world behind the CARLA server: actors, motion, contacts, lights and sensors."""
