@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from drive.errors import InputError
+from drive.sim.carla.kernels.layout import INERTIA, MASS, VX, VY, WZ
 from drive.sim.carla.world.blueprints import BLUEPRINTS, BY_NAME
 from drive.sim.carla.world.errors import ActorError, SpawnError
 from drive.sim.carla.world.world import CarlaWorld
@@ -94,6 +95,27 @@ def test_yaw_rate_is_that_of_the_fitted_bicycle(world, steer):
     limit = math.degrees(18.0 / now)
     assert float(record["wz"]) == pytest.approx(math.copysign(min(abs(want), limit), steer), rel=0.03)
     assert np.sign(world.transform(car)[4]) == np.sign(steer)  # steer > 0 is to the right, yaw grows
+
+
+@pytest.mark.parametrize("fast", [5.0, 12.0, 30.0])
+@pytest.mark.parametrize("steer", [0.1, 0.8, -1.0])
+def test_steering_alone_makes_no_energy(world, fast, steer):
+    """A car that rolls and steers to and fro only ever slows down."""
+    car = world.spawn(CAR, (1500.0, 0.0, 0.0, 0.0, 0.0, 0.0))
+    world.set_target_velocity(car, (fast, 0.0, 0.0))
+    row = world.actors.row(car)
+
+    def energy() -> float:
+        body, param = world.actors.body[row], world.actors.param[row]
+        return float(param[MASS] * (body[VX] ** 2 + body[VY] ** 2) + param[INERTIA] * body[WZ] ** 2)
+
+    before = energy()
+    for k in range(200):
+        world.apply_control(car, steer=steer if k % 60 < 40 else -steer)
+        world.tick(0.05)
+        assert energy() <= before * (1.0 + 1e-12)
+        before = energy()
+    assert speed(world, car) < fast - 2.0
 
 
 def test_reverse_hand_brake_and_neutral(world):

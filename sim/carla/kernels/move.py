@@ -155,17 +155,35 @@ def roll_vehicle(i, body, param, control, table, dt):
         u = 0.0
     else:
         u -= math.copysign(resist * dt, u)
+    share = param[i, INERTIA] / param[i, MASS]
+    r = body[i, WZ]
+    energy = u * u + w * w + share * r * r
     turn = param[i, TURN] * math.tan(GAIN * body[i, STEER]) * steering_share(rolling)
     rate = u * turn
     most = param[i, GRIP] / max(abs(u), 0.1)
     rate = min(max(rate, -most), most)
-    grip = 1.5 * param[i, GRIP] * dt
-    slip = rate * param[i, ARM] - w
-    w += min(max(slip, -grip), grip)
+    grip, spin = 1.5 * param[i, GRIP] * dt, SPIN * dt
+    w += min(max(rate * param[i, ARM] - w, -grip), grip)
+    r += min(max(rate - r, -spin), spin)
+    u, w, r = not_above(energy, u, w, r, share)
     w += (body[i, FORCE_Y] * c - body[i, FORCE_X] * s) / param[i, MASS] * dt
-    spin = SPIN * dt
-    body[i, WZ] += min(max(rate - body[i, WZ], -spin), spin) + body[i, TORQUE] / param[i, INERTIA] * dt
+    body[i, WZ] = r + body[i, TORQUE] / param[i, INERTIA] * dt
     body[i, VX], body[i, VY] = u * c - w * s, u * s + w * c
+
+
+@scalar
+def not_above(energy, u, w, r, share):
+    """Velocities along and across and a yaw rate with at most this energy (u^2 + w^2 + share r^2).
+
+    Rolling tyres make none: what sideways motion takes is missing along, as the steered wheels' drag.
+    """
+    across = w * w + share * r * r
+    if u * u + across <= energy:
+        return u, w, r
+    if across <= energy:
+        return math.copysign(math.sqrt(energy - across), u), w, r
+    less = math.sqrt(energy / across)
+    return 0.0, w * less, r * less
 
 
 GAIN = 0.36848336
