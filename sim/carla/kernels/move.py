@@ -62,9 +62,9 @@ from drive.sim.kernels.compile import scalar
 
 GRAVITY_ACCELERATION = 9.81
 BRAKES, SLOW_BRAKES, HAND_SHARE = 7.2, 10.0, 0.8
-"""m/s^2 of full brakes, all resistance included: about the published fit from 10 m/s up (7.3 on average) and at
-8 m/s. Below that the fit goes on to 18 m/s^2, which is not followed. The hand brake, on one
-axle, has a share of it."""
+"""m/s^2 of full brakes, all resistance included: about the published fit from 10 m/s up (7.3 on average) and
+at 8 m/s. Below that the fit goes on to 18 m/s^2, which is not followed. The hand brake, on one axle, has a
+share of it."""
 SLOW, FAST = 8.0, 10.0
 # Unreal's wheeled vehicle follows its inputs at these rates, 1/s (its documented defaults).
 THROTTLE_UP, THROTTLE_DOWN, STEER_UP, STEER_DOWN = 6.0, 10.0, 2.5, 5.0
