@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,15 +22,32 @@ if TYPE_CHECKING:
     from drive.datasets.opendrive.model import OpenDriveFile, Road, RoadObject, Signal
     from drive.roadmap import RoadMap
 
-    Place = tuple[float, float, float, float, float, float]
 
 TYPES = {"206": STOP_SIGN, "205": YIELD_SIGN}
-HALF_ALONG, HALF_HIGH = 2.0, 1.0
-"""Half extents of trigger boxes along the lanes and upwards, m: as long as it takes to stop from 30 km/h."""
+SHORTEST, LONGEST, HALF_HIGH = 2.0, 8.0, 1.0
+"""Least and most half length of trigger boxes along the lanes, and their half height, m."""
+STOPPING, REACTING = 7.2, 0.2
+"""m/s^2 and s with which who is told of a red light at a box's begin stops before its end (CARLA's own boxes
+are some 3 m long, for 30 km/h)."""
+USUAL = 30.0 / 3.6
 SHARE = 0.9
 """Of the lanes' width that a box covers, as CARLA's own do."""
 SPREAD = 25.0
 """Metres within which the lanes of one sign lie."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a lane stops for a sign, in CARLA's frame: x, y, z, heading (deg), the lane's width, metres of
+    road that is no junction before it, and the speed there (m/s)."""
+
+    x: float
+    y: float
+    z: float
+    heading: float
+    width: float
+    room: float
+    speed: float
 
 
 def read_town(path: str | Path, name: str | None = None) -> Town:
@@ -106,8 +123,7 @@ def _pose(road: Road, s: float, t: float, height: float, heading: float) -> tupl
 def _entry(
     file: OpenDriveFile, roadmap: RoadMap, known: dict[str, int], key: LaneKey, s: float
 ) -> Place | None:
-    """Where traffic on a ruled lane has to stop: x, y, z (CARLA's), heading (deg), the lane's width, and
-    how many metres of road that is no junction lead there.
+    """Where traffic on a ruled lane has to stop: or None for a lane that nobody drives on.
 
     In a junction that is where the lane begins, elsewhere the signal's own station.
     """
@@ -135,7 +151,8 @@ def _entry(
     heading = math.degrees(math.atan2(-dy, dx))
     before = [float(roadmap.length[i]) for i in roadmap.predecessors(lane) if not roadmap.intersection[i]]
     room = station if not road.junction else min(before, default=0.0)
-    return mix(roadmap.points[:, 0]), -mix(roadmap.points[:, 1]), z, heading, width, room
+    speed = roadmap.limit(lane, USUAL)
+    return Place(mix(roadmap.points[:, 0]), -mix(roadmap.points[:, 1]), z, heading, width, room, speed)
 
 
 def _sign(
@@ -146,21 +163,22 @@ def _sign(
     if not places:
         return Sign(name, kind, (x, y, z, 0.0, yaw + 90.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), yaw, value)
     # The lanes nearest to the sign's own direction give the way; others that merely touch are left out.
-    heading = min((p[3] for p in places), key=lambda h: abs((h - yaw + 180.0) % 360.0 - 180.0))
-    near = [p for p in places if abs((p[3] - heading + 180.0) % 360.0 - 180.0) < 45.0]
+    heading = min((p.heading for p in places), key=lambda h: abs((h - yaw + 180.0) % 360.0 - 180.0))
+    near = [p for p in places if abs((p.heading - heading + 180.0) % 360.0 - 180.0) < 45.0]
     h = math.radians(heading)
     ahead, right = (math.cos(h), math.sin(h)), (-math.sin(h), math.cos(h))
-    first = near[0]
-    near = [p for p in near if math.hypot(p[0] - first[0], p[1] - first[1]) < SPREAD]
+    near = [p for p in near if math.hypot(p.x - near[0].x, p.y - near[0].y) < SPREAD]
     across = [
-        ((p[0] * right[0] + p[1] * right[1]) + side * 0.5 * SHARE * p[4]) for p in near for side in (-1, 1)
+        (p.x * right[0] + p.y * right[1]) + side * 0.5 * SHARE * p.width for p in near for side in (-1, 1)
     ]
+    speed = max(p.speed for p in near)
+    half_along = 0.5 * speed * (speed / (2.0 * STOPPING) + REACTING)
     # Clients look for the lanes at the box's middle: it is to lie on the road that leads to the junction.
-    back = min(HALF_ALONG + 0.2, 0.5 * max(min(p[5] for p in near), 0.4))
-    along = min(p[0] * ahead[0] + p[1] * ahead[1] for p in near) - back
+    half_along = min(max(half_along, SHORTEST), LONGEST, 0.5 * max(min(p.room for p in near), 0.4))
+    along = min(p.x * ahead[0] + p.y * ahead[1] for p in near) - half_along - 0.05
     middle = 0.5 * (min(across) + max(across))
     cx, cy = along * ahead[0] + middle * right[0], along * ahead[1] + middle * right[1]
-    ground = min(p[2] for p in near)
+    ground = min(p.z for p in near)
     # The actor's x points across the lanes to their right, as CARLA's signs do.
     turned = math.radians(heading + 90.0)
     c, s = math.cos(turned), math.sin(turned)
@@ -169,7 +187,7 @@ def _sign(
         (cy - y) * c - (cx - x) * s,
         ground + HALF_HIGH - z,
     )
-    half = (0.5 * (max(across) - min(across)), max(min(HALF_ALONG, back), 1.0), HALF_HIGH)
+    half = (0.5 * (max(across) - min(across)), max(half_along, 1.0), HALF_HIGH)
     return Sign(name, kind, (x, y, z, 0.0, heading + 90.0, 0.0), center, half, heading, value)
 
 

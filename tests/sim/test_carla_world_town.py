@@ -109,7 +109,8 @@ def test_a_light_set_to_no_time_at_all_does_not_hang(tmp_path):
 
 
 def test_a_car_before_a_light_knows_it(tmp_path):
-    """The light at 200 m of the lane to the east: its box is the 4 m before, across the lane."""
+    """The light at 200 m of the lane to the east: its box begins where who drives the 50 km/h that are
+    allowed can still stop: 13.89^2 / 14.4 + 0.2 * 13.89 = 16.2 m, at most 16, before."""
     world = straight(tmp_path)
     light = ids_of_lights(world)["7"]
     car = world.spawn("vehicle.tesla.model3", (150.0, 1.75, 0.0, 0.0, 0.0, 0.0))
@@ -126,7 +127,7 @@ def test_a_car_before_a_light_knows_it(tmp_path):
             told.append(float(record["x"]))
         crossed.append(int(far["has_light"]))
     # From the front bumper's entry (2.4 m ahead of the origin) to the middle's leaving.
-    assert min(told) == pytest.approx(195.8 - 2.396, abs=0.6)
+    assert min(told) == pytest.approx(199.95 - 16.0 - 2.396, abs=0.6)
     assert max(told) == pytest.approx(199.8, abs=0.6)
     assert not any(crossed)  # it is not meant for those who come towards it
 

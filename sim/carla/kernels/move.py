@@ -61,9 +61,11 @@ from drive.sim.carla.kernels.layout import (
 from drive.sim.kernels.compile import scalar
 
 GRAVITY_ACCELERATION = 9.81
-BRAKES, HAND_BRAKE = 7.2, 6.0
-"""m/s^2 of full brakes, all resistance included (about the published fit from 9 to 30 m/s), and of the
-hand brake, which acts on one axle."""
+BRAKES, SLOW_BRAKES, HAND_SHARE = 7.2, 10.0, 0.8
+"""m/s^2 of full brakes, all resistance included: about the published fit from 10 m/s up (7.3 on average) and
+at 8 m/s. Below that the fit goes on to 18 m/s^2, which is not followed. The hand brake, on one axle, has a
+share of it."""
+SLOW, FAST = 8.0, 10.0
 # Unreal's wheeled vehicle follows its inputs at these rates, 1/s (its documented defaults).
 THROTTLE_UP, THROTTLE_DOWN, STEER_UP, STEER_DOWN = 6.0, 10.0, 2.5, 5.0
 SPIN = 12.0
@@ -116,6 +118,13 @@ def steering_share(speed):
 
 
 @scalar
+def full_brakes(speed):
+    """m/s^2 of full brakes at a speed."""
+    part = min(max((FAST - speed) / (FAST - SLOW), 0.0), 1.0)
+    return BRAKES + part * (SLOW_BRAKES - BRAKES)
+
+
+@scalar
 def roll_vehicle(i, body, param, control, table, dt):
     """Velocity and yaw rate of a vehicle on its wheels after `dt`.
 
@@ -145,8 +154,8 @@ def roll_vehicle(i, body, param, control, table, dt):
         drag = max(-net, 0.0)
     if rolling > param[i, TOP]:
         drive = 0.0
-    brakes = min(body[i, BRAKE] + control[i, C_HAND] * (HAND_BRAKE / BRAKES), 1.0)
-    resist = drag * (1.0 - brakes) + param[i, STOP] * BRAKES * brakes
+    brakes = min(body[i, BRAKE] + control[i, C_HAND] * HAND_SHARE, 1.0)
+    resist = drag * (1.0 - brakes) + param[i, STOP] * full_brakes(rolling) * brakes
     uphill = body[i, SLOPE_X] * c + body[i, SLOPE_Y] * s
     free = way * drive - GRAVITY_ACCELERATION * uphill / math.sqrt(1.0 + uphill * uphill)
     free += (body[i, FORCE_X] * c + body[i, FORCE_Y] * s) / param[i, MASS]
@@ -155,17 +164,35 @@ def roll_vehicle(i, body, param, control, table, dt):
         u = 0.0
     else:
         u -= math.copysign(resist * dt, u)
+    share = param[i, INERTIA] / param[i, MASS]
+    r = body[i, WZ]
+    energy = u * u + w * w + share * r * r
     turn = param[i, TURN] * math.tan(GAIN * body[i, STEER]) * steering_share(rolling)
     rate = u * turn
     most = param[i, GRIP] / max(abs(u), 0.1)
     rate = min(max(rate, -most), most)
-    grip = 1.5 * param[i, GRIP] * dt
-    slip = rate * param[i, ARM] - w
-    w += min(max(slip, -grip), grip)
+    grip, spin = 1.5 * param[i, GRIP] * dt, SPIN * dt
+    w += min(max(rate * param[i, ARM] - w, -grip), grip)
+    r += min(max(rate - r, -spin), spin)
+    u, w, r = not_above(energy, u, w, r, share)
     w += (body[i, FORCE_Y] * c - body[i, FORCE_X] * s) / param[i, MASS] * dt
-    spin = SPIN * dt
-    body[i, WZ] += min(max(rate - body[i, WZ], -spin), spin) + body[i, TORQUE] / param[i, INERTIA] * dt
+    body[i, WZ] = r + body[i, TORQUE] / param[i, INERTIA] * dt
     body[i, VX], body[i, VY] = u * c - w * s, u * s + w * c
+
+
+@scalar
+def not_above(energy, u, w, r, share):
+    """Velocities along and across and a yaw rate with at most this energy (u^2 + w^2 + share r^2).
+
+    Rolling tyres make none: what sideways motion takes is missing along, as the steered wheels' drag.
+    """
+    across = w * w + share * r * r
+    if u * u + across <= energy:
+        return u, w, r
+    if across <= energy:
+        return math.copysign(math.sqrt(energy - across), u), w, r
+    less = math.sqrt(energy / across)
+    return 0.0, w * less, r * less
 
 
 GAIN = 0.36848336

@@ -9,13 +9,14 @@ import numpy as np
 
 from drive.sim.carla.kernels import move
 from drive.sim.carla.kernels.layout import PULL, STOP, TURN, VX, VY, YAW
-from drive.sim.carla.kernels.move import BRAKES, GAIN, SPEED_STEP, THROTTLE_STEP
+from drive.sim.carla.kernels.move import GAIN, SPEED_STEP, THROTTLE_STEP
 from drive.sim.carla.world.pedals import coasting, throttle_table
 
 if TYPE_CHECKING:
     from drive.sim.carla.world.world import CarlaWorld
 
 _share: Any = move.steering_share
+_brakes: Any = move.full_brakes
 SETTLE = 0.4
 """Seconds in which a difference of speed is to vanish."""
 STRONGEST = 8.0
@@ -48,7 +49,7 @@ def pedals_for(acceleration: float, speed: float, pull: float, stop: float) -> t
     """Throttle and brake that give an acceleration (m/s^2) at a speed: the inverse of the world's tables."""
     rolling = float(coasting(speed))
     if acceleration < rolling:
-        return 0.0, min((rolling - acceleration) / max(BRAKES * stop + rolling, 0.1), 1.0)
+        return 0.0, min((rolling - acceleration) / max(float(_brakes(speed)) * stop + rolling, 0.1), 1.0)
     table = throttle_table()
     column = table[:, min(round(speed / SPEED_STEP), table.shape[1] - 1)]
     column = np.where(column > 0.0, column * pull, column)
