@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import sys
 from pathlib import Path
@@ -167,4 +168,7 @@ def _serve(
         f"streams on {server.streaming_port}; Ctrl-C ends it",
         flush=True,
     )
+    # Thousands of small lists a second make the collector run often; it need not look at the code each time.
+    gc.collect()
+    gc.freeze()
     server.run()

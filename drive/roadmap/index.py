@@ -46,16 +46,17 @@ class GridIndex:
         return cached
 
     @classmethod
-    def build(cls, roadmap: RoadMap, cell: float = 10.0) -> GridIndex:
+    def build(cls, roadmap: RoadMap, cell: float = 10.0, margin: float = 0.0) -> GridIndex:
         """Index every segment by the bounding box of its piece of lane (both bounds and centreline).
 
-        Cells grow beyond `cell` metres where a huge map or very long segments would take too much memory.
+        With a `margin` cells list what lies within so many metres of them as well. Cells grow beyond `cell`
+        metres where a huge map or very long segments would take too much memory.
         """
         counts = np.diff(roadmap.lane_start)
         lane_of_row = np.repeat(np.arange(roadmap.num_lanes, dtype=np.int32), counts)
         seg = np.flatnonzero(lane_of_row[:-1] == lane_of_row[1:])
         ends = [line[k] for line in (roadmap.left, roadmap.right, roadmap.points) for k in (seg, seg + 1)]
-        low, high = np.minimum.reduce(ends), np.maximum.reduce(ends)
+        low, high = np.minimum.reduce(ends) - margin, np.maximum.reduce(ends) + margin
         (x0, y0), (x1, y1) = low.min(0).tolist(), high.max(0).tolist()
         while True:
             columns, rows = int((x1 - x0) / cell) + 1, int((y1 - y0) / cell) + 1

@@ -37,11 +37,6 @@ def record_of(server: Server, sensor: int, kind: str, data: Any) -> bytes | None
         return records.radar(data)
     if kind.startswith("lidar."):
         return records.lidar(*data)
-    if kind == "camera.optical_flow":
-        return records.flow(*data)
-    if kind == "camera.dvs":
-        found, width, height, view = data
-        return records.events(found, width, height, view) if len(found) else None
     if kind.startswith("camera."):
         return records.image(*data)
     return None

@@ -98,6 +98,7 @@ class Server:
     def _begin(self, name: str) -> None:
         found, path = self.maps.find(name)
         world = self._load(path, found)  # raises for a map without use, and nothing has changed yet
+        world.y_is_north = self.release.y_is_north
         self.world, self.map_name = world, found
         self.episode += 1
         self.seconds = 0.0

@@ -75,7 +75,7 @@ def _lamps(server: Server, session: Session, actor: Any) -> Any:
 
 
 def _all_lamps(server: Server, session: Session) -> Any:
-    return [[int(actor), int(flags)] for actor, flags in server.world.vehicle_light_states()]
+    return server.world.vehicle_light_states()
 
 
 def _wheel_steer(server: Server, session: Session, actor: Any, wheel: Any) -> float:

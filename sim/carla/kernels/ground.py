@@ -9,21 +9,25 @@ from drive.sim.kernels.compile import scalar
 
 WALL = 4.0
 """m^2 that a metre of height beyond the first costs in the search for a lane: bridges and what is below."""
-BESIDE = 12.0
+BESIDE = 6.0
 """Metres beyond a lane's edge up to which its height holds."""
+
+OFF_ROAD = 2.0
+"""Metres beyond a lane's edge up to which a vehicle is on it: its limit holds."""
 
 
 @scalar
 def nearest_piece(x, y, z, grid, start, segments, rows, lane_of_row, drivable):
-    """The segment (a row of the lanes' points) whose lane lies best under a place, or -1, and its lane.
+    """The segment (a row of the lanes' points) whose lane lies best under a place, or -1, its lane, and how
+    far beside the lane the place is.
 
     `grid` (x0, y0, cell, columns, rows) in the map's own axes, y to the left; `rows (P, 5)` x, y, z, half
     width, station of the points in CARLA's axes. Ties go to lanes for vehicles.
     """
     c, r = math.floor((x - grid[0]) / grid[2]), math.floor((-y - grid[1]) / grid[2])
-    best, found = 1e18, -1
+    best, found, beside = 1e18, -1, 0.0
     if c < 0 or r < 0 or c >= grid[3] or r >= grid[4]:
-        return -1, -1
+        return -1, -1, 0.0
     k = r * int(grid[3]) + c
     for n in range(start[k], start[k + 1]):
         p = segments[n]
@@ -39,21 +43,21 @@ def nearest_piece(x, y, z, grid, start, segments, rows, lane_of_row, drivable):
         lane = lane_of_row[p]
         cost = out * out + 1e-3 * far * far + WALL * high * high + (0.0 if drivable[lane] else 1e-2)
         if out < BESIDE and cost < best:
-            best, found = cost, p
+            best, found, beside = cost, p, out
     if found < 0:
-        return -1, -1
-    return found, lane_of_row[found]
+        return -1, -1, 0.0
+    return found, lane_of_row[found], beside
 
 
 @scalar
 def stand_on(i, body, flag, grid, start, segments, rows, lane_of_row, drivable):
     """Look up an actor's ground: its plane about the actor's place. Without a lane the last height holds."""
     x, y = body[i, X], body[i, Y]
-    p, lane = nearest_piece(x, y, body[i, Z], grid, start, segments, rows, lane_of_row, drivable)
+    p, lane, beside = nearest_piece(x, y, body[i, Z], grid, start, segments, rows, lane_of_row, drivable)
     # What is known is moved along its plane first.
     body[i, GROUND] += body[i, SLOPE_X] * (x - body[i, X0]) + body[i, SLOPE_Y] * (y - body[i, Y0])
     body[i, X0], body[i, Y0] = x, y
-    flag[i, LANE] = lane
+    flag[i, LANE] = lane if beside < OFF_ROAD else -1
     if p < 0:
         body[i, SLOPE_X] = 0.0
         body[i, SLOPE_Y] = 0.0

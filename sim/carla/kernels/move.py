@@ -61,8 +61,9 @@ from drive.sim.carla.kernels.layout import (
 from drive.sim.kernels.compile import scalar
 
 GRAVITY_ACCELERATION = 9.81
-BRAKES, HAND_BRAKE = 7.4, 6.0
-"""m/s^2 of full brakes, the mean of the published fit from 8 to 30 m/s, and of the hand brake (one axle)."""
+BRAKES, HAND_BRAKE = 7.2, 6.0
+"""m/s^2 of full brakes, all resistance included (about the published fit from 9 to 30 m/s), and of the
+hand brake, which acts on one axle."""
 # Unreal's wheeled vehicle follows its inputs at these rates, 1/s (its documented defaults).
 THROTTLE_UP, THROTTLE_DOWN, STEER_UP, STEER_DOWN = 6.0, 10.0, 2.5, 5.0
 SPIN = 12.0
@@ -144,9 +145,8 @@ def roll_vehicle(i, body, param, control, table, dt):
         drag = max(-net, 0.0)
     if rolling > param[i, TOP]:
         drive = 0.0
-    resist = drag + param[i, STOP] * min(
-        BRAKES * body[i, BRAKE] + HAND_BRAKE * control[i, C_HAND], BRAKES + 1.0
-    )
+    brakes = min(body[i, BRAKE] + control[i, C_HAND] * (HAND_BRAKE / BRAKES), 1.0)
+    resist = drag * (1.0 - brakes) + param[i, STOP] * BRAKES * brakes
     uphill = body[i, SLOPE_X] * c + body[i, SLOPE_Y] * s
     free = way * drive - GRAVITY_ACCELERATION * uphill / math.sqrt(1.0 + uphill * uphill)
     free += (body[i, FORCE_X] * c + body[i, FORCE_Y] * s) / param[i, MASS]

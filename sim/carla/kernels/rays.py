@@ -10,6 +10,8 @@ from drive.sim.kernels.compile import scalar
 
 NOTHING, ON_GROUND = -1, -2
 """What a ray met, beside the number of a box."""
+BY_THE_WAY = 0.1
+"""Metres beside a lane that still look like it."""
 ROUGH_GROUND = 3
 """Times that a ray's place on uneven ground is looked up."""
 
@@ -55,7 +57,7 @@ def to_ground(ox, oy, oz, dx, dy, dz, level, flat, grid, start, segments, rows, 
     if flat:
         return t, -1
     for _ in range(ROUGH_GROUND):
-        p, lane = nearest_piece(
+        p, lane, beside = nearest_piece(
             ox + t * dx, oy + t * dy, z, grid, start, segments, rows, lane_of_row, drivable
         )
         if p < 0:
@@ -64,6 +66,8 @@ def to_ground(ox, oy, oz, dx, dy, dz, level, flat, grid, start, segments, rows, 
         ex, ey = rows[p + 1, 0] - ax, rows[p + 1, 1] - ay
         square = ex * ex + ey * ey
         u = ((ox + t * dx - ax) * ex + (oy + t * dy - ay) * ey) / square if square > 0.0 else 0.0
+        # Beside a lane the ground goes on as high as it, but is not of it.
+        lane = lane if beside < BY_THE_WAY else -1
         z = rows[p, 2] + min(max(u, 0.0), 1.0) * (rows[p + 1, 2] - rows[p, 2])
         t = max((z - oz) / dz, 0.0)
     return t, lane

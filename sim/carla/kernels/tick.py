@@ -123,7 +123,7 @@ def boxes_meet(i, j, body, param):
 @kernel
 def height_at(x, y, z, otherwise, grid, start, segments, rows, lane_of_row, drivable):
     """Height of the lane best under a place, or `otherwise`."""
-    p, _ = nearest_piece(x, y, z, grid, start, segments, rows, lane_of_row, drivable)
+    p, _, _ = nearest_piece(x, y, z, grid, start, segments, rows, lane_of_row, drivable)
     if p < 0:
         return otherwise
     ex, ey = rows[p + 1, 0] - rows[p, 0], rows[p + 1, 1] - rows[p, 1]

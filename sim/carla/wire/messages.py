@@ -21,10 +21,10 @@ MAX_MESSAGE = 64 << 20
 """Bytes of the longest message that is read: a town's OpenDRIVE text has 20 MB at most."""
 MAX_ITEMS = 1 << 16
 """Items of the longest array; a nested claim of more would only cost memory."""
-MAX_ITEM_BYTES = 4 << 20
+MAX_ITEM_BYTES = 2 << 20
 """Bytes of a message that are not one text: a batch of ten thousand commands has one million."""
-CHUNK = 1 << 18
-"""Bytes that are read from a connection at once."""
+CHUNK = 1 << 16
+"""Bytes that are read from a connection at once; a larger buffer is mapped anew at each reading."""
 
 
 class WireError(InputError):
@@ -51,7 +51,7 @@ class Reader:
     may be `limit` bytes long but have only `MAX_ITEM_BYTES` of items.
     """
 
-    __slots__ = ("_items", "_limit", "_pending", "_unpacker")
+    __slots__ = ("_fed", "_items", "_limit", "_pending", "_unpacker")
 
     def __init__(self, limit: int = MAX_MESSAGE) -> None:
         self._limit = limit
@@ -67,10 +67,12 @@ class Reader:
         )
         self._pending = 0  # bytes of a message that is not whole yet
         self._items = 0  # bytes of its that were taken apart already
+        self._fed = 0
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes, at most CHUNK of them. Raises BrokenStreamError when a message is too long."""
         self._pending += len(data)
+        self._fed += len(data)
         if self._pending > self._limit:
             raise BrokenStreamError(f"the message is longer than {self._limit} bytes")
         try:
@@ -81,6 +83,8 @@ class Reader:
     def next(self) -> Request | None:
         """The next whole request, None when more bytes are needed. Raises BrokenStreamError."""
         before = self._unpacker.tell()
+        if before == self._fed:
+            return None
         try:
             item = self._unpacker.unpack()
         except msgpack.OutOfData:

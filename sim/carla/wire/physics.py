@@ -2,52 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from drive.sim.carla.wire import values
-
-Three = tuple[float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class WheelPhysics:
-    """One wheel: angles in degrees, radius in cm, torques in Nm, position in cm in the world."""
-
-    tire_friction: float = 3.5
-    damping_rate: float = 0.25
-    max_steer_angle: float = 70.0
-    radius: float = 35.0
-    max_brake_torque: float = 1500.0
-    max_handbrake_torque: float = 3000.0
-    lat_stiff_max_load: float = 3.0
-    lat_stiff_value: float = 20.0
-    long_stiff_value: float = 1000.0
-    position: Three = (0.0, 0.0, 0.0)
-
-
-@dataclass(frozen=True, slots=True)
-class VehiclePhysics:
-    """Names and units of `carla.VehiclePhysicsControl`; curves are (N, 2)."""
-
-    torque_curve: tuple[tuple[float, float], ...] = ((0.0, 500.0), (5000.0, 500.0))
-    max_rpm: float = 5000.0
-    moi: float = 1.0
-    damping_rate_full_throttle: float = 0.15
-    damping_rate_zero_throttle_clutch_engaged: float = 2.0
-    damping_rate_zero_throttle_clutch_disengaged: float = 0.35
-    use_gear_autobox: bool = True
-    gear_switch_time: float = 0.5
-    clutch_strength: float = 10.0
-    final_ratio: float = 4.0
-    forward_gears: tuple[Three, ...] = ()
-    """Ratio, down ratio, up ratio."""
-    mass: float = 1000.0
-    drag_coefficient: float = 0.3
-    center_of_mass: Three = (0.0, 0.0, 0.0)
-    steering_curve: tuple[tuple[float, float], ...] = ((0.0, 1.0), (10.0, 0.5))
-    wheels: tuple[WheelPhysics, ...] = ()
-    use_sweep_wheel_collision: bool = False
+from drive.sim.carla.world.physics import VehiclePhysics, WheelPhysics
 
 
 def packed(control: VehiclePhysics) -> list[Any]:

@@ -50,31 +50,10 @@ def image(picture: NDArray[np.uint8], field_of_view: float) -> bytes:
     return _IMAGE.pack(width, height, field_of_view) + np.ascontiguousarray(picture).tobytes()
 
 
-def flow(picture: NDArray[np.float32], field_of_view: float) -> bytes:
-    """An optical-flow camera's record: `picture` (H, W, 2) in fractions of the picture."""
-    height, width = picture.shape[:2]
-    return _IMAGE.pack(width, height, field_of_view) + np.ascontiguousarray(picture, "<f4").tobytes()
-
-
-DVS_EVENT: np.dtype[np.void] = np.dtype([("x", "<u2"), ("y", "<u2"), ("t", "<i8"), ("pol", "?")])
-"""One event of an event camera."""
-
-
-def events(found: NDArray[np.void], width: int, height: int, field_of_view: float) -> bytes:
-    """An event camera's record: `found` (N,) of DVS_EVENT. The client cannot read one without events."""
-    return _IMAGE.pack(width, height, field_of_view) + found.tobytes()
-
-
 def lidar(points: NDArray[Any], per_channel: NDArray[Any], angle: float) -> bytes:
-    """A lidar's record, plain `(P, 4)` x, y, z, intensity, or semantic, of SEMANTIC_POINT; by channels."""
+    """A lidar's record, plain `(P, 4)` x, y, z, intensity, or of `SEMANTIC_POINT`; channel by channel."""
     head = struct.pack("<fI", angle, len(per_channel)) + np.asarray(per_channel, "<u4").tobytes()
-    return head + (points if points.dtype == SEMANTIC_POINT else np.asarray(points, "<f4")).tobytes()
-
-
-SEMANTIC_POINT: np.dtype[np.void] = np.dtype(
-    [("xyz", "<f4", (3,)), ("cosine", "<f4"), ("object", "<u4"), ("tag", "<u4")]
-)
-"""One hit of a semantic lidar: 24 bytes."""
+    return head + (points if points.dtype.names else np.asarray(points, "<f4")).tobytes()
 
 
 def radar(detections: NDArray[Any]) -> bytes:

@@ -74,6 +74,8 @@ class Version:
     attribute_base: int
     """The code of the attribute type `bool`; int, float, string and color follow."""
     sensors: tuple[str, ...]
+    y_is_north: bool
+    """Whether the client's map takes y for north: its `transform_to_geolocation` changed sign with 0.9.16."""
     _types: dict[str, int] = field(default_factory=dict, compare=False, repr=False)
 
     def attribute_type(self, name: str) -> int:
@@ -87,8 +89,8 @@ class Version:
 
 
 VERSIONS = {
-    "0.9.15": Version("0.9.15", 0, _SENSORS_0_9_15),
-    "0.9.16": Version("0.9.16", 1, _SENSORS_0_9_16),
+    "0.9.15": Version("0.9.15", 0, _SENSORS_0_9_15, False),
+    "0.9.16": Version("0.9.16", 1, _SENSORS_0_9_16, True),
 }
 DEFAULT = "0.9.16"
 

@@ -48,7 +48,7 @@ def pedals_for(acceleration: float, speed: float, pull: float, stop: float) -> t
     """Throttle and brake that give an acceleration (m/s^2) at a speed: the inverse of the world's tables."""
     rolling = float(coasting(speed))
     if acceleration < rolling:
-        return 0.0, min((rolling - acceleration) / (BRAKES * stop), 1.0)
+        return 0.0, min((rolling - acceleration) / max(BRAKES * stop + rolling, 0.1), 1.0)
     table = throttle_table()
     column = table[:, min(round(speed / SPEED_STEP), table.shape[1] - 1)]
     column = np.where(column > 0.0, column * pull, column)

@@ -28,6 +28,7 @@ from drive.sim.carla.kernels.layout import (
     HELD,
     HELD_X,
     INERTIA,
+    KIND,
     LAMPS,
     MASS,
     PARENT,
@@ -107,7 +108,10 @@ class Handles:
     def apply_controls(self, ids: ArrayLike, values: ArrayLike) -> None:
         """`apply_control` of many vehicles at once: `ids (N,)`, `values (N, 7)`. All or none."""
         controls = np.asarray(values, dtype=np.float64)
-        rows = [self.actors.row_as(int(i), VEHICLE) for i in np.asarray(ids).reshape(-1)]
+        known, wanted = self.actors.row_of, np.asarray(ids).reshape(-1).tolist()
+        rows = [known.get(i, -1) for i in wanted]
+        if rows and (min(rows) < 0 or (self.actors.flag[rows, KIND] != VEHICLE).any()):
+            rows = [self.actors.row_as(i, VEHICLE) for i in wanted]  # raises for the one that is none
         if controls.shape != (len(rows), 7) or not np.isfinite(controls).all():
             raise InputError("controls must be 7 finite numbers for each vehicle")
         self.actors.control[rows] = np.clip(controls, LOW, HIGH)
@@ -303,7 +307,8 @@ class Handles:
     def vehicle_light_states(self) -> list[tuple[int, int]]:
         """(id, lamps) of all vehicles."""
         rows = self.actors.flag[: self.actors.count]
-        return [(int(r[0]), int(r[LAMPS])) for r in rows[rows[:, 1] == VEHICLE]]
+        # One that a Traffic Manager asks for every tick.
+        return list(map(tuple, rows[rows[:, 1] == VEHICLE][:, [0, LAMPS]].tolist()))
 
 
 CONTROL_COLUMNS = (C_THROTTLE, C_STEER, C_BRAKE, C_HAND, C_REVERSE, C_MANUAL, C_GEAR)

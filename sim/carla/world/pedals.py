@@ -3,8 +3,8 @@
 World on Rails (Chen, Koltun, Krähenbühl, 2021) fitted the speed after a step of 0.05 s of its Lincoln in
 CARLA 0.9.10 by a polynomial of speed k (km/h) and throttle; Hydra-NeXt and others use its coefficients. It
 coasts below a throttle of 0.3, which no fit was made for, and curls up beyond the speeds that were driven.
-Here it is tabled, made to fall with speed and to rise with throttle, fades out at `FADE` m/s, and is joined to a
-coasting deceleration, which is an assumption.
+Here it is tabled, made to fall with speed and to rise with throttle, fades out at `FADE` m/s, and is joined
+to a coasting deceleration, which is an assumption.
 """
 
 from __future__ import annotations

@@ -190,7 +190,8 @@ def _labelled(
     ways[..., 1], ways[..., 2] = u[None], v[:, None]
     flat = ways.reshape(-1, 3)
     flat /= np.linalg.norm(flat, axis=1, keepdims=True)
-    hits = throw(world, pose, flat, DEEPEST, parent, lanes=True)
+    own = parent if parent >= 0 and _inside(world, pose, parent) else -1
+    hits = throw(world, pose, flat, DEEPEST, own, lanes=True)
     ids, tags = labels(world, hits.what, hits.lane)
     out = np.zeros((height * width, 3), dtype=np.uint8)
     out[:, 2] = tags

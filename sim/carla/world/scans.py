@@ -46,7 +46,7 @@ class Scan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Hits:
-    """What rays met: distances `(N,)` (-1 nothing), rows of actors (`ON_GROUND`, `NOTHING`), cosines, lanes."""
+    """What rays met: distances `(N,)` (-1 nothing), actors' rows (`ON_GROUND`, `NOTHING`), cosines, lanes."""
 
     far: Floats
     what: Ints
@@ -83,8 +83,8 @@ def throw(
     level = a.body[parent, GROUND] if parent >= 0 else world.ground_height(pose[:3])
     cast_rays(
         np.ascontiguousarray(pose[:3]), np.ascontiguousarray(ways @ turn.T), reach,
-        np.ascontiguousarray(box[near]), level, world.flat and not lanes, *world.ground[:-1], out.far, out.what,
-        out.cosine, out.lane,
+        np.ascontiguousarray(box[near]), level, world.flat and not lanes, *world.ground[:-1], out.far,
+        out.what, out.cosine, out.lane,
     )  # fmt: skip
     met = out.what >= 0
     out.what[met] = rows[near[out.what[met]]]
@@ -183,7 +183,7 @@ def radar(world: CarlaWorld, fact: Actor, pose: Floats, parent: int, since: floa
 
 
 def obstacle(world: CarlaWorld, fact: Actor, pose: Floats, parent: int) -> tuple[int, float] | None:
-    """The actor next ahead of an obstacle sensor and its distance, or None: a ray as thick as `hit_radius`."""
+    """The actor next ahead of an obstacle sensor and its distance, or None: a ray `hit_radius` thick."""
     reach = min(max(float(fact.value("distance", "5")), 0.0), 1e4)
     radius = max(float(fact.value("hit_radius", "0.5")), 0.0)
     hits = throw(world, pose, np.array([[1.0, 0.0, 0.0]]), reach, parent, grow=radius)

@@ -34,7 +34,7 @@ def measure(world: CarlaWorld, sensors: Iterable[int]) -> list[tuple[int, str, A
     Kinds are blueprint ids without "sensor." and "other.": gnss (latitude, longitude, altitude); imu
     (accelerometer m/s^2, gyroscope rad/s, compass rad); collision (other actor, impulse in N s); obstacle
     (other actor, distance); radar `(N, 4)`; lidar (points, points by channel, angle); cameras (picture,
-    field of view). Lane invasions are found by clients, from their map. Raises ActorError for what is no sensor.
+    field of view). Lane invasions are found by clients, from their map. Raises ActorError for other actors.
     """
     out: list[tuple[int, str, Any]] = []
     for sensor in sensors:
@@ -120,7 +120,7 @@ def _noisy_place(world: CarlaWorld, fact: Actor, pose: Floats) -> tuple[float, f
 def _inertia(
     world: CarlaWorld, fact: Actor, row: int, pose: Floats
 ) -> tuple[tuple[float, ...], tuple[float, ...], float]:
-    """Accelerometer (with gravity) and gyroscope in the sensor's axes, and the compass: 0 north, to the right.
+    """Accelerometer (with gravity) and gyroscope in the sensor's axes, and the compass: right of north.
 
     CARLA's north is its -y.
     """

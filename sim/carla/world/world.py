@@ -9,6 +9,7 @@ import numpy as np
 
 from drive.errors import InputError
 from drive.roadmap.index import GridIndex
+from drive.sim.carla.kernels.ground import BESIDE
 from drive.sim.carla.kernels.layout import (
     ARM,
     BOX_X,
@@ -70,6 +71,8 @@ if TYPE_CHECKING:
 SUBSTEP, LONGEST = 0.01, 10.0
 """CARLA's physics steps, s; and the longest tick."""
 FIRST_LIMIT = 30.0 / 3.6
+CELL = 8.0
+"""Metres of the ground's grid."""
 MOST_ACTORS = 20_000
 SIGN_TAG, LIGHT_TAG = 8, 7
 # The published fit (see pedals) turns by this times the tangent of the wheel angle, 1/m at 20 km/h, and has
@@ -139,7 +142,7 @@ class CarlaWorld(Handles, LightHandles):
         return [fact.id for fact in self.actors.facts]
 
     def blueprint(self, actor: int) -> Blueprint:
-        """The blueprint that an actor was made from. Raises ActorError for lights, signs and the spectator."""
+        """The blueprint that an actor was made from. Raises ActorError for lights and signs."""
         found = BY_UID.get(self.actor(actor).uid)
         if found is None:
             raise ActorError(f"actor {actor} was made from no blueprint")
@@ -351,7 +354,7 @@ class CarlaWorld(Handles, LightHandles):
 
 def _ground_arrays(town: Town) -> tuple[Any, ...]:
     """What the kernels look up the ground in: grid, its cells' segments, points in CARLA's frame, lanes."""
-    m, index = town.roadmap, GridIndex.of(town.roadmap)
+    m, index = town.roadmap, GridIndex.build(town.roadmap, CELL, BESIDE)
     rows = np.zeros((len(m.points), 5))
     rows[:, 0], rows[:, 1] = m.points[:, 0], -m.points[:, 1]
     if len(m.elevation):
