@@ -150,17 +150,18 @@ class Stage:
 
 
 def _give_back(client: Any, world: Any, spawned: list[int], manager: Any, before: Any) -> None:
-    """As far as it goes: a server that has died must not hide the error that is on its way."""
+    """As far as it goes: a server that has died must not hide the error that is on its way.
+
+    The Traffic Manager goes first, while the world stands still: it asks about its cars from a thread of its
+    own, and the client does not survive an answer that one of them is gone.
+    """
     carla = client_module()
     with suppress(RuntimeError):
         if manager is not None:
-            manager.set_synchronous_mode(False)
+            manager.shut_down()
     with suppress(RuntimeError):
         if spawned:
             client.apply_batch_sync([carla.command.DestroyActor(i) for i in reversed(spawned)], False)
     with suppress(RuntimeError):
         world.apply_settings(before)
-    with suppress(RuntimeError):
-        if manager is not None:
-            manager.shut_down()
     spawned.clear()
