@@ -18,6 +18,7 @@ from drive.geometry import Projector
 from drive.roadmap import crop, extend_route, route_groups, route_line
 from drive.scenario import Goal, Route
 from drive.sim.carla.pilot import Errand
+from drive.sim.carla.scenes import STAGED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,9 +47,15 @@ def errand_of(text: str, town: str, route: CarlaRoute, file: str = "", name: str
             name or f"{file}#{route.id}",
             tags=(route.town, *dict.fromkeys(route.scenarios)),
             source=file,
+            notes=[f"scenario not staged: {k}" for k in dict.fromkeys(route.scenarios) if k not in STAGED],
         )
     except ScenarioError as error:
         raise ScenarioError(f"{file}: route '{route.id}' in {town}: {error}") from None
+
+
+def errand_along(text: str, town: str, points: Floats, name: str) -> Errand:
+    """The errand along points `(N, 3)` (OpenDRIVE's axes) of a town whose OpenDRIVE text is given."""
+    return make_errand(built_from(text, town), town, points, name)
 
 
 def make_errand(

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from drive.cli import carla_run
 from drive.cli._load import load
 from drive.errors import InputError
 
@@ -20,6 +21,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+app.command("run")(carla_run.command)
 
 Maps = Annotated[
     Path | None,

@@ -90,7 +90,7 @@ def drive_route(
         figures = figures_of(ego)
         stops = StopSigns.of(world, errand.roadmap, errand.origin)
         eyes = Eyes(world, ego.id, figures, errand.origin, errand.roadmap.signal_ids)
-        eyes.strangers |= _unseen(world)
+        eyes.strangers |= unseen(world)
         header = {
             "planner": {
                 "name": planner_name or planner.spec.name,
@@ -188,7 +188,7 @@ def _places(stage: Stage, errand: Errand) -> list[Any]:
     return found
 
 
-def _unseen(world: Any) -> set[int]:
+def unseen(world: Any) -> set[int]:
     """Actors that are no road users: they need not be asked about again."""
     kinds = ("vehicle.", "walker.pedestrian", "static.prop")
     return {a.id for a in world.get_actors() if not a.type_id.startswith(kinds)}
