@@ -36,6 +36,8 @@ STANDING, BLOCKED = 0.1, 180.0
 """m/s below which the ego stands, and the seconds of that which end a drive (leaderboard's figures)."""
 AWAY = 30.0
 """Metres from the route that end a drive."""
+PASSED, AT_GOAL = 1.0, 10.0
+"""Metres behind the goal, and from it, at which a route counts as completed."""
 CLEAR, AROUND = 15.0, 200.0
 """Metres around the ego's start without traffic, and around the route with it."""
 PER_SAMPLE = round(DT / STEP)
@@ -132,8 +134,12 @@ def _steer(
         plan = pilot.think()
         station, offset = pilot.progress()
         center = station + pilot.figures.params.rear_axle_to_center
-        if center >= errand.goal_station + 1.0:
-            return "route completed"
+        if center >= errand.goal_station + PASSED:
+            gone = center - errand.goal_station
+            if math.hypot(gone, offset) < AT_GOAL:
+                return "route completed"
+            if gone > AWAY:
+                return "passed the goal beside it"
         stood = stood + DT if abs(frame.ego[SPEED]) < STANDING else 0.0
         if stood >= BLOCKED:
             return f"stood for {BLOCKED:g} s"

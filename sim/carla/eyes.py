@@ -34,6 +34,8 @@ BICYCLES = ("crossbike", "century", "omafiets")
 LEAST_SIZE = 0.1
 """Metres; CARLA's boxes of two-wheelers and props may have an extent of 0."""
 DEFAULT_WHEELBASE, MAX_STEER = 2.85, 70.0
+STOREY, STEEP = 3.0, 0.12
+"""Metres above or below the ego, and more per metre away, within which a road user is on its ground."""
 SMOOTHING = 0.4
 """Share of a new difference of speeds in the acceleration: that of CARLA's own is too noisy to plan by."""
 
@@ -161,12 +163,13 @@ class Eyes:
             elif seen.id not in self.strangers:
                 ids.append(seen.id)
                 p, v = seen.get_transform(), seen.get_velocity()
-                rows.append((p.location.x, p.location.y, p.rotation.yaw, v.x, v.y))
+                rows.append((p.location.x, p.location.y, p.location.z, p.rotation.yaw, v.x, v.y))
         if ego is None:
             raise LookupError("the ego is not in the snapshot")
         self._meet(ids)
         state = self._state(ego, float(snapshot.timestamp.elapsed_seconds))
-        return Frame(state, self._others(ids, np.array(rows).reshape(-1, 5), state), self._signals())
+        height = float(ego.get_transform().location.z)
+        return Frame(state, self._others(ids, rows, state, height), self._signals())
 
     def _meet(self, ids: list[int]) -> None:
         new = [i for i in ids if i not in self.bodies]
@@ -181,10 +184,10 @@ class Eyes:
                 self.strangers.add(i)
 
     def _others(
-        self, ids: list[int], rows: Floats, ego: Floats
+        self, ids: list[int], rows: list[tuple[float, ...]], ego: Floats, height: float
     ) -> dict[int, tuple[float, float, float, float, float]]:
         out = {}
-        for i, (x, y, yaw, vx, vy) in zip(ids, rows.tolist(), strict=True):
+        for i, (x, y, z, yaw, vx, vy) in zip(ids, rows, strict=True):
             body = self.bodies.get(i)
             if body is None:
                 continue
@@ -193,7 +196,9 @@ class Eyes:
             mx, my = body.middle
             px = x + c * mx - s * my - self.origin[0]
             py = -y + s * mx + c * my - self.origin[1]
-            if math.hypot(px - ego[0], py - ego[1]) <= self.reach:
+            far = math.hypot(px - ego[0], py - ego[1])
+            # Who is on a bridge, or kept below the ground until a scenario needs him, is not in the way.
+            if far <= self.reach and abs(z - height) < STOREY + STEEP * far:
                 out[i] = (px, py, heading, vx, -vy)
         return out
 

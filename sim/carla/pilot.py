@@ -11,6 +11,7 @@ from drive.geometry import Projector
 from drive.planner import Observation
 from drive.scenario import Provenance, Scenario, Task, Tracks
 from drive.sim.asking import Question, ask, guarded
+from drive.sim.carla.advice import advised
 from drive.sim.driven import Driven, own_copy
 from drive.sim.kernels.layout import Controller
 from drive.sim.loop import run_log
@@ -82,7 +83,7 @@ class Pilot:
 
     def __post_init__(self) -> None:
         e, spec = self.errand, self.planner.spec
-        self.task = Task(self.stops.known, e.route, self.figures.params, DT, e.duration, self.seed)
+        self.task = Task(advised(self.stops.known), e.route, self.figures.params, DT, e.duration, self.seed)
         self.period = max(round(1.0 / (spec.rate * DT)), 1)
         self.line = Projector(e.route.line)
         # Raises PlannerFailure.
