@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from drive.datasets.opendrive.model import OpenDriveFile, Road, RoadObject, Signal
     from drive.roadmap import RoadMap
 
-    Place = tuple[float, float, float, float, float]
+    Place = tuple[float, float, float, float, float, float]
 
 TYPES = {"206": STOP_SIGN, "205": YIELD_SIGN}
 HALF_ALONG, HALF_HIGH = 2.0, 1.0
@@ -49,16 +49,16 @@ def read_town(path: str | Path, name: str | None = None) -> Town:
 
 
 def _origin(text: str) -> tuple[float, float]:
-    """Latitude and longitude of the origin in the file's geoReference, 0 where it gives none."""
+    """Latitude and longitude of the origin in the file's geoReference; CARLA's defaults without one."""
     found = re.search(r"<geoReference>(.*?)</geoReference>", text[:100_000], re.DOTALL)
     out = []
-    for key, limit in (("lat_0", 90.0), ("lon_0", 180.0)):
+    for key, limit, default in (("lat_0", 90.0, 42.0), ("lon_0", 180.0, 2.0)):
         value = re.search(rf"\+{key}=([-+0-9.eE]+)", found.group(1)) if found else None
         try:
-            number = float(value.group(1)) if value else 0.0
+            number = float(value.group(1)) if value else default
         except ValueError:
-            number = 0.0
-        out.append(number if abs(number) <= limit else 0.0)
+            number = default
+        out.append(number if abs(number) <= limit else default)
     return out[0], out[1]
 
 
@@ -101,7 +101,8 @@ def _pose(road: Road, s: float, t: float, height: float, heading: float) -> tupl
 def _entry(
     file: OpenDriveFile, roadmap: RoadMap, known: dict[str, int], key: LaneKey, s: float
 ) -> Place | None:
-    """Where traffic on a ruled lane has to stop: x, y, z (CARLA's), heading (deg) and the lane's width.
+    """Where traffic on a ruled lane has to stop: x, y, z (CARLA's), heading (deg), the lane's width, and
+    how many metres of road that is no junction lead there.
 
     In a junction that is where the lane begins, elsewhere the signal's own station.
     """
@@ -126,7 +127,10 @@ def _entry(
     z = mix(roadmap.elevation) if len(roadmap.elevation) else 0.0
     width = mix(roadmap.half_width.sum(1))
     dx, dy = roadmap.points[rows][k + 1] - roadmap.points[rows][k]
-    return mix(roadmap.points[:, 0]), -mix(roadmap.points[:, 1]), z, math.degrees(math.atan2(-dy, dx)), width
+    heading = math.degrees(math.atan2(-dy, dx))
+    before = [float(roadmap.length[i]) for i in roadmap.predecessors(lane) if not roadmap.intersection[i]]
+    room = station if not road.junction else min(before, default=0.0)
+    return mix(roadmap.points[:, 0]), -mix(roadmap.points[:, 1]), z, heading, width, room
 
 
 def _sign(
@@ -146,7 +150,9 @@ def _sign(
     across = [
         ((p[0] * right[0] + p[1] * right[1]) + side * 0.5 * SHARE * p[4]) for p in near for side in (-1, 1)
     ]
-    along = min(p[0] * ahead[0] + p[1] * ahead[1] for p in near) - HALF_ALONG - 0.2
+    # Clients look for the lanes at the box's middle: it is to lie on the road that leads to the junction.
+    back = min(HALF_ALONG + 0.2, 0.5 * max(min(p[5] for p in near), 0.4))
+    along = min(p[0] * ahead[0] + p[1] * ahead[1] for p in near) - back
     middle = 0.5 * (min(across) + max(across))
     cx, cy = along * ahead[0] + middle * right[0], along * ahead[1] + middle * right[1]
     ground = min(p[2] for p in near)
@@ -158,7 +164,7 @@ def _sign(
         (cy - y) * c - (cx - x) * s,
         ground + HALF_HIGH - z,
     )
-    half = (0.5 * (max(across) - min(across)), HALF_ALONG, HALF_HIGH)
+    half = (0.5 * (max(across) - min(across)), max(min(HALF_ALONG, back), 1.0), HALF_HIGH)
     return Sign(name, kind, (x, y, z, 0.0, heading + 90.0, 0.0), center, half, heading, value)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -165,6 +166,7 @@ def _serve(
             reclaim=reclaim,
         )
     )
+    load("drive.sim.carla.warm:warm")(_world_of(found.find(first)[1], first))
     server = module.Server(found, first, _world_of, options)
     if leash:
         load("drive.sim.carla.own:end_with_stdin")(server)
@@ -178,4 +180,7 @@ def _serve(
     # Thousands of small lists a second make the collector run often; it need not look at the code each time.
     gc.collect()
     gc.freeze()
+    began = time.process_time()
     server.run()
+    spent = (time.process_time() - began) * 1e3
+    print(f"served {server.frame} ticks, {spent / max(server.frame, 1):.3f} ms of processor time each")

@@ -82,6 +82,7 @@ class Server:
         self.loop = Loop()
         self.streams = Streams(self.stream_known, welcome=self._welcome)
         self._announce_at: float | None = None
+        self._flags = 0
         self._stop = False
         try:
             self.port = self.loop.listen(options.host, options.port, self._greet)
@@ -120,7 +121,9 @@ class Server:
     def _announce(self) -> None:
         if self._announce_at is not None and time.monotonic() >= self._announce_at:
             self._announce_at = None
+            self._flags = records.MAP_CHANGED  # without it a client goes on with the map that it has
             self.step()
+            self._flags = 0
 
     def apply_settings(self, session: Session, settings: Settings) -> int:
         """Returns the frame that the client waits for."""
@@ -175,7 +178,7 @@ class Server:
     def _state(self) -> bytes:
         head = records.header(
             self.release.sensor_type("world_observer"), self.frame, self.seconds, NOWHERE
-        ) + records.episode(self.episode, time.monotonic(), self.dt)
+        ) + records.episode(self.episode, time.monotonic(), self.dt, self._flags)
         return head + self.world.snapshot().tobytes()
 
     def _publish_state(self) -> None:

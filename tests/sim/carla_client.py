@@ -25,7 +25,7 @@ Found = dict[str, Any]
 
 def join(port: int, synchronous: bool = True) -> tuple[Any, Any]:
     client = carla.Client("127.0.0.1", port)
-    client.set_timeout(20.0)
+    client.set_timeout(60.0)
     world = client.get_world()
     if synchronous:
         settings = world.get_settings()
@@ -358,9 +358,9 @@ def sensors(port: int) -> Found:
     got: Found = {}
     for _ in range(5):
         frame = world.tick()
-        got = {name: q.get(timeout=20.0) for name, q in queues.items()}
+        got = {name: q.get(timeout=60.0) for name, q in queues.items()}
         while got["gnss"].frame < frame:  # records of the ticks while the sensors were made
-            got["gnss"] = queues["gnss"].get(timeout=20.0)
+            got["gnss"] = queues["gnss"].get(timeout=60.0)
     out["frames"] = {name: data.frame <= frame for name, data in got.items()}
     out["apart"] = got["lidar"].transform.location.distance(mine.get_location())
     out["told"] = {name: _told(name, data) for name, data in got.items()}
@@ -517,7 +517,7 @@ def recover(port: int) -> Found:
 def episode(port: int, town: str, count: str) -> Found:
     """`count` ticks of random controls from one seed; the hash of every pose."""
     client = carla.Client("127.0.0.1", port)
-    client.set_timeout(20.0)
+    client.set_timeout(60.0)
     client.load_world(town)
     _, world = join(port)
     rng = random.Random(7)
@@ -542,7 +542,15 @@ def episode(port: int, town: str, count: str) -> Found:
     return {"hash": digest.hexdigest(), "cars": len(cars), "moved": moved}
 
 
-def traffic(port: int, count: str, length: str, tm_port: str) -> Found:
+def _seen(found: Any, actor: Any) -> list[float]:
+    """x, y, yaw, speed, and whether a light that is not green holds it."""
+    where = found.get_transform()
+    held = actor.is_at_traffic_light() and actor.get_traffic_light_state() != carla.TrafficLightState.Green
+    speed = found.get_velocity().length()
+    return [where.location.x, where.location.y, where.rotation.yaw, speed, float(held)]
+
+
+def traffic(port: int, count: str, length: str, tm_port: str, warm: str = "0") -> Found:
     """CARLA's own Traffic Manager with `count` cars for `length` ticks."""
     client, world = join(port)
     manager = client.get_trafficmanager(int(tm_port))
@@ -566,6 +574,8 @@ def traffic(port: int, count: str, length: str, tm_port: str) -> Found:
     world.tick()
     cars = [world.get_actor(i) for i in ids]
     start = [place(c) for c in cars]
+    for _ in range(int(warm)):
+        world.tick()
     began, process = time.perf_counter(), time.process_time()
     track = []
     finite = True
@@ -573,8 +583,7 @@ def traffic(port: int, count: str, length: str, tm_port: str) -> Found:
         world.tick()
         if tick % 20 == 0:
             snapshot = world.get_snapshot()
-            rows = [snapshot.find(i).get_transform().location for i in ids]
-            track.append([[r.x, r.y, r.z] for r in rows])
+            track.append([_seen(snapshot.find(c.id), c) for c in cars])
             finite &= all(math.isfinite(v) for row in track[-1] for v in row)
     took = time.perf_counter() - began
     out = {
@@ -586,6 +595,23 @@ def traffic(port: int, count: str, length: str, tm_port: str) -> Found:
         "track": track,
     }
     manager.set_synchronous_mode(False)
+    leave(world)
+    return out
+
+
+def bare(port: int, count: str, length: str) -> Found:
+    """`length` ticks with `count` cars that nobody drives."""
+    _, world = join(port)
+    print_ = world.get_blueprint_library().find("vehicle.tesla.model3")
+    cars: list[Any] = []
+    for point in world.get_map().get_spawn_points():
+        made = world.try_spawn_actor(print_, point) if len(cars) < int(count) else None
+        cars += [] if made is None else [made]
+    world.tick()
+    began = time.perf_counter()
+    for _ in range(int(length)):
+        world.tick()
+    out = {"cars": len(cars), "ticks_per_second": int(length) / (time.perf_counter() - began)}
     leave(world)
     return out
 

@@ -6,6 +6,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from runpy import run_path
 from types import SimpleNamespace
@@ -203,6 +204,20 @@ def _exact(sock: socket.socket, count: int) -> bytes:
         assert part, "the stream has ended"
         data += part
     return data
+
+
+@pytest.mark.parametrize("said", [b"", b"\1", struct.pack("<I", 4_000_000_000), b"\xff" * 100_000])
+def test_rubbish_on_the_streaming_port(caller: tuple[Caller, Server, list[str]], said: bytes) -> None:
+    one, server, _ = caller
+    with socket.create_connection(("127.0.0.1", server.streaming_port), timeout=20.0) as bad:
+        with suppress(OSError):
+            bad.sendall(said)
+        assert one.call("version") == "0.9.16"
+        if len(said) >= 4:
+            with suppress(ConnectionResetError):
+                assert bad.recv(1) == b"", "there is no such stream"
+    assert one.call("version") == "0.9.16"
+    assert not server.streams.readers
 
 
 def _fuzz(count: int, seed: int) -> None:

@@ -91,7 +91,7 @@ def test_yaw_rate_is_that_of_the_fitted_bicycle(world, steer):
     record = world.snapshot()[-1]
     share = (1.0 - 0.005 * 3.6 * now if now < v else 0.9 - 0.0025 * (3.6 * now - 20.0)) / 0.9
     want = math.degrees(now / 1.4178275 * math.sin(beta)) * share
-    limit = math.degrees(9.0 / now)
+    limit = math.degrees(18.0 / now)
     assert float(record["wz"]) == pytest.approx(math.copysign(min(abs(want), limit), steer), rel=0.03)
     assert np.sign(world.transform(car)[4]) == np.sign(steer)  # steer > 0 is to the right, yaw grows
 

@@ -68,8 +68,16 @@ def to_ground(ox, oy, oz, dx, dy, dz, level, flat, grid, start, segments, rows, 
         u = ((ox + t * dx - ax) * ex + (oy + t * dy - ay) * ey) / square if square > 0.0 else 0.0
         # Beside a lane the ground goes on as high as it, but is not of it.
         lane = lane if beside < BY_THE_WAY else -1
-        z = rows[p, 2] + min(max(u, 0.0), 1.0) * (rows[p + 1, 2] - rows[p, 2])
-        t = max((z - oz) / dz, 0.0)
+        rise = rows[p + 1, 2] - rows[p, 2]
+        z = rows[p, 2] + min(max(u, 0.0), 1.0) * rise
+        # The ray against the plane that the piece lies in.
+        sx = rise * ex / square if 0.0 <= u <= 1.0 and square > 0.0 else 0.0
+        sy = rise * ey / square if 0.0 <= u <= 1.0 and square > 0.0 else 0.0
+        steep = dz - sx * dx - sy * dy
+        if steep > -1e-9:
+            return -1.0, -1
+        x, y = ox + t * dx, oy + t * dy
+        t = max((z + sx * (ox - x) + sy * (oy - y) - oz) / steep, 0.0)
     return t, lane
 
 

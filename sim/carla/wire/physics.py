@@ -51,8 +51,13 @@ def unpacked(value: Any) -> VehiclePhysics:
     wheels = []
     for wheel in values.array(p[15], "the wheels", 0, 32):
         parts = values.array(wheel, "a wheel", 10)
-        names = values.numbers(parts, "a wheel", 9)
-        wheels.append(WheelPhysics(*names, position=values.vector(parts[9])))
+        friction, damping, angle, radius, brake, hand, load, lateral, along = values.numbers(
+            parts, "a wheel", 9
+        )
+        place = values.vector(parts[9], "a wheel's position")
+        wheels.append(
+            WheelPhysics(friction, damping, angle, radius, brake, hand, load, lateral, along, place)
+        )
     gears = values.array(p[10], "the gears", 0, 32)
     return VehiclePhysics(
         torque_curve=_curve(p[0], "the torque curve"),

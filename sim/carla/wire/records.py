@@ -20,8 +20,8 @@ _EPISODE = struct.Struct("<Qdf3iI")
 _TOKEN = struct.Struct("<IHBB16s")
 _IMAGE = struct.Struct("<IIf")
 
-MAP_CHANGED, LIGHTS_PENDING = 1, 2
-"""Flags of an episode: the first snapshot after a change of map; the client should ask for lights again."""
+MAP_CHANGED = 1
+"""A flag of an episode: the first snapshot after a change of map; the client asks for the map again."""
 
 
 def header(sensor_type: int, frame: int, seconds: float, transform: Any) -> bytes:

@@ -5,22 +5,25 @@ from __future__ import annotations
 import math
 
 EARTH_RADIUS = 6_378_137.0
+UTM_SCALE = 0.9996
+"""Scale at the central meridian that client 0.9.16 takes, whatever the file's projection says (asked of it)."""
 
 
 def geolocation(
     x: float, y: float, z: float, origin: tuple[float, float], y_is_north: bool = False
 ) -> tuple[float, float, float]:
-    """Latitude, longitude (deg) and altitude of a place by the spherical Mercator projection about `origin`.
+    """Latitude, longitude (deg) and altitude of a place in a town about `origin`, on a sphere.
 
-    CARLA's y points to the right of x, so to the south of a map whose x is east: up to 0.9.15 its geographic
-    coordinates say so. The map of 0.9.16 takes y for north.
+    CARLA's y points to the right of x, so to the south of a map whose x is east. Up to 0.9.15 its geographic
+    coordinates say so, by the Mercator projection; the map of 0.9.16 takes y for north (`y_is_north`), by the
+    transverse one (Snyder, Map Projections, 1987, 8-6 and 8-7).
     """
     lat, lon = origin
-    scale = math.cos(math.radians(lat))
-    east = scale * math.radians(lon) * EARTH_RADIUS + x
-    north = scale * EARTH_RADIUS * math.log(math.tan(math.radians(90.0 + lat) / 2.0)) + (
-        y if y_is_north else -y
-    )
-    longitude = math.degrees(east / (scale * EARTH_RADIUS))
-    latitude = 2.0 * math.degrees(math.atan(math.exp(north / (scale * EARTH_RADIUS)))) - 90.0
-    return latitude, longitude, z
+    if y_is_north:
+        east, north = x / (EARTH_RADIUS * UTM_SCALE), y / (EARTH_RADIUS * UTM_SCALE) + math.radians(lat)
+        latitude = math.degrees(math.asin(math.sin(north) / math.cosh(east)))
+        return latitude, lon + math.degrees(math.atan2(math.sinh(east), math.cos(north))), z
+    scale = math.cos(math.radians(lat)) * EARTH_RADIUS
+    longitude = lon + math.degrees(x / scale)
+    mercator = math.log(math.tan(math.radians(90.0 + lat) / 2.0)) - y / scale
+    return 2.0 * math.degrees(math.atan(math.exp(mercator))) - 90.0, longitude, z

@@ -57,5 +57,5 @@ class Town:
     roadmap: RoadMap
     signs: tuple[Sign, ...]
     phases: tuple[tuple[tuple[str, ...], ...], ...]
-    geo: tuple[float, float] = (0.0, 0.0)
+    geo: tuple[float, float] = (42.0, 2.0)
     notes: tuple[str, ...] = field(default=())

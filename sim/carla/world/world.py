@@ -78,14 +78,15 @@ SIGN_TAG, LIGHT_TAG = 8, 7
 # The published fit (see pedals) turns by this times the tangent of the wheel angle, 1/m at 20 km/h, and has
 # its rear axle that far behind the origin; the car that it was made for has the wheelbase beside, m.
 FIT_TURN, FIT_ARM, FIT_WHEELBASE = 1.0 / (1.4178275 - 0.090769015), 1.4178275, 2.85
-# Shares of that car's acceleration and braking, sideways grip (m/s^2), top speed (m/s) by base type.
+# Shares of that car's acceleration and braking, sideways grip (m/s^2), top speed (m/s) by base type. CARLA's tyres
+# have a friction of 3.5, far beyond real ones: half of it is used here before they slide.
 CLASSES = {
-    "car": (1.0, 1.0, 9.0, 60.0),
-    "van": (0.75, 0.95, 8.0, 45.0),
-    "truck": (0.55, 0.85, 7.0, 35.0),
-    "bus": (0.5, 0.85, 6.5, 33.0),
-    "motorcycle": (1.1, 1.0, 9.0, 55.0),
-    "bicycle": (0.35, 0.7, 6.0, 11.0),
+    "car": (1.0, 1.0, 18.0, 60.0),
+    "van": (0.75, 0.95, 16.0, 45.0),
+    "truck": (0.55, 0.85, 13.0, 35.0),
+    "bus": (0.5, 0.85, 12.0, 33.0),
+    "motorcycle": (1.1, 1.0, 16.0, 55.0),
+    "bicycle": (0.35, 0.7, 10.0, 11.0),
 }
 
 
