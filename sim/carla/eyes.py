@@ -31,6 +31,8 @@ KINDS = {
     "bicycle": AgentKind.BICYCLE,
 }
 BICYCLES = ("crossbike", "century", "omafiets")
+DRIVEN_OVER = "dirtdebris"
+"""Props that lie on the road for the wheels to slip on, and stop nobody."""
 LEAST_SIZE = 0.1
 """Metres; CARLA's boxes of two-wheelers and props may have an extent of 0."""
 DEFAULT_WHEELBASE, MAX_STEER = 2.85, 70.0
@@ -83,7 +85,7 @@ def body_of(actor: Any) -> Body | None:
     size = [2.0 * float(v) for v in (box.extent.x, box.extent.y, box.extent.z)]
     if not all(math.isfinite(v) for v in size):
         return None
-    if kind == AgentKind.STATIC and max(size[:2]) < LEAST_SIZE:
+    if kind == AgentKind.STATIC and (max(size[:2]) < LEAST_SIZE or DRIVEN_OVER in actor.type_id):
         return None
     length, width, height = (max(v, LEAST_SIZE) for v in size)
     return Body(kind, (length, width, height), (float(box.location.x), -float(box.location.y)))
@@ -145,7 +147,7 @@ class Eyes:
     bodies: dict[int, Body] = field(default_factory=dict)
     strangers: set[int] = field(default_factory=set)
     lights: list[Any] = field(default_factory=list)
-    last: tuple[float, float] | None = None
+    last: tuple[int, float] | None = None
     acceleration: float = 0.0
 
     def __post_init__(self) -> None:
@@ -167,7 +169,7 @@ class Eyes:
         if ego is None:
             raise LookupError("the ego is not in the snapshot")
         self._meet(ids)
-        state = self._state(ego, float(snapshot.timestamp.elapsed_seconds))
+        state = self._state(ego, snapshot.frame, float(snapshot.timestamp.delta_seconds))
         height = float(ego.get_transform().location.z)
         return Frame(state, self._others(ids, rows, state, height), self._signals())
 
@@ -202,14 +204,15 @@ class Eyes:
                 out[i] = (px, py, heading, vx, -vy)
         return out
 
-    def _state(self, ego: Any, now: float) -> Floats:
+    def _state(self, ego: Any, frame: int, step: float) -> Floats:
         row = ego_row(
             ego.get_transform(), ego.get_velocity(), ego.get_angular_velocity(), self.figures, self.origin
         )
-        if self.last is not None and now > self.last[0]:
-            fresh = (row[3] - self.last[1]) / (now - self.last[0])
+        if self.last is not None and frame > self.last[0]:
+            # Frames are counted, for the clock's rounding differs from one episode to the next.
+            fresh = (row[3] - self.last[1]) / ((frame - self.last[0]) * step)
             self.acceleration += SMOOTHING * (fresh - self.acceleration)
-        self.last = (now, float(row[3]))
+        self.last = (frame, float(row[3]))
         row[ACCELERATION] = self.acceleration
         return row
 

@@ -40,6 +40,7 @@ class Stage:
         self._handlers: dict[int, Any] = {}
         self._lock = threading.Lock()
         self._left = False
+        self._signal = 0
         self._beat = time.monotonic()
         self._done = threading.Event()
 
@@ -64,7 +65,14 @@ class Stage:
         self.leave()
 
     def tick(self) -> Any:
-        """One step of the world; its snapshot. Raises SimulationError when CARLA does not answer."""
+        """One step of the world; its snapshot.
+
+        Raises SimulationError when CARLA does not answer, KeyboardInterrupt or SystemExit after a signal.
+        """
+        if self._signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        if self._signal:
+            raise SystemExit(128 + self._signal)
         if self._left:
             raise SimulationError(f"no step for {self.silence:g} s: the CARLA world was given back")
         self._beat = time.monotonic()
@@ -130,11 +138,10 @@ class Stage:
         self._handlers.clear()
 
     def _asked_to_end(self, number: int, frame: FrameType | None) -> None:
-        # The context's end does the rest; a second signal meets the handler that was there before.
+        # Not raised here: that would be taken for a fault of the planner that happens to think just now. A
+        # second signal meets the handler that was there before.
+        self._signal = number
         signal.signal(number, self._handlers.get(number) or signal.SIG_DFL)
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        raise SystemExit(128 + number)
 
     def _watch(self) -> None:
         while not self._done.wait(min(self.silence / 4.0, 1.0)):
@@ -162,6 +169,8 @@ def _give_back(client: Any, world: Any, spawned: list[int], manager: Any, before
     with suppress(RuntimeError):
         if spawned:
             client.apply_batch_sync([carla.command.DestroyActor(i) for i in reversed(spawned)], False)
+            # Who looks next shall not find them in the last snapshot.
+            world.tick()
     with suppress(RuntimeError):
         world.apply_settings(before)
     spawned.clear()

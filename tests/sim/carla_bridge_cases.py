@@ -7,6 +7,7 @@ import json
 import math
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,7 @@ def broken(port: int) -> Found:
     stage = Stage(client, client.get_world())
     stage.__enter__()
     put(stage, 0)
+    stage.tick()
     stage._done.set()
     out["left"] = state_of(client)
     out["thawed"] = thaw(client)
@@ -112,9 +114,6 @@ def broken(port: int) -> Found:
     out["again"] = thaw(client)
     with Stage(client, client.get_world(), silence=0.5) as quiet:
         put(quiet, 0)
-        quiet._done.wait(5.0)
-        import time
-
         time.sleep(2.0)
         out["watched"] = state_of(client)
         try:
