@@ -88,7 +88,11 @@ def make_errand(
     unit = step / np.hypot(*step)
     place = along.vertices[k] + (at - along.station[k]) * unit
     rows = roadmap.rows(way[0])
-    z = float(np.interp(start, roadmap.station[rows], roadmap.elevation[rows])) if len(roadmap.elevation) else 0.0
+    z = (
+        float(np.interp(start, roadmap.station[rows], roadmap.elevation[rows]))
+        if len(roadmap.elevation)
+        else 0.0
+    )
     seconds = sum(float(roadmap.length[i]) / roadmap.limit(i, DEFAULT_LIMIT) for i in way)
     lights = int((roadmap.signal[list(way)] >= 0).sum())
     duration = float(np.ceil(min(seconds / SLOW + SPARE + AT_LIGHT * lights, LONGEST)))

@@ -1,4 +1,4 @@
-"""Routes in a CARLA world as a benchmark: `results.json`, run logs and replays as every other one leaves them.
+"""Routes in a CARLA world as a benchmark: `results.json`, run logs and replays as others leave them.
 
 Each drive runs in a process beside this one, because a fault inside of CARLA's client ends its process; the
 drive then counts as a simulator error, and the next one begins in a new process.
@@ -74,21 +74,27 @@ def run_carla(options: CarlaOptions, say: Callable[[str], None] = lambda line: N
         check_planner(entry.make())
     here = [r for r in routes if options.towns is None or _bare(r.town) in options.towns]
     skipped = [
-        (options.routes.name, f"route {r.id}: the server has no map {r.town}") for r in routes if r not in here
+        (options.routes.name, f"route {r.id}: the server has no map {r.town}")
+        for r in routes
+        if r not in here
     ]
     for _, reason in skipped:
         say(f"skipped {reason}")
     if not here:
-        raise InputError(f"{options.routes.name}: the server has the town of none of its {len(routes)} routes")
+        raise InputError(
+            f"{options.routes.name}: the server has the town of none of its {len(routes)} routes"
+        )
     journal.prepare(options.out, options.resume, options.force)
     scores = load_scores(list(options.scores))
     traffic = f"carla_tm:{options.traffic}" if options.traffic else "none"
-    setup = Setup(
-        entries, (), traffic, scores, False, "all", "none", 60.0, options.out, "closed", 1
-    )
+    setup = Setup(entries, (), traffic, scores, False, "all", "none", 60.0, options.out, "closed", 1)
     chosen = [
         Chosen(
-            f"{options.routes.name}#{r.id}", r.id, "carla_routes", (r.town, *dict.fromkeys(r.scenarios)), _hash(r)
+            f"{options.routes.name}#{r.id}",
+            r.id,
+            "carla_routes",
+            (r.town, *dict.fromkeys(r.scenarios)),
+            _hash(r),
         )
         for r in here
     ]
@@ -128,9 +134,7 @@ def run_carla(options: CarlaOptions, say: Callable[[str], None] = lambda line: N
     finally:
         hand.close()
         book.close()
-    data = assemble(
-        config, entries, chosen, records, skipped, options.command, time.time() - started, scores
-    )
+    data = assemble(config, entries, chosen, records, skipped, options.command, time.time() - started, scores)
     check_scores(data, scores)
     journal.write_json(options.out / journal.RESULTS, data)
     return Results(data, options.out)
@@ -158,7 +162,9 @@ class _Hand:
     def drive(self, job: Drive, route: CarlaRoute) -> Reply:
         if self._process is None:
             self._pipe, theirs = SPAWN.Pipe()
-            self._process = SPAWN.Process(target=_work, args=(theirs, self._options, self._setup), daemon=True)
+            self._process = SPAWN.Process(
+                target=_work, args=(theirs, self._options, self._setup), daemon=True
+            )
             self._process.start()
             theirs.close()
         assert self._pipe is not None
@@ -218,7 +224,9 @@ def _work(pipe: Connection, options: CarlaOptions, setup: Setup) -> None:
             pipe.send(reply)
 
 
-def _one(client: Any, planner: Any, job: Drive, route: CarlaRoute, options: CarlaOptions, setup: Setup) -> Any:
+def _one(
+    client: Any, planner: Any, job: Drive, route: CarlaRoute, options: CarlaOptions, setup: Setup
+) -> Any:
     from drive.datasets.carla_routes.errand import errand_of
     from drive.sim.carla.bridge import Ride, drive_route
     from drive.sim.carla.scenes import scenes_of

@@ -122,9 +122,7 @@ def drive_route(
     return pilot.log(header, failure, ended)
 
 
-def _steer(
-    stage: Stage, eyes: Eyes, pilot: Pilot, ego: Any, act: Callable[[Pilot], None] | None
-) -> str:
+def _steer(stage: Stage, eyes: Eyes, pilot: Pilot, ego: Any, act: Callable[[Pilot], None] | None) -> str:
     """Step until the drive is over; why it is."""
     carla, foot, errand = client_module(), Foot(pilot.figures), pilot.errand
     stood, snapshot = 0.0, stage.world.get_snapshot()

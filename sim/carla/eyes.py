@@ -16,7 +16,7 @@ from drive.scenario import SignalState
 from drive.vehicle import ACCELERATION, AgentKind, VehicleParams
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -186,7 +186,7 @@ class Eyes:
                 self.strangers.add(i)
 
     def _others(
-        self, ids: list[int], rows: list[tuple[float, ...]], ego: Floats, height: float
+        self, ids: list[int], rows: Sequence[tuple[float, ...]], ego: Floats, height: float
     ) -> dict[int, tuple[float, float, float, float, float]]:
         out = {}
         for i, (x, y, z, yaw, vx, vy) in zip(ids, rows, strict=True):
@@ -217,7 +217,9 @@ class Eyes:
         return row
 
     def _signals(self) -> NDArray[np.uint8]:
-        return np.array([0 if a is None else signal_state(a.get_state()) for a in self.lights], dtype=np.uint8)
+        return np.array(
+            [0 if a is None else signal_state(a.get_state()) for a in self.lights], dtype=np.uint8
+        )
 
 
 def signal_state(state: Any) -> int:

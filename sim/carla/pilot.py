@@ -212,7 +212,10 @@ class Pilot:
                 centers[k, self.number[i] + 1] = row
                 presence[k, self.number[i] + 1] = True
         bodies = list(self.bodies.values())
-        rear = [vehicle.rear_axle_to_center, *(0.28 * b.size[0] if b.kind.is_motor_vehicle else 0.0 for b in bodies)]
+        rear = [
+            vehicle.rear_axle_to_center,
+            *(0.28 * b.size[0] if b.kind.is_motor_vehicle else 0.0 for b in bodies),
+        ]
         tracks = Tracks(
             centers.swapaxes(0, 1),
             presence.T,

@@ -45,7 +45,7 @@ DISTANCE = 40.0
 BESIDE = 4.5
 """Metres from the lane's middle at which somebody on foot waits."""
 WALK, AHEAD_OF = 2.0, 1.2
-"""m/s of who crosses, and by how many seconds he is in the lane's middle before an ego that goes on would be."""
+"""m/s of who crosses, and how many seconds earlier than an ego that goes on he is in the lane's middle."""
 LOOK = 60.0
 HARD_FOR = 4.0
 
@@ -70,7 +70,9 @@ def scenes_of(events: Sequence[Event]) -> Callable[[Stage, Errand], Act]:
             spot = np.array(event.trigger[:2]) - errand.origin
             at = float(along(spot[None])[0][0])
             if event.type in OBSTACLES:
-                _obstacles(stage, errand, along, at + event.value("distance", DISTANCE), OBSTACLES[event.type])
+                _obstacles(
+                    stage, errand, along, at + event.value("distance", DISTANCE), OBSTACLES[event.type]
+                )
             elif event.type in CROSSINGS:
                 acts.append(_Crossing(stage, errand, along, at + event.value("distance", DISTANCE)))
             elif event.type in BRAKES:
@@ -91,7 +93,11 @@ def _pose(along: Projector, station: float) -> tuple[float, float, float]:
     dx, dy = along.vertices[k + 1] - along.vertices[k]
     h = math.atan2(dy, dx)
     left = s - float(along.station[k])
-    return float(along.vertices[k][0]) + left * math.cos(h), float(along.vertices[k][1]) + left * math.sin(h), h
+    return (
+        float(along.vertices[k][0]) + left * math.cos(h),
+        float(along.vertices[k][1]) + left * math.sin(h),
+        h,
+    )
 
 
 def _transform(stage: Stage, errand: Errand, pose: tuple[float, float, float], lift: float) -> Any:
@@ -128,9 +134,7 @@ class _Crossing:
     def __init__(self, stage: Stage, errand: Errand, along: Projector, station: float) -> None:
         x, y, h = _pose(along, station)
         spot = (x + BESIDE * math.sin(h), y - BESIDE * math.cos(h), h + math.pi / 2.0)
-        people = [
-            b for b in stage.world.get_blueprint_library().filter("walker.pedestrian.*")
-        ]
+        people = [b for b in stage.world.get_blueprint_library().filter("walker.pedestrian.*")]
         people.sort(key=lambda b: str(b.id))
         self.stage, self.station, self.heading = stage, station, h
         self.walker: Any = None

@@ -59,7 +59,9 @@ def planner(function: Any) -> FunctionPlanner:
 
 def go(client: Any, function: Any, **how: Any) -> Any:
     ride = Ride(**how)
-    return drive_route(client, "small", lambda t: errand_of(t, "small", ROUTE, "r.xml"), planner(function), ride)
+    return drive_route(
+        client, "small", lambda t: errand_of(t, "small", ROUTE, "r.xml"), planner(function), ride
+    )
 
 
 def state_of(client: Any) -> list[Any]:
@@ -169,4 +171,10 @@ def killed(port: int) -> Found:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"drives": drives, "broken": broken, "facts": facts, "killed": killed}[sys.argv[2]](int(sys.argv[1]))))
+    print(
+        json.dumps(
+            {"drives": drives, "broken": broken, "facts": facts, "killed": killed}[sys.argv[2]](
+                int(sys.argv[1])
+            )
+        )
+    )

@@ -18,14 +18,15 @@ import pytest
 HERE = Path(__file__).parent
 serving = run_path(str(HERE / "carla_server.py"))["serving"]
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("carla") is None, reason="CARLA's client is not installed: pip install carla==0.9.16"
+    importlib.util.find_spec("carla") is None,
+    reason="CARLA's client is not installed: pip install carla==0.9.16",
 )
 
 
 def start(port: int, case: str, **more: str) -> "subprocess.Popen[str]":
     command = [sys.executable, str(HERE / "carla_bridge_cases.py"), str(port), case]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, text=True, env={**os.environ, **more}, **pipes)  # type: ignore[call-overload,no-any-return]
+    env = {**os.environ, **more}
+    return subprocess.Popen(command, text=True, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def case(port: int, name: str) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def test_an_error_a_dead_client_and_a_silent_one_leave_no_trace(port: int) -> No
 
 
 def test_what_is_seen_by_hand(port: int) -> None:
-    """A car at CARLA's (100, 50), 30 degrees to the right of x; another one 10 m along both of CARLA's axes."""
+    """A car at CARLA's (100, 50), 30 degrees to the right of x; another 10 m along both of CARLA's axes."""
     found = case(port, "facts")
     rear, c, s = found["rear"], math.cos(math.radians(-30.0)), math.sin(math.radians(-30.0))
     x, y, heading, speed = found["ego"][:4]
@@ -120,5 +121,7 @@ def test_nobody_there_and_another_release_are_told_in_one_line() -> None:
     from drive.errors import InputError
     from drive.sim.carla.client import connect, free_port
 
-    with pytest.raises(InputError, match=r"^no CARLA answers on 127.0.0.1:\d+ \(.*start one, or drive carla serve$"):
+    with pytest.raises(
+        InputError, match=r"^no CARLA answers on 127.0.0.1:\d+ \(.*start one, or drive carla serve$"
+    ):
         connect(port=free_port())
