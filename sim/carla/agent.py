@@ -3,8 +3,8 @@
     leaderboard_evaluator.py --agent .../drive/sim/carla/agent.py --agent-config planner.toml
 
 Written against leaderboard-2.1 (cfecdc8) and Bench2Drive (7ec25d1). The agent reads road users and lights
-from the world itself, as the privileged experts of those benchmarks do: it shows what a planner is worth behind
-perfect perception, and its place is not among agents that see by sensors.
+from the world itself, as the privileged experts of those benchmarks do: it shows what a planner is worth
+behind perfect perception, and its place is not among agents that see by sensors.
 
 The configuration is a planner's name, or a TOML file:
 

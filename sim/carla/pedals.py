@@ -2,8 +2,8 @@
 
 Along: the speed that the plan has a moment ahead, through the published table of what a throttle does
 (`drive.sim.carla.world.pedals`) and a slowly learnt rest (slope, mass, another car). Across: pure pursuit of
-the plan from the rear axle (Coulter 1992, CMU-RI-TR-92-01) and the turning of the published fit, scaled by the
-vehicle's own wheelbase, largest angle and steering curve, and by what it was seen to do.
+the plan from the rear axle (Coulter 1992, CMU-RI-TR-92-01) and the turning of the published fit, scaled by
+the vehicle's own wheelbase, largest angle and steering curve, and by what it was seen to do.
 """
 
 from __future__ import annotations
