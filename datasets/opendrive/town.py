@@ -38,9 +38,14 @@ def read_town(path: str | Path, name: str | None = None) -> Town:
     where = Path(path)
     file = read_opendrive(where)
     try:
-        text = where.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{where.name}: cannot be read as text ({error})") from None
+        raw = where.read_bytes()
+    except OSError as error:
+        raise InputError(f"{where.name}: cannot be read ({error.strerror or error})") from None
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # Clients are sent UTF-8, and the text has to say so.
+        text = re.sub(r"(<\?xml[^>]*encoding=[\"'])[^\"']+", r"\1UTF-8", raw.decode("latin-1"), count=1)
     built = build_roadmap(file, (0.0, 0.0))
     return Town(
         name or where.stem, text, built.roadmap, tuple(_signs(file, built.roadmap)), built.phases,

@@ -1,4 +1,4 @@
-"""A small town for tests of the CARLA world: one straight road, flat or on a slope, with lights at its end."""
+"""A small town for tests of the CARLA world: one straight road, flat or on a slope, with a light."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ def xodr(length: float = 3000.0, slope: float = 0.0, lanes: int = 1) -> str:
         rows.append(_lane(sign * (lanes + 1), "sidewalk", WALK))
         sides[sign] = "".join(reversed(rows) if sign > 0 else rows)
     return f"""<?xml version="1.0"?>
-<OpenDRIVE><header revMajor="1" revMinor="4"><geoReference><![CDATA[+proj=tmerc +lat_0=42 +lon_0=2]]></geoReference>
+<OpenDRIVE><header revMajor="1" revMinor="4">
+<geoReference><![CDATA[+proj=tmerc +lat_0=42 +lon_0=2]]></geoReference>
 </header><road name="straight" length="{length}" id="1" junction="-1">
 <type s="0" type="town"><speed max="50" unit="km/h"/></type>
 <planView><geometry s="0" x="0" y="0" hdg="0" length="{length}"><line/></geometry></planView>

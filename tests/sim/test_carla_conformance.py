@@ -253,13 +253,26 @@ def _idle(track: list[Any], car: int) -> int:
     return longest
 
 
+def _traffic(town: str) -> dict[str, Any]:
+    for _ in range(3):
+        with serving(town) as (server, said):
+            try:
+                tm_port = 18000 + server.port % 1000
+                found: dict[str, Any] = OURS.client(server.port, "traffic", 50, 600, tm_port, timeout=90.0)
+            except subprocess.TimeoutExpired:
+                # The client's Traffic Manager has a race in which both its threads wait for ever
+                # (carla-simulator/carla issue 9172); on a busy machine it was met once in fifty runs.
+                continue
+            assert not [line for line in said if "internal error" in line]
+            return found
+    pytest.fail("the client stood still three times")
+
+
 @pytest.mark.skipif(not OURS.TOWNS.is_dir(), reason="CARLA's towns are not in ../shared/data")
 @pytest.mark.parametrize("town", ["Town01", "Town10HD"])
 def test_carlas_traffic_manager_drives(town: str) -> None:
     """50 cars for 30 s: finite, nobody in another, nobody who stands without a reason, and they get on."""
-    with serving(town) as (server, said):
-        found = OURS.client(server.port, "traffic", 50, 600, 18000 + server.port % 1000)
-        assert not [line for line in said if "internal error" in line]
+    found = _traffic(town)
     track = found["track"]
     assert found["cars"] == 50
     assert found["finite"]

@@ -32,7 +32,7 @@ def speed(world, actor) -> float:
 
 
 def test_full_throttle_reaches_100_km_h_as_the_published_fit_does(world):
-    """Iterated at its 0.05 s, the fit's polynomial takes 7.45 s (149 steps); the throttle's rise adds 0.1 s."""
+    """Iterated at its 0.05 s, the fit's polynomial takes 7.45 s (149 steps); the pedal adds 0.1 s."""
     car = world.spawn(CAR, LANE)
     world.apply_control(car, throttle=1.0)
     took = 0.0
@@ -340,14 +340,37 @@ def test_who_does_not_exist_or_is_of_another_kind_is_named(world):
 
 def test_the_library_has_what_scripts_ask_for():
     """Names that leaderboard and scenario_runner use, and the ones of CARLA's vehicle catalogue."""
-    wanted = """vehicle.lincoln.mkz_2020 vehicle.tesla.model3 vehicle.diamondback.century vehicle.bh.crossbike
-    vehicle.gazelle.omafiets vehicle.dodge.charger_police_2020 vehicle.ford.ambulance vehicle.carlamotors.firetruck
-    vehicle.mitsubishi.fusorosa vehicle.carlamotors.european_hgv vehicle.ford.crown vehicle.nissan.patrol_2021
-    walker.pedestrian.0001 walker.pedestrian.0051 static.prop.trafficwarning static.prop.constructioncone
-    static.prop.dirtdebris02 static.prop.vendingmachine static.prop.trafficcone01 static.prop.streetbarrier
-    static.prop.warningaccident static.prop.warningconstruction controller.ai.walker sensor.camera.rgb
-    sensor.lidar.ray_cast sensor.other.collision sensor.other.lane_invasion sensor.other.gnss
-    sensor.other.imu""".split()
+    wanted = [
+        "vehicle.lincoln.mkz_2020",
+        "vehicle.tesla.model3",
+        "vehicle.diamondback.century",
+        "vehicle.bh.crossbike",
+        "vehicle.gazelle.omafiets",
+        "vehicle.dodge.charger_police_2020",
+        "vehicle.ford.ambulance",
+        "vehicle.carlamotors.firetruck",
+        "vehicle.mitsubishi.fusorosa",
+        "vehicle.carlamotors.european_hgv",
+        "vehicle.ford.crown",
+        "vehicle.nissan.patrol_2021",
+        "walker.pedestrian.0001",
+        "walker.pedestrian.0051",
+        "static.prop.trafficwarning",
+        "static.prop.constructioncone",
+        "static.prop.dirtdebris02",
+        "static.prop.vendingmachine",
+        "static.prop.trafficcone01",
+        "static.prop.streetbarrier",
+        "static.prop.warningaccident",
+        "static.prop.warningconstruction",
+        "controller.ai.walker",
+        "sensor.camera.rgb",
+        "sensor.lidar.ray_cast",
+        "sensor.other.collision",
+        "sensor.other.lane_invasion",
+        "sensor.other.gnss",
+        "sensor.other.imu",
+    ]
     assert set(wanted) <= set(BY_NAME)
     assert len(BY_NAME) == len(BLUEPRINTS)
     assert len([b for b in BLUEPRINTS if b.id.startswith("vehicle.")]) == 41

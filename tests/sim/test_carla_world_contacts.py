@@ -1,4 +1,4 @@
-"""Collisions in the CARLA world: who meets is parted, momentum is kept, energy is never made, nobody tunnels."""
+"""Collisions in the CARLA world: all are parted, momentum is kept, energy is never made, nobody tunnels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sensors of the CARLA world against values computed by hand, and against CARLA's own map where it is there."""
+"""Sensors of the CARLA world against values computed by hand, and against CARLA's own map."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ def test_imu_feels_weight_turning_and_north(world):
 def test_lidar_range_to_a_box_by_hand(world):
     """Eyes 1 m high at x = 1000, a car's tail at 1020 - 2.396; one channel, level, all round."""
     eye = world.spawn("sensor.lidar.ray_cast", (1000.0, 1.75, 1.0, 0.0, 0.0, 0.0), {
-        "channels": "1", "range": "60", "points_per_second": "36000", "rotation_frequency": "20", "upper_fov": "0",
-        "lower_fov": "0", **QUIET})  # fmt: skip
+        "channels": "1", "range": "60", "points_per_second": "36000", "rotation_frequency": "20",
+        "upper_fov": "0", "lower_fov": "0", **QUIET})  # fmt: skip
     parked(world, CAR, 1020.0)
     world.tick(0.05)
     points, counts, angle = one(world, eye)
@@ -135,7 +135,8 @@ def test_lidar_meets_the_ground_where_its_beams_point(world):
 def test_a_lidar_on_a_slope_sees_the_slope(tmp_path):
     world = straight(tmp_path, slope=0.05)
     eye = world.spawn("sensor.lidar.ray_cast", (1000.0, 0.0, 52.0, 0.0, 0.0, 0.0), {
-        "channels": "1", "range": "90", "points_per_second": "20", "rotation_frequency": "20", "upper_fov": "-10",
+        "channels": "1", "range": "90", "points_per_second": "20", "rotation_frequency": "20",
+        "upper_fov": "-10",
         "lower_fov": "-10", **QUIET})  # fmt: skip
     world.tick(0.05)
     points, *_ = one(world, eye)
@@ -180,7 +181,8 @@ def test_radar_tells_the_speed_at_which_things_move_away(world):
     ego = world.spawn(CAR, (1000.0, 1.75, 0.0, 0.0, 0.0, 0.0))
     lead = world.spawn(CAR, (1030.0, 1.75, 0.0, 0.0, 0.0, 0.0))
     eye = world.spawn("sensor.other.radar", (2.5, 0.0, 0.7, 0.0, 0.0, 0.0), {
-        "horizontal_fov": "20", "vertical_fov": "4", "points_per_second": "4000", "range": "60"}, parent=ego)  # fmt: skip
+        "horizontal_fov": "20", "vertical_fov": "4", "points_per_second": "4000",
+        "range": "60"}, parent=ego)  # fmt: skip
     for i, v in ((ego, 10.0), (lead, 16.0)):
         world.enable_constant_velocity(i, (v, 0.0, 0.0))
     run(world, 0.5)
@@ -241,7 +243,7 @@ def test_pictures_have_the_size_asked_for_and_say_what_they_are(world):
     assert ((band[..., 1] == 255) == (text > 0)).all()
     assert (band[text == 0][:, :3] == 0).all()
     for bad in ({"image_size_x": 0}, {"image_size_x": 100000}, {"fov": 180}):
-        with pytest.raises(InputError, match="pixels"):
+        with pytest.raises(InputError, match="a camera"):
             camera(world, "rgb", pose, **bad)
 
 

@@ -1,4 +1,4 @@
-"""Towns in the CARLA world: lights and their cycles, signs, spawn points, frames; beside CARLA's own map reader."""
+"""Towns in the CARLA world: lights and their cycles, signs, spawn points, frames; CARLA's own reader."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from drive.sim.carla.world.town import STOP_SIGN, TRAFFIC_LIGHT
 from drive.sim.carla.world.world import CarlaWorld
 
 sys.path.insert(0, str(Path(__file__).parent))
-from carla_town import run, straight, town
+from carla_town import run, straight, town, xodr
 
 needs_carla = pytest.mark.skipif(importlib.util.find_spec("carla") is None, reason="needs the extra carla")
 TOWNS = ("Town01", "Town10HD", "Town04")
@@ -40,8 +40,8 @@ def ids_of_lights(world) -> dict[str, int]:
 
 
 def test_the_controllers_of_town01_take_turns():
-    """Junction 26 has the controllers of signals 361, 362 and 360 in this order (Town01.xodr): each is green for
-    10 s, yellow for 3 s, red for 2 s, CARLA's defaults, while the others are red."""
+    """Junction 26 has the controllers of signals 361, 362 and 360 in this order (Town01.xodr): each is green
+    for 10 s, yellow for 3 s, red for 2 s, CARLA's defaults, while the others are red."""
     world = CarlaWorld.load(loaded("Town01"))
     assert len(world.lights.signs) == 36
     assert len(world.lights.cycle) == 12
@@ -89,7 +89,8 @@ def test_lights_can_be_set_frozen_timed_and_reset():
     assert states(world)["361"] == 0
     world.reset_light_group(light["360"])
     assert states(world)["361"] == 2
-    for bad in (lambda: world.set_light(light["360"], 9), lambda: world.set_light_time(light["360"], "blue", 1.0),
+    for bad in (lambda: world.set_light(light["360"], 9),
+                lambda: world.set_light_time(light["360"], "blue", 1.0),
                 lambda: world.set_light_time(light["360"], "red", -1.0)):  # fmt: skip
         with pytest.raises(InputError):
             bad()
@@ -162,7 +163,7 @@ def test_trigger_boxes_lie_before_the_stop_lines_of_their_lanes(name):
     for sign in t.signs:
         if sign.type != TRAFFIC_LIGHT:
             continue
-        x, y, z, cos, sin, along, across = trigger(sign)
+        x, y, _, cos, sin, along, across = trigger(sign)
         assert 0.7 < across < 9.0
         for part in np.arange(-0.9 * across, 0.9 * across, 1.0):
             # Its x axis runs to the right of the lanes' way.
@@ -299,3 +300,43 @@ def test_ids_grow_and_rows_follow_their_actors(tmp_path):
     for car, eye in itertools.islice(zip(cars[1::2], eyes[1::2], strict=True), 10):
         assert world.transform(eye)[0] == pytest.approx(world.transform(car)[0] + 1.0)
         assert snapshot[world.actors.row(car)]["x"] == pytest.approx(world.transform(car)[0])
+
+
+def town_of(folder, text: str, encoding: str = "utf-8"):
+    from drive.datasets.opendrive.town import read_town
+
+    path = folder / "bad.xodr"
+    path.write_bytes(text.encode(encoding))
+    return read_town(path)
+
+
+def test_files_that_are_none_are_refused_by_name(tmp_path):
+    from drive.datasets.opendrive.town import read_town
+
+    with pytest.raises(InputError, match=r"no\.xodr"):
+        read_town(tmp_path / "no.xodr")
+    for text in ("", "<OpenDRIVE>", xodr()[:-400], xodr().replace('s="200"', 's="nan"')):
+        with pytest.raises(InputError, match=r"bad\.xodr"):
+            town_of(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("geo", "want"),
+    [("", (42.0, 2.0)), ("+lat_0=49 +lon_0=8", (49.0, 8.0)), ("+lat_0=1e99 +lon_0=--3", (42.0, 2.0))],
+)
+def test_an_origin_that_makes_no_sense_is_carlas_default(tmp_path, geo, want):
+    found = town_of(tmp_path, xodr().replace("+proj=tmerc +lat_0=42 +lon_0=2", geo))
+    assert found.geo == want
+
+
+def test_signs_with_odd_ids_or_lanes_do_no_harm(tmp_path):
+    text = xodr().replace('id="7"', f'id="{"7" * 40}"')
+    assert [s.id for s in town_of(tmp_path, text).signs] == ["8"]  # clients have 32 bytes for an id
+    text = xodr().replace('fromLane="-1" toLane="-1"', 'fromLane="-9" toLane="-7"')
+    world = CarlaWorld.load(town_of(tmp_path, text))
+    assert [s.half for s in world.town.signs] == [(0.0, 0.0, 0.0)] * 2  # meant for nobody
+    run(world, 1.0)
+    text = xodr().replace("straight", "stra\u00dfe").replace('"1.0"?', '"1.0" encoding="ISO-8859-1"?')
+    sent = town_of(tmp_path, text, "latin-1").xodr
+    assert "stra\u00dfe" in sent
+    assert 'encoding="UTF-8"' in sent

@@ -52,16 +52,16 @@ def _controls(server: Server, commands: Any) -> list[Any] | None:
             return None
         rows = [command[0][1][1] for command in commands]
         controls = np.array(rows)
-        # Texts and the like make an array of another kind; the slow way says which command is wrong.
-        if controls.dtype != np.float64 or controls.shape != (len(ids), 7) or np.isnan(controls).any():
+        # Texts and the like make an array of another kind; the slow way says which command is wrong, and
+        # clamps what is infinite.
+        if controls.dtype != np.float64 or controls.shape != (len(ids), 7) or not np.isfinite(controls).all():
             return None
         if set(map(type, ids)) != {int}:
             return None
-        # What is infinite is clamped like the rest, as in the game.
-        server.world.apply_controls(ids, np.clip(controls, -1e3, 1e3))
+        server.world.apply_controls(ids, controls)
     except (DriveError, IndexError, KeyError, TypeError, ValueError, OverflowError):
         return None
-    return [good(actor) for actor in ids]
+    return [[[1, actor]] for actor in ids]
 
 
 def _command(command: Any) -> tuple[int, list[Any]]:

@@ -6,7 +6,7 @@ import math
 
 EARTH_RADIUS = 6_378_137.0
 UTM_SCALE = 0.9996
-"""Scale at the central meridian that client 0.9.16 takes, whatever the file's projection says (asked of it)."""
+"""Scale at the central meridian that client 0.9.16 takes, whatever the projection (asked of it)."""
 
 
 def geolocation(

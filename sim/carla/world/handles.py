@@ -10,15 +10,8 @@ import numpy as np
 from drive.errors import InputError
 from drive.sim.carla.kernels.layout import (
     BRAKE,
-    C_BRAKE,
-    C_GEAR,
-    C_HAND,
     C_JUMP,
-    C_MANUAL,
-    C_REVERSE,
     C_SPEED,
-    C_STEER,
-    C_THROTTLE,
     C_Z,
     COLLIDES,
     DEAD,
@@ -309,6 +302,3 @@ class Handles:
         rows = self.actors.flag[: self.actors.count]
         # One that a Traffic Manager asks for every tick.
         return list(map(tuple, rows[rows[:, 1] == VEHICLE][:, [0, LAMPS]].tolist()))
-
-
-CONTROL_COLUMNS = (C_THROTTLE, C_STEER, C_BRAKE, C_HAND, C_REVERSE, C_MANUAL, C_GEAR)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive.errors import InputError
 from drive.planner import CameraSpec
 from drive.scenario import SignalState
 from drive.sim.carla.frames import to_ours
@@ -32,6 +31,7 @@ from drive.sim.carla.kernels.layout import (
 from drive.sim.carla.world.blueprints import BY_NAME
 from drive.sim.carla.world.lettering import letters
 from drive.sim.carla.world.scans import labels, throw
+from drive.sim.carla.world.studio import frame_of
 from drive.sim.sensors.camera import CameraRig, Lens, Moment, rotation
 from drive.vehicle import AgentKind
 
@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Picture = NDArray[np.uint8]
 
-MOST_PIXELS = 4096
+MOST_RAYS = 500_000
+"""Of one pass over a labelled picture."""
 BAND = "SYNTHETIC - DRIVE TOOLKIT - NOT CARLA"
 DEEPEST = 1000.0
 """Metres that are white in a depth picture."""
@@ -61,12 +62,7 @@ STATES = {RED: SignalState.RED, YELLOW: SignalState.YELLOW, GREEN: SignalState.G
 
 def picture(world: CarlaWorld, fact: Actor, pose: Floats, parent: int) -> tuple[Picture, float]:
     """A camera's picture `(H, W, 4)`, blue, green, red, alpha, and its field of view in degrees."""
-    width, height = (int(float(fact.value(f"image_size_{axis}", "600"))) for axis in "xy")
-    fov = float(fact.value("fov", "90"))
-    if not (0 < width <= MOST_PIXELS and 0 < height <= MOST_PIXELS and 1.0 <= fov <= 170.0):
-        raise InputError(
-            f"a camera has 1 to {MOST_PIXELS} pixels along each side and a field of view of 1 to 170 degrees"
-        )
+    width, height, fov = frame_of(fact)
     out = np.full((height, width, 4), 255, dtype=np.uint8)
     if fact.type_id in ("sensor.camera.semantic_segmentation", "sensor.camera.instance_segmentation"):
         out[..., :3] = _labelled(world, fact, pose, parent, width, height, fov)
@@ -186,15 +182,18 @@ def _labelled(
     half = np.tan(np.radians(fov) / 2.0)
     u = (2.0 * (np.arange(width) + 0.5) / width - 1.0) * half
     v = (1.0 - 2.0 * (np.arange(height) + 0.5) / height) * half * height / width
-    ways = np.ones((height, width, 3))
-    ways[..., 1], ways[..., 2] = u[None], v[:, None]
-    flat = ways.reshape(-1, 3)
-    flat /= np.linalg.norm(flat, axis=1, keepdims=True)
     own = parent if parent >= 0 and _inside(world, pose, parent) else -1
-    hits = throw(world, pose, flat, DEEPEST, own, lanes=True)
-    ids, tags = labels(world, hits.what, hits.lane)
-    out = np.zeros((height * width, 3), dtype=np.uint8)
-    out[:, 2] = tags
-    if fact.type_id.endswith("instance_segmentation"):
-        out[:, 0], out[:, 1] = ids & 255, ids >> 8 & 255
-    return out.reshape(height, width, 3)
+    out = np.zeros((height, width, 3), dtype=np.uint8)
+    rows = max(MOST_RAYS // width, 1)
+    for top in range(0, height, rows):
+        part = out[top : top + rows]
+        ways = np.ones((len(part), width, 3))
+        ways[..., 1], ways[..., 2] = u[None], v[top : top + rows, None]
+        flat = ways.reshape(-1, 3)
+        flat /= np.linalg.norm(flat, axis=1, keepdims=True)
+        hits = throw(world, pose, flat, DEEPEST, own, lanes=True)
+        ids, tags = (a.reshape(part.shape[:2]) for a in labels(world, hits.what, hits.lane))
+        part[..., 2] = tags
+        if fact.type_id.endswith("instance_segmentation"):
+            part[..., 0], part[..., 1] = ids & 255, ids >> 8 & 255
+    return out

@@ -8,35 +8,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive.errors import InputError
-from drive.roadmap.index import GridIndex
-from drive.sim.carla.kernels.ground import BESIDE
 from drive.sim.carla.kernels.layout import (
-    ARM,
-    BOX_X,
     COLLIDES,
-    GRAVITY,
-    GRIP,
     GROUND,
     HALF_X,
-    HALF_Z,
-    INERTIA,
     L_ACTOR,
     LIGHT,
-    LIMIT,
-    MASS,
     OTHER,
-    PHYSICS,
-    PROP,
-    PULL,
     REST,
     ROW_LIGHT,
     SIGN,
     SLOPE_X,
     SLOPE_Y,
-    STOP,
-    TOP,
-    TURN,
-    VEHICLE,
     WALKER,
     X0,
     Y0,
@@ -52,12 +35,13 @@ from drive.sim.carla.world.errors import ActorError, SpawnError
 from drive.sim.carla.world.handles import Handles, numbers
 from drive.sim.carla.world.light_handles import LightHandles
 from drive.sim.carla.world.lights import Lights
+from drive.sim.carla.world.making import equip, ground_arrays
 from drive.sim.carla.world.pedals import throttle_table
 from drive.sim.carla.world.physics import VehiclePhysics, physics_of, set_physics
 from drive.sim.carla.world.scans import all_between, project
 from drive.sim.carla.world.sensing import measure
 from drive.sim.carla.world.spawn import spawn_points
-from drive.sim.carla.world.studio import Studio
+from drive.sim.carla.world.studio import Studio, frame_of
 from drive.sim.carla.world.town import TRAFFIC_LIGHT, Sign, Town
 from drive.sim.carla.world.walks import Walk, advance_walks, stroll
 
@@ -70,24 +54,8 @@ if TYPE_CHECKING:
 
 SUBSTEP, LONGEST = 0.01, 10.0
 """CARLA's physics steps, s; and the longest tick."""
-FIRST_LIMIT = 30.0 / 3.6
-CELL = 8.0
-"""Metres of the ground's grid."""
 MOST_ACTORS = 20_000
 SIGN_TAG, LIGHT_TAG = 8, 7
-# The published fit (see pedals) turns by this times the tangent of the wheel angle, 1/m at 20 km/h, and has
-# its rear axle that far behind the origin; the car that it was made for has the wheelbase beside, m.
-FIT_TURN, FIT_ARM, FIT_WHEELBASE = 1.0 / (1.4178275 - 0.090769015), 1.4178275, 2.85
-# Shares of that car's acceleration and braking, sideways grip (m/s^2), top speed (m/s) by base type. CARLA's tyres
-# have a friction of 3.5, far beyond real ones: half of it is used here before they slide.
-CLASSES = {
-    "car": (1.0, 1.0, 18.0, 60.0),
-    "van": (0.75, 0.95, 16.0, 45.0),
-    "truck": (0.55, 0.85, 13.0, 35.0),
-    "bus": (0.5, 0.85, 12.0, 33.0),
-    "motorcycle": (1.1, 1.0, 16.0, 55.0),
-    "bicycle": (0.35, 0.7, 10.0, 11.0),
-}
 
 
 class CarlaWorld(Handles, LightHandles):
@@ -104,7 +72,7 @@ class CarlaWorld(Handles, LightHandles):
         self.dt = 0.05
         self.spawn_points: Floats = spawn_points(town.roadmap)
         self.lights = Lights.of(town)
-        self.ground = _ground_arrays(town)
+        self.ground = ground_arrays(town)
         self.flat = not np.ptp(self.ground[3][:, 2]) > 0.0
         # Whether the geographic north is +y, as the map of client 0.9.16 has it (see geodesy).
         self.y_is_north = False
@@ -214,11 +182,13 @@ class CarlaWorld(Handles, LightHandles):
             tuple((name, types[name], value) for name, value in settled.items()),
             b.center, b.half, b.labels,
         )  # fmt: skip
+        if b.id.startswith("sensor.camera."):
+            frame_of(fact)
         row = self.actors.add(fact, b.kind)
         if parent:
             self.actors.relative[row] = (*p[:3], *np.radians(p[3:]))
         else:
-            self._equip(row, b)
+            equip(self.actors, row, b)
             self.set_transform(fact.id, p)
             other = self._taken(row)
             if other >= 0:
@@ -227,23 +197,6 @@ class CarlaWorld(Handles, LightHandles):
                 raise SpawnError(f"{b.id} cannot be made here: {near.type_id} ({near.id}) is in the way")
         self._tell()
         return fact.id
-
-    def _equip(self, row: int, b: Blueprint) -> None:
-        """Box, mass and driving of a new actor that is not attached."""
-        param, flag, body = self.actors.param[row], self.actors.flag[row], self.actors.body[row]
-        param[HALF_X : HALF_Z + 1], param[BOX_X : BOX_X + 3] = b.half, b.center
-        param[REST], param[MASS] = b.rest, b.mass
-        param[INERTIA] = max(b.mass * ((2 * b.half[0]) ** 2 + (2 * b.half[1]) ** 2) / 12.0, 1e-3)
-        flag[GRAVITY] = 1
-        if b.kind in (VEHICLE, WALKER, PROP) and b.half[0] > 0.0:
-            flag[COLLIDES] = 1
-            # Props of CARLA stand still until a script gives them physics.
-            flag[PHYSICS] = int(b.kind != PROP)
-        body[LIMIT] = FIRST_LIMIT
-        if b.kind == VEHICLE:
-            share = FIT_WHEELBASE / b.wheelbase
-            param[TURN], param[ARM] = FIT_TURN * share, FIT_ARM / share
-            param[PULL], param[STOP], param[GRIP], param[TOP] = CLASSES[b.base_type]
 
     def _taken(self, row: int) -> int:
         """The row of something solid that the actor of a row stands in, or -1."""
@@ -294,7 +247,8 @@ class CarlaWorld(Handles, LightHandles):
         a = self.actors
         if a.count > self._crowd:
             self._crowd = max(2 * a.count, 64)
-            self._pairs = np.zeros((12 * self._crowd, 2), dtype=np.int64)
+            room = min(self._crowd * self._crowd // 2, 60 * self._crowd)
+            self._pairs = np.zeros((room, 2), dtype=np.int64)
             self._hits = np.zeros((4 * self._crowd, 2), dtype=np.int64)
             self._what = np.zeros((4 * self._crowd, 2))
         for actor, wish in self.ackermann.items():
@@ -351,16 +305,3 @@ class CarlaWorld(Handles, LightHandles):
                 self._hits[: self._met].tolist(), self._what[: self._met].tolist(), strict=True
             )
         ]
-
-
-def _ground_arrays(town: Town) -> tuple[Any, ...]:
-    """What the kernels look up the ground in: grid, its cells' segments, points in CARLA's frame, lanes."""
-    m, index = town.roadmap, GridIndex.build(town.roadmap, CELL, BESIDE)
-    rows = np.zeros((len(m.points), 5))
-    rows[:, 0], rows[:, 1] = m.points[:, 0], -m.points[:, 1]
-    if len(m.elevation):
-        rows[:, 2] = m.elevation
-    rows[:, 3], rows[:, 4] = m.half_width.min(1), m.station
-    grid = np.array([index.x0, index.y0, index.cell, index.columns, index.rows], dtype=np.float64)
-    limits = np.nan_to_num(m.speed_limit, nan=0.0)
-    return grid, index.start, index.segments, rows, index.lane_of_row, m.kind <= 1, limits
