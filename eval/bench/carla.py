@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from drive.datasets.carla_routes.reader import CarlaRoute
 
 SCORES = ("carla_2.1", "bench2drive", "nuplan_cls")
+FIRST_CALL = 600.0
+"""Seconds for a call in a planner's first drive: its kernels may compile then."""
 SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -211,9 +213,11 @@ def _work(pipe: Connection, options: CarlaOptions, setup: Setup) -> None:
                 from drive.sim.carla.client import connect
 
                 client = connect(options.host, options.port)
+            patience = setup.watchdog
             if job.planner not in planners:
                 planners[job.planner] = setup.entries[job.planner].make()
-            run = _one(client, planners[job.planner], job, route, options, setup)
+                patience = FIRST_CALL
+            run = _one(client, planners[job.planner], job, route, options, setup, patience)
         except Exception as error:
             run = error
         wall, used = time.perf_counter() - started, time.process_time() - cpu
@@ -225,7 +229,13 @@ def _work(pipe: Connection, options: CarlaOptions, setup: Setup) -> None:
 
 
 def _one(
-    client: Any, planner: Any, job: Drive, route: CarlaRoute, options: CarlaOptions, setup: Setup
+    client: Any,
+    planner: Any,
+    job: Drive,
+    route: CarlaRoute,
+    options: CarlaOptions,
+    setup: Setup,
+    patience: float,
 ) -> Any:
     from drive.datasets.carla_routes.errand import errand_of
     from drive.sim.carla.bridge import Ride, drive_route
@@ -236,7 +246,7 @@ def _one(
         route.town,
         lambda text: errand_of(text, route.town, route, options.routes.name, job.scenario),
         planner,
-        Ride(options.traffic, job.seed, watchdog=setup.watchdog),
+        Ride(options.traffic, job.seed, watchdog=patience),
         planner_name=job.label,
         planner_config=setup.entries[job.planner].config,
         extra=scenes_of(route.events) if options.scenarios and route.events else None,

@@ -15,7 +15,7 @@ from drive.sim.carla.eyes import Eyes, figures_of
 from drive.sim.carla.frames import to_carla
 from drive.sim.carla.pedals import Foot
 from drive.sim.carla.pilot import DT, Pilot
-from drive.sim.carla.stage import STEP, Stage
+from drive.sim.carla.stage import SILENCE, STEP, Stage
 from drive.sim.carla.stops import StopSigns
 from drive.vehicle import SPEED
 
@@ -86,7 +86,7 @@ def drive_route(
         say(f"the world was left {'frozen ' if woken else ''}by a client that has gone: reset, {left} actors")
     world = enter_town(client, town)
     errand = errand_in(world.get_map().to_opendrive())
-    with Stage(client, world, ride.seed) as stage:
+    with Stage(client, world, ride.seed, max(SILENCE, 2.0 * (ride.watchdog or 0.0))) as stage:
         ego = _put_ego(stage, errand, ride)
         cars = stage.traffic(_places(stage, errand), ride.traffic)
         figures = figures_of(ego)
