@@ -121,7 +121,7 @@ class Observer:
         if first < 0:
             past = np.concatenate((np.zeros((len(others), -first, 5)), past), axis=1)
             seen = np.concatenate((np.zeros((len(others), -first), dtype=np.bool_), seen), axis=1)
-            own = np.concatenate((_before(ego_past[0], -first, self.scenario.dt), own))
+            own = np.concatenate((invented_past(ego_past[0], -first, self.scenario.dt), own))
         return Observation(
             time=sample * self.scenario.dt,
             step=sample,
@@ -165,7 +165,7 @@ def _cameras(scenario: Scenario, sight: Sight, spec: PlannerSpec) -> Cameras | N
     return Cameras.of(scenario, spec.cameras, sight.row, sight.size)
 
 
-def _before(state: Floats, samples: int, dt: float) -> Floats:
+def invented_past(state: Floats, samples: int, dt: float) -> Floats:
     """Invented past of an agent: at constant speed and heading, `samples` states before its first one."""
     out = np.tile(state, (samples, 1))
     back = -dt * np.arange(samples, 0, -1) * state[SPEED]

@@ -20,12 +20,30 @@ if TYPE_CHECKING:
 MAX_COORDINATE = 1e6
 
 
+@dataclass(frozen=True, slots=True)
+class CarlaEvent:
+    """A scenario along a route: its type, trigger point (x, y, z in m, right-handed; heading in rad), and
+    the values of its other elements by `element` or `element.attribute`."""
+
+    type: str
+    trigger: tuple[float, float, float, float]
+    values: tuple[tuple[str, str], ...]
+
+    def value(self, name: str, default: float) -> float:
+        """A number among the values; the default where there is none, or no number."""
+        try:
+            found = float(dict(self.values)[name])
+        except (KeyError, ValueError):
+            return default
+        return found if math.isfinite(found) else default
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CarlaRoute:
     """One route: `points (N, 3)` in metres, right-handed (CARLA's y with its sign changed).
 
-    `scenarios` are the types of what is triggered along it, in the file's order; `weathers` how many
-    weather records it has.
+    `scenarios` are the types of what is triggered along it, in the file's order, `events` those of them
+    that have a trigger point; `weathers` how many weather records it has.
     """
 
     id: str
@@ -33,6 +51,7 @@ class CarlaRoute:
     points: Floats
     scenarios: tuple[str, ...]
     weathers: int
+    events: tuple[CarlaEvent, ...] = ()
 
 
 def read_routes(path: str | Path) -> tuple[CarlaRoute, ...]:
@@ -64,7 +83,29 @@ def _route(doc: Document, node: Node) -> CarlaRoute:
     types = tuple(s.attributes.get("type", "unknown") for s in scenarios.all("scenario")) if scenarios else ()
     weathers = node.find("weathers")
     count = len(list(weathers.all("weather"))) if weathers else 0
-    return CarlaRoute(name, town, np.asarray(points), types, count)
+    given = [_event(doc, s) for s in scenarios.all("scenario")] if scenarios else []
+    events = tuple(e for e in given if e is not None)
+    return CarlaRoute(name, town, np.asarray(points), types, count, events)
+
+
+def _event(doc: Document, node: Node) -> CarlaEvent | None:
+    point = node.find("trigger_point")
+    if point is None:
+        return None
+    try:
+        yaw = float(point.attributes.get("yaw", "0"))
+    except ValueError:
+        yaw = math.nan
+    if not math.isfinite(yaw):
+        raise doc.error(point, f"yaw='{point.attributes['yaw'][:24]}' is no angle")
+    values = []
+    for child in node.children:
+        if child is not point:
+            for key, text in child.attributes.items():
+                values.append((child.tag if key == "value" else f"{child.tag}.{key}", text))
+    heading = -math.radians(yaw)
+    place = (*_position(doc, point), math.atan2(math.sin(heading), math.cos(heading)))
+    return CarlaEvent(node.attributes.get("type", "unknown"), place, tuple(values))
 
 
 def _position(doc: Document, node: Node) -> tuple[float, float, float]:

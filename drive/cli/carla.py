@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from drive.cli import carla_run
 from drive.cli._load import load
 from drive.errors import InputError
 
@@ -21,6 +22,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+app.command("run")(carla_run.command)
 
 Maps = Annotated[
     Path | None,
@@ -56,6 +59,7 @@ def serve(
     streaming_port: Annotated[int | None, typer.Option(metavar="N", help="Port of the streams.")] = None,
     unfreeze_after: Unfreeze = 5.0,
     reclaim: Reclaim = False,
+    leash: Annotated[bool, typer.Option("--leash", hidden=True)] = False,
 ) -> None:
     """Serve a town to CARLA's own client, without CARLA and without a GPU, until Ctrl-C.
 
@@ -66,7 +70,7 @@ def serve(
     Example:
       drive carla serve --map Town01.xodr --port 2000
     """
-    _serve(town, maps, client, host, port, streaming_port, unfreeze_after, reclaim)
+    _serve(town, maps, client, host, port, streaming_port, unfreeze_after, reclaim, leash)
 
 
 @app.command("launch")
@@ -146,6 +150,7 @@ def _serve(
     streaming_port: int | None,
     unfreeze_after: float,
     reclaim: bool,
+    leash: bool = False,
 ) -> None:
     module: Any = load("drive.sim.carla.server")
     if unfreeze_after < 0:
@@ -163,6 +168,8 @@ def _serve(
     )
     load("drive.sim.carla.warm:warm")(_world_of(found.find(first)[1], first))
     server = module.Server(found, first, _world_of, options)
+    if leash:
+        load("drive.sim.carla.own:end_with_stdin")(server)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: server.stop())
     print(

@@ -107,7 +107,7 @@ class Worker:
         for number, run in zip(begun, runs, strict=True):
             if not isinstance(run, Exception) and len(jobs) > 1:
                 run = run.with_header(batch=len(jobs))
-            replies[number] = self._finished(jobs[number], run, wall, used)
+            replies[number] = self.finished(jobs[number], run, wall, used)
         if notes:
             replies[0]["notes"] = notes
         return [replies[number] for number in range(len(jobs))]
@@ -121,7 +121,7 @@ class Worker:
         self._warm_up(planner, job, scenario)
         return driving_mode(self.setup.mode, scenario, planner, **self._how(job, self.setup.watchdog))
 
-    def _finished(self, job: Drive, run: RunLog | Exception, wall: float, used: float) -> Reply:
+    def finished(self, job: Drive, run: RunLog | Exception, wall: float, used: float) -> Reply:
         """The answer to a drive that is over: judged and saved; `wall` and `used` s were spent on driving."""
         started, cpu = time.perf_counter(), time.process_time()
         try:

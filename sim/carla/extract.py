@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from drive.errors import DriveError, InputError, MissingExtraError
+from drive.errors import DriveError, InputError
 from drive.files import file_stem, write_whole
+from drive.sim.carla.client import client_module, line
 from drive.sim.carla.maps import bare_name
-
-
-def client_module() -> Any:
-    """The module `carla`. Raises MissingExtraError."""
-    try:
-        import carla
-    except ModuleNotFoundError:
-        raise MissingExtraError("carla", "carla") from None
-    return carla
 
 
 def save_maps(
@@ -34,7 +25,7 @@ def save_maps(
         towns = {bare_name(name): name for name in sorted(client.get_available_maps())}
         before = client.get_world().get_map().name
     except RuntimeError as error:
-        raise InputError(f"no CARLA answers on {host}:{port}: {_line(error)}") from None
+        raise InputError(f"no CARLA answers on {host}:{port}: {line(error)}") from None
     missing = [name for name in only if name not in towns]
     if missing:
         raise InputError(f"CARLA has no map {', '.join(missing)} (it has: {', '.join(towns)})")
@@ -47,14 +38,10 @@ def save_maps(
             yield name, f"{path} ({len(text) / 1e6:.2f} MB)"
         except (RuntimeError, OSError, DriveError) as error:
             failed.append(name)
-            yield name, f"failed: {_line(error)}"
+            yield name, f"failed: {line(error)}"
     try:
         client.load_world(before)
     except RuntimeError as error:
-        yield bare_name(before), f"could not be loaded again: {_line(error)}"
+        yield bare_name(before), f"could not be loaded again: {line(error)}"
     if failed:
         raise InputError(f"{len(failed)} of {len(only or towns)} maps could not be had: {', '.join(failed)}")
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())
