@@ -11,6 +11,7 @@ from drive.datasets import source
 from drive.errors import ScenarioError
 from drive.eval.training.collect import Collection, driven_moments
 from drive.eval.training.scenes import scenes_of
+from drive.scenario import Task
 from drive.vehicle import SPEED
 
 if TYPE_CHECKING:
@@ -19,27 +20,34 @@ if TYPE_CHECKING:
     from drive.eval.training.collect import Shown
     from drive.nn.store import DataRequest
     from drive.nn.vocabulary import Vocabulary
+    from drive.planner import Observation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """Moments that are ready for labels: the family of each, the ego's speed, and whether it is perturbed."""
+    """Moments that are ready for labels: the family of each, what is observed, the task, and whether it is
+    perturbed."""
 
     shown: list[Shown]
-    speed: list[float]
+    observations: list[Observation]
+    tasks: list[Task]
     kind: list[int]
     family: list[str]
+
+    def __len__(self) -> int:
+        return len(self.shown)
 
 
 def moments_of(request: DataRequest, count: int) -> Asked:
     """The first `count` moments of a request's scenes, evenly over them: at most a few of each scene."""
     scenes, _ = scenes_of(request)
     each = max(-(-count // len(scenes)), 1)
-    asked = Asked([], [], [], [])
+    asked = Asked([], [], [], [], [])
     rng = np.random.default_rng(request.seed)
     for scene in scenes:
         try:
-            pupil, moments = driven_moments(source.load(scene.ref), Collection(request), rng)
+            scenario = source.load(scene.ref)
+            pupil, moments = driven_moments(scenario, Collection(request), rng)
         except ScenarioError:
             continue
         some = np.sort(rng.choice(len(moments), min(each, len(moments)), replace=False))
@@ -47,7 +55,8 @@ def moments_of(request: DataRequest, count: int) -> Asked:
             shown = pupil.lesson(moments[k])
             if shown is not None and len(asked.shown) < count:
                 asked.shown.append(shown)
-                asked.speed.append(float(moments[k].observation.ego[SPEED]))
+                asked.observations.append(moments[k].observation)
+                asked.tasks.append(Task.of(scenario, request.seed))
                 asked.kind.append(moments[k].kind)
                 asked.family.append(scene.key[1])
     return asked
@@ -60,9 +69,9 @@ def oracle(asked: Asked, vocabularies: Mapping[str, Vocabulary], near: int) -> d
     out: dict[str, dict[str, Any]] = {"expert": {"near": np.array(own), "all": np.array(own)}}
     for name, words in vocabularies.items():
         few, every = [], []
-        for shown, speed in zip(asked.shown, asked.speed, strict=True):
+        for shown, o in zip(asked.shown, asked.observations, strict=True):
             labels = shown.lesson.label(words.poses, shown.reference).values[:, -1]
-            few.append(labels[words.near(speed, near)].max())
+            few.append(labels[words.near(float(o.ego[SPEED]), near)].max())
             every.append(labels.max())
         out[name] = {"near": np.array(few), "all": np.array(every)}
     return out

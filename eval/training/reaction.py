@@ -5,8 +5,7 @@ straight on at a steady speed until the other's box is over the lane's line, at 
 2.5 s; from then on the planner drives. The reaction time is that to the first command of at least 1 m/s^2 of
 braking.
 
-    python -m drive.eval.training.reaction --planner hydra_next --planner pdm --count 100
-    python -m drive.eval.training.reaction --planner hydra_next --than hydra_next.branches=trajectory,
+    python -m drive.eval.training.reaction --planner hydra_next --planner "hydra_next branches=trajectory,"
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive import registry
 from drive.datasets import source
 from drive.errors import DriveError, InputError, ScenarioError
+from drive.eval.training.judged import planner_of
 from drive.roadmap.frenet import FrenetFrame
 from drive.scenario import Tracks
 from drive.sim.driven import Lead
@@ -185,22 +184,12 @@ def _tracks(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the figures of planners, and what the others differ from the first by."""
     parser = argparse.ArgumentParser(prog="python -m drive.eval.training.reaction", description=__doc__)
-    parser.add_argument("--planner", action="append", required=True, metavar="P[:K=V,...]")
+    parser.add_argument("--planner", action="append", required=True, metavar='"P K=V ..."')
     parser.add_argument("--count", type=int, default=100)
-    parser.add_argument("--set", action="append", default=[], metavar="K=V")
-    parser.add_argument("--than", action="append", default=[], metavar="K=V", help="once more with this set")
     given = parser.parse_args(arguments)
-    asked = [(name, given.set) for name in given.planner]
-    if given.than:
-        asked.append((given.planner[0], [*given.set, *given.than]))
     found: list[tuple[str, Reactions]] = []
-    for name, settings in asked:
-        own = dict(pair.split("=", 1) for pair in settings)
-        planner = registry.load_planner(
-            name, {k.removeprefix(f"{name}."): v for k, v in own.items() if k.startswith(f"{name}.")}
-        )
+    for label, planner in map(planner_of, given.planner):
         r = reactions(planner, given.count)
-        label = name if settings == given.set else f"{name} with {', '.join(given.than)}"
         print(f"{label}: median {r.median:.2f} s, false brakes {100.0 * r.false_brake.mean():.1f} %")
         found.append((label, r))
     for label, r in found[1:]:

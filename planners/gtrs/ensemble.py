@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from drive.errors import InputError
 from drive.nn._torch import Tensor, torch
-from drive.planners.gtrs.profiles import IMITATION, Profile, combine_log, log_probabilities
 from drive.planners.gtrs.scorer import ScoreOutput, best
+from drive.planners.learned.profiles import IMITATION, Profile, combine_log, log_probabilities
 
 
 def average(members: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -25,9 +25,9 @@ from drive.planners.gtrs.losses import difference
 from drive.planners.gtrs.model import GTRSModel
 from drive.planners.gtrs.objective import LABEL_NAMES
 from drive.planners.gtrs.planner import load_all, vocabulary_path
-from drive.planners.gtrs.policy import emphasised
-from drive.planners.gtrs.profiles import Profile, find_profile
+from drive.planners.gtrs.profiles import PROFILES
 from drive.planners.gtrs.verdict import SCORE, chunks, moment, picks
+from drive.planners.learned.profiles import Profile, emphasised, find_profile
 
 Floats = NDArray[np.float64]
 
@@ -216,7 +216,7 @@ def main(arguments: list[str] | None = None) -> int:
         (model,), (card,) = load_all((given.weights,), "cpu")
         vocabulary = Vocabulary.load(vocabulary_path(given.weights))
         data = TrainingSet.open(given.data).expect(vocabulary=vocabulary)
-        profile = find_profile(given.profile or str(card.config.get("profile") or "closed_loop"))
+        profile = find_profile(given.profile or str(card.config.get("profile") or "closed_loop"), PROFILES)
         other = None
         if given.other is not None:
             if given.words is None:

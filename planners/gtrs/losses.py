@@ -12,7 +12,7 @@ import numpy as np
 
 from drive.errors import UnknownNameError
 from drive.nn._torch import Tensor, torch
-from drive.planners.gtrs.profiles import IMITATION
+from drive.planners.learned.profiles import IMITATION
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,9 +10,9 @@ from drive.nn._torch import Tensor, nn
 from drive.nn.encoders import EncoderSettings, make_encoder
 from drive.nn.tokens import SceneBatch, SceneTokens
 from drive.planners.gtrs.generator import Generator, GeneratorSettings
-from drive.planners.gtrs.profiles import Profile
 from drive.planners.gtrs.refine import Refiner, RefineSettings, refine
 from drive.planners.gtrs.scorer import ScoreOutput, Scorer, ScorerSettings, rank
+from drive.planners.learned.profiles import Profile
 
 
 @dataclass(frozen=True, slots=True)

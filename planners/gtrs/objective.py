@@ -15,9 +15,10 @@ from drive.nn.augment import rotate_poses, rotate_scene
 from drive.nn.tokens import SceneBatch, scene_batch
 from drive.planners.gtrs.aug import AugSettings, draw_angles, shift_panorama
 from drive.planners.gtrs.losses import imitation_target, scorer_loss, soften, soften_plan, targets
-from drive.planners.gtrs.profiles import IMITATION, find_profile
+from drive.planners.gtrs.profiles import PROFILES
 from drive.planners.gtrs.refine import gather
 from drive.planners.gtrs.scorer import rank
+from drive.planners.learned.profiles import IMITATION, find_profile
 
 if TYPE_CHECKING:
     from drive.nn.tokens import SceneTokens
@@ -93,7 +94,9 @@ class Objective:
         if model.refiner is not None:
             with torch.no_grad():
                 held = {name: values.detach() for name, values in logits.items()}
-                rows = rank(held, find_profile(self.settings.profile), model.refiner.settings.topk).topk
+                rows = rank(
+                    held, find_profile(self.settings.profile, PROFILES), model.refiner.settings.topk
+                ).topk
             few = lesson.at(rows)
             layers = model.refiner(gather(states, rows), tokens)
             for logits in layers:
@@ -111,7 +114,7 @@ class Objective:
         assert teacher.scorer is not None
         with torch.no_grad():
             theirs = teacher.scorer(teacher(view), view.scene, lesson.candidates)
-            pick = rank(theirs, find_profile(self.settings.profile), 1).index
+            pick = rank(theirs, find_profile(self.settings.profile, PROFILES), 1).index
             plan = gather(lesson.candidates, pick[:, None])[:, 0]
             soft = {
                 name: soften(values, theirs[name], aug.soft_limit) if name in theirs else values

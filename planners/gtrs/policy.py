@@ -7,7 +7,7 @@ plan that is being driven, as it lies ahead now; a vocabulary's scorer alone cha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,10 +16,11 @@ from drive.errors import InputError
 from drive.nn._torch import Tensor, torch
 from drive.planner import Candidates, PlanStatus
 from drive.planners.gtrs.ensemble import ensemble
-from drive.planners.gtrs.profiles import IMITATION, Profile, find_profile
+from drive.planners.gtrs.profiles import PROFILES
 from drive.planners.gtrs.refine import gather
 from drive.planners.gtrs.scorer import ScoreOutput
 from drive.planners.learned.decision import Decision, Memory
+from drive.planners.learned.profiles import IMITATION, emphasised, find_profile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,24 +55,6 @@ class PolicySettings:
             raise InputError("a policy's topk is 1 or more and its consistency 0 or more")
 
 
-def emphasised(profile: Profile, emphasis: str) -> Profile:
-    """A profile with some heads' weights multiplied, as "ep=3,nc=0.5" says. Raises InputError."""
-    vetoes, terms = dict(profile.vetoes), dict(profile.terms)
-    for part in filter(None, (p.strip() for p in emphasis.split(","))):
-        name, _, factor = part.partition("=")
-        try:
-            value = float(factor)
-        except ValueError:
-            value = -1.0
-        if not 0.0 <= value < np.inf or (name not in vetoes and name not in terms):
-            known = ", ".join(dict.fromkeys((*vetoes, *terms)))
-            raise InputError(f"'{part}' must be HEAD=FACTOR with a head of the profile ({known})")
-        for weights in (vetoes, terms):
-            if name in weights:
-                weights[name] *= value
-    return replace(profile, vetoes=vetoes, terms=terms)
-
-
 class GTRSPolicy:
     """One network, or several of one kind as an ensemble, over one vocabulary."""
 
@@ -86,7 +69,7 @@ class GTRSPolicy:
         self.models = [model.to(device).eval() for model in models]
         self.vocabulary = vocabulary
         self.poses = torch.tensor(vocabulary.poses, dtype=torch.float32, device=device)
-        self.profile = emphasised(find_profile(s.profile), s.emphasis)
+        self.profile = emphasised(find_profile(s.profile, PROFILES), s.emphasis)
         if vocabulary.poses.shape[1] != HORIZON or abs(vocabulary.dt - STEP) > 1e-9:
             raise InputError(f"the vocabulary must hold {HORIZON} poses every {STEP} s")
         heads = {name for model in self.models if model.scorer for name in model.scorer.settings.names}
@@ -243,6 +226,6 @@ def _odds(logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 __all__ = [
-    "DiffusionPolicy", "GTRSPolicy", "PolicySettings", "decisions", "emphasised", "last_plan",
+    "DiffusionPolicy", "GTRSPolicy", "PolicySettings", "decisions", "last_plan",
     "propose",
 ]  # fmt: skip

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from drive.errors import InputError
 from drive.nn._torch import Tensor, nn
 from drive.nn.blocks import Decoder
-from drive.planners.gtrs.profiles import Profile, combine
 from drive.planners.gtrs.scorer import Heads, ScoreOutput, ScorerSettings, best
+from drive.planners.learned.profiles import Profile, combine
 
 if TYPE_CHECKING:
     from drive.nn.tokens import SceneTokens

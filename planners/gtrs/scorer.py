@@ -16,7 +16,8 @@ from drive.errors import InputError, UnknownNameError
 from drive.nn._torch import Tensor, constant, nn, torch
 from drive.nn.blocks import Decoder, EncoderLayer, mlp
 from drive.nn.geometry import GEOMETRY_COLUMNS, candidate_geometry, scaled
-from drive.planners.gtrs.profiles import IMITATION, TEACHER_HEADS, Profile, combine
+from drive.planners.gtrs.profiles import TEACHER_HEADS
+from drive.planners.learned.profiles import IMITATION, Profile, combine
 
 if TYPE_CHECKING:
     from drive.nn.scene import SceneArrays

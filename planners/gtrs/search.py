@@ -16,9 +16,9 @@ import numpy as np
 
 from drive.errors import InputError
 from drive.nn._torch import Tensor, torch
-from drive.planners.gtrs.profiles import Profile, combine
 from drive.planners.gtrs.refine import gather
 from drive.planners.gtrs.scorer import best
+from drive.planners.learned.profiles import Profile, combine
 from drive.sim.twin import roll_controls
 from drive.vehicle import VehicleParams
 

@@ -41,10 +41,11 @@ from drive.planners.gtrs.planner import (
     ImitationPlanner,
     vocabulary_path,
 )
-from drive.planners.gtrs.profiles import find_profile
+from drive.planners.gtrs.profiles import PROFILES
 from drive.planners.gtrs.refine import RefineSettings
 from drive.planners.gtrs.scorer import ScorerSettings
 from drive.planners.gtrs.verdict import chunks, moment, picks, scene_names, spread
+from drive.planners.learned.profiles import find_profile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -117,7 +118,7 @@ def validation_of(
     was learnt of a teacher its distance from the expert, or the generator's loss.
     """
     rows = np.random.default_rng(0).permutation(len(data))[: config.held_out]
-    profile = find_profile(config.profile)
+    profile = find_profile(config.profile, PROFILES)
 
     def validate(model: Any) -> dict[str, float]:
         out: dict[str, float] = {}

@@ -15,7 +15,7 @@ from drive.nn.scene import SceneArrays
 from drive.nn.tokens import SceneBatch, scene_batch
 from drive.planners.gtrs.losses import difference
 from drive.planners.gtrs.objective import LABEL_NAMES
-from drive.planners.gtrs.profiles import Profile
+from drive.planners.learned.profiles import Profile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 from drive.errors import InputError, UnknownNameError
 from drive.planners.hydra_next.kinematics import COMPATS
 from drive.planners.hydra_next.pid import PIDSettings
+from drive.planners.hydra_next.profiles import PROFILES
+from drive.planners.learned.profiles import emphasised, find_profile
 
 BRANCHES = ("trajectory", "control", "match_trajectory", "match_control", "average")
 """Who proposes a control: the trajectory decoder by its PID, the control decoder, the diffusion's proposal
@@ -24,9 +25,8 @@ class HydraNextConfig:
     so that equal moments give equal controls.
 
     `branches` of BRANCHES take part in the fusion, half of them decide on braking; `drive` "trajectory"
-    leaves the plan to the simulator's tracker instead of giving a control. `imitation` and `teacher` weigh
-    the heads; published are 0.5 and 0.1, for 4096 candidates: among fewer, the one nearest to the expert is
-    a metre or two beside it, and what the teacher says of it counts for more. A brake is believed above
+    leaves the plan to the simulator's tracker instead of giving a control. `profile` of PROFILES weighs the
+    heads, `emphasis` multiplies some of the weights, as "ep=3,nc=0.5". A brake is believed above
     `brake_threshold`; `likeliest` takes the most probable bin instead of the mean. `compat`
     "hydra_next_release" matches by the published vehicle, at half its strength.
     """
@@ -40,8 +40,8 @@ class HydraNextConfig:
     seed: int = 0
     branches: tuple[str, ...] = ("trajectory", "control", "match_trajectory", "match_control")
     drive: str = "control"
-    imitation: float = 0.02
-    teacher: float = 0.1
+    profile: str = "closed_loop"
+    emphasis: str = ""
     brake_threshold: float = 0.6
     likeliest: bool = False
     compat: str = "consistent"
@@ -68,9 +68,7 @@ class HydraNextConfig:
         for name in ("eta", "brake_threshold"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise InputError(f"hydra_next's {name} must lie within 0 and 1, got {getattr(self, name)}")
-        for name in ("imitation", "teacher"):
-            if not 0.0 <= getattr(self, name) < math.inf:
-                raise InputError(f"hydra_next's {name} must be 0 or more, got {getattr(self, name)}")
+        emphasised(find_profile(self.profile, PROFILES), self.emphasis)
 
     @property
     def proposes(self) -> bool:

@@ -4,7 +4,8 @@ Source: the Hydra-NeXt repository (facts; written anew): Li et al., "Hydra-NeXt:
 with Open-Loop Training", 2025. Where ours differs: the ego's state is one of the scene's tokens, so every
 decoder sees it, and the queries for controls begin with it; candidates look at the scene, and at each other
 only with `self_attention`; the time of the denoising joins the noisy signal, not the scene, whose keys are
-then computed once for all steps.
+then computed once for all steps; what controls the vehicle sees, beside the scene, the candidates that the
+trajectory decoder likes best (`advice`), without which it imitates and does not know what is dangerous.
 """
 
 from __future__ import annotations
@@ -20,17 +21,20 @@ from drive.nn.encoders import EncoderSettings, make_encoder
 from drive.nn.geometry import GEOMETRY_COLUMNS, candidate_geometry, scaled
 from drive.planners.hydra_next.kinematics import PedalModel
 from drive.planners.hydra_next.signals import Bins, Coding
+from drive.planners.learned.profiles import IMITATION
 
 if TYPE_CHECKING:
     from drive.nn.scene import SceneArrays
     from drive.nn.tokens import SceneBatch, SceneTokens
 
-ARCHITECTURE = "hydra_next-1"
-HEADS = {"nc": "col", "lk": "slk", "ep": "ep", "dac": "dac", "ddc": "ddc", "tlc": "tlc", "ttc": "ttc"}
+ARCHITECTURE = "hydra_next-2"
+HEADS = {
+    "nc": "col", "lk": "slk", "ep": "ep",
+    "dac": "dac", "ddc": "ddc", "tlc": "tlc", "ttc": "ttc", "hc": "hc",
+}  # fmt: skip
 """The teacher's labels that can be learnt, and what Hydra-NeXt calls them."""
 PUBLISHED_HEADS = ("nc", "lk", "ep")
-ALL_HEADS = ("nc", "dac", "ddc", "tlc", "ttc", "lk", "ep")
-IMITATION = "imi"
+ALL_HEADS = ("nc", "dac", "ddc", "tlc", "ttc", "lk", "ep", "hc")
 STEP = 0.1
 EVERY = 5
 """Steps of `STEP` s between two poses of a candidate and between two waypoints."""
@@ -47,12 +51,13 @@ SIGNAL_SIZE = 2 * SIGNAL_STEPS
 class ModelSettings:
     """The network's shape; width is the encoder's.
 
-    `poses` waypoints half a second apart are what is looked at of a candidate, 6 as published;
-    `geometry` tells where they lie in the scene (vector scenes only) beside their coordinates. `teacher`
-    names the labels that are learnt, of which only `PUBLISHED_HEADS` are published. `vocabulary` is the
-    number of candidates that the weights bring with them. `diffusion` predicts the clean signal; published
-    is the noise, whose errors are blown up where there is little else. `bins`, `coding` and `pedals` say what
-    the expert's controls were made into.
+    `poses` waypoints half a second apart are what is looked at of a candidate, published are 6; `advice` of
+    the best candidates are shown to those who decide on controls, published is none. `geometry` tells where
+    they lie in the scene (vector scenes only) beside their coordinates. `teacher` names the labels that are
+    learnt, of which only `PUBLISHED_HEADS` are published. `vocabulary` is the number of candidates that the
+    weights bring with them. `diffusion` predicts the clean signal; published is the noise, whose errors are
+    blown up where there is little else. `bins`, `coding` and `pedals` say what the expert's controls were
+    made into.
     """
 
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
@@ -63,7 +68,8 @@ class ModelSettings:
     control_layers: int = 2
     policy_layers: int = 2
     dropout: float = 0.3
-    poses: int = 6
+    poses: int = 8
+    advice: int = 8
     geometry: bool = True
     self_attention: bool = False
     teacher: tuple[str, ...] = ALL_HEADS
@@ -79,8 +85,10 @@ class ModelSettings:
         for name in self.teacher:
             if name not in HEADS:
                 raise UnknownNameError("teacher's label", name, HEADS)
-        if self.poses < 2 or self.vocabulary < 1:
-            raise InputError("a model needs 2 poses or more and a vocabulary")
+        if not 2 <= self.poses * EVERY <= HORIZON or self.poses < 2 or self.vocabulary < 1 or self.advice < 0:
+            raise InputError(
+                f"a model needs 2 to {HORIZON // EVERY} poses, a vocabulary and an advice of 0 or more"
+            )
 
 
 class ControlLogits(NamedTuple):
@@ -90,6 +98,13 @@ class ControlLogits(NamedTuple):
     strength: Tensor  # (B, 4, brake bins)
     throttle: Tensor  # (B, 4, throttle bins)
     steer: Tensor  # (B, 4, steer bins)
+
+
+class Verdicts(NamedTuple):
+    """What the trajectory decoder says of candidates."""
+
+    logits: dict[str, Tensor]  # (B, K) by head
+    states: Tensor  # (B, K, 2 d), what was seen of each and thought of it
 
 
 class TrajectoryDecoder(nn.Module):
@@ -106,10 +121,8 @@ class TrajectoryDecoder(nn.Module):
         self.imitation = mlp((d, d, d, 1))
         self.teacher = nn.ModuleDict({name: mlp((d, d, 1)) for name in s.teacher})
 
-    def forward(
-        self, tokens: SceneTokens, scene: SceneArrays | None, candidates: Tensor
-    ) -> dict[str, Tensor]:
-        """Logits `(B, K)` by head, of candidates `(B, K, T, 3)` every `STEP` s."""
+    def forward(self, tokens: SceneTokens, scene: SceneArrays | None, candidates: Tensor) -> Verdicts:
+        """Verdicts on candidates `(B, K, T, 3)` every `STEP` s."""
         s = self.settings
         reach = s.poses * EVERY
         if candidates.ndim != 4 or candidates.shape[-1] != 3 or candidates.shape[2] < reach:
@@ -127,7 +140,33 @@ class TrajectoryDecoder(nn.Module):
         out = {IMITATION: self.imitation(decoded).squeeze(-1)}
         for name, head in self.teacher.items():
             out[name] = head(decoded).squeeze(-1)
-        return out
+        return Verdicts(out, torch.cat((queries, decoded), -1))
+
+
+class Advice(nn.Module):
+    """The best candidates as further tokens of the scene, for those who decide on controls.
+
+    Nothing is learnt through them about the candidates: their states are taken as they are.
+    """
+
+    def __init__(self, settings: ModelSettings) -> None:
+        super().__init__()
+        s, d = settings, settings.encoder.width
+        self.settings = s
+        self.way = mlp((s.poses * 3, s.hidden, d))
+        self.state = nn.Linear(2 * d, d)
+        self.rank = nn.Parameter(torch.randn(s.advice, d) * d**-0.5)
+
+    def forward(self, tokens: SceneTokens, verdicts: Verdicts, total: Tensor, poses: Tensor) -> SceneTokens:
+        """The tokens, and one more for each of the best by `total (B, K)` of the candidates `poses`."""
+        count = min(self.settings.advice, total.shape[1])
+        best = total.detach().topk(count, dim=1).indices
+        rows = torch.arange(len(best), device=best.device)[:, None]
+        seen = poses[rows, best][:, :, EVERY - 1 : self.settings.poses * EVERY : EVERY]
+        way = seen * seen.new_tensor((0.1, 0.1, 1.0))
+        more = self.way(way.flatten(2)) + self.state(verdicts.states[rows, best].detach()) + self.rank[:count]
+        valid = torch.cat((tokens.valid, tokens.valid.new_ones(best.shape)), 1)
+        return tokens._replace(tokens=torch.cat((tokens.tokens, more), 1), valid=valid)
 
 
 class ControlDecoder(nn.Module):
@@ -190,6 +229,7 @@ class HydraNext(nn.Module):
         self.register_buffer("vocabulary", torch.zeros(settings.vocabulary, HORIZON, 3))
         self.encoder = make_encoder(settings.encoder)
         self.trajectory = TrajectoryDecoder(settings)
+        self.advice = Advice(settings) if settings.advice else None
         self.control = ControlDecoder(settings)
         self.policy = ControlPolicy(settings)
 
@@ -197,6 +237,14 @@ class HydraNext(nn.Module):
         """The scene's tokens, which the decoders read."""
         tokens: SceneTokens = self.encoder(batch)
         return tokens
+
+    def advised(self, tokens: SceneTokens, verdicts: Verdicts, total: Tensor, poses: Tensor) -> SceneTokens:
+        """What the control decoder and the policy look at, of candidates `poses (B, K, T, 3)` and their score
+        `total (B, K)`."""
+        if self.advice is None:
+            return tokens
+        seen: SceneTokens = self.advice(tokens, verdicts, total, poses)
+        return seen
 
 
 __all__ = [
@@ -206,15 +254,16 @@ __all__ = [
     "EVERY",
     "HEADS",
     "HORIZON",
-    "IMITATION",
     "PUBLISHED_HEADS",
     "SIGNAL_SIZE",
     "SIGNAL_STEPS",
     "STEP",
+    "Advice",
     "ControlDecoder",
     "ControlLogits",
     "ControlPolicy",
     "HydraNext",
     "ModelSettings",
     "TrajectoryDecoder",
+    "Verdicts",
 ]

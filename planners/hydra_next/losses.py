@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from drive.errors import UnknownNameError
 from drive.nn._torch import Tensor, functional, torch
-from drive.planners.hydra_next.decoder import IMITATION
+from drive.planners.learned.profiles import IMITATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +20,7 @@ TEMPERATURE = 0.5
 """m^2: how near a candidate must be to the expert to share the imitation target."""
 WEIGHTS: Mapping[str, float] = {
     "imi": 1.0, "nc": 2.0, "lk": 1.0, "ep": 1.0, "dac": 2.0, "ddc": 1.0, "tlc": 1.0, "ttc": 1.0,
+    "hc": 1.0,
     "brake": 5.0, "strength": 1.0, "throttle": 1.0, "steer": 1.0, "policy": 1.0,
 }  # fmt: skip
 """Published for imi, nc (col), lk (dir), ep, brake, throttle, steer and policy; the others are ours."""
@@ -94,21 +95,11 @@ def policy_loss(predicted: Tensor, noise: Tensor, valid: Tensor) -> Tensor:
     return found
 
 
-def combined(logits: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """The score `(B, K)`: weighted logarithms of the heads' probabilities; imitation's are over K."""
-    total: Tensor | float = 0.0
-    for name, values in logits.items():
-        log = torch.log_softmax(values, dim=1) if name == IMITATION else functional.logsigmoid(values)
-        total = total + weights.get(name, 0.0) * log
-    return torch.as_tensor(total)
-
-
 __all__ = [
     "FOCAL_ALPHA",
     "FOCAL_GAMMA",
     "TEMPERATURE",
     "WEIGHTS",
-    "combined",
     "control_losses",
     "focal",
     "imitation_target",

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 NEAREST = 2.0
 """m; an aim nearer than this counts as so far away: who crawls does not turn the wheels for an inch."""
-SPACING = 0.5
-"""Seconds between two waypoints."""
+SPACING, WAYPOINTS = 0.5, 6
+"""Seconds between two waypoints, and how many of a trajectory are followed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,4 +151,4 @@ def _chosen(aim: Floats, target: Floats) -> Floats:
     return target if abs(other) < abs(own) or far else aim
 
 
-__all__ = ["EGO", "RELEASED", "Errors", "PIDSettings", "aim_of", "drive", "wanted_speed"]
+__all__ = ["EGO", "RELEASED", "WAYPOINTS", "Errors", "PIDSettings", "aim_of", "drive", "wanted_speed"]

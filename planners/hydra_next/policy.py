@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from drive.errors import InputError
 from drive.geometry import wrap_angle
 from drive.nn._torch import Tensor, torch
 from drive.nn.diffusion import sample
@@ -14,7 +15,7 @@ from drive.nn.scene import EGO_COLUMNS
 from drive.nn.vocabulary import Vocabulary
 from drive.planner import Candidates, Control, ControlKind
 from drive.planners.hydra_next import pid
-from drive.planners.hydra_next.decoder import EVERY, HEADS, IMITATION, SIGNAL_STEPS, STEP, HydraNext
+from drive.planners.hydra_next.decoder import EVERY, HEADS, SIGNAL_STEPS, STEP, HydraNext
 from drive.planners.hydra_next.kinematics import (
     BRAKE,
     STEER,
@@ -23,9 +24,10 @@ from drive.planners.hydra_next.kinematics import (
     Kinematics,
     PedalKinematics,
 )
-from drive.planners.hydra_next.losses import combined
+from drive.planners.hydra_next.profiles import PROFILES
 from drive.planners.hydra_next.refine import densify, fuse, joined, match
 from drive.planners.learned.decision import Decision
+from drive.planners.learned.profiles import IMITATION, Profile, combine, emphasised, find_profile
 from drive.sim.kernels.lqr import ACCELERATION_LAG
 from drive.vehicle import ACCELERATION, SPEED, STEERING
 
@@ -64,6 +66,7 @@ class HydraNextPolicy:
     config: HydraNextConfig
     vocabulary: Vocabulary
     noise: Tensor
+    profile: Profile
 
     @classmethod
     def of(cls, model: HydraNext, config: HydraNextConfig) -> HydraNextPolicy:
@@ -71,18 +74,24 @@ class HydraNextPolicy:
         generator = torch.Generator().manual_seed(config.seed)
         noise = torch.randn((config.proposals, 2 * SIGNAL_STEPS), generator=generator)
         vocabulary = Vocabulary(model.vocabulary.cpu().numpy(), STEP)
-        return cls(model.eval(), config, vocabulary, noise.to(model.vocabulary.device))
+        profile = emphasised(find_profile(config.profile, PROFILES), config.emphasis)
+        missing = [name for name in profile.heads if name not in (IMITATION, *model.settings.teacher)]
+        if missing:
+            raise InputError(
+                f"profile '{config.profile}' weighs '{missing[0]}', for which these weights have no head"
+            )
+        return cls(model.eval(), config, vocabulary, noise.to(model.vocabulary.device), profile)
 
     def decide(
         self, batch: SceneBatch, observations: Sequence[Observation], memories: Sequence[Memory]
     ) -> list[Decision]:
         c = self.config
         tokens = self.model(batch)
-        scored = self._scored(tokens, batch, [float(o.ego[SPEED]) for o in observations])
+        scored, seen = self._scored(tokens, batch, [float(o.ego[SPEED]) for o in observations])
         first = None
         if c.decodes:
-            first = self._controls(self.model.control(tokens))
-        signals = self.propose(tokens) if c.proposes else None
+            first = self._controls(self.model.control(seen))
+        signals = self.propose(seen) if c.proposes else None
         proposals = None if signals is None else self._pedals(signals)
         wheelbase = batch.ego[:, WHEELBASE].double().cpu().numpy()
         return [
@@ -110,22 +119,26 @@ class HydraNextPolicy:
             device=self.noise.device,
         )
 
-    def _scored(self, tokens: SceneTokens, batch: SceneBatch, speeds: Sequence[float]) -> Scored:
+    def _scored(
+        self, tokens: SceneTokens, batch: SceneBatch, speeds: Sequence[float]
+    ) -> tuple[Scored, SceneTokens]:
+        """The candidates' verdicts, and what is shown to those who decide on controls."""
         c, model = self.config, self.model
         rows = np.stack([self.vocabulary.near(max(v, 0.0), c.candidates) for v in speeds])
         poses = model.vocabulary[torch.from_numpy(rows.astype(np.int64)).to(model.vocabulary.device)]
-        logits = model.trajectory(tokens, batch.scene, poses)
-        weights = {name: c.imitation if name == IMITATION else c.teacher for name in logits}
-        total = combined(logits, weights)
+        verdicts = model.trajectory(tokens, batch.scene, poses)
+        logits = verdicts.logits
+        total = combine(logits, self.profile)
         shares = {
             HEADS.get(name, name): values.softmax(1) if name == IMITATION else values.sigmoid()
             for name, values in logits.items()
         }
-        return Scored(
+        scored = Scored(
             self.vocabulary.poses[rows].astype(np.float64),
             total.double().cpu().numpy(),
             {name: values.double().cpu().numpy() for name, values in shares.items()},
         )
+        return scored, model.advised(tokens, verdicts, total, poses)
 
     def _controls(self, logits: ControlLogits) -> Floats:
         """Pedals `(B, 4, 3)` of the control decoder."""
@@ -167,7 +180,7 @@ class HydraNextPolicy:
         tau = scored.poses[row, best]
         if not isinstance(memory.state, pid.Errors):
             memory.state = pid.Errors()
-        waypoints = tau[EVERY - 1 : settings.poses * EVERY : EVERY]
+        waypoints = tau[EVERY - 1 : pid.WAYPOINTS * EVERY : EVERY]
         votes = {"trajectory": pid.drive(waypoints, speed, wheelbase, c.pid, settings.pedals, memory.state)}
         vehicle = self._vehicle(wheelbase, observation)
         start = np.array([0.0, 0.0, 0.0, max(speed, 0.0)])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.errors import InputError
+from drive.geometry import unwrap_angle, wrap_angle
 from drive.planners.hydra_next.kinematics import BRAKE, STEER, THROTTLE
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ MAX_THROTTLE = 0.75
 TURNING_THROTTLE = 0.5
 TURNING_STEER = 0.1
 TURNING_SPEED = 1.0
+SHORTEST = 2.0
+"""m of way within which nobody comes back to another one."""
 
 
 def densify(controls: ArrayLike, every: int = 5) -> Floats:
@@ -66,24 +69,57 @@ def fuse(candidates: ArrayLike, speed: ArrayLike, votes: int | None = None) -> F
     return np.stack((push, steer, np.clip(hard, 0.0, 1.0)), -1)
 
 
-def joined(first: ArrayLike, rest: ArrayLike) -> Floats:
-    """Poses `(A + C, 3)`: `first (A, 3)`, and then `rest` from its row A on, moved to where the first ends.
+def joined(first: ArrayLike, rest: ArrayLike, dt: float = 0.1, over: float = 2.0) -> Floats:
+    """Poses `(A + C, 3)` every `dt` s: `first (A, 3)`, and then back to `rest (A + C, 3)`, a motion that was
+    to be driven from the same start.
 
-    `rest (A + C, 3)` is placed so that its pose A - 1 lies on the last of `first`: no jump, no kink.
+    Where `first` ends it lies beside `rest`, turned against it, and ahead of it or behind. The offset aside
+    and the turn fade along the way that `rest` takes in `over` s, that along the way in as much time: the way
+    has no jump and no kink, and after `over` s it is that of `rest`. Who hardly moves stays beside it.
     """
     a, b = np.asarray(first, dtype=np.float64), np.asarray(rest, dtype=np.float64)
-    count = len(a)
-    turn = a[-1, 2] - b[count - 1, 2]
-    c, s = np.cos(turn), np.sin(turn)
-    off = b[count:, :2] - b[count - 1, :2]
+    count, left = len(a), len(b) - len(a)
+    if left <= 0:
+        return np.array(a[:, :3])
+    line = np.concatenate((np.zeros((1, 3)), b[:, :3]))
+    way = np.concatenate(([0.0], np.cumsum(np.hypot(*np.diff(line[:, :2], axis=0).T))))
+    c, s = np.cos(line[count, 2]), np.sin(line[count, 2])
+    off = a[-1, :2] - line[count, :2]
+    ahead, aside = c * off[0] + s * off[1], c * off[1] - s * off[0]
+    turn = float(wrap_angle(a[-1, 2] - line[count, 2]))
+    # It goes on as fast as it came, and gets to where the other is by then.
+    pace = float(np.hypot(*(a[-1, :2] - (a[-2, :2] if count > 1 else np.zeros(2))))) / dt
+    theirs = (way[count + 1] - way[count]) / dt
+    t = np.minimum(np.arange(left + 1) * dt / over, 1.0)
+    at = np.maximum.accumulate(way[count:] + _fade(t, ahead, (pace - theirs) * over))
+    back = float(np.interp(over, dt * np.arange(left + 1), way[count:])) - at[0]
+    if back < SHORTEST:
+        beside, tilt = np.full(left, aside), np.full(left, turn)
+    else:
+        u = np.minimum((at[1:] - at[0]) / back, 1.0)
+        slope = np.tan(turn) * back
+        beside, tilt = _fade(u, aside, slope), np.arctan(_fade_slope(u, aside, slope) / back)
+    at = at[1:]
+    x, y = (np.interp(at, way, line[:, k]) for k in (0, 1))
+    h = np.interp(at, way, unwrap_angle(line[:, 2]))
+    beyond = np.maximum(at - way[-1], 0.0)
     moved = np.column_stack(
         (
-            a[-1, 0] + c * off[:, 0] - s * off[:, 1],
-            a[-1, 1] + s * off[:, 0] + c * off[:, 1],
-            b[count:, 2] + turn,
+            x + beyond * np.cos(h) - beside * np.sin(h),
+            y + beyond * np.sin(h) + beside * np.cos(h),
+            wrap_angle(h + tilt),
         )
     )
     return np.concatenate((a[:, :3], moved))
+
+
+def _fade(u: Floats, value: float, slope: float) -> Floats:
+    """The cubic that begins with a value and a slope at 0, and ends at 1 with neither."""
+    return np.asarray((value * (1.0 + 2.0 * u) + slope * u) * np.square(1.0 - u))
+
+
+def _fade_slope(u: Floats, value: float, slope: float) -> Floats:
+    return np.asarray(slope * (1.0 - u) * (1.0 - 3.0 * u) - 6.0 * value * u * (1.0 - u))
 
 
 __all__ = ["MATCHED", "densify", "fuse", "joined", "match"]

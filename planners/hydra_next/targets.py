@@ -19,6 +19,7 @@ from drive.planners.hydra_next.losses import (
     trajectory_losses,
 )
 from drive.planners.hydra_next.signals import expert_pedals, nearest_bin
+from drive.planners.learned.profiles import CLOSED_LOOP, Profile, combine
 from drive.sim.teacher import TEACHER_NAMES
 from drive.vehicle import ACCELERATION, SPEED
 
@@ -88,10 +89,16 @@ def _control_targets(pedals: NDArray[np.float64], settings: ModelSettings) -> di
 
 
 class HydraLoss:
-    """The whole loss of a batch of `targets_of`; `draws` of noise are denoised for each sample."""
+    """The whole loss of a batch of `targets_of`; `draws` of noise are denoised for each sample. Which of the
+    candidates are the best, for the advice, is told by `profile`."""
 
-    def __init__(self, weights: Mapping[str, float] = WEIGHTS, draws: int = 8) -> None:
-        self.weights, self.draws = dict(weights), draws
+    def __init__(
+        self,
+        weights: Mapping[str, float] = WEIGHTS,
+        draws: int = 8,
+        profile: Profile = CLOSED_LOOP,
+    ) -> None:
+        self.weights, self.draws, self.profile = dict(weights), draws, profile
 
     def __call__(
         self, model: Any, batch: Mapping[str, Any], generator: Any
@@ -99,29 +106,32 @@ class HydraLoss:
         s: ModelSettings = model.settings
         moments = scene_batch(batch)
         tokens = model(moments)
+        verdicts = model.trajectory(tokens, moments.scene, batch["candidates"])
         parts = trajectory_losses(
-            model.trajectory(tokens, moments.scene, batch["candidates"]),
+            verdicts.logits,
             {name: batch["labels"][..., k] for k, name in enumerate(s.teacher)},
             imitation_target(
                 batch["candidates"][:, :, EVERY - 1 :: EVERY], batch["expert"], batch["expert_valid"]
             ),
             batch["expert_valid"].any(1).float(),
         )
+        total = combine(verdicts.logits, self.profile)
+        seen = model.advised(tokens, verdicts, total, batch["candidates"])
         classes = {name: batch[name] for name in ("strength", "throttle", "steer")}
-        logits = model.control(tokens)
+        logits = model.control(seen)
         parts |= control_losses(logits, batch["brakes"], classes, batch["control_valid"])
         clean = batch["signal"][:, None].expand(-1, self.draws, -1)
         noise = torch.randn(clean.shape, generator=generator, device=clean.device)
         steps = torch.randint(s.diffusion.steps, clean.shape[:1], generator=generator, device=clean.device)
         noisy = add_noise(s.diffusion, clean, noise, steps)
-        predicted = model.policy(noisy, steps, model.policy.remember(tokens))
+        predicted = model.policy(noisy, steps, model.policy.remember(seen))
         wanted = target(s.diffusion, clean, noise, steps)
         parts["policy"] = policy_loss(predicted, wanted, batch["signal_valid"].float())
         means = {name: each.float().mean() for name, each in parts.items()}
-        total = sum(
+        loss = sum(
             (self.weights[name] * mean for name, mean in means.items()), start=torch.zeros(()).to(clean)
         )
-        return total, {name: mean.detach() for name, mean in means.items()}
+        return loss, {name: mean.detach() for name, mean in means.items()}
 
 
 __all__ = ["HydraLoss", "targets_of"]

@@ -27,11 +27,11 @@ from drive.nn.tokens import scene_batch
 from drive.nn.training.feed import to_device
 from drive.nn.weights import save_weights
 from drive.planners.hydra_next.config import HydraNextConfig
-from drive.planners.hydra_next.decoder import ARCHITECTURE, IMITATION, HydraNext, ModelSettings
-from drive.planners.hydra_next.losses import combined
+from drive.planners.hydra_next.decoder import ARCHITECTURE, HydraNext, ModelSettings
 from drive.planners.hydra_next.planner import HydraNextPlanner
 from drive.planners.hydra_next.signals import Bins, expert_pedals
 from drive.planners.hydra_next.targets import INPUTS, HydraLoss, targets_of
+from drive.planners.learned.profiles import CLOSED_LOOP, combine
 from drive.sim.teacher import TEACHER_NAMES
 from drive.vehicle import ACCELERATION, SPEED
 
@@ -112,7 +112,6 @@ def validation_of(
     )
     order = np.random.default_rng((0, 1, 0)).permutation(len(data))
     score = TEACHER_NAMES.index("score")
-    weights = driving_weights(settings)
 
     def validate(model: Any) -> dict[str, float]:
         out = losses(model)
@@ -123,7 +122,7 @@ def validation_of(
                 to_device({n: found[n] for n in found if n.startswith(INPUTS)}, torch.device(device))
             )
             poses = torch.from_numpy(vocabulary.poses[found["label_rows"]]).to(device)
-            total = combined(model.trajectory(model(moments), moments.scene, poses), weights)
+            total = combine(model.trajectory(model(moments), moments.scene, poses).logits, CLOSED_LOOP)
             choice = total.argmax(1).cpu().numpy()
             labels = found["labels"][..., score].astype(np.float64)
             picked += labels[np.arange(len(choice)), choice].tolist()
@@ -131,12 +130,6 @@ def validation_of(
         return {**out, "picked": float(np.mean(picked)), "oracle": float(np.mean(best))}
 
     return validate
-
-
-def driving_weights(settings: ModelSettings) -> dict[str, float]:
-    """How the heads are weighed when it drives."""
-    c = HydraNextConfig()
-    return {IMITATION: c.imitation} | dict.fromkeys(settings.teacher, c.teacher)
 
 
 class Recipe:

@@ -25,9 +25,10 @@ from drive.planners.gtrs.losses import (
     targets,
 )
 from drive.planners.gtrs.model import GTRSModel, ModelSettings
-from drive.planners.gtrs.profiles import PROFILES, TEACHER_HEADS, Profile, combine, find_profile
+from drive.planners.gtrs.profiles import PROFILES, TEACHER_HEADS
 from drive.planners.gtrs.refine import RefineSettings
 from drive.planners.gtrs.scorer import ScorerSettings
+from drive.planners.learned.profiles import Profile, combine, find_profile
 
 SIZES = SceneSizes(agents=4, lanes=5, edges=5, route=16)
 
@@ -103,7 +104,7 @@ L2, L34, L14 = math.log(2.0), math.log(0.75), math.log(0.25)
     ],
 )
 def test_published_profiles_by_hand(name: str, expected: tuple[float, float]) -> None:
-    found = combine({k: v.double() for k, v in MIXED.items()}, find_profile(name))
+    found = combine({k: v.double() for k, v in MIXED.items()}, find_profile(name, PROFILES))
     assert found[0].tolist() == pytest.approx(expected, abs=1e-6)
 
 
@@ -113,7 +114,7 @@ def test_profile_survives_hopeless_candidates_and_tells_a_missing_head() -> None
     with pytest.raises(UnknownNameError, match="ttc"):
         combine({"imi": torch.zeros(1, 2)}, Profile({"imi": 1.0}, 1.0, {"ttc": 1.0}))
     with pytest.raises(UnknownNameError, match="dense"):
-        find_profile("denso")
+        find_profile("denso", PROFILES)
     # Published doubling of the set lowers every imitation term by log 2.
     once = combine({"imi": torch.zeros(1, 4)}, PROFILES["imitation"])
     twice = combine({"imi": torch.zeros(1, 8)}, PROFILES["imitation"])

@@ -31,8 +31,8 @@ from drive.planners.gtrs.evaluate import main as evaluate
 from drive.planners.gtrs.generator import GeneratorSettings
 from drive.planners.gtrs.model import GTRSModel, ModelSettings
 from drive.planners.gtrs.objective import LABEL_NAMES, Objective, ObjectiveSettings, turn_view
-from drive.planners.gtrs.policy import DiffusionPolicy, GTRSPolicy, PolicySettings, emphasised
-from drive.planners.gtrs.profiles import PROFILES, Profile
+from drive.planners.gtrs.policy import DiffusionPolicy, GTRSPolicy, PolicySettings
+from drive.planners.gtrs.profiles import PROFILES
 from drive.planners.gtrs.refine import RefineSettings
 from drive.planners.gtrs.scorer import ScorerSettings
 from drive.planners.gtrs.search import SearchSettings, search
@@ -48,6 +48,7 @@ from drive.planners.gtrs.train import (
 )
 from drive.planners.gtrs.verdict import chunks, moment, picks
 from drive.planners.learned.decision import Memory
+from drive.planners.learned.profiles import Profile, emphasised
 from drive.sim.teacher import TEACHER_NAMES
 from drive.trajectory import Trajectory
 

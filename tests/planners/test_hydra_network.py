@@ -22,7 +22,6 @@ from drive.planner import Control, ControlKind  # noqa: E402
 from drive.planners.hydra_next.config import HydraNextConfig  # noqa: E402
 from drive.planners.hydra_next.decoder import ALL_HEADS, ARCHITECTURE, HydraNext, ModelSettings  # noqa: E402
 from drive.planners.hydra_next.losses import (  # noqa: E402
-    combined,
     control_losses,
     focal,
     imitation_target,
@@ -34,6 +33,7 @@ from drive.planners.hydra_next.policy import HydraNextPolicy  # noqa: E402
 from drive.planners.hydra_next.signals import Bins  # noqa: E402
 from drive.planners.hydra_next.targets import HydraLoss, targets_of  # noqa: E402
 from drive.planners.learned.decision import Memory  # noqa: E402
+from drive.planners.learned.profiles import Profile, combine  # noqa: E402
 from drive.sim.vehicles import apply_control  # noqa: E402
 from drive.vehicle import VehicleParams  # noqa: E402
 
@@ -95,7 +95,7 @@ def test_the_policys_loss_counts_valid_steps() -> None:
 
 def test_the_score_weighs_logarithms() -> None:
     logits = {"imi": torch.tensor([[0.0, math.log(3.0)]]), "nc": torch.tensor([[0.0, math.log(4.0)]])}
-    found = combined(logits, {"imi": 0.5, "nc": 0.1})[0]
+    found = combine(logits, Profile({"imi": 0.5, "nc": 0.1}))[0]
     expected = [0.5 * math.log(0.25) + 0.1 * math.log(0.5), 0.5 * math.log(0.75) + 0.1 * math.log(0.8)]
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5)
 
@@ -186,11 +186,13 @@ def learnt() -> tuple[HydraNext, dict[str, np.ndarray]]:
 
 def test_four_scenes_are_learnt_by_heart(learnt: tuple[HydraNext, dict[str, np.ndarray]]) -> None:
     model, fields = learnt
-    policy = HydraNextPolicy.of(model, HydraNextConfig(candidates=48, imitation=0.5))
+    policy = HydraNextPolicy.of(model, HydraNextConfig(candidates=48, profile="imitation"))
     batch, observations = asked(fields, slice(0, 4))
     with torch.inference_mode():
-        tokens = model(batch)
-        pedals = policy._pedals(policy.propose(tokens))
+        poses = torch.from_numpy(VOCABULARY).expand(4, -1, -1, -1)
+        verdicts = model.trajectory(model(batch), batch.scene, poses)
+        seen = model.advised(model(batch), verdicts, verdicts.logits["imi"], poses)
+        pedals = policy._pedals(policy.propose(seen))
         decisions = policy.decide(batch, observations, [Memory() for _ in range(4)])
     acceleration, angle = model.settings.pedals.motion(pedals)
     gain = fields["controls"][:, 0, 0]
@@ -231,24 +233,52 @@ def test_shuffled_candidates_get_their_own_verdicts() -> None:
     order = torch.randperm(len(VOCABULARY), generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         tokens = model(batch)
-        plain = model.trajectory(tokens, batch.scene, poses)
-        shuffled = model.trajectory(tokens, batch.scene, poses[:, order])
+        plain = model.trajectory(tokens, batch.scene, poses).logits
+        shuffled = model.trajectory(tokens, batch.scene, poses[:, order]).logits
     assert set(plain) == {"imi", *ALL_HEADS}
     for name in plain:
         torch.testing.assert_close(plain[name][:, order], shuffled[name], atol=1e-5, rtol=1e-5)
 
 
+def test_controls_see_the_best_candidates_and_no_others() -> None:
+    """What lies behind the best changes no control, the best one does; nor does the order of all."""
+    model, fields = network(), scenes(2)
+    batch, _ = asked(fields, slice(0, 2))
+    poses = torch.from_numpy(VOCABULARY).expand(2, -1, -1, -1)
+    total = -torch.arange(float(len(VOCABULARY))).expand(2, -1)
+    order = torch.randperm(len(VOCABULARY), generator=torch.Generator().manual_seed(0))
+
+    def steer(poses: torch.Tensor, total: torch.Tensor) -> torch.Tensor:
+        tokens = model(batch)
+        seen = model.advised(tokens, model.trajectory(tokens, batch.scene, poses), total, poses)
+        assert seen.tokens.shape[1] == tokens.tokens.shape[1] + model.settings.advice
+        return model.control(seen).steer
+
+    with torch.inference_mode():
+        plain = steer(poses, total)
+        torch.testing.assert_close(steer(poses[:, order], total[:, order]), plain, atol=1e-5, rtol=1e-5)
+        other = poses.clone()
+        other[:, model.settings.advice :] += 3.0
+        torch.testing.assert_close(steer(other, total), plain, atol=1e-5, rtol=1e-5)
+        other = poses.clone()
+        other[:, 0] += 3.0
+        assert (steer(other, total) - plain).abs().max() > 1e-3
+    blind = HydraNext(replace(settings(), advice=0))
+    tokens = blind(batch)
+    assert blind.advised(tokens, blind.trajectory(tokens, batch.scene, poses), total, poses) is tokens
+
+
 def test_targets_keep_the_candidates_next_to_the_expert() -> None:
     fields = scenes(6)
     made = targets_of(fields, VOCABULARY, settings(), 12, 4, np.random.default_rng(0))
-    assert made["candidates"].shape == (6, 12, 30, 3)
+    assert made["candidates"].shape == (6, 12, 40, 3)
     assert made["labels"].shape == (6, 12, len(ALL_HEADS))
     assert made["signal"].shape == (6, 20)
     for row in range(6):
-        apart = np.square(VOCABULARY[:, 4:30:5, :2] - fields["future"][row, 4:30:5, :2]).sum((1, 2))
-        kept = {tuple(c[29]) for c in made["candidates"][row].tolist()}
+        apart = np.square(VOCABULARY[:, 4::5, :2] - fields["future"][row, 4::5, :2]).sum((1, 2))
+        kept = {tuple(c[39]) for c in made["candidates"][row].tolist()}
         for near in np.argsort(apart)[:4]:
-            assert tuple(VOCABULARY[near, 29].tolist()) in kept
+            assert tuple(VOCABULARY[near, 39].tolist()) in kept
         assert len(kept) == 12
     assert set(np.unique(made["labels"][..., 0])) <= {0.0, 1.0}
 
@@ -307,11 +337,18 @@ def test_bad_settings_are_named() -> None:
         HydraNextConfig(branches=())
     with pytest.raises(InputError, match="compat"):
         HydraNextConfig(compat="released")
+    with pytest.raises(UnknownNameError, match="weight profile 'bold'"):
+        HydraNextConfig(profile="bold")
+    with pytest.raises(InputError, match="HEAD=FACTOR"):
+        HydraNextConfig(emphasis="lights=2")
+    few = replace(settings(), teacher=("nc", "lk", "ep"))
+    with pytest.raises(InputError, match="'tlc', for which these weights have no head"):
+        HydraNextPolicy.of(HydraNext(few), HydraNextConfig())
     with pytest.raises(UnknownNameError, match="teacher's label 'col'"):
         ModelSettings(teacher=("col",))
     model = network()
     batch, _ = asked(scenes(1), slice(0, 1))
-    with pytest.raises(InputError, match=r"candidates must be \(B, K, >= 30, 3\)"):
+    with pytest.raises(InputError, match=r"candidates must be \(B, K, >= 40, 3\)"):
         model.trajectory(model(batch), batch.scene, torch.zeros(1, 4, 20, 3))
     with pytest.raises(InputError, match="geometry=False"):
         model.trajectory(model(batch), None, torch.zeros(1, 4, 40, 3))

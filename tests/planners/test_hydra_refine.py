@@ -103,15 +103,36 @@ def test_four_controls_become_fifteen() -> None:
     np.testing.assert_allclose(dense[14], [0.1, -0.02, 0.8])
 
 
-def test_what_is_joined_has_no_jump() -> None:
-    first = np.array([[1.0, 0.1, 0.1], [2.0, 0.3, 0.3]])
-    rest = np.array([[1.0, 0.0, 0.0], [2.0, 0.0, 0.0], [3.0, 0.0, 0.0], [4.0, 0.5, 0.2]])
+def test_what_is_joined_has_no_jump_and_comes_back() -> None:
+    """0.24 m to the left, turned by 0.05 rad, half a metre behind and slower than what is driven on."""
+    t = 0.1 * np.arange(1, 41)
+    rest = np.column_stack((10.0 * t, np.zeros(40), np.zeros(40)))
+    first = np.column_stack((9.5 * t, 0.2375 * t**2, 0.05 * t))[:10]
     out = joined(first, rest)
-    assert out.shape == (4, 3)
-    np.testing.assert_allclose(out[:2], first)
-    np.testing.assert_allclose(out[2], [2.0 + math.cos(0.3), 0.3 + math.sin(0.3), 0.3])
-    assert np.hypot(*(out[3] - out[2])[:2]) == pytest.approx(math.hypot(1.0, 0.5))
-    assert out[3, 2] == pytest.approx(0.5)
+    assert out.shape == (40, 3)
+    np.testing.assert_array_equal(out[:10], first)
+    steps = np.diff(out[:, :2], axis=0)
+    # No jump: 0.1 s at 9 to 11 m/s; no kink: it heads where it goes; nothing harder than 3 m/s^2.
+    assert (np.abs(np.hypot(*steps.T) - 1.0) < 0.1).all()
+    apart = np.arctan2(*steps[9:].T[::-1]) - 0.5 * (out[9:-1, 2] + out[10:, 2])
+    assert np.abs(apart).max() < 0.01
+    assert np.abs(np.diff(np.hypot(*steps[10:].T)) / 0.01).max() < 3.0
+    np.testing.assert_allclose(out[30:], rest[30:], atol=1e-9)
+
+
+def test_what_is_joined_follows_a_bend_and_stops_with_it() -> None:
+    """On a circle of 20 m, from which it is 0.2 m off, and to a halt."""
+    t = 0.1 * np.arange(1, 41)
+    s = np.where(t < 3.0, 6.0 * t - t**2, 9.0)
+    rest = np.column_stack((20.0 * np.sin(s / 20.0), 20.0 * (1.0 - np.cos(s / 20.0)), s / 20.0))
+    first = rest[:10] + np.outer(np.linspace(0.0, 1.0, 10), (0.0, 0.2, 0.0))
+    out = joined(first, rest)
+    away = np.abs(np.hypot(out[10:, 0], out[10:, 1] - 20.0) - 20.0)
+    assert away.max() < 0.25
+    assert away[20:].max() < 0.01
+    np.testing.assert_allclose(out[-1], rest[-1], atol=1e-6)
+    still = joined(np.tile((0.0, 0.1, 0.2), (10, 1)), np.zeros((40, 3)))
+    np.testing.assert_allclose(still[10:], np.tile((0.0, 0.1, 0.2), (30, 1)))
 
 
 rows = st.tuples(st.floats(0.0, 1.0), st.floats(-1.0, 1.0), st.floats(0.1, 1.0), st.booleans())

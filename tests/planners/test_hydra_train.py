@@ -19,6 +19,7 @@ from drive.nn.vocabulary import Vocabulary  # noqa: E402
 from drive.nn.weights import read_card  # noqa: E402
 from drive.nn.writer import Writer  # noqa: E402
 from drive.planners.hydra_next.config import HydraNextConfig  # noqa: E402
+from drive.planners.hydra_next.decoder import ARCHITECTURE  # noqa: E402
 from drive.planners.hydra_next.planner import HydraNextPlanner  # noqa: E402
 from drive.planners.hydra_next.train import RECIPE, TrainConfig, batches_of, bins_of  # noqa: E402
 from drive.progress import Listener  # noqa: E402
@@ -97,7 +98,7 @@ def test_a_training_writes_weights_that_drive_and_goes_on_where_it_was(
     card = read_card(whole)
     assert (card.recipe, card.architecture, card.vocabulary) == (
         "hydra_next",
-        "hydra_next-1",
+        ARCHITECTURE,
         VOCABULARY.hash,
     )
     assert card.data == sets[0].hash
