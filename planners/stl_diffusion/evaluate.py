@@ -164,7 +164,9 @@ def table(rows: Sequence[Row], scenes: NDArray[Any]) -> str:
     ]  # fmt: skip
     for row in rows:
         cells = [_shown(bootstrap(row.figures[name], scenes)) for name in FIGURES]
-        lines.append(f"| {row.name} | {' | '.join(cells)} | {row.gradients} | {row.calls} | {row.seconds:.2f} |")
+        lines.append(
+            f"| {row.name} | {' | '.join(cells)} | {row.gradients} | {row.calls} | {row.seconds:.2f} |"
+        )
     return "\n".join(lines)
 
 

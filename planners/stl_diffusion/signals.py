@@ -158,7 +158,11 @@ def signals_of(ground: Ground, states: Tensor) -> dict[str, Tensor]:
 
 
 def clearance(ground: Ground, x: Tensor, y: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """The gap in m `(B, M, N, T)` to the nearest other box, exact and signed (`drive.nn.boxes`)."""
+    """The gap in m `(B, M, N, T)` to the nearest other box, exact and signed (`drive.nn.boxes`).
+
+    After the first contact it stays as it was then. Otherwise who drives into somebody would do best to
+    drive out at the other end, and faster: so the slopes say.
+    """
     others, ego = ground.others, ground.ego
     if others.valid.shape[1] == 0:
         return torch.full_like(x, FARTHEST)
@@ -179,6 +183,10 @@ def clearance(ground: Ground, x: Tensor, y: Tensor, cosine: Tensor, sine: Tensor
     row = table.gather(2, at).transpose(1, 2)  # (B, MN, T, 6)
     ax, ay, c, s, length, width = row.unbind(-1)
     found = _gap(ax - cx, ay - cy, (u, v), (c, s), own, (length, width))
+    touches = found < 0.0
+    first = touches.int().argmax(-1, keepdim=True)
+    after = touches.cumsum(-1) - touches.int() > 0
+    found = torch.where(after, found.gather(-1, first), found)
     there = others.valid.any(1)[:, None, None]
     return torch.where(there, found, FARTHEST).clamp(NEAREST, FARTHEST).view(b, m, n, t)
 

@@ -26,7 +26,9 @@ def road(
     """The ego at `speed`, `offset` m left of its lane's centre; `others` are rows of x, y, vx from the ego's
     lane's centre on, `sides` the lanes beside it, `red` m a held line."""
     scene = empty_scene(SIZES)
-    about = dict(speed=speed, limit=14.0, offset=offset, stop_distance=FAR, red_distance=red, goal_distance=FAR)
+    about = dict(
+        speed=speed, limit=14.0, offset=offset, stop_distance=FAR, red_distance=red, goal_distance=FAR
+    )
     for name, value in (about | BODY).items():
         scene.ego[EGO_COLUMNS.index(name)] = value
     for row, (x, y, vx) in enumerate(others):

@@ -89,7 +89,9 @@ def test_the_roll_out_never_reverses_and_fits_what_it_rolled() -> None:
     stop = roll(MOTION, ego, steady(-4.0))[0, 0, 0]
     assert stop[..., 3].min() == 0.0
     assert stop[15:, 3].max() == 0.0  # after 1.5 s
-    assert stop[-1, 0].item() == pytest.approx(6.0**2 / 8.0 + 0.5 * 6.0 * 0.1, abs=0.1)  # Euler drives 0.3 m more
+    assert stop[-1, 0].item() == pytest.approx(
+        6.0**2 / 8.0 + 0.5 * 6.0 * 0.1, abs=0.1
+    )  # Euler drives 0.3 m more
     bend = roll(MOTION, ego, steady(0.0, 0.3))[0, 0, 0]
     assert bend[-1, 2].item() == pytest.approx(0.3 * 4.0 - 0.3 * 0.25, abs=0.05)  # the wheels take 0.5 s
     generator = torch.Generator().manual_seed(0)
@@ -246,4 +248,3 @@ def test_constant_velocity_knows_no_more_than_now(observed: Any) -> None:
         forecaster.forecast(o, np.array([o.time - 1.0]))
     with pytest.raises(InputError, match="spread"):
         ConstantVelocity(spread=-1.0)
-

@@ -39,7 +39,7 @@ from drive.planners.stl_diffusion.motion import MotionSettings
 from drive.planners.stl_diffusion.planner import load_policy
 from drive.planners.stl_diffusion.sampling import CTG, GUIDED, PLAIN, SampleSettings, draw, told_of
 from drive.planners.stl_diffusion.scorer import OptimiseSettings
-from drive.planners.stl_diffusion.template import MODES
+from drive.planners.stl_diffusion.template import MODES, TERMS
 from drive.planners.stl_diffusion.train import RECIPE, TrainConfig, batches_of
 from drive.registry import load_planner
 from drive.sim import simulate
@@ -121,7 +121,9 @@ def test_losses_fall_and_every_part_learns(kind: str, extra: Any) -> None:
     assert np.mean(seen[-4:]) < 0.75 * np.mean(seen[:4])
     idle = {n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0.0}
     # RefineNet has its own training; whatever else is idle says nothing on this road.
-    assert not {n for n in idle if n.split(".")[0] in ("denoiser", "posterior", "likelihood", "mode", "about")}
+    assert not {
+        n for n in idle if n.split(".")[0] in ("denoiser", "posterior", "likelihood", "mode", "about")
+    }
 
 
 def test_refining_teaches_who_breaks_the_formula_and_the_merging(extra: Any) -> None:
@@ -228,20 +230,57 @@ def test_a_recipe_writes_weights_with_their_card_and_goes_on(trained: Any, tmp_p
     assert len(text.splitlines()) == 2 + len(rows)
 
 
+class Listening:
+    """A planner that keeps what another one plans."""
+
+    def __init__(self, planner: Any) -> None:
+        self.planner, self.spec, self.plans = planner, planner.spec, []
+
+    def start(self, task: Any) -> Any:
+        session, plans = self.planner.start(task), self.plans
+
+        class Session:
+            def plan(self, observation: Any) -> Any:
+                plans.append(session.plan(observation))
+                return plans[-1]
+
+        return Session()
+
+
 def test_what_was_trained_drives_and_goes_on_from_its_last_plan(trained: Any) -> None:
     path, _, _ = trained
-    settings = {"weights": str(path), "candidates": 4, "sampling.count": 6, "shown": 3, "rti_jump": 1e6}
-    made = load_planner("stl_diffusion", {**settings, "vmax": "6"})
+    easy = {"dmin": "-9", "dmax": "9", "thmax": "1.9", "vmax": "40", "vmin": "-1", "dsafe": "0"}
+    settings = {
+        "weights": str(path),
+        "candidates": "8",
+        "sampling.count": "6",
+        "shown": "3",
+        "rti_jump": "99",
+    }
     scene = load_scenario("gen/stop_for_lead/1")
-    log = simulate(scene, made, stop=12)
-    assert log.header["failure"] is None
-    same = simulate(scene, made, stop=12)
-    assert np.array_equal(log.ego, same.ego)
-    session = made.start(scene.task())
-    from drive.sim.loop import driving  # what a plan says, call by call
-
-    assert driving is not None
-    assert session.memory.state is None
+    logs, heard = [], []
+    for _ in range(2):
+        heard.append(Listening(load_planner("stl_diffusion", {**settings, **easy})))
+        logs.append(simulate(scene, heard[-1], stop=10))
+    assert logs[0].header["failure"] is None
+    assert np.array_equal(logs[0].ego, logs[1].ego)
+    plans = heard[0].plans
+    # A fresh call denoises in six steps, one that goes on in three; both are guided in the last three.
+    for k, plan in enumerate(plans):
+        warm = plan.figures["warm"] == 1.0
+        assert plan.figures["calls"] == (3.0 if warm else 6.0)
+        assert plan.figures["gradients"] == 3.0
+        assert k or not warm
+        assert warm or plan.figures["restarted"] == float(k > 0)
+        shown = plan.candidates
+        assert shown.states.shape == (3, 41, 3)
+        assert set(TERMS) < set(shown.scores)
+        assert np.allclose(shown.states[shown.chosen, 1:], plan.trajectory.states[1:, :3], atol=1e-4)
+    assert any(plan.figures["warm"] for plan in plans)
+    alone = [load_planner("stl_diffusion", {**settings, **easy, "rti_steps": "0"})]
+    heard.append(Listening(alone[0]))
+    simulate(scene, heard[-1], stop=3)
+    assert not any(plan.figures["warm"] for plan in heard[-1].plans)
 
 
 def test_bad_settings_are_told_in_one_line(trained: Any) -> None:
