@@ -136,8 +136,8 @@ def methods(
     first = starts((*shape, scorer.motion.knots, 2), 0.1, generator())
     yield timed("random starts", lambda: plain(first))
     if steps:
-        how = OptimiseSettings(steps=steps)
-        yield timed(f"optimisation, {steps} steps", lambda: plain(optimise(scorer, first, how)))
+        budget = OptimiseSettings(steps=steps)
+        yield timed(f"optimisation, {steps} steps", lambda: plain(optimise(scorer, first, budget)))
     for name, model in models.items():
         refines = model.settings.kind == "ddpm" and model.settings.refines
         kinds = {"": PLAIN}

@@ -83,7 +83,8 @@ def draw(
     shape = (b, m, number, s.motion.size)
     before = scorer.gradients
     if s.kind == "vae":
-        latent = torch.randn((b, m, number, s.latent), generator=generator).to(told.context.device)
+        latent = torch.randn((b, m, number, s.latent), generator=generator, device=generator.device)
+        latent = latent.to(told.context)
         flat = model.decode(told.context, told.parameters, latent)
         calls, kept = 1, [flat]
     else:

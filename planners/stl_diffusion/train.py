@@ -123,12 +123,16 @@ class Recipe:
                 progress=run.progress,
             )  # fmt: skip
 
-        fits = [learn(model, PolicyLoss(config.objective), replace(config.fit, seed=run.seed), "fit-0")]
+        o = config.objective
+        how = replace(config.fit, seed=run.seed)
+        if o.hinge > 0.0 or o.overlap > 0.0:
+            how = replace(how, speed="eager")  # roll-outs ask the device, which a graph cannot replay
+        fits = [learn(model, PolicyLoss(o), how, "fit-0")]
         if refines:
             r = config.refine
             how = FitSettings(
                 steps=r.steps, lr=r.lr, warmup=min(50, r.steps), seed=run.seed + 1000,
-                validate_every=max(r.steps // 4, 1), watch="broken",
+                validate_every=max(r.steps // 4, 1), watch="broken", speed="eager",
             )  # fmt: skip
             base = model.eval().requires_grad_(False)
             model.refine.requires_grad_(True)

@@ -34,7 +34,8 @@ from drive.planners.stl_diffusion.template import MODES, PARAMETERS, Template, b
 from drive.registry import load
 
 SPEC = importlib.util.spec_from_file_location("stl_toy", Path(__file__).parent / "stl_toy.py")
-assert SPEC is not None and SPEC.loader is not None
+assert SPEC is not None
+assert SPEC.loader is not None
 toy = importlib.util.module_from_spec(SPEC)
 sys.modules["stl_toy"] = toy
 SPEC.loader.exec_module(toy)
@@ -156,8 +157,10 @@ def test_a_mode_that_was_not_driven_gets_wider_bounds_of_its_own() -> None:
     parameters = likely(found, torch.Generator().manual_seed(3))[0]
     assert torch.allclose(parameters[0], torch.tensor([7.0, 9.0, -0.3, 0.3, 19.9, 0.1]), atol=1e-3)
     other = {name: parameters[1:, k] for k, name in enumerate(PARAMETERS)}
-    assert (other["vmin"] <= 7.0 - 1.3).all() and (other["vmax"] >= 9.0 + 1.3).all()
-    assert (other["dmin"] <= -0.5).all() and (other["dmax"] >= 0.5).all()
+    assert (other["vmin"] <= 7.0 - 1.3).all()
+    assert (other["vmax"] >= 9.0 + 1.3).all()
+    assert (other["dmin"] <= -0.5).all()
+    assert (other["dmax"] >= 0.5).all()
     outlier = scene_tensors(stack_scenes([toy.road(8.0, sides=(), offset=5.0)]))
     far = calibrate(outlier, torch.from_numpy(toy.straight(8.0))[None], torch.ones(1, 40).bool(), MOTION)
     assert not far.usable.any()

@@ -45,7 +45,8 @@ from drive.registry import load_planner
 from drive.sim import simulate
 
 SPEC = importlib.util.spec_from_file_location("stl_toy", Path(__file__).with_name("stl_toy.py"))
-assert SPEC is not None and SPEC.loader is not None
+assert SPEC is not None
+assert SPEC.loader is not None
 toy = importlib.util.module_from_spec(SPEC)
 sys.modules.setdefault("stl_toy", toy)
 SPEC.loader.exec_module(toy)
