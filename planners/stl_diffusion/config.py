@@ -19,9 +19,9 @@ class STLDiffusionConfig:
     the way's limit). A call draws `candidates` in each mode; of those that obey, distance (`progress`) is
     traded against changes of acceleration (`comfort`), and leaving the lane costs `stay`. `shown` are told
     of. With `rti_steps` a call goes on from the last one's samples in so many denoising steps from `rti_from`
-    down, made noisy first if `rti_noise`; it begins anew where no sample obeys, or where the last plan has
-    lost more than `rti_jump` of its robustness. `others` are the nearest agents that are looked at,
-    `forecaster` a name of the registry. `device` "cpu", "cuda" or "auto".
+    down, made noisy first if `rti_noise`, guided in the last `rti_guidance`; it begins anew where no sample
+    obeys, or where the last plan has lost more than `rti_jump` of its robustness. `others` are the nearest
+    agents that are looked at, `forecaster` a name of the registry. `device` "cpu", "cuda" or "auto".
     """
 
     weights: str = ""
@@ -42,6 +42,7 @@ class STLDiffusionConfig:
     rti_steps: int = 3
     rti_from: int = 10
     rti_noise: bool = False
+    rti_guidance: int = 1
     rti_jump: float = 1.0
     others: int = 12
     forecaster: str = "constant_velocity"
@@ -71,7 +72,10 @@ class STLDiffusionConfig:
             raise InputError("stl_diffusion's bounds leave nothing: dmin below dmax, vmin below vmax")
         if self.thmax <= 0.0:
             raise InputError(f"stl_diffusion's thmax is above 0, not {self.thmax}")
-        if min(self.candidates, self.others) < 1 or min(self.rti_steps, self.rti_from, self.shown) < 0:
+        if (
+            min(self.candidates, self.others) < 1
+            or min(self.rti_steps, self.rti_from, self.rti_guidance, self.shown) < 0
+        ):
             raise InputError("stl_diffusion's candidates and others are 1 or more, its steps 0 or more")
 
 

@@ -6,7 +6,7 @@ the last few steps alone. Controls do not know a frame, so that nothing else is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -149,12 +149,13 @@ class STLPolicy:
             white = torch.from_numpy(np.stack([m.rng().standard_normal(start.shape[1:]) for m in memories]))
             at = torch.full((len(start),), visited[0], device=start.device)
             noisy = add_noise(s.diffusion, start, white.to(start), at)
+        how = replace(c.sampling, guidance=replace(c.sampling.guidance, steps=c.rti_guidance))
         found = draw(
-            self.model, told, scorer, c.candidates, c.sampling, torch.Generator().manual_seed(c.seed),
+            self.model, told, scorer, c.candidates, how, torch.Generator().manual_seed(c.seed),
             start=noisy, visited=visited,
         )  # fmt: skip
         before = scorer.robustness(start)
-        drawn, rho = best(scorer, [found.drawn, start], [found.robustness])
+        drawn, rho = best(scorer, [found.drawn, start], [found.robustness, before])
         last = before.flatten(1)[torch.arange(len(start)), [m.state.chosen for m in memories]]
         return found._replace(drawn=drawn, robustness=rho), last
 

@@ -120,12 +120,15 @@ def draw(
 
 def best(scorer: Scorer, iterates: Sequence[Tensor], known: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
     """Of each sample the most robust iterate, and its robustness; `known` are those of the first ones."""
-    found, rho = iterates[0], known[0] if known else scorer.robustness(iterates[0])
-    for one in iterates[1:]:
-        other = scorer.robustness(one)
-        better = other > rho
-        found, rho = torch.where(better[..., None, None], one, found), torch.where(better, other, rho)
-    return found, rho
+    number, rest = iterates[0].shape[2], list(iterates[len(known) :])
+    rho = list(known)
+    if rest:  # all at once: few samples cost as much as many
+        rho += torch.split(scorer.robustness(torch.cat(rest, 2)), number, 2)
+    every = torch.stack(rho)
+    index = every.argmax(0, keepdim=True)
+    many = torch.stack(list(iterates))
+    at = index[..., None, None].expand(1, *many.shape[1:])
+    return many.gather(0, at)[0], every.gather(0, index)[0]
 
 
 def knotted(flat: Tensor) -> Tensor:
