@@ -58,8 +58,10 @@ class ConstantVelocity:
 
 
 def expected(forecasts: Forecasts, times: ArrayLike) -> Floats:
-    """The poses `(A, T, 3)` of each agent's likeliest mode at `times (T,)`, linear in between; beyond its ends
-    a forecast stands still."""
+    """The poses `(A, T, 3)` of each agent's likeliest mode at `times (T,)`, linear in between.
+
+    Beyond its ends a forecast stands still.
+    """
     at = np.asarray(times, dtype=np.float64)
     rows = np.arange(len(forecasts.mean))
     mean = forecasts.mean[rows, forecasts.probability.argmax(1)] if len(rows) else forecasts.mean[:, 0]
