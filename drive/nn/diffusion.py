@@ -115,14 +115,18 @@ def sample(
     count: int = 0,
     eta: float = 0.0,
     start: Tensor | None = None,
+    visited: Sequence[int] | None = None,
+    mend: Callable[[int, Tensor], Tensor] | None = None,
     device: Any = "cpu",
 ) -> Tensor:
     """Draw from a trained `model(noisy (B, ...), steps (B,)) -> output`: a tensor of `shape`.
 
     `count` visited steps, evenly spaced and ending at the last (0: all of them); `eta` 0 is DDIM, 1 the
     ancestral DDPM (the posterior's variance), which for `count` = 0 is the published sampler. Noise comes
-    from `generator` alone, drawn on its own device; `start` replaces the first draw. Nothing waits for the
-    device.
+    from `generator` alone, drawn on its own device; `start` replaces the first draw. `visited` names the
+    steps, falling, in place of `count`; a `start` is then as noisy as its first one says. `mend(k, clean)`
+    may replace the clean input that the k-th visited step found, before the sampling goes on from it.
+    Nothing waits for the device.
     """
     if not (0 <= count <= settings.steps and 0.0 <= eta <= 1.0):
         raise InputError(
@@ -132,7 +136,14 @@ def sample(
     if start is not None and start.shape != shape:
         raise InputError(f"the first draw must have the shape {shape}, got {tuple(start.shape)}")
     bars = alpha_bars(settings)
-    visited = visited_steps(settings.steps, count or settings.steps)
+    if visited is None:
+        visited = visited_steps(settings.steps, count or settings.steps)
+    elif (
+        not visited
+        or any(not 0 <= k < settings.steps for k in visited)
+        or list(visited) != sorted(set(visited), reverse=True)
+    ):
+        raise InputError(f"the steps to visit fall from {settings.steps - 1} at most to 0, got {visited}")
     noisy = _draw(shape, generator, device) if start is None else start.to(device)
     for k, step in enumerate(visited):
         bar = bars[step]
@@ -142,6 +153,8 @@ def sample(
         clean = _clean_of(settings.prediction, output, noisy, signal, rest)
         if settings.clip > 0.0:
             clean = clean.clamp(-settings.clip, settings.clip)
+        if mend is not None:
+            clean = mend(k, clean)
         noise = (noisy - signal * clean) / rest
         spread = eta * math.sqrt((1.0 - before) / (1.0 - bar) * (1.0 - bar / before))
         noisy = math.sqrt(before) * clean + math.sqrt(max(1.0 - before - spread * spread, 0.0)) * noise

@@ -1,0 +1,1 @@
+"""A diffusion policy over controls that obeys a formula of signal temporal logic with parameters."""

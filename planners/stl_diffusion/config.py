@@ -1,0 +1,82 @@
+"""What can be set of the planner `stl_diffusion`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from drive.errors import InputError
+from drive.planners.stl_diffusion.sampling import SampleSettings
+from drive.planners.stl_diffusion.scorer import GuidanceSettings
+from drive.planners.stl_diffusion.template import MODES
+
+
+@dataclass(frozen=True, slots=True)
+class STLDiffusionConfig:
+    """`weights` are a file, the name of shipped ones, or "" for the shipped ones.
+
+    `mode` is keep, left, right, or any; `vmin` to `thmax` are the formula's parameters in SI units (`vmax` 0:
+    the way's limit). A call draws `candidates` in each mode; of those that obey, distance (`progress`) is
+    traded against changes of acceleration (`comfort`), and leaving the lane costs `stay`. `shown` are told
+    of. With `rti_steps` a call goes on from the last one's samples in so many denoising steps from `rti_from`
+    down, made noisy first if `rti_noise`, guided in the last `rti_guidance`; it begins anew where no sample
+    obeys, or where the last plan has lost more than `rti_jump` of its robustness. `others` are the nearest
+    agents that are looked at, `forecaster` a name of the registry. `device` "cpu", "cuda" or "auto".
+    """
+
+    weights: str = ""
+    mode: str = "keep"
+    vmin: float = -0.3
+    vmax: float = 0.0
+    dmin: float = -1.0
+    dmax: float = 1.0
+    dsafe: float = 0.3
+    thmax: float = 0.15
+    candidates: int = 16
+    sampling: SampleSettings = field(
+        default_factory=lambda: SampleSettings(count=10, guidance=GuidanceSettings(steps=3))
+    )
+    progress: float = 1.0
+    comfort: float = 0.5
+    stay: float = 0.1
+    rti_steps: int = 3
+    rti_from: int = 10
+    rti_noise: bool = False
+    rti_guidance: int = 1
+    rti_jump: float = 1.0
+    others: int = 12
+    forecaster: str = "constant_velocity"
+    shown: int = 16
+    seed: int = 0
+    device: str = "cpu"
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        if self.mode not in (*MODES, "any"):
+            raise InputError(f"stl_diffusion's mode is {', '.join(MODES)} or any, not '{self.mode}'")
+        for name in (
+            "vmin",
+            "vmax",
+            "dmin",
+            "dmax",
+            "dsafe",
+            "thmax",
+            "progress",
+            "comfort",
+            "stay",
+            "rti_jump",
+        ):
+            if not math.isfinite(getattr(self, name)):
+                raise InputError(f"stl_diffusion's {name} must be a finite number, not {getattr(self, name)}")
+        if self.dmin >= self.dmax or (self.vmax > 0.0 and self.vmin >= self.vmax):
+            raise InputError("stl_diffusion's bounds leave nothing: dmin below dmax, vmin below vmax")
+        if self.thmax <= 0.0:
+            raise InputError(f"stl_diffusion's thmax is above 0, not {self.thmax}")
+        if (
+            min(self.candidates, self.others) < 1
+            or min(self.rti_steps, self.rti_from, self.rti_guidance, self.shown) < 0
+        ):
+            raise InputError("stl_diffusion's candidates and others are 1 or more, its steps 0 or more")
+
+
+__all__ = ["STLDiffusionConfig"]

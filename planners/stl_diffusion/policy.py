@@ -1,0 +1,309 @@
+"""How the policy drives: samples in the modes asked for, one chosen, and the next call started from them.
+
+Real-time iteration after Duan et al. 2025 (RTI-DP): the last samples, as they go on from now, are denoised in
+the last few steps alone. Controls do not know a frame, so that nothing else is to be moved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from drive.forecast import expected
+from drive.geometry import to_frame
+from drive.nn._torch import Tensor, torch
+from drive.nn.diffusion import add_noise
+from drive.nn.scene import EGO_COLUMNS, SceneArrays
+from drive.nn.tokens import SceneBatch
+from drive.planner import Candidates, PlanStatus
+from drive.planners.learned.decision import Decision
+from drive.planners.stl_diffusion.calibrate import look_times
+from drive.planners.stl_diffusion.motion import shifted
+from drive.planners.stl_diffusion.sampling import Drawn, Told, best, draw, told_of
+from drive.planners.stl_diffusion.scorer import Scorer
+from drive.planners.stl_diffusion.signals import Ground, Others, make_ground, signals_of
+from drive.planners.stl_diffusion.template import MODES, PARAMETERS, Template
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from drive.forecast import Forecaster
+    from drive.planner import Observation
+    from drive.planners.learned.decision import Memory
+    from drive.planners.stl_diffusion.config import STLDiffusionConfig
+    from drive.planners.stl_diffusion.model import PolicyNet
+
+RAMPS = {"speed": 1.5, "offset": 0.7, "heading": 0.05, "clearance": 0.5}
+"""m/s^2, m/s, 1/s, m/s: how fast a bound that is broken now has to be met again. Without this a broken bound
+says the same of every sample."""
+NO_LIMIT = 15.0
+_EGO = {name: k for k, name in enumerate(EGO_COLUMNS)}
+
+
+class Last(NamedTuple):
+    """What a session keeps: all samples `(M, N, knots, 2)`, which was driven and how robust it seemed."""
+
+    drawn: Tensor
+    chosen: int
+    robustness: float
+    time: float
+
+
+@dataclass(eq=False)
+class STLPolicy:
+    """Network and settings; no state of a session."""
+
+    model: PolicyNet
+    config: STLDiffusionConfig
+    forecaster: Forecaster
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        return MODES if self.config.mode == "any" else (self.config.mode,)
+
+    def decide(
+        self, batch: SceneBatch, observations: Sequence[Observation], memories: Sequence[Memory]
+    ) -> list[Decision]:
+        # Slopes are asked of what was made here, which inference mode does not allow.
+        with torch.inference_mode(False), torch.no_grad():
+            rows = range(len(observations))
+            warm = [row for row in rows if self._goes_on(observations[row], memories[row])]
+            out: dict[int, Decision] = {}
+            again = []
+            for row, decision in zip(warm, self._of(warm, True, batch, observations, memories), strict=True):
+                if decision is None:
+                    again.append(row)
+                else:
+                    out[row] = decision
+            fresh = [row for row in rows if row not in out]
+            for row, decision in zip(
+                fresh, self._of(fresh, False, batch, observations, memories), strict=True
+            ):
+                if decision is not None:
+                    decision.figures["restarted"] = float(row in again)  # type: ignore[index]
+                    out[row] = decision
+            return [out[row] for row in rows]
+
+    def _goes_on(self, observation: Observation, memory: Memory) -> bool:
+        last = memory.state
+        return (
+            self.config.rti_steps > 0
+            and self.model.settings.kind == "ddpm"
+            and isinstance(last, Last)
+            and 0.0 <= observation.time - last.time <= 1.0
+        )
+
+    def _of(
+        self,
+        rows: Sequence[int],
+        warm: bool,
+        batch: SceneBatch,
+        observations: Sequence[Observation],
+        memories: Sequence[Memory],
+    ) -> list[Decision | None]:
+        """Decisions for some rows; None where a warm start is not good enough."""
+        if not rows:
+            return []
+        c, motion = self.config, self.model.settings.motion
+        view = picked(batch, rows)
+        assert view.scene is not None
+        seen, kept = [observations[row] for row in rows], [memories[row] for row in rows]
+        others = others_of(seen, self.forecaster, look_times(motion, view.ego), c.others)
+        ground = make_ground(view.scene, self.modes, others)
+        wanted = self._parameters(view.ego)
+        template = Template(motion.look_dt)
+        scorer = Scorer(
+            template, motion, ground, self.modes, relaxed(ground, wanted, look_times(motion, view.ego))
+        )
+        told = told_of(self.model, view, scorer, wanted)
+        gone = None
+        if warm:
+            drawn, gone = self._warm(told, scorer, seen, kept)
+        else:
+            shape = (len(self.modes), c.candidates, motion.knots, 2)
+            noise = torch.from_numpy(np.stack([m.rng().standard_normal(shape) for m in kept]))
+            drawn = draw(
+                self.model, told, scorer, c.candidates, c.sampling,
+                torch.Generator().manual_seed(c.seed), noise=noise.to(told.context),
+            )  # fmt: skip
+        return self._decisions(scorer, drawn, gone, seen, kept)
+
+    def _warm(
+        self, told: Told, scorer: Scorer, seen: Sequence[Observation], memories: Sequence[Memory]
+    ) -> tuple[Drawn, Tensor]:
+        """Samples from the last ones, and how robust the last plan is now, `(B,)`."""
+        c, s = self.config, self.model.settings
+        start = torch.stack(
+            [
+                shifted(s.motion, m.state.drawn, o.time - m.state.time)
+                for o, m in zip(seen, memories, strict=True)
+            ]
+        ).to(told.context)
+        visited = sorted(
+            {round(c.rti_from * k / max(c.rti_steps - 1, 1)) for k in range(c.rti_steps)}, reverse=True
+        )
+        noisy = start
+        if c.rti_noise:
+            white = torch.from_numpy(np.stack([m.rng().standard_normal(start.shape[1:]) for m in memories]))
+            at = torch.full((len(start),), visited[0], device=start.device)
+            noisy = add_noise(s.diffusion, start, white.to(start), at)
+        how = replace(c.sampling, guidance=replace(c.sampling.guidance, steps=c.rti_guidance))
+        found = draw(
+            self.model, told, scorer, c.candidates, how, torch.Generator().manual_seed(c.seed),
+            start=noisy, visited=visited,
+        )  # fmt: skip
+        before = scorer.robustness(start)
+        drawn, rho = best(scorer, [found.drawn, start], [found.robustness, before])
+        last = before.flatten(1)[torch.arange(len(start)), [m.state.chosen for m in memories]]
+        return found._replace(drawn=drawn, robustness=rho), last
+
+    def _parameters(self, ego: Tensor) -> Tensor:
+        """The settings as parameters `(B, M, 6)`; without a speed of its own the way's limit."""
+        c = self.config
+        limit = ego[:, _EGO["limit"]]
+        limit = torch.where(limit > 0.5, limit, torch.full_like(limit, NO_LIMIT))
+        vmax = limit if c.vmax <= 0.0 else torch.full_like(limit, c.vmax)
+        values = [torch.full_like(limit, v) for v in (c.vmin, c.dmin, c.dmax, c.dsafe, c.thmax)]
+        row = torch.stack((values[0], vmax, *values[1:]), -1)
+        return row[:, None].expand(-1, len(self.modes), -1)
+
+    def _decisions(
+        self,
+        scorer: Scorer,
+        found: Drawn,
+        gone: Tensor | None,
+        seen: Sequence[Observation],
+        memories: Sequence[Memory],
+    ) -> list[Decision | None]:
+        c, motion = self.config, self.model.settings.motion
+        states, terms = scorer.states(found.drawn), scorer.terms(found.drawn)
+        travelled = states[..., 1:, 3].sum(-1) * motion.dt
+        rough = (found.drawn[..., 1:, 0] - found.drawn[..., :-1, 0]).square().mean(-1)
+        good = 1.0 + c.progress * travelled / 40.0 - c.comfort * rough + 0.2 * found.robustness.clamp(max=0.5)
+        utility = torch.where(found.robustness > 0.0, good, found.robustness.clamp(max=0.0))
+        if len(self.modes) > 1:
+            utility[:, 1:] -= c.stay
+        utility = utility.masked_fill(~scorer.ground.known[..., None], -1e3)
+        flat = utility.flatten(1)
+        choice = flat.argmax(1).tolist()
+        shown = flat.topk(min(c.shown, flat.shape[1]), 1).indices if c.shown else None
+        out: list[Decision | None] = []
+        for row, (o, memory) in enumerate(zip(seen, memories, strict=True)):
+            rho = float(found.robustness[row].flatten()[choice[row]])
+            if gone is not None and (
+                float(found.robustness[row].max()) < 0.0
+                or float(gone[row]) < min(memory.state.robustness, 0.5) - c.rti_jump
+            ):
+                out.append(None)
+                continue
+            memory.state = Last(found.drawn[row].clone(), choice[row], rho, o.time)
+            driven = states[row].flatten(0, 1)[choice[row]]
+            figures = {
+                "robustness": rho,
+                "compliance": float((found.robustness[row] > 0.0).float().mean()),
+                "mode": float(MODES.index(self.modes[choice[row] // c.candidates])),
+                "gradients": float(found.gradients),
+                "calls": float(found.calls),
+                "warm": float(gone is not None),
+            }
+            poses = driven[1:].double().cpu().numpy()
+            out.append(
+                Decision(
+                    poses[:, :3],
+                    motion.dt,
+                    speed=poses[:, 3],
+                    candidates=None if shown is None else self._candidates(
+                        row, shown[row], choice[row], states, flat, found, terms
+                    ),
+                    figures=figures,
+                    status=PlanStatus.OK if rho > 0.0 else PlanStatus.DEGRADED,
+                    reason="" if rho > 0.0 else "no sample obeys the formula",
+                )
+            )  # fmt: skip
+        return out
+
+    def _candidates(
+        self, row: int, picked: Tensor, choice: int, states: Tensor, utility: Tensor, found: Drawn,
+        terms: dict[str, Tensor],
+    ) -> Candidates:  # fmt: skip
+        def of(values: Tensor) -> Any:
+            return values[row].flatten()[picked].double().cpu().numpy()
+
+        motion = self.model.settings.motion
+        poses = states[row, ..., 1:, :3].flatten(0, 1)[picked].double().cpu().numpy()
+        scores = {"total": of(utility), "robustness": of(found.robustness)}
+        scores |= {name: of(values) for name, values in terms.items()}
+        number = picked.cpu().numpy()
+        scores["mode"] = np.array(
+            [MODES.index(self.modes[k // self.config.candidates]) for k in number], float
+        )
+        times = motion.dt * np.arange(1, poses.shape[1] + 1)
+        return Candidates(times, poses, scores, chosen=int(np.flatnonzero(number == choice)[0]))
+
+
+def picked(batch: SceneBatch, rows: Sequence[int]) -> SceneBatch:
+    """Some moments of a batch, as tensors of their own."""
+
+    def some(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else tensor[list(rows)].clone()
+
+    scene = None if batch.scene is None else SceneArrays(*(some(field) for field in batch.scene))
+    ego = batch.ego[list(rows)].clone() if scene is None else scene.ego
+    return SceneBatch(scene, some(batch.raster), some(batch.images), ego)
+
+
+def others_of(seen: Sequence[Observation], forecaster: Forecaster, times: Tensor, most: int) -> Others:
+    """The `most` nearest agents of each observation, where they are forecast to be, in the ego's frame.
+
+    Forecasts that came with an observation are taken as they are.
+    """
+    after = times.double().cpu().numpy()
+    rows = []
+    for o in seen:
+        there = np.flatnonzero(o.agent_valid & np.isfinite(o.agents).all(1))
+        gap = np.hypot(*(o.agents[there, :2] - o.ego[:2]).T)
+        rows.append(there[np.argsort(gap, kind="stable")[:most]])
+    wide = max(max((len(r) for r in rows), default=0), 1)
+    places = np.zeros((len(seen), wide, len(after), 4))
+    half, valid = np.zeros((len(seen), wide, 2)), np.zeros((len(seen), wide), dtype=np.bool_)
+    for k, (o, row) in enumerate(zip(seen, rows, strict=True)):
+        if not len(row):
+            continue
+        found = o.forecasts or forecaster.forecast(o, o.time + after)
+        poses = to_frame(expected(found, o.time + after)[row], o.ego[:3])
+        count = len(row)
+        places[k, :count, :, :2] = poses[..., :2]
+        places[k, :count, :, 2], places[k, :count, :, 3] = np.cos(poses[..., 2]), np.sin(poses[..., 2])
+        half[k, :count], valid[k, :count] = 0.5 * o.agent_size[row, :2], True
+    device = times.device
+    return Others(
+        torch.from_numpy(places).float().to(device), torch.from_numpy(half).float().to(device),
+        torch.from_numpy(valid).to(device),
+    )  # fmt: skip
+
+
+def relaxed(ground: Ground, wanted: Tensor, times: Tensor) -> dict[str, Tensor]:
+    """The parameters `(B, M, 6)` as traces `(B, M, 1, T)`: what is broken now has to be met by and by."""
+    b, m = wanted.shape[:2]
+    now = torch.zeros(b, m, 1, 1, 7, dtype=wanted.dtype, device=wanted.device)
+    now[..., 3] = ground.ego[:, _EGO["speed"]].view(b, 1, 1, 1)
+    first = ground.others._replace(places=ground.others.places[:, :, :1])
+    signals = signals_of(ground._replace(others=first), now)
+    speed, offset, turned, gap = (
+        signals[name][..., :1] for name in ("speed", "offset", "heading_error", "clearance")
+    )
+    by = {name: value[..., None, None] for name, value in zip(PARAMETERS, wanted.unbind(-1), strict=True)}
+    fast, across, turn, near = (RAMPS[name] * times for name in ("speed", "offset", "heading", "clearance"))
+    return {
+        "vmin": torch.minimum(by["vmin"], speed + fast),
+        "vmax": torch.maximum(by["vmax"], speed - fast),
+        "dmin": torch.minimum(by["dmin"], offset + across),
+        "dmax": torch.maximum(by["dmax"], offset - across),
+        "dsafe": torch.minimum(by["dsafe"], gap.clamp(min=0.0) + near),
+        "thmax": torch.maximum(by["thmax"], turned - turn),
+    }
+
+
+__all__ = ["RAMPS", "Last", "STLPolicy", "others_of", "picked", "relaxed"]

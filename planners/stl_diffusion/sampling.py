@@ -1,0 +1,154 @@
+"""Samples of a trained policy: denoise, guide, choose among the last iterates, refine; every step counted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from drive.errors import InputError
+from drive.nn._torch import Tensor, torch
+from drive.nn.diffusion import sample, visited_steps
+from drive.planners.stl_diffusion.scorer import GuidanceSettings, Scorer, guided
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from drive.planners.stl_diffusion.model import PolicyNet
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSettings:
+    """`count` denoising steps (0: all), `eta` of fresh noise; of the last `candidates` iterates the most
+    robust is kept for each sample; `rolls` of RefineNet; guidance."""
+
+    count: int = 20
+    eta: float = 0.0
+    candidates: int = 5
+    rolls: int = 1
+    guidance: GuidanceSettings = field(default_factory=GuidanceSettings)
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1 or min(self.rolls, self.count) < 0:
+            raise InputError("sampling takes 1 candidate or more, and 0 rolls and steps or more")
+
+
+PLAIN = SampleSettings(candidates=1, rolls=0)
+"""The denoiser alone."""
+CHOICE = SampleSettings(rolls=0)
+OURS = SampleSettings()
+GUIDED = SampleSettings(candidates=10, rolls=3, guidance=GuidanceSettings(steps=10))
+"""Ten gradients, as published with ours; but signed, and with a cap that lets them matter."""
+CTG = SampleSettings(
+    count=0, eta=1.0, candidates=1, rolls=0, guidance=GuidanceSettings(-1, iterations=3, rate=0.01)
+)
+"""Guidance at every step, three gradients each, after Zhong et al. 2023 as Meng and Fan have it; signed."""
+
+
+class Drawn(NamedTuple):
+    """What was drawn for B moments, M modes and N samples, and what it took."""
+
+    drawn: Tensor  # (B, M, N, knots, 2)
+    robustness: Tensor  # (B, M, N), hard
+    gradients: int  # passes back through the formula
+    calls: int  # of the denoiser or decoder
+
+
+class Told(NamedTuple):
+    """What a sampler knows of B moments: the network's context and the parameters."""
+
+    context: Tensor  # (B, M, C)
+    parameters: Tensor  # (B, M, 6)
+
+
+@torch.no_grad()
+def draw(
+    model: PolicyNet,
+    told: Told,
+    scorer: Scorer,
+    number: int,
+    settings: SampleSettings,
+    generator: torch.Generator,
+    *,
+    noise: Tensor | None = None,
+    start: Tensor | None = None,
+    visited: Sequence[int] | None = None,
+) -> Drawn:
+    """`number` samples in each mode of each moment.
+
+    `start (B, M, N, knots, 2)` are clean samples to go on from, as noisy as they are taken to be at the first
+    of the steps to be `visited`; `noise` of that shape replaces the first draw.
+    """
+    s, own = model.settings, settings.guidance
+    b, m = told.context.shape[:2]
+    shape = (b, m, number, s.motion.size)
+    before = scorer.gradients
+    if s.kind == "vae":
+        latent = torch.randn((b, m, number, s.latent), generator=generator, device=generator.device)
+        latent = latent.to(told.context)
+        flat = model.decode(told.context, told.parameters, latent)
+        calls, kept = 1, [flat]
+    else:
+        steps = list(visited or visited_steps(s.diffusion.steps, settings.count or s.diffusion.steps))
+        calls, kept = len(steps), []
+        first = len(steps) if own.steps == 0 else 0 if own.steps < 0 else max(len(steps) - own.steps, 0)
+
+        def mend(k: int, clean: Tensor) -> Tensor:
+            if k >= first:
+                clean = guided(scorer, knotted(clean), own).flatten(3)
+            if len(steps) - k <= settings.candidates:
+                kept.append(clean)
+            return clean
+
+        given = start if start is not None else noise
+        flat = sample(
+            s.diffusion,
+            lambda noisy, at: model.denoise(told.context, told.parameters, noisy, at),
+            shape,
+            generator,
+            eta=settings.eta,
+            start=None if given is None else given.flatten(3),
+            visited=steps,
+            mend=mend,
+            device=told.context.device,
+        )
+    found, rho = best(scorer, [knotted(one).clamp(-1.0, 1.0) for one in kept])
+    for _ in range(settings.rolls if s.refines else 0):
+        again = model.refine(told.context, told.parameters, found, rho)
+        found, rho = best(scorer, [found, again], [rho])
+    return Drawn(found, rho, scorer.gradients - before, calls)
+
+
+def best(scorer: Scorer, iterates: Sequence[Tensor], known: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
+    """Of each sample the most robust iterate, and its robustness; `known` are those of the first ones."""
+    number, rest = iterates[0].shape[2], list(iterates[len(known) :])
+    rho = list(known)
+    if rest:  # all at once: few samples cost as much as many
+        rho += torch.split(scorer.robustness(torch.cat(rest, 2)), number, 2)
+    every = torch.stack(rho)
+    index = every.argmax(0, keepdim=True)
+    many = torch.stack(list(iterates))
+    at = index[..., None, None].expand(1, *many.shape[1:])
+    return many.gather(0, at)[0], every.gather(0, index)[0]
+
+
+def knotted(flat: Tensor) -> Tensor:
+    """`(..., size)` as `(..., knots, 2)`."""
+    return flat.reshape(*flat.shape[:-1], -1, 2)
+
+
+def told_of(model: PolicyNet, batch: object, scorer: Scorer, parameters: Tensor) -> Told:
+    """The context of moments for a sampler."""
+    g = scorer.ground
+    context = model.context(batch, g.points, g.known, parameters, scorer.modes)  # type: ignore[arg-type]
+    return Told(context, parameters)
+
+
+def without_guidance(settings: SampleSettings) -> SampleSettings:
+    """The same, without a gradient."""
+    return replace(settings, guidance=replace(settings.guidance, steps=0))
+
+
+__all__ = [
+    "CHOICE", "CTG", "GUIDED", "OURS", "PLAIN", "Drawn", "SampleSettings", "Told", "best", "draw", "knotted",
+    "told_of", "without_guidance",
+]  # fmt: skip

@@ -1,0 +1,130 @@
+"""How robustly samples obey the formula in their moments, with the slopes counted that were asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from drive.nn._torch import Tensor, torch
+from drive.planners.stl_diffusion.motion import MotionSettings, judged, outside, roll
+from drive.planners.stl_diffusion.signals import Ground, signals_of
+from drive.planners.stl_diffusion.template import Template, named
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(eq=False)
+class Scorer:
+    """B moments, M modes and their parameters: `(B, M, 6)`, or by name as `Template.robustness` takes them.
+
+    `gradients` counts the passes back through roll-out and formula, however many samples one is of.
+    """
+
+    template: Template
+    motion: MotionSettings
+    ground: Ground
+    modes: tuple[str, ...]
+    parameters: Mapping[str, Tensor]
+    gradients: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        template: Template,
+        motion: MotionSettings,
+        ground: Ground,
+        modes: Sequence[str],
+        parameters: Tensor,
+    ) -> Scorer:
+        return cls(template, motion, ground, tuple(modes), named(parameters))
+
+    def states(self, drawn: Tensor) -> Tensor:
+        """The roll-outs `(B, M, N, steps + 1, 7)` of `drawn (B, M, N, knots, 2)`."""
+        return roll(self.motion, self.ground.ego, drawn)
+
+    def robustness(self, drawn: Tensor, soft: bool = False, bounds: bool = True) -> Tensor:
+        """`(B, M, N)`; hard ones tell compliance."""
+        signals = signals_of(self.ground, judged(self.motion, self.states(drawn)))
+        return self.template.robustness(signals, self.parameters, self.modes, soft=soft, bounds=bounds)
+
+    def terms(self, drawn: Tensor) -> dict[str, Tensor]:
+        """The hard robustness of each clause, `(B, M, N)`."""
+        signals = signals_of(self.ground, judged(self.motion, self.states(drawn)))
+        return self.template.terms(signals, self.parameters, self.modes)
+
+    def shortfall(self, drawn: Tensor, threshold: float) -> Tensor:
+        """What soft robustness lacks of `threshold`, `(B, M, N)`; slopes flow to `drawn`. Counted."""
+        self.gradients += 1
+        return torch.relu(threshold - self.robustness(drawn, soft=True))
+
+    def slope(self, drawn: Tensor, threshold: float, penalty: float = 0.0) -> Tensor:
+        """The slope of the shortfall, and of `penalty` times what is out of bounds, in `drawn`. Counted."""
+        with torch.enable_grad():
+            leaf = drawn.detach().requires_grad_()
+            loss = self.shortfall(leaf, threshold).sum() + penalty * outside(leaf).sum()
+            (found,) = torch.autograd.grad(loss, (leaf,))
+        out: Tensor = torch.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
+        return out
+
+
+@dataclass(frozen=True, slots=True)
+class OptimiseSettings:
+    """Trajectory optimisation (Meng and Fan 2024): `steps` of Adam at `rate` on what soft robustness lacks of
+    `threshold`, from starts that are drawn `spread` wide in yaw rate and all over in acceleration. Published:
+    2000 steps at 0.005 on controls that are not scaled.
+    """
+
+    steps: int = 150
+    rate: float = 0.08
+    threshold: float = 0.05
+    spread: float = 0.1
+    penalty: float = 10.0
+
+
+def starts(shape: Sequence[int], spread: float, generator: torch.Generator) -> Tensor:
+    """Random first guesses `(..., knots, 2)`."""
+    found = 2.0 * torch.rand(tuple(shape), generator=generator) - 1.0
+    found[..., 1] *= spread
+    return found
+
+
+def optimise(scorer: Scorer, drawn: Tensor, settings: OptimiseSettings) -> Tensor:
+    """Samples `(B, M, N, knots, 2)` after Adam; of each the most robust of first and last is kept."""
+    leaf = drawn.detach().clone().requires_grad_()
+    optimiser = torch.optim.Adam([leaf], lr=settings.rate)
+    for _ in range(settings.steps):
+        leaf.grad = scorer.slope(leaf, settings.threshold, settings.penalty)
+        optimiser.step()
+    with torch.no_grad():
+        last = leaf.detach().clamp(-1.0, 1.0)
+        better = scorer.robustness(last) >= scorer.robustness(drawn)
+    return torch.where(better[..., None, None], last, drawn)
+
+
+@dataclass(frozen=True, slots=True)
+class GuidanceSettings:
+    """In the last `steps` denoising steps (-1: all of them) `iterations` of Adam at `rate` go down what soft
+    robustness lacks of `threshold`; the change of a step is cut to `cap` either way, in units of what is
+    drawn. The cap is its own: in the published code it is the noise's, and takes the sign away.
+    """
+
+    steps: int = 0
+    iterations: int = 1
+    rate: float = 0.05
+    cap: float = 0.1
+    threshold: float = 0.3
+
+
+def guided(scorer: Scorer, drawn: Tensor, settings: GuidanceSettings) -> Tensor:
+    """`drawn` after one guided step: signed, and cut to the cap."""
+    leaf = drawn.detach().clone().requires_grad_()
+    optimiser = torch.optim.Adam([leaf], lr=settings.rate)
+    for _ in range(settings.iterations):
+        leaf.grad = scorer.slope(leaf, settings.threshold)
+        optimiser.step()
+    change = (leaf.detach() - drawn).clamp(-settings.cap, settings.cap)
+    return (drawn + change).clamp(-1.0, 1.0)
+
+
+__all__ = ["GuidanceSettings", "OptimiseSettings", "Scorer", "guided", "optimise", "starts"]
