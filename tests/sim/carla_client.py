@@ -358,7 +358,7 @@ def sensors(port: int) -> Found:
     got: Found = {}
     for _ in range(5):
         frame = world.tick()
-        got = {name: q.get(timeout=60.0) for name, q in queues.items()}
+        got = {name: q.get(timeout=300.0) for name, q in queues.items()}
         while got["gnss"].frame < frame:  # records of the ticks while the sensors were made
             got["gnss"] = queues["gnss"].get(timeout=60.0)
     out["frames"] = {name: data.frame <= frame for name, data in got.items()}

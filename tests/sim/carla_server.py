@@ -81,7 +81,7 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
 
 
-def client(port: int, case: str, *rest: object, timeout: float = 120.0) -> dict[str, Any]:
+def client(port: int, case: str, *rest: object, timeout: float = 360.0) -> dict[str, Any]:
     """What a case of carla_client.py found; its process must have ended well."""
     done = subprocess.run(
         command(port, case, *rest), capture_output=True, text=True, timeout=timeout, env=environment()
