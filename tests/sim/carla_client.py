@@ -296,7 +296,7 @@ def weather(port: int) -> Found:
     world.debug.draw_line(carla.Location(), carla.Location(1, 1, 1))
     world.unload_map_layer(carla.MapLayer.Buildings)
     try:
-        client.start_recorder("/tmp/recording.log")
+        client.start_recorder("recording.log")
         out["recorder"] = ""
     except RuntimeError as error:
         out["recorder"] = str(error)
