@@ -6,6 +6,7 @@ Recipes are registered in the entry-point group `drive.recipes` (`gtrs = "drive.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     Data = TrainingSet | JoinedSet
 
 KNOWN_PRESETS = ("cpu", "gpu")
+SCENES_A_ROW = 960 / 4096
+"""Scenes driven for a row of a vocabulary: each gives some 20 futures, a cluster of k-means wants several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class VocabularyRequest:
     grid: float = 0.25
     method: str = "kmeans"
     seed: int = 0
-    iterations: int = 20
+    iterations: int = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,12 @@ class DataPlan:
     train: DataRequest
     validation: DataRequest | None = None
     vocabulary: Path | VocabularyRequest | None = None
+
+
+def labelled(data: DataRequest, size: int) -> DataPlan:
+    """The plan of a training on `data`, labelled for a vocabulary of `size` rows that is made for it."""
+    scenes = max(1, math.ceil(size * SCENES_A_ROW / max(1, len(data.families))))
+    return DataPlan(data, vocabulary=VocabularyRequest(size, replace(data, scenes=scenes, sensors=())))
 
 
 @dataclass(frozen=True, slots=True)

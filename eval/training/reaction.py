@@ -1,9 +1,13 @@
 """How soon a planner brakes for somebody who cuts in, and how often it brakes for somebody who does not.
 
 Each cut-in has a twin in which the other car stays in its lane. On the road of a generated scene the ego goes
-straight on at a steady speed until the other's box is over the lane's line, at a time to collision of 1.5 to
-2.5 s; from then on the planner drives. The reaction time is that to the first command of at least 1 m/s^2 of
-braking.
+straight on at a steady speed until the other begins to move sideways; from then on the planner drives. For
+whoever goes on as before the other's box is over the lane's line at a time to collision of 1.5 to 2.5 s. The
+reaction time is that from the beginning of the sideways motion to the first command of at least 1 m/s^2 of
+braking: counted from the line it would be 0 for most, who have braked before.
+
+A planner that brakes in the twin as well has not reacted to anybody. Reaction times are compared over the
+pairs in which neither planner does.
 
     python -m drive.eval.training.reaction --planner hydra_next --planner "hydra_next branches=trajectory,"
 """
@@ -13,7 +17,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
 DT = 0.1
 LED = 2.0
 """Seconds for which the ego is led, the planner watching."""
-AFTER = 4.0
+AFTER = 5.0
 """Seconds that a planner has to react; who has not by then counts with them."""
 FALSE_WITHIN = 3.0
 BRAKES = 1.0
@@ -47,10 +51,14 @@ FIRST_SEED = 70_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CutIn:
-    """A scene of the ego and one other; the ego is led through `lead`, at whose end the other enters."""
+    """A scene of the ego and one other; the ego is led through `lead`, at whose end the other begins to come.
+
+    At `entry` s of the scene its box is over the line, `ttc` s before the ego would be at its back.
+    """
 
     scenario: Scenario
     lead: Lead
+    entry: float
     ttc: float
 
 
@@ -64,7 +72,25 @@ class Reactions:
 
     @property
     def median(self) -> float:
-        return float(np.median(self.time))
+        """Of the scenes in whose twin it does not brake; `nan` where there is none."""
+        return float(np.median(self.time[~self.false_brake])) if not self.false_brake.all() else np.nan
+
+
+class Difference(NamedTuple):
+    """Seconds by which one planner reacts later than another in `count` scenes, with 95 % intervals."""
+
+    count: int
+    mean: float
+    mean_ci95: tuple[float, float]
+    median: float
+    median_ci95: tuple[float, float]
+
+    def __str__(self) -> str:
+        (low, high), (least, most) = self.mean_ci95, self.median_ci95
+        return (
+            f"{self.mean:+.2f} s [{low:+.2f}, {high:+.2f}], of the medians {self.median:+.2f} s "
+            f"[{least:+.2f}, {most:+.2f}], in {self.count} scenes"
+        )
 
 
 def make_cut_in(seed: int, cuts: bool = True) -> CutIn:
@@ -79,6 +105,12 @@ def make_cut_in(seed: int, cuts: bool = True) -> CutIn:
     ttc, change = float(rng.uniform(1.5, 2.5)), float(rng.uniform(2.4, 3.6))
     width = 2.0 * float(np.median(roadmap.half_width[roadmap.rows(lane)]))
     side = width if "from_left" in road.tags else -width
+    length, breadth, height = road.tracks.size[_cutter(road)]
+    # Its box is over the line when it reaches half a lane's width: a share of the way across.
+    crossed = 1.0 - 0.5 * (width + breadth) / width
+    u = np.linspace(0.0, 1.0, 1001)
+    shares = u**3 * (10.0 - 15.0 * u + 6.0 * u * u)
+    entry = LED + change * float(np.interp(crossed, shares, u))
     count = round((LED + AFTER) / DT) + 1
     t = DT * np.arange(count)
 
@@ -89,19 +121,13 @@ def make_cut_in(seed: int, cuts: bool = True) -> CutIn:
     wheel = np.arctan(bend * vehicle.wheelbase)
     states = np.column_stack((own, np.full(count, speed), np.zeros(count), wheel, speed * bend))
 
-    length, breadth, height = road.tracks.size[_cutter(road)]
     rear = 0.28 * length
     gap = ttc * slower
     ahead = vehicle.rear_axle_to_center + 0.5 * vehicle.length + gap + 0.5 * length
-    station = begin + speed * LED + ahead + (speed - slower) * (t - LED)
+    station = begin + speed * entry + ahead + (speed - slower) * (t - entry)
     offset = np.full(count, side)
     if cuts:
-        # It is over the line when its box reaches half a lane's width: a share of the way across.
-        crossed = 1.0 - 0.5 * (width + breadth) / width
-        u = np.linspace(0.0, 1.0, 1001)
-        shares = u**3 * (10.0 - 15.0 * u + 6.0 * u * u)
-        start = LED - change * float(np.interp(crossed, shares, u))
-        offset = side * (1.0 - np.interp((t - start) / change, u, shares))
+        offset = side * (1.0 - np.interp((t - LED) / change, u, shares))
     other = frame.pose_at(station, offset)
     tracks = _tracks(road, (states, speed), (other, length, breadth, height, rear))
     duration = DT * (count - 1)
@@ -109,11 +135,11 @@ def make_cut_in(seed: int, cuts: bool = True) -> CutIn:
         road, id=f"{road.id}/{'cut' if cuts else 'stay'}", duration=duration, tracks=tracks, ego=0,
         initial=states[0], expert=None, signals=road.signals[:, :count], family="cut_in_reaction",
     )  # fmt: skip
-    return CutIn(scenario, Lead(states[: round(LED / DT) + 1], ask=True), ttc)
+    return CutIn(scenario, Lead(states[: round(LED / DT) + 1], ask=True), entry, ttc)
 
 
 def reaction(planner: Planner, scene: CutIn) -> float:
-    """Seconds from the entry to the first command to brake, `inf` where there is none."""
+    """Seconds from the beginning of the sideways motion to the first command to brake, `inf` without one."""
     run = simulate(scene.scenario, planner, traffic="log", lead=scene.lead, keep_candidates=0)
     if run.header["failure"] is not None:
         raise DriveError(f"{scene.scenario.id}: {run.header['failure']['reason']}")
@@ -144,13 +170,25 @@ def reactions(planner: Planner, count: int, first: int = FIRST_SEED) -> Reaction
     return Reactions(np.array(times), np.array(false))
 
 
-def median_difference(one: Reactions, other: Reactions, resamples: int = 5000) -> tuple[float, float, float]:
-    """The difference of the medians in s, and its 95 % interval by a paired bootstrap."""
-    rng = np.random.default_rng(0)
-    rows = rng.integers(len(one.time), size=(resamples, len(one.time)))
-    drawn = np.median(one.time[rows], axis=1) - np.median(other.time[rows], axis=1)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    return one.median - other.median, float(low), float(high)
+def compare_reactions(one: Reactions, other: Reactions, resamples: int = 5000) -> Difference:
+    """Of the reaction times of both, over the scenes in whose twins neither brakes, by a paired bootstrap.
+
+    Raises InputError where there are fewer than two such scenes.
+    """
+    kept = ~(one.false_brake | other.false_brake)
+    if kept.sum() < 2:
+        raise InputError("there are no two scenes in which neither planner brakes without need")
+    a, b = one.time[kept], other.time[kept]
+    rows = np.random.default_rng(0).integers(len(a), size=(resamples, len(a)))
+    means = np.percentile((a - b)[rows].mean(axis=1), [2.5, 97.5])
+    medians = np.percentile(np.median(a[rows], axis=1) - np.median(b[rows], axis=1), [2.5, 97.5])
+    return Difference(
+        len(a),
+        float((a - b).mean()),
+        (float(means[0]), float(means[1])),
+        float(np.median(a) - np.median(b)),
+        (float(medians[0]), float(medians[1])),
+    )
 
 
 def _cutter(road: Scenario) -> int:
@@ -193,8 +231,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{label}: median {r.median:.2f} s, false brakes {100.0 * r.false_brake.mean():.1f} %")
         found.append((label, r))
     for label, r in found[1:]:
-        by, low, high = median_difference(found[0][1], r)
-        print(f"{found[0][0]} - {label}: {by:+.2f} s [{low:+.2f}, {high:+.2f}]")
+        print(f"{found[0][0]} - {label}: {compare_reactions(found[0][1], r)}")
 
 
 if __name__ == "__main__":

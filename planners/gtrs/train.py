@@ -21,7 +21,7 @@ from drive.errors import InputError
 from drive.nn._torch import torch
 from drive.nn.encoders import EncoderSettings
 from drive.nn.fit import FitSettings, Fitted, fit
-from drive.nn.recipe import DataPlan, VocabularyRequest
+from drive.nn.recipe import DataPlan, labelled
 from drive.nn.rounds import ENCODER_SENSORS, epoch_rows, train_in_rounds
 from drive.nn.store import DataRequest
 from drive.nn.weights import save_weights
@@ -162,9 +162,7 @@ class Recipe:
 
     def data(self, config: TrainConfig) -> DataPlan:
         data = replace(config.data, sensors=ENCODER_SENSORS[config.model.encoder.kind])
-        return DataPlan(
-            data, vocabulary=VocabularyRequest(config.vocabulary, replace(data, scenes=8, sensors=()))
-        )
+        return labelled(data, config.vocabulary)
 
     def train(self, run: TrainingRun, config: TrainConfig) -> Path:
         if run.vocabulary is None:

@@ -388,6 +388,10 @@ def test_recipes_have_both_presets_and_ask_for_what_they_need() -> None:
         plan = recipe.data(recipe.presets["cpu"])
         assert plan.train.sensors == ("vector",)
         assert plan.vocabulary.size == recipe.presets["cpu"].vocabulary
+        for preset in recipe.presets.values():
+            asked = recipe.data(preset).vocabulary
+            # 15 s, a moment a second and a twin beside it, four seconds known: at least 18 futures a scene.
+            assert 18 * asked.data.scenes * len(asked.data.families) > 3 * asked.size
     assert IMITATION.presets["cpu"].model.scorer.names == ("imi",)
     assert not DIFFUSION.presets["cpu"].model.scores
     same = {
