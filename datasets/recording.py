@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.datasets.commonroad.matching import STRIDE, driven_lanes, lanes_under, make_route, start_lanes
-from drive.datasets.commonroad.scenario import DT, MAX_DURATION, SHORT, expert_states
-from drive.datasets.commonroad.source import MIN_DISTANCE, implausible
+from drive.datasets.conventions import DT, MAX_DURATION, MIN_DISTANCE, SHORT, expert_states, implausible
+from drive.datasets.matching import STRIDE, driven_lanes, lanes_under, make_route, start_lanes
 from drive.errors import InputError, ScenarioError, UnknownNameError
 from drive.geometry import box_corners
 from drive.roadmap import DrivableArea

@@ -13,7 +13,7 @@ import numpy as np
 from drive.datasets.argoverse2.fragments import join_fragments
 from drive.datasets.argoverse2.roadmap import read_map
 from drive.datasets.argoverse2.tables import FLOAT, INT, TEXT, read_table
-from drive.datasets.commonroad.scenario import DT, origin_near
+from drive.datasets.conventions import DT, origin_near
 from drive.datasets.recording import Recording
 from drive.errors import InputError
 from drive.geometry import wrap_angle

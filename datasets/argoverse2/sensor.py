@@ -15,7 +15,7 @@ import numpy as np
 from drive.datasets.argoverse2.motion import LICENCE, TEST_CAR, map_beside
 from drive.datasets.argoverse2.roadmap import read_map
 from drive.datasets.argoverse2.tables import FLOAT, INT, TEXT, read_table
-from drive.datasets.commonroad.scenario import DT, origin_near
+from drive.datasets.conventions import DT, origin_near
 from drive.datasets.recording import Recording, velocities
 from drive.errors import InputError
 from drive.geometry import unwrap_angle, wrap_angle

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.datasets.commonroad.parse import Document, Node, parse_xml
+from drive.datasets.xml import Document, Node, parse_xml
 from drive.errors import InputError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.datasets.carla_routes.reader import CarlaRoute, read_routes
-from drive.datasets.commonroad.parse import SNIFF_BYTES, root_tag
+from drive.datasets.xml import SNIFF_BYTES, root_tag
 from drive.errors import InputError, ScenarioError, UnknownNameError
 
 if TYPE_CHECKING:

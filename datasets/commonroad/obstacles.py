@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from drive.datasets.commonroad.model import Obstacle
-from drive.datasets.commonroad.parse import MAX_COORDINATE
+from drive.datasets.xml import MAX_COORDINATE
 from drive.geometry import rotate, wrap_angle
 from drive.vehicle import AgentKind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from drive.datasets.commonroad.parse import Document, Node
+    from drive.datasets.xml import Document, Node
 
     Floats = NDArray[np.float64]
     Bools = NDArray[np.bool_]

@@ -22,7 +22,7 @@ from drive.datasets.commonroad.model import (
     TrafficSign,
 )
 from drive.datasets.commonroad.obstacles import read_obstacle, region_polygon
-from drive.datasets.commonroad.parse import MAX_COORDINATE, Document, Node, parse_xml
+from drive.datasets.xml import MAX_COORDINATE, Document, Node, parse_xml
 from drive.errors import InputError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.datasets.commonroad.parse import MAX_COORDINATE
+from drive.datasets.xml import MAX_COORDINATE
 from drive.errors import MapError
 from drive.geometry import polyline_heading, project_to_polyline, resample_polyline, wrap_angle
 from drive.roadmap import AreaKind, LaneKind, LaneSpec, Marking, RoadMap, RoadMapBuilder

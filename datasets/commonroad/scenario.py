@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive.datasets.commonroad.matching import (
+from drive.datasets.commonroad.obstacles import height_of, sample
+from drive.datasets.commonroad.roadmap import build_roadmap, signal_states
+from drive.datasets.conventions import DT, MAX_DURATION, SHORT, expert_states
+from drive.datasets.matching import (
     BEYOND,
     driven_lanes,
     lanes_under,
@@ -15,10 +18,7 @@ from drive.datasets.commonroad.matching import (
     route_to,
     start_lanes,
 )
-from drive.datasets.commonroad.obstacles import height_of, sample
-from drive.datasets.commonroad.roadmap import build_roadmap, signal_states
 from drive.errors import ScenarioError
-from drive.geometry import unwrap_angle
 from drive.roadmap.index import GridIndex
 from drive.scenario import Expert, Goal, Provenance, Route, Scenario, Tracks, tracks_from_rows
 from drive.vehicle import STATE_SIZE, AgentKind, VehicleParams, center_to_rear
@@ -31,12 +31,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-DT = 0.1
-MAX_DURATION = 20.0
 DEFAULT_DURATION = 10.0
-SHORT = 3.0
-"""Scenarios shorter than this carry the tag "short"."""
-GRID = 1000.0
 
 BMW_320I = VehicleParams(
     length=4.508,
@@ -62,11 +57,6 @@ class World:
     roadmap: RoadMap
     origin: tuple[float, float]
     notes: tuple[str, ...]
-
-
-def origin_near(x: float, y: float) -> tuple[float, float]:
-    """The multiple of 1000 m next to a position: near enough for float32, the same for all egos around."""
-    return round(x / GRID) * GRID + 0.0, round(y / GRID) * GRID + 0.0
 
 
 def make_world(file: CommonRoadFile, origin: tuple[float, float]) -> World:
@@ -164,40 +154,12 @@ def expert_source(file: CommonRoadFile) -> str:
     return {"recorded": "human", "simulated": "simulated"}.get(file.origin_of_traffic, "recorded")
 
 
-def expert_states(track: Floats, vehicle: VehicleParams) -> Floats:
-    """Rear-axle states `(T, 7)` of a track `(T, 5)` of box centres, sampled every 0.1 s and valid throughout.
-
-    Acceleration and yaw rate are central differences, smoothed over five samples; steering follows from
-    the curvature by the kinematic single-track model.
-    """
-    heading = track[:, 2]
-    out = np.zeros((len(track), STATE_SIZE))
-    out[:, :2] = center_to_rear(track[:, :2], heading, vehicle.rear_axle_to_center)
-    out[:, 2] = heading
-    out[:, 3] = track[:, 3] * np.cos(heading) + track[:, 4] * np.sin(heading)
-    if len(track) > 1:
-        out[:, 4] = _smooth(np.gradient(out[:, 3], DT))
-        out[:, 6] = _smooth(np.gradient(unwrap_angle(heading), DT))
-    rolling = np.abs(out[:, 3]) > 0.5
-    curvature = np.divide(out[:, 6], out[:, 3], out=np.zeros(len(out)), where=rolling)
-    out[:, 5] = np.clip(np.arctan(vehicle.wheelbase * curvature), -vehicle.max_steering, vehicle.max_steering)
-    return out
-
-
 def valid_span(obstacle: Obstacle) -> tuple[int, int]:
     """First and last time step of an obstacle's longest run of valid samples without a gap."""
     steps = obstacle.steps[obstacle.valid]
     cuts = np.flatnonzero(np.diff(steps) != 1) + 1
     run = max(np.split(steps, cuts), key=len)
     return int(run[0]), int(run[-1])
-
-
-def _smooth(values: Floats) -> Floats:
-    if len(values) < 5:
-        return values
-    # Reflected about the end values, so that a straight line stays one.
-    before, after = 2.0 * values[0] - values[2:0:-1], 2.0 * values[-1] - values[-2:-4:-1]
-    return np.convolve(np.concatenate((before, values, after)), np.array([1, 2, 3, 2, 1]) / 9.0, mode="valid")
 
 
 def _clock(file: CommonRoadFile, first: int, length: float) -> Floats:

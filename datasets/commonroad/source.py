@@ -13,24 +13,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.datasets.commonroad.matching import start_lanes
-from drive.datasets.commonroad.parse import root_tag
 from drive.datasets.commonroad.reader import read_commonroad
 from drive.datasets.commonroad.scenario import (
-    SHORT,
     World,
     make_world,
-    origin_near,
     planned_scenario,
     problem_lanes,
     recorded_scenario,
     valid_span,
 )
 from drive.datasets.commonroad.write import commonroad_xml
+from drive.datasets.conventions import MIN_DISTANCE, SHORT, implausible, origin_near
+from drive.datasets.matching import start_lanes
 from drive.datasets.source import file_key, paths_of, split_ref
+from drive.datasets.xml import root_tag
 from drive.errors import InputError, ScenarioError, UnknownNameError
 from drive.files import write_whole
-from drive.geometry import wrap_angle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,11 +41,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 ROOTS = ("commonRoad", "CommonRoadSolution")
-MIN_DISTANCE = 5.0
-MAX_LEAP = 8.0
-"""m/s by which a step between samples may exceed the recorded speed; noisy real recordings reach 4."""
-MAX_SPIN = 3.0
-"""Largest believable yaw rate in rad/s between two samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,14 +187,6 @@ def recorded_egos(file: CommonRoadFile, path: Path, count: int) -> list[Obstacle
     if enough or not rows:
         return enough
     return [max(rows, key=lambda row: (row[1], row[0]))[2]]
-
-
-def implausible(run: Floats, dt: float) -> bool:
-    """Whether a track `(N, 5)` leaps or spins: some simulators set vehicles over from lane to lane."""
-    moved = np.hypot(*np.diff(run[:, :2], axis=0).T)
-    turned = np.abs(wrap_angle(np.diff(run[:, 2])))
-    leaps = moved > (np.hypot(run[:-1, 3], run[:-1, 4]) + MAX_LEAP) * dt
-    return bool((leaps | (turned > MAX_SPIN * dt)).any())
 
 
 def _check_ego(ego: str) -> None:

@@ -14,6 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from drive.cache import cache_folder
+from drive.datasets.conventions import origin_near
 from drive.datasets.nuplan.areas import add_areas
 from drive.datasets.nuplan.edges import RawEdge, read_edges
 from drive.datasets.nuplan.gpkg import Features, read_layers
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Part of the name of what is kept: a city built by another version of this file is built anew."""
-GRID = 1000.0
 
 LAYERS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "lanes_polygons": (
@@ -134,7 +134,7 @@ def build_city(path: Path, restore: bool = True) -> City:
     edges = read_edges(layers, path.name, notes)
     ours = restore and any("world" in edge.about for edge in edges)
     middle = np.median(np.concatenate([e.center for e in edges]), axis=0)
-    origin = float(round(middle[0] / GRID) * GRID), float(round(middle[1] / GRID) * GRID)
+    origin = origin_near(float(middle[0]), float(middle[1]))
     builder = RoadMapBuilder(origin)
     specs = rejoined(edges, _other_lanes(layers), path.name) if ours else specs_of(edges, layers)
     for spec in specs:

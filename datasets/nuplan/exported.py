@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive.datasets.commonroad.matching import make_route
+from drive.datasets.matching import make_route
 from drive.datasets.nuplan.rejoin import full_name
 from drive.errors import ScenarioError
 from drive.scenario import Goal, Provenance, Route

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.datasets.commonroad.matching import make_route
+from drive.datasets.matching import make_route
 from drive.geometry import wrap_angle
 from drive.roadmap import LaneKind, find_route
 from drive.scenario import Goal, Route

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.datasets.commonroad.matching import driven_lanes, make_route
+from drive.datasets.matching import driven_lanes, make_route
 from drive.datasets.nuplan.city import City, load_city
 from drive.datasets.nuplan.maps import map_file
 from drive.datasets.nuplan.rejoin import plain_name
@@ -78,7 +78,7 @@ def _scenario(path: Path, name: str, rows: Rows, city: City) -> Scenario:
 
 def _recorded(path: Path, name: str, rows: Rows, city: City, track: str) -> Scenario:
     """The scenario with another vehicle as its ego, over the frames from its first on that it is in."""
-    from drive.datasets.commonroad.scenario import expert_states
+    from drive.datasets.conventions import expert_states
 
     vehicle = rows.exported.vehicle or VehicleParams()
     start = rows.poses[0, :2]

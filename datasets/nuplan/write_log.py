@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive.datasets.commonroad.matching import driven_lanes
+from drive.datasets.matching import driven_lanes
 from drive.datasets.nuplan.schema import (
     CATEGORY_OF,
     CITIES,

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from drive.datasets.commonroad.parse import Document, Node, parse_xml
 from drive.datasets.opendrive.model import (
     Connection,
     Controller,
@@ -30,6 +29,7 @@ from drive.datasets.opendrive.model import (
     Section,
     Signal,
 )
+from drive.datasets.xml import Document, Node, parse_xml
 from drive.errors import InputError
 
 if TYPE_CHECKING:

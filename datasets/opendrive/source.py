@@ -12,9 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drive.datasets.commonroad.parse import root_tag
 from drive.datasets.opendrive.reader import read_opendrive
 from drive.datasets.opendrive.roadmap import BuiltMap, build_roadmap
+from drive.datasets.xml import root_tag
 from drive.errors import InputError
 
 if TYPE_CHECKING:

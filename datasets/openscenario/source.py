@@ -11,12 +11,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drive.datasets.commonroad.parse import root_tag
 from drive.datasets.openscenario.expressions import parse_assignments
 from drive.datasets.openscenario.reader import read_openscenario
 from drive.datasets.openscenario.scenario import make_scenario
 from drive.datasets.openscenario.text import open_text
 from drive.datasets.openscenario.variation import read_variation
+from drive.datasets.xml import root_tag
 from drive.errors import DriveError, InputError
 
 if TYPE_CHECKING:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drive.datasets.commonroad.parse import Document, parse_xml
 from drive.datasets.openscenario.expressions import Parameters
+from drive.datasets.xml import Document, parse_xml
 from drive.errors import InputError, UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from drive.datasets.commonroad.parse import Node
+    from drive.datasets.xml import Node
 
 MAX_BYTES = 32 * 1024 * 1024
 MAX_NUMBER = 1e9

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
 from drive.cache import cache_folder
-from drive.datasets.commonroad.parse import Document, Node, parse_xml
 from drive.datasets.sumo.network import MAX_BYTES
+from drive.datasets.xml import Document, Node, parse_xml
 from drive.errors import InputError
 from drive.sim.sumo.engine import SumoFiles
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.datasets.commonroad.parse import MAX_COORDINATE, Document, Node, parse_xml
+from drive.datasets.xml import MAX_COORDINATE, Document, Node, parse_xml
 from drive.errors import MapError
 
 if TYPE_CHECKING:

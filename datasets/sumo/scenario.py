@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.datasets.commonroad.matching import any_change, make_route
-from drive.datasets.commonroad.scenario import expert_states, origin_near
+from drive.datasets.conventions import expert_states, origin_near
+from drive.datasets.matching import any_change, make_route
 from drive.datasets.sumo.network import Lane, Network
 from drive.datasets.sumo.record import DT, DURATION, Recording
 from drive.datasets.sumo.roadmap import build_roadmap, planned_signals

@@ -12,7 +12,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drive.datasets.commonroad.parse import root_tag
 from drive.datasets.sumo.config import (
     Configuration,
     demand_counts,
@@ -23,6 +22,7 @@ from drive.datasets.sumo.config import (
 from drive.datasets.sumo.network import Network, read_network
 from drive.datasets.sumo.record import choose_egos, record
 from drive.datasets.sumo.scenario import around, bare_scenario, driven_scenario
+from drive.datasets.xml import root_tag
 from drive.errors import InputError, UnknownNameError
 from drive.sim.sumo.engine import libsumo
 

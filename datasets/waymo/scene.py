@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.datasets.commonroad.scenario import DT, origin_near
+from drive.datasets.conventions import DT, origin_near
 from drive.datasets.recording import Recording
 from drive.datasets.waymo.features import Features, read_features
 from drive.datasets.waymo.roadmap import build_roadmap

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from drive.datasets.commonroad import SOURCE, read_commonroad
-from drive.datasets.commonroad.parse import MAX_DEPTH, parse_xml
+from drive.datasets.xml import MAX_DEPTH, parse_xml
 from drive.errors import InputError, MapError, ScenarioError, UnknownNameError
 
 TEXT = SimpleNamespace(**run_path(str(Path(__file__).with_name("commonroad_text.py"))))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.datasets.commonroad.parse import parse_xml
+from drive.datasets.xml import parse_xml
 from drive.errors import InputError
 from drive.eval.metrics.carla.abilities import JUNCTION_POINTS
 from drive.eval.metrics.nuplan.lanes import LaneShapes
