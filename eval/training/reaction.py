@@ -77,9 +77,9 @@ class Reactions:
 
 
 class Difference(NamedTuple):
-    """Seconds by which one planner reacts later than another in `count` scenes, with 95 % intervals."""
+    """Seconds by which one planner reacts later than another in `scenes`, with 95 % intervals."""
 
-    count: int
+    scenes: int
     mean: float
     mean_ci95: tuple[float, float]
     median: float
@@ -89,7 +89,7 @@ class Difference(NamedTuple):
         (low, high), (least, most) = self.mean_ci95, self.median_ci95
         return (
             f"{self.mean:+.2f} s [{low:+.2f}, {high:+.2f}], of the medians {self.median:+.2f} s "
-            f"[{least:+.2f}, {most:+.2f}], in {self.count} scenes"
+            f"[{least:+.2f}, {most:+.2f}], in {self.scenes} scenes"
         )
 
 

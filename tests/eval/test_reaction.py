@@ -68,7 +68,7 @@ def test_the_interval_is_of_pairs_that_reacted() -> None:
     times = np.linspace(0.1, 2.0, 60)
     none = np.zeros(60, dtype=np.bool_)
     found = compare_reactions(Reactions(times, none), Reactions(times + 0.5, none))
-    assert found.count == 60
+    assert found.scenes == 60
     assert (found.mean, found.median) == pytest.approx((-0.5, -0.5))
     assert (*found.mean_ci95, *found.median_ci95) == pytest.approx((-0.5,) * 4)
 
@@ -76,7 +76,7 @@ def test_the_interval_is_of_pairs_that_reacted() -> None:
     always = np.arange(60) < 20
     eager = Reactions(np.where(always, 0.0, times + 0.2), always)
     found = compare_reactions(eager, Reactions(times, none))
-    assert found.count == 40
+    assert found.scenes == 40
     assert found.mean == pytest.approx(0.2)
     assert eager.median == pytest.approx(float(np.median(times[20:] + 0.2)))
     with pytest.raises(InputError, match="no two scenes"):
