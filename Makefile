@@ -11,11 +11,12 @@ PIP := $(PY) -m pip install -qq --no-input --disable-pip-version-check --root-us
 export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help bench test clean
+.PHONY: help bench docs test clean
 
 help:
 	@echo "make test    lint, types and tests, in .venv"
 	@echo "make bench   every planner of the core on the suite 'mini'; the report lies in out/bench"
+	@echo "make docs    the documentation as a site, in out/site"
 	@echo "make clean   remove what these targets made"
 
 $(PY):
@@ -29,13 +30,17 @@ $(PY):
 	@touch $@
 
 .venv/installed-dev: pyproject.toml setup.py | $(PY)
-	$(PIP) -e ".[dev,learn,carla]"
+	$(PIP) -e ".[dev,docs,learn,carla]"
 	@touch .venv/installed-core $@
 
 bench: .venv/installed-core
 	$(PY) -m drive bench --suite mini --planner constant --planner idm --planner pdm --planner mpc \
 		--planner cpto --planner field --planner log --out out/bench --force
 	@echo "The report lies in out/bench/report.html"
+
+docs: .venv/installed-dev
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
+	@echo "The site lies in out/site/index.html"
 
 test: .venv/installed-dev
 	$(PY) -m ruff check .

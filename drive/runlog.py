@@ -70,8 +70,8 @@ class RunLog:
     that was not recorded;
     frames: the single plans of a pseudo-closed loop, None in other runs;
     heat: what planners drew on the ground, `heat_time (H,)` of the call, `heat_values (H, R, C)` from 0 to
-    255 for 0 to header["heat"]["high"], `heat_pose (H, 3)` of the raster's back right corner; cells of
-    header["heat"]["cell"] m; empty where nothing was drawn.
+    255 for 0 to `header["heat"]["high"]`, `heat_pose (H, 3)` of the raster's back right corner; cells of
+    `header["heat"]["cell"]` m; empty where nothing was drawn.
     """
 
     header: dict[str, Any]

@@ -14,11 +14,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from drive import registry
 from drive.cli.main import run
 from drive.datasets import source
+from drive.errors import DriveError, InputError
+from drive.runlog import RunLog
+from drive.sim.traffic import load_traffic
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -113,6 +117,31 @@ def test_learn_to_drive(
     assert means[-1] > means[0] + 10.0
     returns = [float(m.group(1)) for line in shown if (m := re.search(r"other scenes: (\S+),", line))]
     assert returns[1] > returns[0] + 5.0
+
+
+def test_my_traffic(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    shown = play("07_my_traffic.py", monkeypatch, folder, capfd).splitlines()
+    assert [line.split()[0] for line in shown] == ["idm", "hurried"]
+    ours, theirs = (
+        sorted((folder / "out/traffic" / name).rglob("*unprotected_left*.drive.npz"))
+        for name in ("idm", "hurried")
+    )
+    assert len(ours) == len(theirs) == 6
+    # The same scenes, driven otherwise by the others.
+    one, other = RunLog.load(ours[0]), RunLog.load(theirs[0])
+    assert one.header["scenario"]["id"] == other.header["scenario"]["id"]
+    assert one.header["traffic"] == "idm"
+    assert other.header["traffic"] == "hurried"
+    assert not np.array_equal(one.agents, other.agents)
+
+
+def test_traffic_of_a_file_is_checked(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("LOUD = 3\n")
+    with pytest.raises(InputError, match="is of type int, not a TrafficModel"):
+        load_traffic(f"{file}:LOUD")
+    with pytest.raises(DriveError, match="QUIET"):
+        load_traffic(f"{file}:QUIET")
 
 
 def test_the_docs_of_learning_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

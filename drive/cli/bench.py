@@ -40,7 +40,10 @@ def command(
         list[str] | None, typer.Option("--set", metavar="K=V", help="A setting, as idm.headway=1.2.")
     ] = None,
     traffic: Annotated[
-        str | None, typer.Option(metavar="T", help="Who drives the others; default the suite's, or idm.")
+        str | None,
+        typer.Option(
+            metavar="T", help="Who drives the others, or FILE.py:NAME; default the suite's, or idm."
+        ),
     ] = None,
     score: Annotated[
         list[str] | None,

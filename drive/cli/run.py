@@ -28,7 +28,8 @@ def command(
         typer.Option(metavar="P", help="A planner's name, or FILE.py:NAME; a run log has its own."),
     ] = None,
     traffic: Annotated[
-        str | None, typer.Option(metavar="T", help="Who drives the others; default idm.")
+        str | None,
+        typer.Option(metavar="T", help="Who drives the others, or FILE.py:NAME; default idm."),
     ] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed, as of drive bench; default 0.")] = None,
     settings: Annotated[

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drive import registry
 from drive.datasets.source import expand_all
 from drive.errors import DriveError, InputError, UnknownNameError
 from drive.eval.bench import journal
@@ -28,6 +27,7 @@ from drive.eval.metrics.base import choose_mode, load_score, load_scores, stages
 from drive.progress import Listener
 from drive.runlog import MODES
 from drive.sim.detection import Detection
+from drive.sim.traffic.model import load_traffic
 from drive.sim.visibility import Visibility
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Surroundings:
             str(Detection.parse(found["detection"])),
             found["ego"],
         )
-        registry.entry("drive.traffic", made.traffic)
+        load_traffic(made.traffic)
         return made
 
 
@@ -347,7 +347,7 @@ def batch_size(entry: Entry, options: Options, environment: str, traffic: str) -
     size = options.batch or entry.batch
     if not entry.batch or size == 1 or options.realtime or environment != ROAD:
         return 1
-    return size if registry.load("drive.traffic", traffic).director is None else 1
+    return size if load_traffic(traffic).director is None else 1
 
 
 def _paths(setup: Setup, chosen: Sequence[Chosen]) -> dict[tuple[str, str], str]:

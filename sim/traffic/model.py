@@ -65,14 +65,17 @@ IDM_COMPAT = TrafficModel("idm_compat", Controller.IDM, anticipate=False, compat
 
 
 def load_traffic(name: str | TrafficModel) -> TrafficModel:
-    """A traffic model by its registered name; raises UnknownNameError with the nearest name."""
+    """A traffic model by its registered name, or the one at FILE.py:NAME.
+
+    Raises UnknownNameError with the nearest name, and InputError for what is no traffic model.
+    """
     if isinstance(name, TrafficModel):
         return name
-    from drive.registry import load
+    from drive.errors import InputError
+    from drive.registry import import_target, load
 
-    model = load("drive.traffic", name)
+    by_file = ".py:" in name
+    model = import_target(name, f"traffic '{name}'") if by_file else load("drive.traffic", name)
     if not isinstance(model, TrafficModel):
-        from drive.errors import InputError
-
-        raise InputError(f"traffic '{name}' is registered as {type(model).__name__}, not as a TrafficModel")
+        raise InputError(f"traffic '{name}' is of type {type(model).__name__}, not a TrafficModel")
     return model
