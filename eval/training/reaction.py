@@ -140,7 +140,7 @@ def make_cut_in(seed: int, cuts: bool = True) -> CutIn:
 
 def reaction(planner: Planner, scene: CutIn) -> float:
     """Seconds from the beginning of the sideways motion to the first command to brake, `inf` without one."""
-    run = simulate(scene.scenario, planner, traffic="log", lead=scene.lead, keep_candidates=0)
+    run = simulate(scene.scenario, planner, traffic="log", lead=scene.lead, keep_candidates=0, watchdog=None)
     if run.header["failure"] is not None:
         raise DriveError(f"{scene.scenario.id}: {run.header['failure']['reason']}")
     asked = run.ego_control[len(scene.lead.states) - 1 :, 0]
