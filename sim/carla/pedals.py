@@ -1,12 +1,12 @@
 """From a plan to CARLA's throttle, brake and steering.
 
-The tracker of the toolkit's own closed loop (`drive.sim.trackers`) says the acceleration and turns the wheels,
-for plans are made for it: many jump at once to a line beside the ego, or to another speed, and leave it to the
-tracker to get there gently. Where a plan brakes hard it is followed at once.
+The tracker of the toolkit's own closed loop (`drive.sim.trackers`) says the acceleration and turns the
+wheels, for plans are made for it: many jump at once to a line beside the ego, or to another speed, and leave
+it to the tracker to get there gently. Where a plan brakes hard it is followed at once.
 
-The acceleration goes through the published table of what a throttle does (`drive.sim.carla.world.pedals`) and a
-slowly learnt rest (slope, mass, another car); the wheel angle through the turning of the published fit, scaled
-by the vehicle's own wheelbase, largest angle and steering curve, and by what it was seen to do.
+The acceleration goes through the published table of what a throttle does (`drive.sim.carla.world.pedals`) and
+a slowly learnt rest (slope, mass, another car); the wheel angle through the turning of the published fit,
+scaled by the vehicle's own wheelbase, largest angle and steering curve, and by what it was seen to do.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ FIT_ANGLE = math.radians(70.0)
 BRAKES = 7.4
 """m/s^2 of the full brake (see drive.sim.carla.kernels.move)."""
 PREVIEW, HARD_BRAKING = 0.4, 4.0
-"""Seconds ahead at which the speed of a plan that brakes harder than this (m/s^2) is aimed for: what the brake
-takes to answer."""
+"""Seconds ahead at which the speed of a plan that brakes harder than this (m/s^2) is aimed for: what the
+brake takes to answer."""
 HARD, FAST = 7.4, 4.0
 STILL, CREEP = 0.3, 0.15
 FIRST, LONGEST = 0.05, 0.2
@@ -110,8 +110,8 @@ class Foot:
         return float(np.interp(wanted, pulls, _THROTTLES)), 0.0
 
     def _track(self, plan: Plan, now: float, state: Floats) -> float:
-        """The tracker's acceleration in m/s^2; its steering rate turns the wheel angle that is asked for. What
-        the state has is no angle of the wheels but that of the curve which is driven."""
+        """The tracker's acceleration in m/s^2; its steering rate turns the wheel angle that is asked for.
+        What the state has is no angle of the wheels but that of the curve which is driven."""
         row = state.copy()
         row[STEERING] = self.angle
         wanted, rate = self._tracker.track(plan.trajectory, now, row, self.figures.params)
