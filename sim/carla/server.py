@@ -226,7 +226,7 @@ class Server:
 
     def _look_after(self) -> None:
         for session in self.sessions:
-            look_after(session, self.log)
+            look_after(session, self.traffic_managers, self.log)
         self.loop.after(EVERY, self._look_after)
 
     def is_a(self, actor: int, kind: str | None = None) -> bool:

@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING
 from drive.sim.carla.wire.messages import CHUNK, pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from drive.sim.carla.session import Session
 
-EVERY = 0.5
-"""Seconds between two looks; who is silent at two in a row while a batch is owed stands still."""
+EVERY, LOOKS = 0.5, (2, 6, 20)
+"""Seconds between two looks, and how many in a row find one silent who owes a batch before he is woken; more
+often it would not help."""
 PACED = 5
 """Ticks in a row that were followed by a batch, before a missing one means anything: only then is it known
 that the client's Traffic Manager is synchronous."""
@@ -52,11 +53,11 @@ class Batches:
         self.owed = False
 
     def missing(self, heard: int) -> bool:
-        """Whether one is owed by who has said nothing at two looks; `heard` grows with all that is said."""
+        """Whether it is time to wake who owes one; `heard` grows with all that he says."""
         silent = self.owed and self.paced >= PACED and heard == self._heard
         self._heard = heard
         self._looks = self._looks + 1 if silent else 0
-        return self._looks >= 2
+        return self._looks in LOOKS
 
 
 def wake(address: str, ports: set[int], told: Callable[[str], None]) -> None:
@@ -72,10 +73,11 @@ def wake(address: str, ports: set[int], told: Callable[[str], None]) -> None:
     threading.Thread(target=call, daemon=True, name="wake").start()
 
 
-def look_after(session: Session, told: Callable[[str], None]) -> None:
-    """One look at a client with Traffic Managers."""
-    if session.traffic_managers and session.batches.missing(session.heard):
-        wake(session.address.rpartition(":")[0], session.traffic_managers, told)
+def look_after(session: Session, running: Collection[int], told: Callable[[str], None]) -> None:
+    """One look at a client whose Traffic Managers may be among the `running` ports."""
+    ports = session.traffic_managers.intersection(running)
+    if ports and session.batches.missing(session.heard):
+        wake(session.address.rpartition(":")[0], ports, told)
 
 
 __all__ = ["Batches", "look_after", "wake"]
