@@ -72,7 +72,7 @@ class Reader:
     @property
     def empty(self) -> bool:
         """Whether all that came was taken."""
-        return self._unpacker.tell() == self._fed
+        return bool(self._unpacker.tell() == self._fed)
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes, at most CHUNK of them. Raises BrokenStreamError when a message is too long."""
