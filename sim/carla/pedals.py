@@ -43,7 +43,9 @@ HARD, FAST = 7.4, 4.0
 STILL, CREEP = 0.3, 0.15
 FIRST, LONGEST = 0.05, 0.2
 """Seconds of the first step, and of the longest one."""
-HOLD = 0.5
+HOLD, STAND, TOUCH = 1.0, 0.6, 0.12
+"""m/s below which a plan that stands is braked for, and the brake at a standstill and at that speed."""
+LEARNT_FROM = 2.0
 LEARN_ALONG, LEARN_ACROSS = 0.03, 0.02
 MOST_REST, LEAST_SHARE, MOST_SHARE = 1.5, 0.6, 1.6
 _THROTTLES = np.linspace(0.0, 1.0, 21)
@@ -91,9 +93,10 @@ class Foot:
         self._steer = steer
         if stays and speed < HOLD:
             self._asked = None
-            return Pedals(0.0, steer, 0.6)
+            return Pedals(0.0, steer, STAND - (STAND - TOUCH) * max(speed, 0.0) / HOLD)
         self._asked = (wanted, curvature)
-        throttle, brake = self._pedals(wanted - self.rest, speed)
+        # Slowly the rest does not hold: what was learnt at speed would let the car creep over a stop line.
+        throttle, brake = self._pedals(wanted - self.rest * min(abs(speed) / LEARNT_FROM, 1.0), speed)
         return Pedals(throttle, steer, brake)
 
     def _pedals(self, wanted: float, speed: float) -> tuple[float, float]:
@@ -142,11 +145,11 @@ class Foot:
             return
         wanted, curvature = self._asked
         speed = float(state[SPEED])
-        if speed > 2.0 and abs(wanted) < 3.0:
+        if speed > LEARNT_FROM and abs(wanted) < 3.0:
             off = float(state[ACCELERATION]) - wanted
             self.rest += LEARN_ALONG * min(max(off, -1.0), 1.0)
             self.rest = min(max(self.rest, -MOST_REST), MOST_REST)
-        if speed > 2.0 and abs(curvature) > 0.02:
+        if speed > LEARNT_FROM and abs(curvature) > 0.02:
             came = float(state[YAW_RATE]) / speed / curvature
             if 0.3 < came < 3.0:
                 self.share *= 1.0 + LEARN_ACROSS * min(max(came - 1.0, -0.5), 0.5)
