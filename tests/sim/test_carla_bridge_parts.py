@@ -54,7 +54,7 @@ def test_a_plan_that_stands_is_held_by_the_brake() -> None:
 
 @pytest.mark.parametrize("speed", [0.2, 0.5, 0.9, 1.2])
 def test_a_plan_that_stops_is_not_crept_on_from(speed: float) -> None:
-    """What was learnt at speed (the car answers 0.6 m/s^2 less than asked for) is no throttle at a stop line."""
+    """What was learnt at speed (the car does 0.6 m/s^2 less than was asked for) is no throttle at a line."""
     foot = Foot(FIGURES)
     foot.rest = -0.6
     pressed = foot.follow(straight_plan(0.2, 0.0), 0.0, at(speed))
