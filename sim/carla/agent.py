@@ -34,7 +34,7 @@ from drive.sim.carla.client import client_module
 from drive.sim.carla.eyes import Eyes, figures_of
 from drive.sim.carla.maps import bare_name
 from drive.sim.carla.pedals import Foot
-from drive.sim.carla.pilot import DT, Pilot
+from drive.sim.carla.pilot import DT, WATCHDOG, Pilot
 from drive.sim.carla.stage import STEP
 from drive.sim.carla.stops import StopSigns
 
@@ -49,6 +49,8 @@ except ModuleNotFoundError:  # without the leaderboard nobody asks for the agent
     AutonomousAgent, Track = object, None
 
 HERO = "hero"
+FIRST_CALL = 600.0
+"""Seconds for a planner's first call on a route: its kernels may compile then."""
 _ERRAND = "drive.datasets.carla_routes.errand:errand_along"
 
 
@@ -135,6 +137,7 @@ class ToolkitAgent(AutonomousAgent):  # type: ignore[misc]
         if not late:
             pilot.note(frame, self.eyes.bodies)
             self.plan: Plan = pilot.think()
+            pilot.watchdog = WATCHDOG
         self.steps += 1
         return self.foot.follow(self.plan, pilot.time + late * STEP, frame.ego)
 
@@ -154,7 +157,7 @@ class ToolkitAgent(AutonomousAgent):  # type: ignore[misc]
         self.eyes.strangers |= unseen(self.world)
         self.foot = Foot(figures)
         stops = StopSigns.of(self.world, errand.roadmap, errand.origin)
-        self.pilot = Pilot(errand, self.planner, figures, stops, self.config.seed)
+        self.pilot = Pilot(errand, self.planner, figures, stops, self.config.seed, FIRST_CALL)
 
     def destroy(self) -> None:
         """Inherited. Leaves the run log, where one is asked for."""

@@ -1,9 +1,12 @@
 """From a plan to CARLA's throttle, brake and steering.
 
-Along: the speed that the plan has a moment ahead, through the published table of what a throttle does
-(`drive.sim.carla.world.pedals`) and a slowly learnt rest (slope, mass, another car). Across: pure pursuit of
-the plan from the rear axle (Coulter 1992, CMU-RI-TR-92-01) and the turning of the published fit, scaled by
-the vehicle's own wheelbase, largest angle and steering curve, and by what it was seen to do.
+The tracker of the toolkit's own closed loop (`drive.sim.trackers`) says the acceleration and turns the
+wheels, for plans are made for it: many jump at once to a line beside the ego, or to another speed, and leave
+it to the tracker to get there gently. Where a plan brakes hard it is followed at once.
+
+The acceleration goes through the published table of what a throttle does (`drive.sim.carla.world.pedals`) and
+a slowly learnt rest (slope, mass, another car); the wheel angle through the turning of the published fit,
+scaled by the vehicle's own wheelbase, largest angle and steering curve, and by what it was seen to do.
 """
 
 from __future__ import annotations
@@ -16,7 +19,8 @@ import numpy as np
 
 from drive.planner import Control, ControlKind
 from drive.sim.carla.world.pedals import coasting, throttle_table
-from drive.vehicle import ACCELERATION, HEADING, SPEED, YAW_RATE
+from drive.sim.trackers import LQRTracker
+from drive.vehicle import ACCELERATION, SPEED, STEERING, YAW_RATE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,13 +36,16 @@ FIT_SPEED = 20.0 / 3.6
 FIT_ANGLE = math.radians(70.0)
 BRAKES = 7.4
 """m/s^2 of the full brake (see drive.sim.carla.kernels.move)."""
-PREVIEW = 0.4
-"""Seconds ahead at which the plan's speed is aimed for: what throttle and brake take to answer."""
-LOOK, LOOK_LEAST, LOOK_MOST = 0.55, 3.0, 12.0
-"""Seconds and metres that the pursued point lies ahead."""
+PREVIEW, HARD_BRAKING = 0.4, 4.0
+"""Seconds ahead at which the speed of a plan that brakes harder than this (m/s^2) is aimed for: what the
+brake takes to answer."""
 HARD, FAST = 7.4, 4.0
 STILL, CREEP = 0.3, 0.15
-HOLD = 0.5
+FIRST, LONGEST = 0.05, 0.2
+"""Seconds of the first step, and of the longest one."""
+HOLD, STAND, TOUCH = 1.0, 0.6, 0.12
+"""m/s below which a plan that stands is braked for, and the brake at a standstill and at that speed."""
+LEARNT_FROM = 2.0
 LEARN_ALONG, LEARN_ACROSS = 0.03, 0.02
 MOST_REST, LEAST_SHARE, MOST_SHARE = 1.5, 0.6, 1.6
 _THROTTLES = np.linspace(0.0, 1.0, 21)
@@ -62,6 +69,9 @@ class Foot:
         self.turn = TURN * FIT_WHEELBASE / figures.params.wheelbase * angle
         self.rest = 0.0
         self.share = 1.0
+        self.angle = 0.0
+        self._tracker = LQRTracker()
+        self._last: float | None = None
         self._asked: tuple[float, float] | None = None
         self._steer = 0.0
 
@@ -72,25 +82,22 @@ class Foot:
         self._learn(state)
         times, rows = plan.trajectory.times, plan.trajectory.states
         speed = float(state[SPEED])
-        wanted = self._acceleration(times, rows, now, speed)
+        wanted = self._track(plan, now, state)
         if plan.control is not None and plan.control.kind is ControlKind.ACCELERATION_STEERING:
             k = int((now - float(times[0])) / plan.control.dt + 1e-6)
             wanted = float(plan.control.values[min(k, len(plan.control.values) - 1)][0])
         ahead = float(np.interp(now + 1.0, times, rows[:, SPEED]))
         stays = max(float(np.interp(now + PREVIEW, times, rows[:, SPEED])), ahead) < STILL
-        curvature = self._curvature(times, rows, now, state)
+        curvature = math.tan(self.angle) / self.figures.params.wheelbase
         steer = self._steering(curvature, speed) if abs(speed) > CREEP or not stays else self._steer
         self._steer = steer
         if stays and speed < HOLD:
             self._asked = None
-            return Pedals(0.0, steer, 0.6)
+            return Pedals(0.0, steer, STAND - (STAND - TOUCH) * max(speed, 0.0) / HOLD)
         self._asked = (wanted, curvature)
-        throttle, brake = self._pedals(wanted - self.rest, speed)
+        # Slowly the rest does not hold: what was learnt at speed would let the car creep over a stop line.
+        throttle, brake = self._pedals(wanted - self.rest * min(abs(speed) / LEARNT_FROM, 1.0), speed)
         return Pedals(throttle, steer, brake)
-
-    def _acceleration(self, times: Floats, rows: Floats, now: float, speed: float) -> float:
-        target = float(np.interp(now + PREVIEW, times, rows[:, SPEED]))
-        return min(max((target - speed) / PREVIEW, -HARD), FAST)
 
     def _pedals(self, wanted: float, speed: float) -> tuple[float, float]:
         along = max(speed, 0.0)
@@ -105,33 +112,22 @@ class Foot:
             return 0.0, 0.0
         return float(np.interp(wanted, pulls, _THROTTLES)), 0.0
 
-    def _curvature(self, times: Floats, rows: Floats, now: float, state: Floats) -> float:
-        """Of the arc from the rear axle to the point of the plan's path that lies `look` ahead of it."""
-        look = min(max(LOOK * float(state[SPEED]), LOOK_LEAST), LOOK_MOST)
-        points = rows[times >= now - 1e-6][:, :2] if times[-1] > now else rows[-1:, :2]
-        x, y, c, s = state[0], state[1], math.cos(state[HEADING]), math.sin(state[HEADING])
-        local = np.stack(
-            (
-                c * (points[:, 0] - x) + s * (points[:, 1] - y),
-                c * (points[:, 1] - y) - s * (points[:, 0] - x),
-            ),
-            axis=1,
-        )
-        far = np.hypot(local[:, 0], local[:, 1])
-        beyond = np.flatnonzero((far >= look) & (local[:, 0] > 0.0))
-        if len(beyond):
-            k = int(beyond[0])
-            target = local[k]
-            if k and far[k] > far[k - 1]:
-                part = (look - far[k - 1]) / (far[k] - far[k - 1])
-                target = local[k - 1] + max(part, 0.0) * (local[k] - local[k - 1])
-        else:
-            # A plan that ends before is carried on in its last direction.
-            turn = float(rows[-1, HEADING] - state[HEADING])
-            left = max(look - float(far[-1]), 0.0)
-            target = local[-1] + left * np.array((math.cos(turn), math.sin(turn)))
-        reach = max(float(target @ target), 1.0)
-        return 2.0 * float(target[1]) / reach
+    def _track(self, plan: Plan, now: float, state: Floats) -> float:
+        """The tracker's acceleration in m/s^2; its steering rate turns the wheel angle that is asked for.
+        What the state has is no angle of the wheels but that of the curve which is driven."""
+        row = state.copy()
+        row[STEERING] = self.angle
+        wanted, rate = self._tracker.track(plan.trajectory, now, row, self.figures.params)
+        elapsed = FIRST if self._last is None else min(max(now - self._last, 0.0), LONGEST)
+        self._last = now
+        most = self.figures.params.max_steering
+        self.angle = min(max(self.angle + rate * elapsed, -most), most)
+        trajectory = plan.trajectory
+        target = float(np.interp(now + PREVIEW, trajectory.times, trajectory.states[:, SPEED]))
+        braking = (target - float(state[SPEED])) / PREVIEW
+        if braking < -HARD_BRAKING:
+            wanted = min(wanted, braking)
+        return min(max(wanted, -HARD), FAST)
 
     def _steering(self, curvature: float, speed: float) -> float:
         full = self.turn * self.share * self._curve(speed)
@@ -149,11 +145,11 @@ class Foot:
             return
         wanted, curvature = self._asked
         speed = float(state[SPEED])
-        if speed > 2.0 and abs(wanted) < 3.0:
+        if speed > LEARNT_FROM and abs(wanted) < 3.0:
             off = float(state[ACCELERATION]) - wanted
             self.rest += LEARN_ALONG * min(max(off, -1.0), 1.0)
             self.rest = min(max(self.rest, -MOST_REST), MOST_REST)
-        if speed > 2.0 and abs(curvature) > 0.02:
+        if speed > LEARNT_FROM and abs(curvature) > 0.02:
             came = float(state[YAW_RATE]) / speed / curvature
             if 0.3 < came < 3.0:
                 self.share *= 1.0 + LEARN_ACROSS * min(max(came - 1.0, -0.5), 0.5)

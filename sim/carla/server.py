@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from drive.errors import DriveError, InputError
 from drive.sim.carla.calls import CALLS
+from drive.sim.carla.calls.batch import room
 from drive.sim.carla.maps import Maps
 from drive.sim.carla.sensors import record_of
 from drive.sim.carla.session import Session
+from drive.sim.carla.stall import EVERY, look_after
 from drive.sim.carla.streams import OBSERVER, SENSORS, Streams, framed_record
 from drive.sim.carla.wire import records
 from drive.sim.carla.wire.messages import MAX_MESSAGE
@@ -68,6 +70,7 @@ class Server:
         self.maps, self.options, self.log = maps, options, log
         self.release = options.release
         self.calls = CALLS
+        self.scratch = room()
         self._load = load
         self.episode = 0
         self.frame = 0
@@ -93,6 +96,7 @@ class Server:
             raise
         self._next_step = time.monotonic() + FREE_STEP
         self.loop.after(FREE_STEP, self._free_run)
+        self.loop.after(EVERY, self._look_after)
 
     # the episode
 
@@ -140,6 +144,7 @@ class Server:
         """A client's cue. In asynchronous mode, as in the game, nothing is waited for."""
         if self.settings.synchronous:
             session.keeps = True
+            session.batches.ticked()
             self.step()
         return self.frame
 
@@ -218,6 +223,11 @@ class Server:
             self.log("the client that ticked has gone: asynchronous mode again (its actors stay)")
             self.settings = replace(self.settings, synchronous=False, fixed_dt=None)
             self._next_step = time.monotonic() + FREE_STEP
+
+    def _look_after(self) -> None:
+        for session in self.sessions:
+            look_after(session, self.traffic_managers, self.log)
+        self.loop.after(EVERY, self._look_after)
 
     def is_a(self, actor: int, kind: str | None = None) -> bool:
         """Whether an actor of that kind (any, by default) is there."""

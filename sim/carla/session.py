@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from drive.errors import DriveError
+from drive.sim.carla.calls.batch import quick_batch
 from drive.sim.carla.calls.table import Kind
+from drive.sim.carla.stall import Batches
 from drive.sim.carla.wire.messages import (
     BrokenStreamError,
     Reader,
@@ -30,7 +32,17 @@ COMPLAINTS = 5
 class Session:
     """What the server keeps of one connection."""
 
-    __slots__ = ("_complaints", "_peer", "_reader", "_server", "keeps", "spawned", "traffic_managers")
+    __slots__ = (
+        "_complaints",
+        "_peer",
+        "_reader",
+        "_server",
+        "batches",
+        "heard",
+        "keeps",
+        "spawned",
+        "traffic_managers",
+    )
 
     def __init__(self, server: Server, peer: Peer) -> None:
         self._server, self._peer = server, peer
@@ -41,6 +53,9 @@ class Session:
         self.spawned: set[int] = set()
         self.traffic_managers: set[int] = set()
         """Ports of those that this client announced."""
+        self.batches = Batches()
+        self.heard = 0
+        """How often it has sent something."""
 
     @property
     def address(self) -> str:
@@ -52,6 +67,12 @@ class Session:
         return self._peer.local_address
 
     def received(self, data: bytes) -> None:
+        self.heard += 1
+        answer = quick_batch(self._server, data) if self._reader.empty and not self._peer.full else None
+        if answer is not None:
+            self.batches.came()
+            self._peer.send(answer)
+            return
         try:
             self._reader.feed(data)
         except BrokenStreamError as error:

@@ -30,6 +30,15 @@ SMALL = HERE.parent / "datasets" / "opendrive_small.xodr"
 TOWNS = HERE.parents[1].parent / "shared" / "data" / "carla_opendrive"
 
 
+SCRIPTS = {
+    "traffic": "carla_load.py",
+    "bare": "carla_load.py",
+    "sensors": "carla_senses.py",
+    "crash": "carla_senses.py",
+}
+"""Where the cases are that carla_client.py has not."""
+
+
 def client_version() -> str | None:
     """The release of the client that the tests run, None where there is none or it is not known to us."""
     ask = "import importlib.metadata as m; print(m.version('carla'))"
@@ -74,7 +83,7 @@ def tell(port: int, name: str, *parameters: Any) -> Any:
 
 
 def command(port: int, case: str, *rest: object) -> list[str]:
-    return [PYTHON, str(HERE / "carla_client.py"), str(port), case, *map(str, rest)]
+    return [PYTHON, str(HERE / SCRIPTS.get(case, "carla_client.py")), str(port), case, *map(str, rest)]
 
 
 def environment() -> dict[str, str]:
@@ -82,7 +91,7 @@ def environment() -> dict[str, str]:
 
 
 def client(port: int, case: str, *rest: object, timeout: float = 360.0) -> dict[str, Any]:
-    """What a case of carla_client.py found; its process must have ended well."""
+    """What a case found; its process must have ended well."""
     done = subprocess.run(
         command(port, case, *rest), capture_output=True, text=True, timeout=timeout, env=environment()
     )

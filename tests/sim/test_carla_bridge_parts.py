@@ -52,6 +52,26 @@ def test_a_plan_that_stands_is_held_by_the_brake() -> None:
     assert pressed.brake >= 0.5
 
 
+@pytest.mark.parametrize("speed", [0.2, 0.5, 0.9, 1.2])
+def test_a_plan_that_stops_is_not_crept_on_from(speed: float) -> None:
+    """What was learnt at speed (the car does 0.6 m/s^2 less than was asked for) is no throttle at a line."""
+    foot = Foot(FIGURES)
+    foot.rest = -0.6
+    pressed = foot.follow(straight_plan(0.2, 0.0), 0.0, at(speed))
+    assert pressed.throttle == 0.0
+    assert pressed.brake > 0.04
+
+
+def test_a_plan_beside_the_ego_is_come_to_gently() -> None:
+    """`pdm`'s plans jump a metre to the side at once, and back; a pursuit of them shakes the wheels."""
+    foot, steers = Foot(FIGURES), []
+    for k in range(20):
+        plan = straight_plan(5.5, 5.5, side=1.0 if k // 2 % 2 else 0.0)
+        plan.trajectory.times[:] += 0.05 * k
+        steers.append(foot.follow(plan, 0.05 * k, at(5.5)).steer)
+    assert np.abs(np.diff(steers)).max() < 0.08
+
+
 def test_left_of_us_is_negative_for_carla_and_faster_cars_steer_more_for_a_bend() -> None:
     left = Foot(FIGURES).follow(straight_plan(8.0, 8.0, side=1.0), 0.0, at(8.0))
     right = Foot(FIGURES).follow(straight_plan(8.0, 8.0, side=-1.0), 0.0, at(8.0))

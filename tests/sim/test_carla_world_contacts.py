@@ -172,6 +172,26 @@ def test_walkers_are_pushed_aside_and_told_of(world):
     assert world.transform(walker)[0] > 62.0
 
 
+def test_dirt_on_the_road_is_rolled_over(world):
+    """The debris that the scenario ControlLoss spreads, 15 to 19 cm high; a briefcase is in the way."""
+    for k, name in enumerate(("dirtdebris01", "dirtdebris03")):
+        world.spawn(f"static.prop.{name}", (60.0 + 4.0 * k, 1.75, 0.0, 0.0, 0.0, 0.0))
+    car = world.spawn("vehicle.tesla.model3", (40.0, 1.75, 0.3, 0.0, 0.0, 0.0))
+    world.apply_control(car, throttle=0.6)
+    met = []
+    for _ in range(140):
+        world.tick(0.05)
+        met += world.contacts()
+    assert met == []
+    passed = world.transform(car)[0]
+    assert passed > 75.0
+    world.spawn("static.prop.briefcase", (passed + 15.0, 1.75, 0.0, 0.0, 0.0, 0.0))
+    for _ in range(100):
+        world.tick(0.05)
+        met += world.contacts()
+    assert met != []
+
+
 def test_props_stand_until_they_are_loose(world):
     cone = world.spawn("static.prop.constructioncone", (60.0, 1.75, 0.0, 0.0, 0.0, 0.0))
     car = world.spawn(CAR, (50.0, 1.75, 0.0, 0.0, 0.0, 0.0))

@@ -69,6 +69,11 @@ class Reader:
         self._items = 0  # bytes of its that were taken apart already
         self._fed = 0
 
+    @property
+    def empty(self) -> bool:
+        """Whether all that came was taken."""
+        return bool(self._unpacker.tell() == self._fed)
+
     def feed(self, data: bytes) -> None:
         """Take the next bytes, at most CHUNK of them. Raises BrokenStreamError when a message is too long."""
         self._pending += len(data)

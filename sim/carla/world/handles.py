@@ -20,6 +20,7 @@ from drive.sim.carla.kernels.layout import (
     GRAVITY,
     HELD,
     HELD_X,
+    ID,
     INERTIA,
     KIND,
     LAMPS,
@@ -78,6 +79,7 @@ class Handles:
     actors: Actors
     ackermann: dict[int, tuple[float, ...]]
     walks: dict[int, Walk]
+    _lamps: list[tuple[int, int]] | None
 
     # Controls.
 
@@ -279,6 +281,7 @@ class Handles:
         """A vehicle's lamps, bit flags."""
         row = self.actors.row_as(actor, VEHICLE)
         self.actors.flag[row, LAMPS] = int(lamps) & 0xFFFFFFFF
+        self._lamps = None
 
     def light_state(self, actor: int) -> int:
         """A vehicle's lamps."""
@@ -299,6 +302,8 @@ class Handles:
 
     def vehicle_light_states(self) -> list[tuple[int, int]]:
         """(id, lamps) of all vehicles."""
-        rows = self.actors.flag[: self.actors.count]
-        # One that a Traffic Manager asks for every tick.
-        return list(map(tuple, rows[rows[:, 1] == VEHICLE][:, [0, LAMPS]].tolist()))
+        # A Traffic Manager asks every tick, and they seldom change.
+        if self._lamps is None:
+            rows = self.actors.flag[: self.actors.count]
+            self._lamps = list(map(tuple, rows[rows[:, KIND] == VEHICLE][:, [ID, LAMPS]].tolist()))
+        return self._lamps

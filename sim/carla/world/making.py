@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from drive.sim.carla.world.blueprints import Blueprint
     from drive.sim.carla.world.town import Town
 
+CLEARANCE = 0.2
+"""Metres up to which wheels roll over a prop: dirt on the road, which scenarios spread, is no obstacle."""
 CELL = 8.0
 """Metres of the ground's grid."""
 FIRST_LIMIT = 30.0 / 3.6
@@ -62,7 +64,7 @@ def equip(actors: Actors, row: int, b: Blueprint) -> None:
     param[INERTIA] = max(b.mass * ((2 * b.half[0]) ** 2 + (2 * b.half[1]) ** 2) / 12.0, 1e-3)
     flag[GRAVITY] = 1
     if b.kind in (VEHICLE, WALKER, PROP) and b.half[0] > 0.0:
-        flag[COLLIDES] = 1
+        flag[COLLIDES] = b.kind != PROP or 2.0 * b.half[2] > CLEARANCE
         # Props of CARLA stand still until a script gives them physics.
         flag[PHYSICS] = int(b.kind != PROP)
     body[LIMIT] = FIRST_LIMIT

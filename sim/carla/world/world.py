@@ -84,6 +84,7 @@ class CarlaWorld(Handles, LightHandles):
         self.turned: dict[int, float] = {}
         self.studio = Studio()
         self._table = throttle_table()
+        self._lamps = None
         self._pairs = np.zeros((256, 2), dtype=np.int64)
         self._hits = np.zeros((256, 2), dtype=np.int64)
         self._what = np.zeros((256, 2))
@@ -282,6 +283,7 @@ class CarlaWorld(Handles, LightHandles):
         return all_between(self, numbers(start, 3, "a place"), numbers(end, 3, "a place"))
 
     def _tell(self) -> None:
+        self._lamps = None
         a, light = self.actors, self.lights
         refresh(
             a.count, a.body, a.control, a.flag, a.relative, light.lamp, light.cycle, light.elapsed,
