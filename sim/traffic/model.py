@@ -71,8 +71,9 @@ def load_traffic(name: str | TrafficModel) -> TrafficModel:
     """
     if isinstance(name, TrafficModel):
         return name
+    from drive._imports import import_target
     from drive.errors import InputError
-    from drive.registry import import_target, load
+    from drive.registry import load
 
     by_file = ".py:" in name
     model = import_target(name, f"traffic '{name}'") if by_file else load("drive.traffic", name)
