@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from drive.errors import InputError
 from drive.nn.fit import FitSettings
 from drive.nn.store import DataRequest
 from drive.planners.autovla.codebook import CodebookSettings
+from drive.planners.autovla.grpo import GRPOSettings
 from drive.planners.autovla.model import TextSettings, VisionSettings, VLASettings
 from drive.planners.autovla.product import Setup
+from drive.planners.autovla.reward import RewardSettings
 from drive.planners.autovla.scene_words import PromptSettings
 from drive.planners.autovla.sft import LossSettings
 
@@ -22,10 +24,11 @@ DATA = DataRequest(
 class TrainConfig:
     """`batch` samples a step. Demonstrations whose own score is below `least` are left out. A tokenizer of
     `text_tokens` is trained unless `model.folder` brings one. `held_out` samples are validated on, of which
-    `answered` are answered in full."""
+    `answered` are answered in full. `start` are weights to go on from, with their tokenizer, codebook and
+    setup."""
 
     fit: FitSettings = field(
-        default_factory=lambda: FitSettings(steps=1400, lr=1.5e-3, ema=0.995, validate_every=350)
+        default_factory=lambda: FitSettings(steps=600, lr=2e-3, ema=0.995, validate_every=300)
     )
     model: VLASettings = field(default_factory=VLASettings)
     setup: Setup = field(default_factory=Setup)
@@ -37,6 +40,7 @@ class TrainConfig:
     text_tokens: int = 600
     held_out: int = 192
     answered: int = 48
+    start: str = ""
 
     def __post_init__(self) -> None:
         if min(self.batch, self.held_out, self.answered) < 1 or self.text_tokens < 300:
@@ -47,6 +51,63 @@ class TrainConfig:
 
 PAPER = LossSettings()
 """The published loss: samples that are thought over weigh 40 times as much."""
+
+
+@dataclass(frozen=True, slots=True)
+class RFTConfig:
+    """`start` are the weights to go on from. `moments` of fresh scenes are learnt from, `batch` prompts a
+    step, and `held_out` ones of validation scenes are answered at each validation."""
+
+    start: str = ""
+    fit: FitSettings = field(default_factory=lambda: FitSettings(steps=60))
+    grpo: GRPOSettings = field(default_factory=GRPOSettings)
+    reward: RewardSettings = field(default_factory=RewardSettings)
+    data: DataRequest = field(default_factory=DataRequest)
+    batch: int = 4
+    moments: int = 192
+    held_out: int = 64
+
+    def __post_init__(self) -> None:
+        if min(self.batch, self.moments, self.held_out) < 1:
+            raise InputError("a fine-tuning's batch, moments and held_out are 1 or more")
+
+
+THOUGHTFUL = DataRequest(
+    families=(
+        "occluded_pedestrian", "unprotected_left", "t_junction_yield", "roundabout", "dense_merge", "cut_in",
+        "parked_vehicle_two_way", "signalised_intersection",
+    ),
+    scenes=8,
+    first_seed=20_000,
+    every=1.5,
+)  # fmt: skip
+"""Scenes in which there is something to think about."""
+_SLOWLY = FitSettings(
+    steps=60,
+    lr=1e-4,
+    schedule="constant",
+    warmup=5,
+    ema=0.0,
+    validate_every=20,
+    log_every=5,
+    weight_decay=0.01,
+)
+RFT_CPU = RFTConfig(
+    fit=_SLOWLY,
+    grpo=GRPOSettings(modes="each", mean="all"),
+    reward=RewardSettings(penalty=0.02),
+    data=THOUGHTFUL,
+)
+"""Ours: both ways of thinking are dealt, and a thought costs little."""
+RFT_GPU = RFTConfig(
+    fit=replace(_SLOWLY, steps=1000, validate_every=100),
+    grpo=GRPOSettings(modes="each", mean="all"),
+    reward=RewardSettings(penalty=0.02),
+    data=replace(THOUGHTFUL, scenes=100),
+    batch=32,
+    moments=4096,
+    held_out=1024,
+)
 GPU = TrainConfig(
     fit=FitSettings(steps=20_000, lr=5e-4, warmup=500, ema=0.999, validate_every=2000),
     model=VLASettings(TextSettings(384, 8, 6, 2, 1152), VisionSettings(256, 4, 4, 768)),
@@ -65,4 +126,15 @@ TEXT = TrainConfig(
 CODEBOOK_PAPER = CodebookSettings()
 """2048 actions at 5 cm."""
 
-__all__ = ["CODEBOOK_PAPER", "DATA", "GPU", "PAPER", "TEXT", "TrainConfig"]
+__all__ = [
+    "CODEBOOK_PAPER",
+    "DATA",
+    "GPU",
+    "PAPER",
+    "RFT_CPU",
+    "RFT_GPU",
+    "TEXT",
+    "THOUGHTFUL",
+    "RFTConfig",
+    "TrainConfig",
+]

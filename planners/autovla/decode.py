@@ -99,7 +99,7 @@ class Grammar:
 
 @dataclass(slots=True, eq=False)
 class Sampled:
-    """An answer as it was sampled: `ids`, `kinds`, log-probabilities, and whether the thought was too long."""
+    """An answer as it was sampled: `ids`, `kinds`, log-probabilities, whether the thought was too long."""
 
     ids: list[int] = field(default_factory=list)
     kinds: list[int] = field(default_factory=list)

@@ -21,7 +21,7 @@ from drive.planners.autovla.scene_words import PromptSettings, state_text
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from drive.nn.recipe import Data
+    from drive.nn.recipe import Data, JudgedMoments
     from drive.planners.autovla.model import VLA
 
 STRIDE = round(DT / 0.1)
@@ -53,7 +53,7 @@ class Examples:
     """The moments of a set that are learnt from: their rows, states as text, thoughts ("" where none is
     needed), and the expert's poses `(N, T, 3)` every half second."""
 
-    data: Data
+    data: Data | JudgedMoments
     rows: NDArray[np.int64]
     states: tuple[str, ...]
     thoughts: tuple[str, ...]
@@ -65,7 +65,12 @@ class Examples:
 
     @classmethod
     def of(
-        cls, data: Data, prompt: PromptSettings, actions: int, pictures: bool = True, least: float = 0.0
+        cls,
+        data: Data | JudgedMoments,
+        prompt: PromptSettings,
+        actions: int,
+        pictures: bool = True,
+        least: float = 0.0,
     ) -> Examples:
         """Those whose expert's own score is `least` or more: careless demonstrations stay out.
 
@@ -89,9 +94,7 @@ class Examples:
                 thoughts.append(thought(scene, found["future"][k], facts) if needs_thought(facts) else "")
                 poses.append(found["future"][k, STRIDE - 1 :: STRIDE][:actions])
         if not rows:
-            raise InputError(
-                f"the training set '{data.header.get('rows')}' rows hold no moment to learn from"
-            )
+            raise InputError("the set holds no moment to learn from: none scores as it should")
         return cls(
             data, np.array(rows), tuple(states), tuple(thoughts),
             np.stack(poses).astype(np.float64), pictures,
@@ -158,7 +161,8 @@ def driven_figures(
 ) -> dict[str, float]:
     """Of greedy answers: the share that is sound and that is thought over, how often that agrees with the
     labels, and the mean distance from the expert in m over all poses (of sound answers)."""
-    valid, slow, agree, apart = [], [], [], []
+    valid: list[float] = []
+    means: dict[str, list[float]] = {"slow": [], "agree": [], "ade": []}
     for begin in range(0, len(which), batch):
         some = which[begin : begin + batch]
         for k, (one,) in zip(
@@ -167,14 +171,13 @@ def driven_figures(
             try:
                 answer = grammar.parse(one.ids)
             except InvalidAnswer:
-                valid.append(False)
+                valid.append(0.0)
                 continue
-            valid.append(True)
-            slow.append(answer.slow)
-            agree.append(answer.slow == bool(examples.thoughts[k]))
+            valid.append(1.0)
+            means["slow"].append(float(answer.slow))
+            means["agree"].append(float(answer.slow == bool(examples.thoughts[k])))
             poses = codebook.decode(np.array(answer.actions))
-            apart.append(float(np.hypot(*(poses - examples.poses[k])[:, :2].T).mean()))
-    means = {"slow": slow, "agree": agree, "ade": apart}
+            means["ade"].append(float(np.hypot(*(poses - examples.poses[k])[:, :2].T).mean()))
     return {"valid": float(np.mean(valid))} | {
         name: float(np.mean(values)) if values else 0.0 for name, values in means.items()
     }

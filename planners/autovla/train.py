@@ -19,7 +19,15 @@ from drive.nn.recipe import DataPlan
 from drive.planners.autovla.codebook import Codebook, CodebookSettings, make_codebook, segments_of
 from drive.planners.autovla.config import GPU, TEXT, TrainConfig
 from drive.planners.autovla.model import load_folder, tiny
-from drive.planners.autovla.product import ARCHITECTURE, CODEBOOK, Product, Setup, save_product
+from drive.planners.autovla.product import (
+    ARCHITECTURE,
+    CODEBOOK,
+    Product,
+    Setup,
+    load_product,
+    save_product,
+    settings_of,
+)
 from drive.planners.autovla.prompt import CLOSE, FINISH, SYSTEM, SYSTEM_BLIND, THINK, VIEWS, Phrases
 from drive.planners.autovla.rationale import FAST, SLOW, SOURCE
 from drive.planners.autovla.sft import STRIDE, Examples, batches_of, driven_figures, sft_loss
@@ -77,6 +85,7 @@ class SFTRecipe:
     """The recipe of `drive train autovla-sft`."""
 
     name = NAME
+    planner = "autovla"
     help = "a small Qwen2.5-VL that reads cameras, thinks and drives, by imitation"
 
     def __init__(self) -> None:
@@ -87,9 +96,12 @@ class SFTRecipe:
 
     def train(self, run: TrainingRun, config: TrainConfig) -> Path:
         torch.manual_seed(run.seed)
-        setup, path = config.setup, run.folder / f"{NAME}.safetensors"
-        codebook = codebook_of(run.train, config.codebook, path.with_suffix(CODEBOOK))
-        run.progress.note(f"codebook: {len(codebook)} actions, {codebook.provenance['covered']:.2%} covered")
+        path, begun = run.folder / f"{NAME}.safetensors", None
+        if config.start:
+            begun, card = load_product(Path(config.start), run.device)
+            config = replace(config, setup=begun.setup, model=settings_of(card.config))
+        setup = config.setup
+        codebook = begun.codebook if begun else self._codebook(run, config, path)
         train, held_out = (
             Examples.of(data, setup.prompt, setup.actions, setup.pictures, config.least)
             for data in (run.train, run.validation)
@@ -98,7 +110,7 @@ class SFTRecipe:
         run.progress.note(
             f"{len(train)} moments of {len(run.train)} are learnt from, {slow:.0%} slow ({SOURCE})"
         )
-        product = self._made(config, codebook, train)
+        product = begun or self._made(config, codebook, train)
         grammar, vla = product.grammar, product.vla
         loss = sft_loss(config.loss, product.words.first_action)
 
@@ -111,7 +123,7 @@ class SFTRecipe:
         some = np.random.default_rng(0).permutation(len(held_out))[: config.answered]
 
         def validate(model: Any) -> dict[str, float]:
-            return teacher_forced(model) | driven_figures(model, held_out, grammar, codebook, some)
+            return {**teacher_forced(model), **driven_figures(model, held_out, grammar, codebook, some)}
 
         how = replace(config.fit, seed=run.seed)
         fitted = fit(
@@ -121,6 +133,12 @@ class SFTRecipe:
         card = run.card(ARCHITECTURE, about(config), fitted, vocabulary=codebook.hash)
         save_product(path, product, card)
         return path
+
+    @staticmethod
+    def _codebook(run: TrainingRun, config: TrainConfig, path: Path) -> Codebook:
+        made = codebook_of(run.train, config.codebook, path.with_suffix(CODEBOOK))
+        run.progress.note(f"codebook: {len(made)} actions, {made.provenance['covered']:.2%} covered")
+        return made
 
     @staticmethod
     def _made(config: TrainConfig, codebook: Codebook, train: Examples) -> Product:
