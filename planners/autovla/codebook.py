@@ -6,7 +6,9 @@ Source: AutoVLA (arXiv 2506.13757), whose codebook is clustered by "K-disks" as 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -122,8 +124,6 @@ class Codebook:
 
     def save(self, path: str | Path) -> Path:
         """Write an npz with the motions and, as JSON, the provenance."""
-        import io
-
         head = {"schema": SCHEMA, "length": self.length, "width": self.width, **dict(self.provenance)}
         text = np.frombuffer(json.dumps(head, sort_keys=True).encode(), dtype=np.uint8)
         buffer = io.BytesIO()
@@ -137,7 +137,7 @@ class Codebook:
         try:
             if place.stat().st_size > MAX_FILE:
                 raise ValueError("it is too large")
-            with np.load(place, allow_pickle=False) as found:
+            with np.load(io.BytesIO(place.read_bytes()), allow_pickle=False) as found:
                 motions = np.asarray(found["motions"], dtype=np.float64)
                 about = json.loads(found["about"].tobytes())
             if about.pop("schema") != SCHEMA:
@@ -145,7 +145,7 @@ class Codebook:
             return cls(motions, float(about.pop("length")), float(about.pop("width")), about)
         except FileNotFoundError:
             raise InputError(f"there is no codebook '{place}'") from None
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"'{place}' is no codebook ({error})") from None
 
 

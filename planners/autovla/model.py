@@ -7,6 +7,7 @@ falls back to counting, without a word, and everything still seems to work.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,7 +187,9 @@ def _with_lora(net: Any, rank: int) -> Any:
     how = peft.LoraConfig(
         r=rank, lora_alpha=rank, lora_dropout=0.1, target_modules=["q_proj", "k_proj", "v_proj", "o_proj"]
     )
-    adapted = peft.get_peft_model(net, how)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of transformers, at a name that peft still asks for
+        adapted = peft.get_peft_model(net, how)
     adapted.get_base_model().get_input_embeddings().weight.requires_grad_(True)
     return adapted
 

@@ -97,12 +97,12 @@ def _judged(agent: NDArray[Any], body: NDArray[Any], way: Way, turns_left: bool)
     later = np.flatnonzero((stations > 0.0) & (stations < AHEAD) & (np.abs(offsets) < HALF_LANE))
     enters = float(stations[later[0]]) if len(later) else None
     on_way = ahead and abs(offset) < HALF_LANE
+    if turns_left and not on_way and speed > 1.0 and c < -0.5 and 0.0 < x < 60.0:
+        return Facts("oncoming", who, "ahead", x)
     if speed > 0.5 and enters is not None and not on_way:
         if along < 0.5:
             return Facts("crossing", who, side, enters)
         return Facts("cutting_in", who, side, max(station, 0.0)) if station > -5.0 else None
-    if turns_left and speed > 1.0 and c < -0.5 and 0.0 < x < 60.0:
-        return Facts("oncoming", who, "ahead", x)
     if on_way:
         return Facts("lead" if speed > 0.3 else "blocked", who, "ahead", station)
     parked = speed < 0.3 and float(body[LENGTH]) > 4.2 and 3.0 < station < 35.0

@@ -43,8 +43,8 @@ def pack_clips(clips: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[n
     if channels != 3:
         raise InputError(f"a clip's pictures are red, green, blue, not of {channels} channels")
     t, h, w = grid_of(frames, height, width)
-    # As the library has it: scaled and normalised in float32, in one step.
-    scaled = (clips.astype(np.float32) - MEAN * np.float32(255.0)) / (STD * np.float32(255.0))
+    # As the library has it, to the bit: scaled in float64, normalised in float32.
+    scaled = ((clips.astype(np.float64) * (1.0 / 255.0)).astype(np.float32) - MEAN) / STD
     x = scaled.reshape(count, t, TEMPORAL, h // MERGE, MERGE, PATCH, w // MERGE, MERGE, PATCH, 3)
     x = x.transpose(0, 1, 3, 6, 4, 7, 9, 2, 5, 8)  # clip, t, h', w', h2, w2, colour, tp, ph, pw
     packed: NDArray[Any] = np.ascontiguousarray(x.reshape(count * t * h * w, 3 * TEMPORAL * PATCH * PATCH))
