@@ -29,7 +29,7 @@ $(PY):
 	@touch $@
 
 .venv/installed-dev: pyproject.toml setup.py | $(PY)
-	$(PIP) -e ".[dev,learn,carla]"
+	$(PIP) -e ".[dev,learn,carla,vla]"
 	@touch .venv/installed-core $@
 
 bench: .venv/installed-core

@@ -169,14 +169,20 @@ def load_folder(folder: str | Path, words: Words, lora: int = 0, dtype: Any = No
         raise InputError(f"'{place}' does not fit: {len(missing)} tensors missing, as '{odd}'")
     # The default would compute a covariance of the whole table to draw the new rows from.
     net.resize_token_embeddings(len(words), mean_resizing=False)
+    if words.fresh:
+        _draw_actions(net, words)
+    for parameter in net.model.visual.parameters():
+        parameter.requires_grad_(False)
+    return VLA(_with_lora(net, lora) if lora else net)
+
+
+def _draw_actions(net: Any, words: Words) -> None:
+    """Begin the actions' rows near the mean of all others; some of them were there, and never trained."""
     with torch.no_grad():
         table = net.get_input_embeddings().weight
         known = table[: words.first_action].float()
         noise = torch.randn_like(table[words.first_action :], dtype=torch.float32) * 0.1 * known.std(0)
         table[words.first_action :] = (known.mean(0) + noise).to(table.dtype)
-    for parameter in net.model.visual.parameters():
-        parameter.requires_grad_(False)
-    return VLA(_with_lora(net, lora) if lora else net)
 
 
 def _with_lora(net: Any, rank: int) -> Any:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from drive.errors import InputError
 from drive.files import write_whole
-from drive.nn.weights import Card, load_weights, save_weights
+from drive.nn._torch import nn
+from drive.nn.weights import Card, load_weights, read_card, save_weights
 from drive.planners.autovla.codebook import Codebook
 from drive.planners.autovla.decode import Grammar
 from drive.planners.autovla.model import VLA, VLASettings, load_folder, tiny
@@ -68,6 +69,26 @@ def save_product(path: Path, product: Product, card: Card) -> Card:
     return save_weights(path, product.vla, card)
 
 
+class ActionRows(nn.Module):
+    """The embeddings of the action tokens alone."""
+
+    def __init__(self, rows: Any) -> None:
+        super().__init__()
+        self.register_buffer("rows", rows)
+
+
+def save_folder(path: Path, product: Product, card: Card) -> Card:
+    """Write fine-tuned published weights, adapters merged, to the folder `weights` beside `path`, in the
+    library's own format with their tokenizer; `path` itself and its card hold the actions' rows."""
+    net, folder = product.vla.net, path.parent / "weights"
+    net = net.merge_and_unload() if hasattr(net, "merge_and_unload") else net
+    net.save_pretrained(str(folder))
+    product.words.save(folder)
+    product.codebook.save(path.with_suffix(CODEBOOK))
+    rows = net.get_input_embeddings().weight[product.words.first_action :].detach().float()
+    return save_weights(path, ActionRows(rows), card)
+
+
 def load_product(path: Path, device: str = "cpu") -> tuple[Product, Card]:
     """What `save_product` wrote. Raises InputError with one line for what is missing or does not fit."""
     codebook = Codebook.load(path.with_suffix(CODEBOOK))
@@ -78,6 +99,8 @@ def load_product(path: Path, device: str = "cpu") -> tuple[Product, Card]:
     words = words_of_json(text, len(codebook))
     made: Callable[[Card], Any] = lambda card: tiny(settings_of(card.config), words)  # noqa: E731
     expect = {"architecture": ARCHITECTURE, "vocabulary": codebook.hash}
+    if read_card(path).config.get("model", {}).get("folder"):
+        raise InputError(f"'{path}' holds the actions' rows alone: give the folder 'weights' beside it")
     vla, card = load_weights(path, made, expect, device)
     setup = setup_of(card.config)
     return Product(vla, words, codebook, setup, Phrases.of(words, setup.pictures)), card
@@ -102,5 +125,5 @@ def setup_of(config: Mapping[str, Any]) -> Setup:
 
 __all__ = [
     "ARCHITECTURE", "CODEBOOK", "TOKENIZER", "Product", "Setup", "load_product", "product_of_folder",
-    "save_product", "settings_of", "setup_of",
+    "save_folder", "save_product", "settings_of", "setup_of",
 ]  # fmt: skip

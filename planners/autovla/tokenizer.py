@@ -42,7 +42,8 @@ def chat(system: str, user: str) -> str:
 class Words:
     """A tokenizer with its action tokens: ids from `first_action` on, `actions` of them, the last ones.
 
-    `control` are the ids that are never sampled, `end` the one that ends an answer, `pad` fills.
+    `control` are the ids that are never sampled, `end` the one that ends an answer, `pad` fills. `fresh` says
+    that the actions were added just now: no network knows them yet.
     """
 
     tokenizer: Any
@@ -52,6 +53,7 @@ class Words:
     pad: int
     video: int
     control: tuple[int, ...]
+    fresh: bool = True
 
     def __len__(self) -> int:
         return self.first_action + self.actions
@@ -131,13 +133,13 @@ def with_actions(tokenizer: Any, actions: int) -> Words:
     ]
     if missing:
         raise InputError(f"the tokenizer lacks Qwen's token {missing[0]}")
-    tokenizer.add_tokens([action(k) for k in range(actions)], special_tokens=False)
+    fresh = tokenizer.add_tokens([action(k) for k in range(actions)], special_tokens=False) > 0
     ids: Sequence[int] = tokenizer.convert_tokens_to_ids([action(k) for k in range(actions)])
     if list(ids) != list(range(len(tokenizer) - actions, len(tokenizer))):
         raise InputError(f"the action tokens are not the last {actions} of the tokenizer's {len(tokenizer)}")
     control = set(tokenizer.convert_tokens_to_ids(list(CONTROL))) | set(tokenizer.all_special_ids)
     one = tokenizer.convert_tokens_to_ids
-    return Words(tokenizer, ids[0], actions, one(END), one(PAD), one(VIDEO), tuple(sorted(control)))
+    return Words(tokenizer, ids[0], actions, one(END), one(PAD), one(VIDEO), tuple(sorted(control)), fresh)
 
 
 def _wrapped(own: Any) -> Any:

@@ -25,6 +25,7 @@ from drive.planners.autovla.product import (
     Product,
     Setup,
     load_product,
+    save_folder,
     save_product,
     settings_of,
 )
@@ -131,7 +132,7 @@ class SFTRecipe:
             resume=run.resume, device=run.device, progress=run.progress,
         )  # fmt: skip
         card = run.card(ARCHITECTURE, about(config), fitted, vocabulary=codebook.hash)
-        save_product(path, product, card)
+        (save_folder if config.model.folder else save_product)(path, product, card)
         return path
 
     @staticmethod

@@ -17,10 +17,15 @@ pytest.importorskip("transformers")
 import torch
 
 from drive.errors import InputError
+from drive.nn.weights import Card
+from drive.planners.autovla.codebook import Codebook
 from drive.planners.autovla.decode import FORCED, InvalidAnswer, answer_logp, sample, static_part
 from drive.planners.autovla.model import VLASettings, load_folder, tiny
+from drive.planners.autovla.planner import AutoVLAConfig, AutoVLAPlanner
+from drive.planners.autovla.product import Product, load_product, save_folder
 from drive.planners.autovla.prompt import IGNORED, Prompt, answer_ids, batch_arrays, rope_positions
 from drive.planners.autovla.sft import LossSettings, sft_loss
+from drive.planners.autovla.tokenizer import load_words
 from drive.planners.autovla.vision_pack import pack_clips, vision_tokens
 
 _spec = importlib.util.spec_from_file_location("autovla_toy", Path(__file__).with_name("autovla_toy.py"))
@@ -131,7 +136,7 @@ def test_malformed_answers_say_what_is_wrong() -> None:
     cases = {
         "7 actions, not 8": answer_ids(p, range(7)),
         "does not begin": good[1:],
-        "no end": good[:-15],
+        "no end": good[: len(p.think) + len(p.slow) + 3],
         "does not end": answer_ids(p, range(9)),
         "no text": answer_ids(p, range(8), "A <|video_pad|> waits."),
         "neither": [*p.think, *p.close],
@@ -177,15 +182,15 @@ def test_the_loss_touches_the_answer_alone() -> None:
         alone = {**tensors(batch_arrays(p, asked[k : k + 1], answers[k : k + 1], [weight]))}
         alone["slow"] = torch.tensor([k == 1])
         value, figures = loss(net, alone, None)
-        assert float(value) == pytest.approx(
+        assert float(value.detach()) == pytest.approx(
             weight * float(figures["language"] + figures["action"]), rel=1e-5
         )
-        parts.append(float(value))
+        parts.append(float(value.detach()))
         value, figures = code(net, alone, None)
         expected = weight * float(figures["language"]) + (float(figures["action"]) if k == 1 else 0.0)
-        assert float(value) == pytest.approx(expected, rel=1e-5)
-        coded.append(float(value))
-    assert float(whole) == pytest.approx(np.mean(parts), rel=1e-5)
+        assert float(value.detach()) == pytest.approx(expected, rel=1e-5)
+        coded.append(float(value.detach()))
+    assert float(whole.detach()) == pytest.approx(np.mean(parts), rel=1e-5)
     assert coded[1] < parts[1]
 
 
@@ -253,6 +258,30 @@ def test_published_layouts_load_whole(tmp_path: Path) -> None:
     assert all("lora_" in name or "embed_tokens" in name for name in trained)
     assert any("embed_tokens" in name for name in trained)
     assert adapted(batch)[0].shape[-1] == len(p.words)
+    # Fine-tuned, merged and written, it drives from its folder as published: ten actions, five seconds.
+    product = Product(adapted, p.words, Codebook(toy.motions()), toy.product().setup, p)
+    path = tmp_path / "tuned" / "a.safetensors"
+    path.parent.mkdir()
+    with torch.no_grad():
+        for name, value in adapted.named_parameters():
+            if "lora_B" in name:
+                value.add_(0.1)
+    adapted.eval()
+    told = adapted(batch)[0].detach()
+    card = Card(
+        "autovla-sft", "autovla-1", config={"model": {"folder": "x"}}, vocabulary=product.codebook.hash
+    )
+    save_folder(path, product, card)
+    words = load_words(path.parent / "weights", len(product.codebook))
+    assert not words.fresh
+    again = load_folder(path.parent / "weights", words, dtype=torch.float32).eval()
+    assert torch.allclose(again(batch)[0], told, atol=1e-4)
+    codebook = str(path.with_suffix(".codebook.npz"))
+    planner = AutoVLAPlanner(AutoVLAConfig(str(path.parent / "weights"), codebook))
+    assert planner.spec.horizon == 5.0
+    assert planner.product.vla.net.dtype == torch.bfloat16
+    with pytest.raises(InputError, match="rows alone"):
+        load_product(path)
 
 
 def test_folders_that_are_none_are_told(tmp_path: Path) -> None:
