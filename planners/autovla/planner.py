@@ -76,7 +76,10 @@ class AutoVLAConfig:
     def __post_init__(self) -> None:
         if self.thinking not in MODES:
             raise InputError(f"thinking is one of {', '.join(MODES)}, not '{self.thinking}'")
-        if not 0.0 < self.rate <= CAMERA_RATE or abs(CAMERA_RATE / self.rate % 1.0) > 1e-6:
+        if (
+            not 0.0 < self.rate <= CAMERA_RATE
+            or abs(CAMERA_RATE / self.rate - round(CAMERA_RATE / self.rate)) > 1e-6
+        ):
             raise InputError(
                 f"autovla's rate is {CAMERA_RATE:g} Hz divided by a whole number, not {self.rate:g}"
             )
@@ -141,7 +144,8 @@ class AutoVLAPlanner:
         seen = [observations[row] for row in range(len(sessions))]
         asked = [session.prompt(o) for session, o in zip(sessions, seen, strict=True)]
         prompts = [prompt for prompt in asked if isinstance(prompt, Prompt)]
-        found = iter(self._sampled(prompts, sessions))
+        own = [session for session, prompt in zip(sessions, asked, strict=True) if isinstance(prompt, Prompt)]
+        found = iter(self._sampled(prompts, own))
         plans = []
         for session, o, prompt in zip(sessions, seen, asked, strict=True):
             if isinstance(prompt, Prompt):
@@ -153,13 +157,18 @@ class AutoVLAPlanner:
     def _sampled(self, prompts: Sequence[Prompt], sessions: Sequence[AutoVLASession]) -> list[Sampled]:
         if not prompts:
             return []
-        c, generator = self.config, None
-        if c.temperature > 0.0:
+        c, vla = self.config, self.product.vla
+        how: dict[str, Any] = {"mode": c.thinking, "static": self.static}
+        if c.temperature == 0.0:
+            return [one for (one,) in sample(vla, self.grammar, prompts, **how)]
+        found = []
+        for prompt, session in zip(prompts, sessions, strict=True):
+            # By itself, so that what is drawn does not depend on who else is asked about.
             generator = torch.Generator(self.device)
-            generator.manual_seed(sum((s.task.seed + 1) * 1_000_003 + s.calls for s in sessions) % (1 << 60))
-        how: dict[str, Any] = {"temperature": c.temperature, "mode": c.thinking, "generator": generator}
-        answers = sample(self.product.vla, self.grammar, prompts, static=self.static, **how)
-        return [one for (one,) in answers]
+            generator.manual_seed((session.task.seed + 1) * 1_000_003 + session.calls)
+            how["generator"] = generator
+            found.append(sample(vla, self.grammar, [prompt], temperature=c.temperature, **how)[0][0])
+        return found
 
 
 @dataclass(slots=True, eq=False)

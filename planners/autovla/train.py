@@ -97,7 +97,8 @@ class SFTRecipe:
 
     def train(self, run: TrainingRun, config: TrainConfig) -> Path:
         torch.manual_seed(run.seed)
-        path, begun = run.folder / f"{NAME}.safetensors", None
+        path = run.folder / f"{NAME}.safetensors"
+        begun: Product | None = None
         if config.start:
             begun, card = load_product(Path(config.start), run.device)
             config = replace(config, setup=begun.setup, model=settings_of(card.config))

@@ -77,7 +77,7 @@ def test_answers_hold_what_was_said() -> None:
     assert len(motions()) == p.words.actions
 
 
-def scene(agents: list[tuple[float, ...]] = (), kind: int = 0, bend: float = 0.0, **ego: float) -> Any:  # type: ignore[assignment]
+def scene(agents: Any = (), kind: int = 0, bend: float = 0.0, **ego: float) -> Any:
     """A straight or bent way ahead at 8 m/s, and others `(x, y, heading, speed)` of one kind."""
     made: SceneArrays = empty_scene(SceneSizes())
     s = np.arange(64) * 2.0 - 8.0
