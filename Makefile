@@ -30,7 +30,7 @@ $(PY):
 	@touch $@
 
 .venv/installed-dev: pyproject.toml setup.py | $(PY)
-	$(PIP) -e ".[dev,docs,learn,carla]"
+	$(PIP) -e ".[dev,docs,learn,carla,vla]"
 	@touch .venv/installed-core $@
 
 bench: .venv/installed-core

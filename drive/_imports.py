@@ -16,6 +16,8 @@ EXTRAS = {
     "torch": "learn",
     "safetensors": "learn",
     "transformers": "vla",
+    "tokenizers": "vla",
+    "peft": "vla",
     "carla": "carla",
     "msgpack": "carla",
     "pyogrio": "nuplan",

@@ -124,7 +124,7 @@ def recipe(
             f"on {begun['device']}"
         )
         path = _train(found, config, begun, place, plan, sets, listener)
-    _report(path, place, found.name, as_json)
+    _report(path, place, getattr(found, "planner", found.name), as_json)
 
 
 @app.command("data")
@@ -276,6 +276,9 @@ def _train(
         collect=load("drive.eval.training.prepare:rounds")(sets, plan, place / "rounds", listener),
         device=begun["device"],
         progress=listener,
+        moments=lambda request, count: load("drive.eval.training.rewards:judged_moments")(
+            request, count, listener.progress
+        ),
     )
     load("drive.nn.fit:seed_all")(begun["seed"])
     return Path(found.train(run, config))

@@ -63,13 +63,29 @@ def labelled(data: DataRequest, size: int) -> DataPlan:
     return DataPlan(data, vocabulary=VocabularyRequest(size, replace(data, scenes=scenes, sensors=())))
 
 
+class JudgedMoments(Protocol):
+    """Moments with the fields of a training set, and a teacher for each."""
+
+    header: dict[str, Any]
+    family: list[str]
+
+    def __len__(self) -> int: ...
+
+    def take(self, rows: Any, names: Any = None) -> dict[str, Any]: ...
+
+    def judge(self, row: int, poses: Any) -> Any:
+        """The teacher's labels `(K, 9)` of trajectories `(K, 40, 3)` in a moment's ego frame."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
     """One training, as `drive train` hands it to a recipe: everything below `folder` is its own.
 
     `collect(planner, round, scenes)` lets the learner drive in `scenes` fresh scenes of each family and gives
     its own states, labelled, as a set (rounds count from 1); a round that is finished is not driven again.
-    `progress` goes on to `fit`.
+    `progress` goes on to `fit`. `moments(request, count)` drives fresh scenes and gives moments of them whose
+    answers can be scored while a policy learns.
     """
 
     folder: Path
@@ -83,6 +99,7 @@ class TrainingRun:
     collect: Callable[[Planner, int, int | None], TrainingSet]
     device: str = "cpu"
     progress: Listener = field(default_factory=Listener)
+    moments: Callable[[DataRequest, int], JudgedMoments] | None = None
 
     def card(
         self,
@@ -185,6 +202,7 @@ def _text(value: object) -> object:
 __all__ = [
     "KNOWN_PRESETS",
     "DataPlan",
+    "JudgedMoments",
     "Recipe",
     "TrainingRun",
     "VocabularyRequest",

@@ -33,7 +33,7 @@ SCHEMA = "drive-training/1"
 HEADER, JOURNAL = "header.json", "journal.jsonl"
 VISITED, PERTURBED, LEARNER = 0, 1, 2
 """Whose state a sample's is: the expert's own, one beside it, the learner's own."""
-SENSORS = ("vector", "raster", "image")
+SENSORS = ("vector", "raster", "image", "past")
 HORIZON, LABELS = 40, 9
 
 
@@ -48,7 +48,9 @@ class DataRequest:
 
     `near` rows of the vocabulary by speed and `random` ones of the rest are labelled in each sample; all of
     it where `near` is 0. `sensors` of SENSORS; `cameras` by name (`drive.sim.sensors.camera_views`)
-    for images; `sizes` of the vector scene. `expert` and `traffic` are names
+    for images, of `picture` (width, height), the last `frames` of them every `sizes.history_dt` s;
+    `sizes` of the vector scene. The sensor "past" tells where the ego was at the scene's moments. With
+    `scored` the expert's own score is told without a vocabulary too. `expert` and `traffic` are names
     of the registry. Where the expert drives, the future that is `shown` is its "plan", which may misjudge
     others, or the "drive" that came of it; beside its own states it is always the plan.
     """
@@ -72,19 +74,27 @@ class DataRequest:
     random: int = 64
     sensors: tuple[str, ...] = ("vector",)
     cameras: tuple[str, ...] = ("front_left", "front", "front_right")
+    picture: tuple[int, int] = (128, 96)
+    frames: int = 1
     sizes: SceneSizes = field(default_factory=SceneSizes)
     expert: str = "pdm"
     shown: str = "plan"
     traffic: str = "idm"
     visibility: str = "line_of_sight"
+    scored: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("families", "scenarios", "sensors", "cameras"):
+        for name in ("families", "scenarios", "sensors", "cameras", "picture"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for sensor in self.sensors:
             if sensor not in SENSORS:
                 raise InputError(f"a training set's sensors are of {', '.join(SENSORS)}, not '{sensor}'")
+        if len(self.picture) != 2 or not 1 <= self.frames <= self.sizes.history:
+            raise InputError(
+                f"a training set's picture has a width and a height, and 1 to {self.sizes.history} frames, "
+                f"not {self.picture} and {self.frames}"
+            )
         if self.shown not in ("plan", "drive"):
             raise InputError(f"a training set shows an expert's plan or drive, not '{self.shown}'")
         for name in ("lateral", "heading", "speed"):
@@ -140,6 +150,7 @@ def training_fields(
         count = request.labelled(size)
         out["label_rows"] = Field("<i4", (count,))
         out["labels"] = Field("<f2", (count, LABELS))
+    if size is not None or request.scored:
         out["expert_score"] = Field("<f4", ())
     out |= {"scene_number": Field("<i4", ()), "time": Field("<f4", ()), "kind": Field("|u1", ())}
     return out

@@ -136,5 +136,8 @@ function updateTiles(S, at) {
   S.tiles[3].tile.classList.toggle("bad", Boolean(low));
   S.tiles[1].tile.classList.toggle("bad", Boolean(rover && rover.over));
   S.tiles[5].tile.classList.toggle("bad", status !== "ok" && status !== "none");
-  S.tiles[5].tile.title = run.reasons[String(call)] || "";
+  const said = run.reasons[String(call)] || "";
+  S.tiles[5].tile.title = said;
+  $("said").textContent = said;
+  $("said").hidden = !said;
 }

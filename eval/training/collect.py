@@ -229,8 +229,9 @@ class Pupil:
         if words is not None:
             chosen = labelled_rows(words, self.collection.request, o.ego[SPEED], rng)
             labels = shown.lesson.label(words.poses[chosen], shown.reference)
-            own = shown.lesson.judge(shown.reference[None], shown.reference)
             rows["label_rows"], rows["labels"] = chosen, labels.values.astype(np.float16)
+        if words is not None or self.collection.request.scored:
+            own = shown.lesson.judge(shown.reference[None], shown.reference)
             rows["expert_score"] = np.asarray(own.values[0, -1])
         rows["time"] = np.asarray(o.time, dtype=np.float32)
         rows["kind"] = np.asarray(moment.kind, dtype=np.uint8)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive.errors import InputError
 from drive.nn.store import Field
 from drive.sim.observe import Record
 from drive.sim.sensors.camera import CameraRig
 from drive.sim.sensors.camera import Moment as Lit
 from drive.sim.sensors.camera_views import named
+from drive.sim.sensors.past import past_poses, past_rows
 from drive.sim.sensors.raster import RASTER_CHANNELS, RasterSensor, RasterSettings
 from drive.sim.sensors.vector import VectorSensor
 
@@ -36,10 +36,11 @@ def sensor_fields(request: DataRequest) -> dict[str, Field]:
         cells = RasterSettings().cells
         out["raster"] = Field("|u1", (len(RASTER_CHANNELS), cells, cells))
     if "image" in request.sensors:
-        shapes = {(one.height, one.width) for one in map(named, request.cameras)}
-        if len(shapes) != 1:
-            raise InputError(f"the cameras {', '.join(request.cameras)} have pictures of different sizes")
-        out["images"] = Field("|u1", (len(request.cameras), *shapes.pop(), 3))
+        width, height = request.picture
+        frames = () if request.frames == 1 else (request.frames,)
+        out["images"] = Field("|u1", (len(request.cameras), *frames, height, width, 3))
+    if "past" in request.sensors:
+        out["past"] = Field("<f4", (request.sizes.history - 1, 3))
     return out
 
 
@@ -57,17 +58,25 @@ def sensing(request: DataRequest, task: Task, run: RunLog) -> list[Sense]:
         found.append(lambda o: {"raster": raster.sense(o)})
     if "image" in request.sensors:
         found.append(_pictures(request, run))
+    if "past" in request.sensors:
+        found.append(lambda o: {"past": past_poses(o.ego_history, request.sizes, run.dt)})
     return found
 
 
 def _pictures(request: DataRequest, run: RunLog) -> Sense:
     assert run.roadmap is not None
-    views = tuple(named(name) for name in request.cameras)
+    views = tuple(named(name, request.picture) for name in request.cameras)
     rig = CameraRig.of(views, run.roadmap, run.agent_size, run.agent_kind, own=-1)
     record = Record(run.agents.swapaxes(0, 1), run.agent_valid.T, run.signals)
 
     def sense(o: Observation) -> Rows:
-        lit = Lit.of(record, o.step, run.dt)
-        return {"images": np.stack([rig.shoot(k, o.ego, lit) for k in range(len(views))])}
+        known = len(o.ego_history)
+        rows = past_rows(known, request.sizes, run.dt)[-request.frames :]
+        taken = []
+        for row in rows.tolist():
+            lit = Lit.of(record, max(o.step - (known - 1 - row), 0), run.dt)
+            taken.append([rig.shoot(k, o.ego_history[row], lit) for k in range(len(views))])
+        images = np.stack([np.stack(frame) for frame in taken], axis=1)
+        return {"images": images[:, 0] if request.frames == 1 else images}
 
     return sense

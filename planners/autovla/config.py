@@ -1,0 +1,140 @@
+"""How trainings are configured, by name: for a processor, for a GPU, and the text variant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from drive.errors import InputError
+from drive.nn.fit import FitSettings
+from drive.nn.store import DataRequest
+from drive.planners.autovla.codebook import CodebookSettings
+from drive.planners.autovla.grpo import GRPOSettings
+from drive.planners.autovla.model import TextSettings, VisionSettings, VLASettings
+from drive.planners.autovla.product import Setup
+from drive.planners.autovla.reward import RewardSettings
+from drive.planners.autovla.scene_words import PromptSettings
+from drive.planners.autovla.sft import LossSettings
+
+DATA = DataRequest(
+    scenes=40, every=1.5, sensors=("vector", "image", "past"), picture=(84, 56), frames=4, scored=True
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """`batch` samples a step. Demonstrations whose own score is below `least` are left out. A tokenizer of
+    `text_tokens` is trained unless `model.folder` brings one. `held_out` samples are validated on, of which
+    `answered` are answered in full. `start` are weights to go on from, with their tokenizer, codebook and
+    setup."""
+
+    fit: FitSettings = field(
+        default_factory=lambda: FitSettings(steps=600, lr=2e-3, ema=0.995, validate_every=300)
+    )
+    model: VLASettings = field(default_factory=VLASettings)
+    setup: Setup = field(default_factory=Setup)
+    codebook: CodebookSettings = field(default_factory=lambda: CodebookSettings(tolerance=0.1))
+    loss: LossSettings = field(default_factory=lambda: LossSettings(slow_weight=2.0))
+    data: DataRequest = DATA
+    batch: int = 16
+    least: float = 0.5
+    text_tokens: int = 600
+    held_out: int = 192
+    answered: int = 48
+    start: str = ""
+
+    def __post_init__(self) -> None:
+        if min(self.batch, self.held_out, self.answered) < 1 or self.text_tokens < 300:
+            raise InputError(
+                "a training's batch, held_out and answered are 1 or more, text_tokens 300 or more"
+            )
+
+
+PAPER = LossSettings()
+"""The published loss: samples that are thought over weigh 40 times as much."""
+
+
+@dataclass(frozen=True, slots=True)
+class RFTConfig:
+    """`start` are the weights to go on from. `moments` of fresh scenes are learnt from, `batch` prompts a
+    step, and `held_out` ones of validation scenes are answered at each validation."""
+
+    start: str = ""
+    fit: FitSettings = field(default_factory=lambda: FitSettings(steps=60))
+    grpo: GRPOSettings = field(default_factory=GRPOSettings)
+    reward: RewardSettings = field(default_factory=RewardSettings)
+    data: DataRequest = field(default_factory=DataRequest)
+    batch: int = 4
+    moments: int = 192
+    held_out: int = 64
+
+    def __post_init__(self) -> None:
+        if min(self.batch, self.moments, self.held_out) < 1:
+            raise InputError("a fine-tuning's batch, moments and held_out are 1 or more")
+
+
+THOUGHTFUL = DataRequest(
+    families=(
+        "occluded_pedestrian", "unprotected_left", "t_junction_yield", "roundabout", "dense_merge", "cut_in",
+        "parked_vehicle_two_way", "signalised_intersection",
+    ),
+    scenes=8,
+    first_seed=20_000,
+    every=1.5,
+)  # fmt: skip
+"""Scenes in which there is something to think about."""
+_SLOWLY = FitSettings(
+    steps=60,
+    lr=1e-4,
+    schedule="constant",
+    warmup=5,
+    ema=0.0,
+    validate_every=20,
+    log_every=5,
+    weight_decay=0.01,
+)
+RFT_CPU = RFTConfig(
+    fit=_SLOWLY,
+    grpo=GRPOSettings(modes="each", mean="all"),
+    reward=RewardSettings(penalty=0.02),
+    data=THOUGHTFUL,
+)
+"""Ours: both ways of thinking are dealt, and a thought costs little."""
+RFT_GPU = RFTConfig(
+    fit=replace(_SLOWLY, steps=1000, validate_every=100),
+    grpo=GRPOSettings(modes="each", mean="all"),
+    reward=RewardSettings(penalty=0.02),
+    data=replace(THOUGHTFUL, scenes=100),
+    batch=32,
+    moments=4096,
+    held_out=1024,
+)
+GPU = TrainConfig(
+    fit=FitSettings(steps=20_000, lr=5e-4, warmup=500, ema=0.999, validate_every=2000),
+    model=VLASettings(TextSettings(384, 8, 6, 2, 1152), VisionSettings(256, 4, 4, 768)),
+    setup=Setup(picture=(168, 112)),
+    data=DataRequest(scenes=160),
+    batch=64,
+    held_out=1024,
+    answered=256,
+)
+"""About 20 million weights; never run to its end here."""
+TEXT = TrainConfig(
+    model=VLASettings(TextSettings(128, 4, 4, 2, 320), VisionSettings(32, 1, 1, 32)),
+    setup=Setup(pictures=False, prompt=PromptSettings(agents=6, lines=True)),
+)
+"""The ablation: no pictures, the others and the lines as text."""
+CODEBOOK_PAPER = CodebookSettings()
+"""2048 actions at 5 cm."""
+
+__all__ = [
+    "CODEBOOK_PAPER",
+    "DATA",
+    "GPU",
+    "PAPER",
+    "RFT_CPU",
+    "RFT_GPU",
+    "TEXT",
+    "THOUGHTFUL",
+    "RFTConfig",
+    "TrainConfig",
+]

@@ -1,0 +1,150 @@
+"""Fine-tuning by the policy's own answers: group-relative policy optimisation (Shao et al. 2024), as AutoVLA
+uses it, and a form that keeps both ways of thinking alive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drive.errors import InputError
+from drive.nn._torch import Tensor, torch
+from drive.nn.policy import Objective, divergence, group_advantage, policy_objective
+from drive.planners.autovla.decode import FORCED, MODE, Grammar, Sampled, answer_logp, sample
+from drive.planners.autovla.prompt import Prompt, batch_arrays
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from drive.planners.autovla.model import VLA
+
+Judge = Callable[[int, Sequence[Sampled]], "tuple[NDArray[Any], NDArray[Any], NDArray[Any]]"]
+
+
+@dataclass(frozen=True, slots=True)
+class GRPOSettings:
+    """`group` answers to each prompt, drawn at `temperature`, which their log-probabilities are told at too.
+    `kl` weighs the divergence from the policy before.
+
+    `modes` "policy": the answers think as the policy chooses, and are compared with all of their group (the
+    published form). "each": half of them are told to think fast and half slowly, each is compared with those
+    that thought alike, and the choice is moved by the difference of the two, weighed by the policy's own
+    probability: neither way of thinking dies of being longer. `mean` "each" averages over each answer's
+    tokens (published), which favours short ones; "all" over all tokens of a step.
+    """
+
+    group: int = 8
+    temperature: float = 1.0
+    kl: float = 0.04
+    modes: str = "policy"
+    mean: str = "each"
+
+    def __post_init__(self) -> None:
+        if self.modes not in ("policy", "each") or self.mean not in ("each", "all"):
+            raise InputError("grpo.modes is policy or each, grpo.mean each or all")
+        if self.group < 2 or (self.modes == "each" and self.group % 2) or not 0.0 < self.temperature < np.inf:
+            raise InputError("a group has two answers or more (an even number for modes=each), drawn above 0")
+
+
+def drawn(
+    vla: VLA, grammar: Grammar, prompts: Sequence[Prompt], settings: GRPOSettings, generator: Any
+) -> list[list[Sampled]]:
+    """The groups of answers to prompts; with the modes "each" the first half of a group is fast."""
+    how: dict[str, Any] = {"temperature": settings.temperature, "generator": generator}
+    if settings.modes == "policy":
+        return sample(vla, grammar, prompts, count=settings.group, **how)
+    halves = [
+        sample(vla, grammar, prompts, count=settings.group // 2, mode=mode, **how)
+        for mode in ("fast", "slow")
+    ]
+    return [fast + slow for fast, slow in zip(*halves, strict=True)]
+
+
+def advantages(rewards: Tensor, modes: str) -> tuple[Tensor, Tensor]:
+    """Advantages `(B, G)` of rewards `(B, G)` for what is said, and for how it was thought."""
+    if modes == "policy":
+        found = group_advantage(rewards, kind="autovla")
+        return found, found
+    half = rewards.reshape(len(rewards), 2, -1)
+    within = group_advantage(half, kind="autovla").reshape(rewards.shape)
+    between = half.mean(-1, keepdim=True) - half.mean((1, 2), keepdim=True)
+    scale = rewards.std(-1, correction=1)[:, None, None] + 1e-4
+    return within, (between / scale).expand_as(half).reshape(rewards.shape)
+
+
+def grpo_loss(
+    grammar: Grammar,
+    reference: VLA,
+    prompts: Callable[[Sequence[int]], list[Prompt]],
+    judge: Judge,
+    settings: GRPOSettings,
+) -> Callable[..., tuple[Tensor, dict[str, Tensor]]]:
+    """`loss(model, batch, generator)` for `drive.nn.fit`: draws answers to the prompts of the batch's rows
+    `which (B,)` from the policy as it is, has them judged, and gives the objective and the figures."""
+    objective = Objective(kl=settings.kl, mean=settings.mean)
+
+    def loss(model: Any, batch: Mapping[str, Tensor], generator: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        which = batch["which"].tolist()
+        asked = prompts(which)
+        model.eval()  # adapters drop out while they learn: what is drawn must be what is scored
+        groups = drawn(model, grammar, asked, settings, generator)
+        judged = [judge(row, group) for row, group in zip(which, groups, strict=True)]
+        reward = torch.tensor(np.stack([r for r, _, _ in judged]), dtype=torch.float32)
+        flat = [one for group in groups for one in group]
+        repeated = [prompt for prompt in asked for _ in range(settings.group)]
+        device = next(model.parameters()).device
+        logp, ref, kinds = _told(model, reference, grammar, repeated, flat, settings.temperature, device)
+        said, thought = (a.to(device).reshape(-1, 1) for a in advantages(reward, settings.modes))
+        mask = kinds != FORCED
+        mode = kinds == MODE
+        weight = torch.ones_like(logp)
+        if settings.modes == "each":
+            # The modes were not drawn but dealt, half and half.
+            weight = torch.where(mode, 2.0 * logp.detach().exp(), weight)
+        advantage = torch.where(mode, thought, said) * weight
+        value = policy_objective(objective, logp, logp.detach(), advantage, mask, logp_ref=ref)
+        model.train()
+        count = mask.sum().clamp(min=1)
+        kl = (divergence(logp.detach(), ref, objective) * mask).sum() / count
+        slow = [one.ids[one.kinds.index(MODE)] == grammar.phrases.slow[0] for one in flat]
+        figures = {
+            "reward": reward.mean(),
+            "score": torch.tensor(np.stack([s for _, s, _ in judged])).float().mean(),
+            "best": reward.max(1).values.mean(),
+            "valid": torch.tensor(np.stack([v for _, _, v in judged])).float().mean(),
+            "slow": torch.tensor(slow).float().mean(),
+            "kl": kl,
+            "length": torch.tensor([float(len(one.ids)) for one in flat]).mean(),
+            "flat_groups": (reward.std(1) < 1e-6).float().mean(),
+        }
+        return value, figures
+
+    return loss
+
+
+def _told(
+    model: VLA, reference: VLA, grammar: Grammar, prompts: Sequence[Prompt], flat: Sequence[Sampled],
+    temperature: float, device: Any,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Log-probabilities under the policy and the reference, and the kinds, all `(N, L)`."""
+    arrays = batch_arrays(grammar.phrases, prompts, [one.ids for one in flat])
+    batch = {name: torch.from_numpy(np.ascontiguousarray(a)).to(device) for name, a in arrays.items()}
+    masks = grammar.masks(len(grammar.phrases.words)).to(device)
+    kind = torch.tensor([k for one in flat for k in one.kinds], device=device)
+    logits, ids, row = model(batch)
+    new = answer_logp(logits, ids, kind, masks, temperature)
+    with torch.no_grad():
+        old, _, _ = reference(batch)
+        ref = answer_logp(old, ids, kind, masks, temperature)
+    longest = max(len(one.ids) for one in flat)
+    place = torch.cat([torch.arange(len(one.ids)) for one in flat]).to(device)
+    shape = (len(flat), longest)
+    index = (row, place)
+    zeros = torch.zeros(shape, device=device)
+    kinds = torch.full(shape, FORCED, device=device).index_put(index, kind)
+    return zeros.index_put(index, new), zeros.index_put(index, ref), kinds
+
+
+__all__ = ["GRPOSettings", "advantages", "drawn", "grpo_loss"]

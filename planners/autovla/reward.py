@@ -1,0 +1,96 @@
+"""What an answer is worth: the teacher's score of its motions, less what long thoughts cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drive.errors import InputError
+from drive.planners.autovla.codebook import DT, Codebook
+from drive.planners.autovla.decode import Answer, Grammar, InvalidAnswer, Sampled
+from drive.planners.learned.plans import densified
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from drive.nn.recipe import JudgedMoments
+
+NC, DAC, DDC, TLC, EP, TTC, LK, HC, SCORE = range(9)
+"""The columns of the teacher's labels (`drive.sim.teacher.TEACHER_NAMES`)."""
+SPEED = 3
+STEPS = 40
+LENGTH_SCALE, LENGTH_MIDDLE = 0.002, 400.0
+"""AutoVLA's: one in 500 characters, and the length at which half of the penalty is due."""
+
+
+@dataclass(frozen=True, slots=True)
+class RewardSettings:
+    """`score` "pdms", NAVSIM's first score, or "teacher", its second one's terms with lights. A slow answer
+    costs `penalty` times a sigmoid of its thought's length in characters; malformed answers are worth 0."""
+
+    score: str = "pdms"
+    penalty: float = 0.3
+
+    def __post_init__(self) -> None:
+        if self.score not in ("pdms", "teacher") or not 0.0 <= self.penalty < math.inf:
+            raise InputError(
+                f"a reward is pdms or teacher, its penalty 0 or more: {self.score}, {self.penalty}"
+            )
+
+
+def pdms(labels: NDArray[Any]) -> NDArray[np.float64]:
+    """NAVSIM's first score (arXiv 2406.15349) `(...)` of labels: NC DAC (5 TTC + 5 EP + 2 C) / 12."""
+    x = np.asarray(labels, dtype=np.float64)
+    return np.asarray(
+        x[..., NC] * x[..., DAC] * (5.0 * x[..., TTC] + 5.0 * x[..., EP] + 2.0 * x[..., HC]) / 12.0
+    )
+
+
+def length_penalty(answer: Answer, settings: RewardSettings) -> float:
+    """What a thought costs: 0 for fast answers, more for longer ones."""
+    if not answer.slow:
+        return 0.0
+    return settings.penalty / (1.0 + math.exp(-LENGTH_SCALE * (len(answer.thought) - LENGTH_MIDDLE)))
+
+
+def rewards_of(
+    sampled: Sequence[Sampled],
+    row: int,
+    moments: JudgedMoments,
+    grammar: Grammar,
+    codebook: Codebook,
+    settings: RewardSettings,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Rewards, scores and soundness `(G,)` of a moment's answers, which the teacher drives all at once.
+
+    Raises InputError where answers do not reach as far as the teacher looks.
+    """
+    if grammar.count * DT < STEPS * 0.1 - 1e-9:
+        raise InputError(
+            f"the teacher scores {STEPS * 0.1:g} s: answers need {round(STEPS * 0.1 / DT)} actions"
+        )
+    reward, scores = np.zeros(len(sampled)), np.zeros(len(sampled))
+    sound = np.zeros(len(sampled), dtype=np.bool_)
+    speed = float(moments.take([row], ["start"])["start"][0, SPEED])
+    paths, costs = [], []
+    for k, one in enumerate(sampled):
+        try:
+            answer = grammar.parse(one.ids)
+        except InvalidAnswer:
+            continue
+        sound[k] = True
+        poses = codebook.decode(np.array(answer.actions))
+        paths.append(densified(poses, DT, speed)[0][:STEPS])
+        costs.append(length_penalty(answer, settings))
+    if paths:
+        labels = moments.judge(row, np.stack(paths).astype(np.float32))
+        scores[sound] = pdms(labels) if settings.score == "pdms" else labels[:, SCORE]
+        reward[sound] = scores[sound] - np.array(costs)
+    return reward, scores, sound
+
+
+__all__ = ["RewardSettings", "length_penalty", "pdms", "rewards_of"]

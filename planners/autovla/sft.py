@@ -1,0 +1,186 @@
+"""Supervised fine-tuning: examples of a training set, and the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from drive.errors import InputError
+from drive.nn._torch import Tensor, torch
+from drive.nn.rounds import epoch_rows
+from drive.nn.scene import SceneArrays
+from drive.planners.autovla.codebook import DT, Codebook
+from drive.planners.autovla.decode import Grammar, InvalidAnswer, sample
+from drive.planners.autovla.prompt import Phrases, Prompt, answer_ids, batch_arrays, make_prompt
+from drive.planners.autovla.rationale import facts_of, needs_thought, thought
+from drive.planners.autovla.scene_words import PromptSettings, state_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from drive.nn.recipe import Data, JudgedMoments
+    from drive.planners.autovla.model import VLA
+
+STRIDE = round(DT / 0.1)
+SCENE = tuple(f"scene.{name}" for name in SceneArrays._fields)
+_CHUNK = 512
+
+
+@dataclass(frozen=True, slots=True)
+class LossSettings:
+    """`slow_weight` of samples that are thought over and `action_weight` of the action tokens' own loss.
+
+    `form` "paper": w (L + a L_action), w = 1 for fast samples; "code" as the released program has it:
+    w L + L_action where slow, L alone where fast.
+    """
+
+    slow_weight: float = 40.0
+    action_weight: float = 1.0
+    form: str = "paper"
+
+    def __post_init__(self) -> None:
+        if self.form not in ("paper", "code"):
+            raise InputError(f"a loss's form is paper or code, not '{self.form}'")
+        if not (0.0 < self.slow_weight < np.inf and 0.0 <= self.action_weight < np.inf):
+            raise InputError("a loss's weights are positive and finite")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examples:
+    """The moments of a set that are learnt from: their rows, states as text, thoughts ("" where none is
+    needed), and the expert's poses `(N, T, 3)` every half second."""
+
+    data: Data | JudgedMoments
+    rows: NDArray[np.int64]
+    states: tuple[str, ...]
+    thoughts: tuple[str, ...]
+    poses: NDArray[np.float64]
+    pictures: bool
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @classmethod
+    def of(
+        cls,
+        data: Data | JudgedMoments,
+        prompt: PromptSettings,
+        actions: int,
+        pictures: bool = True,
+        least: float = 0.0,
+    ) -> Examples:
+        """Those whose expert's own score is `least` or more: careless demonstrations stay out.
+
+        Raises InputError where none is left, or the set's futures are too short.
+        """
+        names = [*SCENE, "past", "future", "future_valid"] + (["expert_score"] if least > 0.0 else [])
+        rows, states, thoughts, poses = [], [], [], []
+        for begin in range(0, len(data), _CHUNK):
+            at = np.arange(begin, min(begin + _CHUNK, len(data)))
+            found = data.take(at, names)
+            if found["future"].shape[1] < actions * STRIDE:
+                raise InputError(f"{actions} actions need {actions * DT:g} s of the expert's future")
+            good = found["future_valid"][:, : actions * STRIDE].all(1)
+            if least > 0.0:
+                good &= found["expert_score"] >= least
+            for k in np.flatnonzero(good).tolist():
+                scene = SceneArrays(*(found[name][k] for name in SCENE))
+                facts = facts_of(scene)
+                rows.append(int(at[k]))
+                states.append(state_text(scene, found["past"][k], prompt))
+                thoughts.append(thought(scene, found["future"][k], facts) if needs_thought(facts) else "")
+                poses.append(found["future"][k, STRIDE - 1 :: STRIDE][:actions])
+        if not rows:
+            raise InputError("the set holds no moment to learn from: none scores as it should")
+        return cls(
+            data, np.array(rows), tuple(states), tuple(thoughts),
+            np.stack(poses).astype(np.float64), pictures,
+        )  # fmt: skip
+
+    def prompts(self, phrases: Phrases, which: Sequence[int] | NDArray[Any]) -> list[Prompt]:
+        """The prompts of some examples."""
+        chosen = np.asarray(which, dtype=np.int64)
+        clips: Any = [None] * len(chosen)
+        if self.pictures:
+            clips = self.data.take(self.rows[chosen], ["images"])["images"]
+        return [make_prompt(phrases, self.states[k], c) for k, c in zip(chosen.tolist(), clips, strict=True)]
+
+
+def batches_of(
+    examples: Examples, phrases: Phrases, tokens: NDArray[np.int64], batch: int, seed: int, loss: LossSettings
+) -> Callable[[int], Mapping[str, Any]]:
+    """`batches(step)`: epoch after epoch in a new order; a pure function of the step."""
+
+    def batches(step: int) -> Mapping[str, Any]:
+        which = epoch_rows(len(examples), min(batch, len(examples)), seed, step)
+        answers = [answer_ids(phrases, tokens[k], examples.thoughts[k]) for k in which.tolist()]
+        slow = [bool(examples.thoughts[k]) for k in which.tolist()]
+        made = batch_arrays(
+            phrases, examples.prompts(phrases, which), answers,
+            [loss.slow_weight if s else 1.0 for s in slow],
+        )  # fmt: skip
+        return {**made, "slow": np.array(slow)}
+
+    return batches
+
+
+def sft_loss(settings: LossSettings, first_action: int) -> Callable[..., tuple[Tensor, dict[str, Tensor]]]:
+    """`loss(model, batch, generator)` of a training: cross-entropies over the answers alone."""
+
+    def loss(model: Any, batch: Mapping[str, Tensor], generator: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        logits, ids, row = model(batch)
+        each = torch.nn.functional.cross_entropy(logits, ids, reduction="none")
+        action = ids >= first_action
+        count = len(batch["weight"])
+        language = _mean_by(each, row, count, torch.ones_like(action))
+        motion = _mean_by(each, row, count, action)
+        weight = batch["weight"]
+        if settings.form == "paper":
+            total = weight * (language + settings.action_weight * motion)
+        else:
+            total = weight * language + settings.action_weight * motion * batch["slow"]
+        right = (logits.argmax(-1) == ids)[action].float().mean()
+        figures = {"language": language.mean(), "action": motion.mean(), "accuracy": right}
+        return total.mean(), {name: value.detach() for name, value in figures.items()}
+
+    return loss
+
+
+def _mean_by(each: Tensor, row: Tensor, count: int, mask: Tensor) -> Tensor:
+    """Means `(count,)` of values by row, over those in the mask."""
+    zero = torch.zeros(count, dtype=each.dtype, device=each.device)
+    chosen = mask.to(each.dtype)
+    return zero.index_add(0, row, each * chosen) / zero.index_add(0, row, chosen).clamp(min=1.0)
+
+
+def driven_figures(
+    model: VLA, examples: Examples, grammar: Grammar, codebook: Codebook, which: NDArray[Any], batch: int = 16
+) -> dict[str, float]:
+    """Of greedy answers: the share that is sound and that is thought over, how often that agrees with the
+    labels, and the mean distance from the expert in m over all poses (of sound answers)."""
+    valid: list[float] = []
+    means: dict[str, list[float]] = {"slow": [], "agree": [], "ade": []}
+    for begin in range(0, len(which), batch):
+        some = which[begin : begin + batch]
+        for k, (one,) in zip(
+            some.tolist(), sample(model, grammar, examples.prompts(grammar.phrases, some)), strict=True
+        ):
+            try:
+                answer = grammar.parse(one.ids)
+            except InvalidAnswer:
+                valid.append(0.0)
+                continue
+            valid.append(1.0)
+            means["slow"].append(float(answer.slow))
+            means["agree"].append(float(answer.slow == bool(examples.thoughts[k])))
+            poses = codebook.decode(np.array(answer.actions))
+            means["ade"].append(float(np.hypot(*(poses - examples.poses[k])[:, :2].T).mean()))
+    return {"valid": float(np.mean(valid))} | {
+        name: float(np.mean(values)) if values else 0.0 for name, values in means.items()
+    }
+
+
+__all__ = ["Examples", "LossSettings", "batches_of", "driven_figures", "sft_loss"]
