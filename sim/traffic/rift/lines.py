@@ -1,0 +1,138 @@
+"""Reference lines of any vehicle: chains of lanes along the way that its recording shows, with those beside.
+
+A vehicle's way is the lanes on which it was recorded. A chain follows them and the lanes beside them, and
+where the recording ends, or a change of lane has led off it, the straightest way on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from drive.roadmap import straightest_successor
+from drive.scenario import TRACK_VX, TRACK_VY
+from drive.sim.traffic.paths import DEFAULT_LIMIT, EXTENSION, LaneChains, PathBook, match_lanes
+from drive.vehicle import AgentKind
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from drive.roadmap import RoadMap
+    from drive.scenario import Scenario
+    from drive.sim.kernels.layout import Paths
+
+    Floats = NDArray[np.float64]
+
+ON_LANE = 2.6
+"""m from a lane's middle within which somebody drives on it."""
+STILL = 1.0
+"""m: who moves less all through the recording, off the lane's middle, is parked."""
+OFF_MIDDLE = 0.6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lines:
+    """The chains of one scenario, and which of them its vehicles begin on.
+
+    `path (A, T)` the chain that a track is on at each sample, -1 where the policy cannot drive it;
+    `poses (A, T, 3)` recorded rear axles, `speed (A, T)` along the heading.
+    """
+
+    paths: Paths
+    path: NDArray[np.int32]
+    poses: Floats
+    speed: Floats
+
+    @property
+    def drivable(self) -> NDArray[np.bool_]:
+        """Who has a line from the first sample on, `(A,)`."""
+        return np.asarray(self.path[:, 0] >= 0)
+
+
+@dataclass
+class WayChains(LaneChains):
+    """`LaneChains` that prefer the lanes of a way; equal chains of different ways are made once."""
+
+    way: frozenset[int] = frozenset()
+    shared: dict[tuple[int, ...], int] = field(default_factory=dict)
+
+    def path(self, lane: int) -> int:
+        if lane not in self.chain_of_lane:
+            chain, length = [lane], 0.0
+            while length < 2.0 * EXTENSION:
+                nxt = self._next(chain[-1])
+                if nxt < 0 or nxt in chain:
+                    break
+                chain.append(nxt)
+                length += float(self.roadmap.length[nxt])
+            key = tuple(chain)
+            if key not in self.shared:
+                line = np.concatenate([self.roadmap.centerline(c) for c in chain])
+                self.shared[key] = self.book.add(self.roadmap, line, self.default_limit)
+            number = self.shared[key]
+            self.lanes[number] = chain
+            for c in chain:
+                self.chain_of_lane.setdefault(c, number)
+        return self.chain_of_lane[lane]
+
+    def _next(self, lane: int) -> int:
+        for n in self.roadmap.successors(lane):
+            if self.roadmap.kind[n] <= 1 and int(n) in self.way:
+                return int(n)
+        return straightest_successor(self.roadmap, lane)
+
+
+def compile_lines(scenario: Scenario, every: int = 5) -> Lines:
+    """The chains of all motor vehicles that drive on lanes; lanes are looked up at every `every`-th sample."""
+    tracks, roadmap = scenario.tracks, scenario.roadmap
+    count, steps = tracks.num_agents, tracks.num_steps
+    s = tracks.states
+    poses = np.stack([tracks.rear_axle_poses(i) for i in range(count)]) if count else np.zeros((0, steps, 3))
+    speed = s[..., TRACK_VX] * np.cos(s[..., 2]) + s[..., TRACK_VY] * np.sin(s[..., 2])
+    path = np.full((count, steps), -1, dtype=np.int32)
+    book = PathBook()
+    default = max(DEFAULT_LIMIT, float(np.nanmax(tracks.speed[tracks.valid])) if tracks.valid.any() else 0.0)
+    shared: dict[tuple[int, ...], int] = {}
+    known: dict[frozenset[int], WayChains] = {}
+    for i in range(count):
+        there = np.flatnonzero(tracks.valid[i])
+        if len(there) == 0 or not AgentKind(int(tracks.kind[i])).is_motor_vehicle:
+            continue
+        looked = there[(there % every == 0) | (there == there[0])]
+        lane, gap = match_lanes(roadmap, poses[i, looked])
+        lane = np.where(gap < ON_LANE, lane, -1)
+        moved = float(np.ptp(poses[i, there, :2], axis=0).max())
+        if lane[0] < 0 or (moved < STILL and gap[0] > OFF_MIDDLE):
+            continue
+        way = _way(roadmap, lane[lane >= 0])
+        chains = known.get(way)
+        if chains is None:
+            chains = known[way] = WayChains(roadmap, book, default, way=way, shared=shared)
+        number = -1
+        at = np.full(steps, -1, dtype=np.int32)
+        for k, here in zip(looked, lane.tolist(), strict=True):
+            if here >= 0:
+                number = chains.path(here)
+            at[k:] = number
+        path[i] = np.where(tracks.valid[i], at, -1)
+    for chains in known.values():
+        chains.link()
+    return Lines(book.compile(), path, poses, np.asarray(speed))
+
+
+def _way(roadmap: RoadMap, lanes: NDArray[np.int32]) -> frozenset[int]:
+    """The lanes that were driven on, and those beside them that one may change to and from."""
+    found = set(lanes.tolist())
+    todo = list(found)
+    while todo:
+        lane = todo.pop()
+        for near in (int(roadmap.left_lane[lane]), int(roadmap.right_lane[lane])):
+            if near >= 0 and near not in found and roadmap.kind[near] <= 1:
+                found.add(near)
+                todo.append(near)
+    return frozenset(found)
+
+
+__all__ = ["Lines", "WayChains", "compile_lines"]
