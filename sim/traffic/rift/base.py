@@ -106,5 +106,6 @@ def train_base(
 
 
 __all__ = [
-    "FAMILIES", "TEST", "TRAIN", "TUNE", "VALIDATION", "BaseSettings", "examples_of", "generated", "train_base",
+    "FAMILIES", "TEST", "TRAIN", "TUNE", "VALIDATION", "BaseSettings", "examples_of", "generated",
+    "train_base",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The vehicles that the policy drives in a batch of worlds, and what it sees, proposes and decides for them."""
+"""The vehicles that the policy drives in a batch of worlds: what they see, their candidates, their motion."""
 
 from __future__ import annotations
 
@@ -114,22 +114,20 @@ class Fleet:
         )  # fmt: skip
         return Sight(scene, lines, valid, line_path, line_row, others)
 
-    def draw(
-        self, sight: Sight, accelerations: Array, lengths: Array, crowd: Crowd, paths: Paths
-    ) -> Drawn:
+    def draw(self, sight: Sight, accelerations: Array, lengths: Array, crowd: Crowd, paths: Paths) -> Drawn:
         """The candidates of `accelerations (N, C, KNOTS)` and `lengths (N, C)`."""
         n = len(self)
         poses = np.empty((n, CANDIDATES, HORIZON + 1, 4), dtype=np.float32)
         along = np.empty((n, CANDIDATES, HORIZON + 1, 3), dtype=np.float32)
         probes = np.zeros((n, CANDIDATES, len(PROBES)), dtype=np.float32)
         plans.draw(
-            self.states, sight.lines_valid, sight.line_path, sight.line_row, accelerations, lengths, paths.rows,
-            paths.start, paths.step, poses, along,
+            self.states, sight.lines_valid, sight.line_path, sight.line_row, accelerations, lengths,
+            paths.rows, paths.start, paths.step, poses, along,
         )  # fmt: skip
         cast = np.empty((SIZES.agents, KNOTS, 4), dtype=np.float32)
         plans.probe(
-            self.world, self.own, sight.lines, sight.lines_valid, sight.others, crowd.states, crowd.body, poses,
-            along, accelerations, cast, probes,
+            self.world, self.own, sight.lines, sight.lines_valid, sight.others, crowd.states, crowd.body,
+            poses, along, accelerations, cast, probes,
         )  # fmt: skip
         return Drawn(poses, along, probes)
 

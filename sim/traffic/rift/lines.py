@@ -85,7 +85,7 @@ class WayChains(LaneChains):
 
 
 def compile_lines(scenario: Scenario, every: int = 5) -> Lines:
-    """The chains of all motor vehicles that drive on lanes; lanes are looked up at every `every`-th sample."""
+    """The chains of all motor vehicles that drive on lanes, looked up at every `every`-th sample."""
     tracks, roadmap = scenario.tracks, scenario.roadmap
     count, steps = tracks.num_agents, tracks.num_steps
     s = tracks.states

@@ -81,7 +81,7 @@ class RiftPolicy(nn.Module):
         self.register_buffer("line_scale", torch.tensor(_POINT * len(LOOK) + _FACT), persistent=False)
 
     def propose(self, scene: SceneArrays, lines: Tensor, lines_valid: Tensor) -> Proposals:
-        """Candidates of moments `scene`, their `lines (N, LINES, LINE_WIDTH)` and which of these there are."""
+        """Candidates of moments `scene`, their `lines (N, LINES, LINE_WIDTH)`, which of these there are."""
         known = lines.masked_fill(~lines_valid[..., None], 0.0)
         found = self.encoder(SceneBatch(scene, None, None, scene.ego))
         line = self.line(_close(known / self.line_scale))

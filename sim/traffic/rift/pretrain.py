@@ -218,7 +218,9 @@ def head_set(net: RiftPolicy, examples: Examples) -> HeadSet:
                 scene_tensors(m.sight.scene), torch.from_numpy(m.sight.lines),
                 torch.from_numpy(m.sight.lines_valid),
             )  # fmt: skip
-            drawn = m.fleet.draw(m.sight, found.accelerations.numpy(), found.lengths.numpy(), m.crowd, m.paths)
+            drawn = m.fleet.draw(
+                m.sight, found.accelerations.numpy(), found.lengths.numpy(), m.crowd, m.paths
+            )
             out.append(net.features(found.queries, torch.from_numpy(drawn.probes)).numpy())
             begin += n
             metres = travel(found.accelerations, torch.from_numpy(m.fleet.states[:, 3])).numpy()
@@ -237,7 +239,7 @@ def train_head(
     net: RiftPolicy, data: HeadSet, *, epochs: int = 6, batch: int = 512, lr: float = 1e-3,
     smoothing: float = 0.1, seed: int = 0,
 ) -> dict[str, float]:  # fmt: skip
-    """Train the scoring head alone, by cross-entropy with label smoothing; returns the last epoch's figures."""
+    """Train the scoring head alone, by cross-entropy with label smoothing; the last epoch's figures."""
     torch.manual_seed(seed)
     for layer in net.pi_head:
         if hasattr(layer, "reset_parameters"):

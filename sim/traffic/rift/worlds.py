@@ -1,12 +1,12 @@
 """Many scenarios at once whose vehicles the policy drives, in the batch world.
 
-The ego of each keeps its route by IDM, so do vehicles that appear later and those that no line fits; everybody
-else is driven by the policy, which decides twice a second.
+The ego of each keeps its route by IDM, so do vehicles that appear later and those that no line fits;
+everybody else is driven by the policy, which decides twice a second.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from drive.errors import InputError, ScenarioError
 from drive.roadmap.drivable import DrivableArea
 from drive.sim.kernels.areas import Areas, join_areas
-from drive.sim.kernels.layout import ABSENT, GONE, Controller
+from drive.sim.kernels.layout import ABSENT, GONE, Controller, copy_motion
 from drive.sim.traffic.compile import cast
 from drive.sim.traffic.model import IDM
 from drive.sim.traffic.paths import concatenate_paths
@@ -59,7 +59,9 @@ class Worlds:
         """Raises ScenarioError for a scenario of another time step, InputError where nobody can be driven."""
         for s in scenarios:
             if abs(s.dt - DT) > 1e-6:
-                raise ScenarioError(f"scenario '{s.id}' has a step of {s.dt} s; worlds of the policy have {DT}")
+                raise ScenarioError(
+                    f"scenario '{s.id}' has a step of {s.dt} s; worlds of the policy have {DT}"
+                )
         lines = [compile_lines(s) for s in scenarios]
         casts, parts = [], []
         shift = np.cumsum([0] + [len(one.paths.step) for one in lines])
@@ -77,7 +79,8 @@ class Worlds:
         g, m = world.agents, world.motion
         own = np.stack([a[which, rows] for a in (g.length, g.width, g.rear_to_center, g.wheelbase)], 1)
         states = np.stack(
-            [a[which, rows] for a in (m.x, m.y, m.heading, m.speed, m.acceleration, m.steering, m.yaw_rate)], 1
+            [a[which, rows] for a in (m.x, m.y, m.heading, m.speed, m.acceleration, m.steering, m.yaw_rate)],
+            1,
         )
         states[:, 3] = np.maximum(states[:, 3], 0.0)
         kinds = np.zeros((len(scenarios), world.num_agents), dtype=np.float32)
@@ -92,6 +95,14 @@ class Worlds:
             tuple(scenarios), world, fleet, concatenate_paths([one.paths for one in lines]), areas, body,
             min(s.num_steps for s in scenarios), np.zeros(len(rows), dtype=np.bool_),
             np.ones(len(rows), dtype=np.bool_),
+        )  # fmt: skip
+
+    def fresh(self) -> Worlds:
+        """A copy that can be driven while this one stays as it is: made once, driven often."""
+        world = replace(self.world, motion=copy_motion(self.world.motion))
+        return replace(
+            self, world=world, fleet=self.fleet.take(np.arange(len(self.fleet))), past=list(self.past),
+            crashed=self.crashed.copy(), alive=self.alive.copy(),
         )  # fmt: skip
 
     def crowd(self) -> Crowd:

@@ -36,8 +36,8 @@ STEEPEST = F(0.6)  # rad of turn on the line that a candidate begins with at mos
 PI, TWO_PI = F(math.pi), F(2.0 * math.pi)
 NEVER = np.int32(HORIZON + 1)
 REWARDS = (
-    "collision", "collision_speed", "off_road", "acceleration", "yaw", "heading", "offset", "speed", "standing",
-    "speeding", "red", "discount", "length", "width", "clearance", "reach",
+    "collision", "collision_speed", "off_road", "acceleration", "yaw", "heading", "offset", "speed",
+    "standing", "speeding", "red", "discount", "length", "width", "clearance", "reach",
 )  # fmt: skip
 """A style's weights in the order in which kernels read them; see `style`."""
 (COLLISION, COLLISION_SPEED, OFF_ROAD, HARD, YAW, ALIGN, OFFSET, SPEED, STANDING, SPEEDING, RED, DISCOUNT,
@@ -52,9 +52,11 @@ def wrapped(angle):
 
 
 @kernel
-def draw(states, lines_valid, line_path, line_row, accelerations, lengths, p_rows, p_start, p_step, poses, along):
-    """Fill `poses (N, C, T + 1, 4)` with x, y, heading, speed and `along (N, C, T + 1, 3)` with the offset from
-    the line, the turn on it, and metres driven.
+def draw(
+    states, lines_valid, line_path, line_row, accelerations, lengths, p_rows, p_start, p_step, poses, along
+):
+    """Fill `poses (N, C, T + 1, 4)` with x, y, heading, speed and `along (N, C, T + 1, 3)` with the offset
+    from the line, the turn on it, and metres driven.
 
     C counts the lines' modes, mode by mode; `accelerations (N, C, KNOTS)`, `lengths (N, C)` in m. What
     belongs to no line stands still.
@@ -183,7 +185,9 @@ def probe(world, own, lines, lines_valid, ids, crowd, body, poses, along, accele
             out[n, q, 0], out[n, q, 1] = F(first) / F(steps), clearance / F(5.0)
             out[n, q, 2], out[n, q, 3] = final / F(15.0), distance / F(50.0)
             out[n, q, 4], out[n, q, 5] = min(lateral, F(10.0)) / F(5.0), max(speeding, ZERO) / F(5.0)
-            out[n, q, 6] = F(distance > max(lines[n, r, facts + 3], ZERO)) if lines[n, r, facts + 3] < F(99.0) else ZERO
+            out[n, q, 6] = (
+                F(distance > max(lines[n, r, facts + 3], ZERO)) if lines[n, r, facts + 3] < F(99.0) else ZERO
+            )
             out[n, q, 7] = F(distance > lines[n, r, facts + 2]) if lines[n, r, facts + 2] < F(99.0) else ZERO
             out[n, q, 8] = effort / F(steps) / F(3.0)
             out[n, q, 9] = min(max(gap / (final + F(2.0)), F(-1.0)), F(4.0)) / F(4.0)
@@ -207,7 +211,9 @@ def hits(n, w, x, y, c, s, hl, hw, t, count, ids, cast, body):
 
 
 @kernel
-def reward(world, own, lines, lines_valid, ids, crowd, body, states, along, areas, weights, cast, returns, outcome):
+def reward(
+    world, own, lines, lines_valid, ids, crowd, body, states, along, areas, weights, cast, returns, outcome
+):
     """Fill `returns (N, C)` of candidates that were driven, `states (N, C, T + 1, 7)`, and their `outcome`.
 
     The dense reward of RIFT's released code, step by step: discounted, ended by the first collision with the
@@ -237,7 +243,9 @@ def reward(world, own, lines, lines_valid, ids, crowd, body, states, along, area
                 x, y = states[n, q, t, 0] + ahead * c, states[n, q, t, 1] + ahead * s
                 before = done
                 done += v * DT
-                gap = hits(n, w, x, y, c, s, hl + weights[LONGER], hw + weights[WIDER], t - 1, count, ids, cast, body)
+                gap = hits(
+                    n, w, x, y, c, s, hl + weights[LONGER], hw + weights[WIDER], t - 1, count, ids, cast, body
+                )
                 out = False
                 for corner in range(4):
                     fl = hl if corner < 2 else -hl
@@ -276,3 +284,21 @@ def reward(world, own, lines, lines_valid, ids, crowd, body, states, along, area
             returns[n, q] = total
             outcome[n, q, 0], outcome[n, q, 1] = F(hit), off / F(HORIZON)
             outcome[n, q, 2] = done
+
+
+@kernel
+def outside(world, own, states, areas, out):
+    """Fill `out (N,)` with 1 where a corner of the box of rear-axle `states (N, 7)` is off the road."""
+    for n in range(world.shape[0]):
+        area = area_at(areas.of[world[n]], areas)
+        c, s = F(math.cos(states[n, 2])), F(math.sin(states[n, 2]))
+        x, y = states[n, 0] + own[n, 2] * c, states[n, 1] + own[n, 2] * s
+        off = False
+        for corner in range(4):
+            fl = HALF * own[n, 0] if corner < 2 else -HALF * own[n, 0]
+            fw = HALF * own[n, 1] if corner % 2 == 0 else -HALF * own[n, 1]
+            off |= not in_area(
+                x + fl * c - fw * s, y + fl * s + fw * c, area.x0, area.y0, area.cell, area.state, area.start,
+                area.triangles, area.corners,
+            )  # fmt: skip
+        out[n] = np.uint8(off)

@@ -11,7 +11,6 @@ from drive.sim.traffic.rift.kernels.base import (
     CCOS,
     CHERE,
     CSIN,
-    CSPEED,
     CVX,
     CVY,
     CX,
@@ -259,8 +258,8 @@ def sense(world, row, path, at, states, own, crowd, body, signals, p_rows, p_poi
             foot = nearest_row(x, y, hint, a, b, p_rows)
             line_path[n, r], line_row[n, r] = line, foot
             lines_valid[n, r] = True
-            see_line(n, r, w, i, x, y, c, s, foot, a, b, p_step[line], own, states[n, 3], crowd, body, signals,
-                     p_rows, p_points, p_stop, p_give, stride, lines)  # fmt: skip
+            see_line(n, r, w, i, x, y, c, s, foot, a, b, p_step[line], own, states[n, 3], crowd, body,
+                     signals, p_rows, p_points, p_stop, p_give, stride, lines)  # fmt: skip
             o = COUNT * 6
             see_pieces(n, r, x, y, c, s, foot, a, b, p_step[line], lines[n, r, o + 3], lines[n, r, o + 4],
                        p_rows, p_points, lanes, lane_info, lanes_valid)  # fmt: skip
