@@ -17,6 +17,8 @@ from drive.sim.traffic.paths import DEFAULT_LIMIT, EXTENSION, LaneChains, PathBo
 from drive.vehicle import AgentKind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from drive.roadmap import RoadMap
@@ -122,6 +124,17 @@ def compile_lines(scenario: Scenario, every: int = 5) -> Lines:
     return Lines(book.compile(), path, poses, np.asarray(speed))
 
 
+def route_lines(roadmap: RoadMap, lanes: Iterable[int], start: int) -> tuple[Paths, int]:
+    """The chains along a route's lanes from the lane `start` on, with those beside, and the first one's
+    number."""
+    book = PathBook()
+    way = _way(roadmap, np.asarray([start, *lanes], dtype=np.int32))
+    chains = WayChains(roadmap, book, DEFAULT_LIMIT, way=way)
+    path = chains.path(start)
+    chains.link()
+    return book.compile(), path
+
+
 def _way(roadmap: RoadMap, lanes: NDArray[np.int32]) -> frozenset[int]:
     """The lanes that were driven on, and those beside them that one may change to and from."""
     found = set(lanes.tolist())
@@ -135,4 +148,4 @@ def _way(roadmap: RoadMap, lanes: NDArray[np.int32]) -> frozenset[int]:
     return frozenset(found)
 
 
-__all__ = ["Lines", "WayChains", "compile_lines"]
+__all__ = ["Lines", "WayChains", "compile_lines", "route_lines"]

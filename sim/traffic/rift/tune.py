@@ -34,16 +34,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TuneSettings:
-    """How a style is tuned: in each of `rounds` the pool of scenes is driven and `states` of what is visited
-    are kept; then `epochs` in batches of `batch`, AdamW with `lr`, times `decay` a round, gradients cut to
-    `clip`. `scenes` seeds of each family make the pool, of which every round drives one of `parts` equal
-    parts. `objective` is one of `objectives.ROWS`."""
+    """How a style is tuned, in `rounds` of `epochs` in batches of `batch`, AdamW with `lr`, times `decay` a
+    round, gradients cut to `clip`. Each `refresh`-th round drives one of the pool's `parts` anew and keeps
+    `states` of what is visited; those between learn from what was kept last of each part, against the policy
+    as it is when they begin. `scenes` seeds of each family make the pool. `objective` is one of
+    `objectives.ROWS`."""
 
-    rounds: int = 20
-    scenes: int = 6
+    rounds: int = 16
+    refresh: int = 4
+    scenes: int = 2
     parts: int = 2
     states: int = 4096
-    epochs: int = 6
+    epochs: int = 4
     batch: int = 256
     lr: float = 1e-3
     decay: float = 0.95
@@ -52,7 +54,7 @@ class TuneSettings:
     objective: str = "rift"
 
     def __post_init__(self) -> None:
-        whole = (self.rounds, self.scenes, self.parts, self.states, self.epochs, self.batch)
+        whole = (self.rounds, self.refresh, self.scenes, self.parts, self.states, self.epochs, self.batch)
         if min(whole) < 1 or not (self.lr > 0.0 and 0.0 < self.decay <= 1.0 and self.clip > 0.0):
             raise InputError("a tuning's numbers are 1 or more, its lr, decay and clip above 0")
         if self.objective not in ROWS:
@@ -154,7 +156,7 @@ def tune(
     state = Tuning(tuned, net)
     folder.mkdir(parents=True, exist_ok=True)
     file, log = folder / "head.safetensors", folder / "log.csv"
-    about = {k: str(v) for k, v in {**asdict(how), **asdict(style), "seed": seed}.items()}
+    about = {k: str(v) for k, v in {**asdict(how), **asdict(style), "seed": seed}.items() if k != "meaning"}
     if file.exists():
         if not resume:
             raise InputError(f"'{folder}' holds a tuning: go on with it (resume), or choose another folder")
@@ -162,12 +164,23 @@ def tune(
         told.note(f"goes on after round {state.done} of {how.rounds}")
     else:
         _write_rows(folder / "about.csv", [about])
+    kept: dict[int, Cache] = {}
     for number in range(state.done, how.rounds):
-        rng = np.random.default_rng((seed, 1, number))
+        drove: dict[str, float] = {}
+        turn, place = divmod(number, how.refresh)
         if caches is not None:
-            cache, drove = caches[number % len(caches)], {}
+            cache = caches[number % len(caches)]
         else:
-            cache, drove = collect(tuned, pool[number % len(pool)](), style, rng, how.states)
+            if place == 0:
+                rng = np.random.default_rng((seed, 1, number))
+                part = turn % len(pool)
+                kept[part], drove = collect(tuned, pool[part](), style, rng, how.states)
+                _write_cache(folder / f"part{part}.npz", kept[part])
+            for k in range(min(turn + 1, len(pool))):
+                if k not in kept:
+                    kept[k] = _read_cache(folder / f"part{k}.npz")
+            # What was just visited comes first, then the parts take turns.
+            cache = kept[(turn - place) % min(turn + 1, len(pool))]
         figures = learn(tuned, net, cache, how, number, seed)
         state.history.append({"round": float(number), "states": float(len(cache)), **drove, **figures})
         state.done = number + 1
@@ -196,6 +209,20 @@ def _restore(state: Tuning, file: Path, log: Path, about: Path, wanted: dict[str
     with open(log, newline="") as handle:
         state.history = [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(handle)]
     state.history = state.history[: state.done]
+
+
+def _write_cache(path: Path, cache: Cache) -> None:
+    part = path.with_suffix(".part.npz")
+    np.savez(part, **cache._asdict())
+    part.replace(path)
+
+
+def _read_cache(path: Path) -> Cache:
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            return Cache(*(held[name] for name in Cache._fields))
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"'{path}' is missing or damaged: begin anew in another folder") from error
 
 
 def _write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
