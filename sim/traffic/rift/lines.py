@@ -17,7 +17,7 @@ from drive.sim.traffic.paths import DEFAULT_LIMIT, EXTENSION, LaneChains, PathBo
 from drive.vehicle import AgentKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -57,7 +57,7 @@ class Lines:
 class WayChains(LaneChains):
     """`LaneChains` that prefer the lanes of a way; equal chains of different ways are made once."""
 
-    way: frozenset[int] = frozenset()
+    way: Mapping[int, float] = field(default_factory=dict)
     shared: dict[tuple[int, ...], int] = field(default_factory=dict)
 
     def path(self, lane: int) -> int:
@@ -80,10 +80,18 @@ class WayChains(LaneChains):
         return self.chain_of_lane[lane]
 
     def _next(self, lane: int) -> int:
+        """The successor on the way, by how long it and the lane after it were driven on.
+
+        Connectors lie on each other where they part: one lane alone may be matched by mistake.
+        """
+        best, most = -1, 0.0
         for n in self.roadmap.successors(lane):
-            if self.roadmap.kind[n] <= 1 and int(n) in self.way:
-                return int(n)
-        return straightest_successor(self.roadmap, lane)
+            if self.roadmap.kind[n] <= 1:
+                after = (self.way.get(int(m), 0.0) for m in self.roadmap.successors(int(n)))
+                driven = self.way.get(int(n), 0.0) + 2.0 * max(after, default=0.0)
+                if driven > most:
+                    best, most = int(n), driven
+        return best if best >= 0 else straightest_successor(self.roadmap, lane)
 
 
 def compile_lines(scenario: Scenario, every: int = 5) -> Lines:
@@ -97,7 +105,7 @@ def compile_lines(scenario: Scenario, every: int = 5) -> Lines:
     book = PathBook()
     default = max(DEFAULT_LIMIT, float(np.nanmax(tracks.speed[tracks.valid])) if tracks.valid.any() else 0.0)
     shared: dict[tuple[int, ...], int] = {}
-    known: dict[frozenset[int], WayChains] = {}
+    known: dict[tuple[tuple[int, float], ...], WayChains] = {}
     for i in range(count):
         there = np.flatnonzero(tracks.valid[i])
         if len(there) == 0 or not AgentKind(int(tracks.kind[i])).is_motor_vehicle:
@@ -109,9 +117,10 @@ def compile_lines(scenario: Scenario, every: int = 5) -> Lines:
         if lane[0] < 0 or (moved < STILL and gap[0] > OFF_MIDDLE):
             continue
         way = _way(roadmap, lane[lane >= 0])
-        chains = known.get(way)
+        key = tuple(sorted(way.items()))
+        chains = known.get(key)
         if chains is None:
-            chains = known[way] = WayChains(roadmap, book, default, way=way, shared=shared)
+            chains = known[key] = WayChains(roadmap, book, default, way=way, shared=shared)
         number = -1
         at = np.full(steps, -1, dtype=np.int32)
         for k, here in zip(looked, lane.tolist(), strict=True):
@@ -135,17 +144,18 @@ def route_lines(roadmap: RoadMap, lanes: Iterable[int], start: int) -> tuple[Pat
     return book.compile(), path
 
 
-def _way(roadmap: RoadMap, lanes: NDArray[np.int32]) -> frozenset[int]:
-    """The lanes that were driven on, and those beside them that one may change to and from."""
-    found = set(lanes.tolist())
+def _way(roadmap: RoadMap, lanes: NDArray[np.int32]) -> dict[int, float]:
+    """The lanes that were driven on, by how often, and those beside them, which count half."""
+    number, count = np.unique(lanes, return_counts=True)
+    found = dict(zip(number.tolist(), count.astype(float).tolist(), strict=True))
     todo = list(found)
     while todo:
         lane = todo.pop()
         for near in (int(roadmap.left_lane[lane]), int(roadmap.right_lane[lane])):
             if near >= 0 and near not in found and roadmap.kind[near] <= 1:
-                found.add(near)
+                found[near] = 0.5 * found[lane]
                 todo.append(near)
-    return frozenset(found)
+    return found
 
 
 __all__ = ["Lines", "WayChains", "compile_lines", "route_lines"]

@@ -40,8 +40,8 @@ class TuneSettings:
     as it is when they begin. `scenes` seeds of each family make the pool. `objective` is one of
     `objectives.ROWS`."""
 
-    rounds: int = 16
-    refresh: int = 4
+    rounds: int = 12
+    refresh: int = 6
     scenes: int = 2
     parts: int = 2
     states: int = 4096
