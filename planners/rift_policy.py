@@ -83,15 +83,16 @@ class _Session:
         states[0] = ego
         times = observation.time + DT * np.arange(len(states))
         valid = np.flatnonzero(decision.logits[0] > -1e7)
-        weight = np.exp(decision.logits[0, valid] - decision.logits[0, valid].max())
+        logits = np.asarray(decision.logits[0, valid], dtype=np.float64)
+        weight: Floats = np.exp(logits - logits.max())
         poses = decision.drawn.poses[0, valid].astype(np.float64)
         many = np.zeros((len(valid), len(states), 7))
         many[..., :4] = poses
         return Plan(
             Trajectory.uniform(observation.time, DT, states),
             candidates=Candidates(
-                times, many, {"logit": decision.logits[0, valid].astype(np.float64)},
-                probability=weight / weight.sum(),
+                times, many, {"logit": logits},
+                probability=np.asarray(weight / weight.sum(), dtype=np.float64),
                 chosen=int(np.flatnonzero(valid == decision.choice[0])[0]),
             ),
         )  # fmt: skip

@@ -302,7 +302,9 @@ def _report(path: Path, place: Path, name: str, as_json: bool) -> None:
         "seconds": card.seconds,
         "device": card.device,
         "training": dict(card.training),
-        "try": f"drive bench --planner {name} --set {name}.weights={path}",
+        "try": f"drive bench --traffic {name}:{path}"
+        if name in registry.names("drive.traffic")
+        else f"drive bench --planner {name} --set {name}.weights={path}",
     }
     if (note := load("drive.nn.weights:shipping_note")(path)) is not None:
         print(f"drive: note: {note}", file=sys.stderr)

@@ -6,7 +6,7 @@ Features, logits and returns are stored once; every objective learns from the sa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -144,7 +144,8 @@ def collect(
 
 def _taken(decision: Decision, which: NDArray[np.intp]) -> Decision:
     s, d = decision.sight, decision.drawn
-    sight = type(s)(type(s.scene)(*(a[which] for a in s.scene)), *(a[which] for a in s[1:]))
+    rest: Any = tuple(a[which] for a in s[1:])
+    sight = type(s)(type(s.scene)(*(a[which] for a in s.scene)), *rest)
     return Decision(
         sight, type(d)(*(a[which] for a in d)), decision.features[which], decision.logits[which],
         decision.choice[which],

@@ -114,7 +114,8 @@ def join(parts: Sequence[Series]) -> Series:
     timed = [np.concatenate([getattr(p, n)[:long] for p in parts], 1) for n in Series._fields[:5]]
     decided = [np.concatenate([getattr(p, n)[:turns] for p in parts], 1) for n in Series._fields[5:8]]
     world = np.concatenate([p.world + k for p, k in zip(parts, shift, strict=False)])
-    return Series(*timed, *decided, world, np.concatenate([p.crashed for p in parts]))
+    values: Any = (*timed, *decided, world, np.concatenate([p.crashed for p in parts]))
+    return Series(*values)
 
 
 __all__ = ["assert_disjoint", "drive_worlds", "evaluate", "join", "people_of"]

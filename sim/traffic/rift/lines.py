@@ -32,6 +32,8 @@ ON_LANE = 2.6
 STILL = 1.0
 """m: who moves less all through the recording, off the lane's middle, is parked."""
 OFF_MIDDLE = 0.6
+SLIPS = 2
+"""Samples for which a lane may be matched by mistake."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +114,7 @@ def compile_lines(scenario: Scenario, every: int = 5) -> Lines:
             continue
         looked = there[(there % every == 0) | (there == there[0])]
         lane, gap = match_lanes(roadmap, poses[i, looked])
-        lane = np.where(gap < ON_LANE, lane, -1)
+        lane = _without_slips(roadmap, np.where(gap < ON_LANE, lane, -1))
         moved = float(np.ptp(poses[i, there, :2], axis=0).max())
         if lane[0] < 0 or (moved < STILL and gap[0] > OFF_MIDDLE):
             continue
@@ -142,6 +144,23 @@ def route_lines(roadmap: RoadMap, lanes: Iterable[int], start: int) -> tuple[Pat
     path = chains.path(start)
     chains.link()
     return book.compile(), path
+
+
+def _without_slips(roadmap: RoadMap, lanes: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Lanes looked up one after the other `(N,)`, without those that lead elsewhere than the next one.
+
+    Where connectors part they lie on each other, and the nearest is not always the one that is driven.
+    """
+    out = lanes.copy()
+    counts = dict(zip(*(a.tolist() for a in np.unique(lanes, return_counts=True)), strict=True))
+    for k in range(len(out) - 2, -1, -1):
+        here, nxt = int(out[k]), int(out[k + 1])
+        if here == nxt or here < 0 or nxt < 0 or counts[here] > SLIPS:
+            continue
+        beside = (int(roadmap.left_lane[here]), int(roadmap.right_lane[here]))
+        if nxt not in beside and nxt not in roadmap.successors(here):
+            out[k] = nxt
+    return out
 
 
 def _way(roadmap: RoadMap, lanes: NDArray[np.int32]) -> dict[int, float]:

@@ -157,7 +157,7 @@ def imitation_loss(
     metres = travel(found.accelerations, scene.ego[:, 0])  # (N, C, K)
     line = batch["target_line"].long()
     target = batch["target_s"]  # (N, K), along that line
-    mine = metres.unflatten(1, (LINES, MODES))[torch.arange(len(line)), line]
+    mine = metres.view(len(metres), LINES, MODES, -1)[torch.arange(len(line)), line]
     gap = (mine - target[:, None]).abs()
     weight = 1.0 / (1.0 + 0.05 * target.abs())[:, None]
     best = (gap * weight).mean(-1).detach().argmin(-1)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from drive.errors import InputError, ScenarioError
-from drive.nn._torch import functional, torch
+from drive.nn._torch import functional, nn, torch
 from drive.nn.rounds import epoch_rows
 from drive.nn.scene import SceneArrays
 from drive.nn.tokens import scene_tensors
@@ -242,7 +242,7 @@ def train_head(
     """Train the scoring head alone, by cross-entropy with label smoothing; the last epoch's figures."""
     torch.manual_seed(seed)
     for layer in net.pi_head:
-        if hasattr(layer, "reset_parameters"):
+        if isinstance(layer, nn.Linear):
             layer.reset_parameters()
     rng = np.random.default_rng(seed)
     optimiser = torch.optim.AdamW(net.pi_head.parameters(), lr=lr, weight_decay=1e-4)
@@ -261,7 +261,7 @@ def train_head(
             soft = -log.masked_fill(~valid, 0.0).sum(-1) / valid.sum(-1)
             loss = ((1.0 - smoothing) * hard + smoothing * soft).mean()
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             plan.step()
             losses.append(float(loss.detach()))

@@ -98,14 +98,15 @@ def learn(
     for _ in range(how.epochs):
         figures = {}
         order = torch.from_numpy(rng.permutation(len(cache)))
-        for rows in order.split(how.batch):
+        for low in range(0, len(order), how.batch):
+            rows = order[low : low + how.batch]
             batch = Batch(
                 features[rows], valid[rows], returns[rows], sparse[rows], wish[rows], teacher[rows],
                 old[rows], reference[rows], draw[rows],
             )  # fmt: skip
             loss, told = head_loss(how.objective, net.score, batch, critic)
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             norm = torch.nn.utils.clip_grad_norm_(parameters, how.clip)
             if not (torch.isfinite(loss) and torch.isfinite(norm)):
                 raise DriveError(f"round {number}: the loss or its gradient is not finite; lower the lr")
