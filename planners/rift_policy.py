@@ -91,7 +91,7 @@ class _Session:
         return Plan(
             Trajectory.uniform(observation.time, DT, states),
             candidates=Candidates(
-                times, many, {"logit": logits},
+                np.asarray(times, dtype=np.float64), many, {"logit": logits},
                 probability=np.asarray(weight / weight.sum(), dtype=np.float64),
                 chosen=int(np.flatnonzero(valid == decision.choice[0])[0]),
             ),
