@@ -85,12 +85,13 @@ def names(group: str) -> tuple[str, ...]:
 
 
 def entry(group: str, name: str) -> Entry:
-    """The entry of that name.
+    """The entry of that name; of traffic, what stands behind a colon is a variant (`rift:safe`).
 
     Raises `UnknownNameError`, with the nearest name, when nobody registered it, and `DriveError` when two
     distributions did: which one was meant would depend on the order of installation.
     """
-    found = [item for item in entries(group) if item.name == name]
+    own = name.partition(":")[0] if group == "drive.traffic" else name
+    found = [item for item in entries(group) if item.name == own]
     if not found:
         raise UnknownNameError(GROUPS[group], name, names(group))
     if len(found) > 1:
@@ -105,7 +106,13 @@ def load(group: str, name: str) -> Any:
     Raises `UnknownNameError`, `MissingExtraError`, or `DriveError` naming the distribution that is broken.
     """
     item = entry(group, name)
-    return import_target(item.target, f"{GROUPS[group]} '{name}' of {item.distribution} {item.version}")
+    found = import_target(item.target, f"{GROUPS[group]} '{name}' of {item.distribution} {item.version}")
+    variant = name[len(item.name) + 1 :]
+    if callable(make := getattr(found, "variant", None)):
+        return make(variant)
+    if variant:
+        raise InputError(f"{GROUPS[group]} '{item.name}' has no variants, so none is called '{variant}'")
+    return found
 
 
 def load_planner(name: str, overrides: Mapping[str, object] | None = None) -> Planner:

@@ -110,19 +110,21 @@ def recipe(
     begun = _begin(place, asked, resume, force)
     config = load("drive.nn.recipe:configured")(found, begun["preset"], begun["settings"])
     begun["device"] = load("drive.planners.learned.planner:device_of")(begun["device"])
-    plan = load("drive.eval.training.prepare:plan_of")(found.data(config))
+    wanted = found.data(config)
+    plan = None if wanted is None else load("drive.eval.training.prepare:plan_of")(wanted)
     write_whole(place / RUN, json.dumps({"schema": SCHEMA, **begun}, indent=1) + "\n")
     with _stopped(f"drive train {name} --out {place}"), on_terminal() as listener:
         try:
-            sets = _sets(plan, begun["data"], jobs, listener)
+            sets = None if plan is None else _sets(plan, begun["data"], jobs, listener)
         except DriveError:
             if [path.name for path in place.iterdir()] == [RUN]:  # another try needs no --force
                 (place / RUN).unlink()
             raise
-        listener.note(
-            f"{found.name}: {len(sets.train)} samples to train on, {len(sets.validation)} to validate, "
-            f"on {begun['device']}"
-        )
+        if sets is not None:
+            listener.note(
+                f"{found.name}: {len(sets.train)} samples to train on, {len(sets.validation)} to validate, "
+                f"on {begun['device']}"
+            )
         path = _train(found, config, begun, place, plan, sets, listener)
     _report(path, place, getattr(found, "planner", found.name), as_json)
 
@@ -158,7 +160,9 @@ def data(
                 raise InputError("--for brings its own vocabulary: leave --vocabulary out")
             made = _recipe(recipe)
             config = load("drive.nn.recipe:configured")(made, preset, _pairs(settings or []))
-            plan = load("drive.eval.training.prepare:plan_of")(made.data(config))
+            if (wanted := made.data(config)) is None:
+                raise InputError(f"recipe '{recipe}' makes its own data while it trains")
+            plan = load("drive.eval.training.prepare:plan_of")(wanted)
             found = load("drive.eval.training.prepare:prepare")(
                 plan, out, jobs=jobs or _cores(), listener=listener
             )
@@ -270,10 +274,12 @@ def _train(
         seed=begun["seed"],
         # A folder in which nothing is finished yet is begun by this as well.
         resume=True,
-        train=sets.train,
-        validation=sets.validation,
-        vocabulary=sets.vocabulary,
-        collect=load("drive.eval.training.prepare:rounds")(sets, plan, place / "rounds", listener),
+        train=None if sets is None else sets.train,
+        validation=None if sets is None else sets.validation,
+        vocabulary=None if sets is None else sets.vocabulary,
+        collect=None
+        if sets is None
+        else load("drive.eval.training.prepare:rounds")(sets, plan, place / "rounds", listener),
         device=begun["device"],
         progress=listener,
         moments=lambda request, count: load("drive.eval.training.rewards:judged_moments")(
@@ -299,7 +305,9 @@ def _report(path: Path, place: Path, name: str, as_json: bool) -> None:
         "seconds": card.seconds,
         "device": card.device,
         "training": dict(card.training),
-        "try": f"drive bench --planner {name} --set {name}.weights={path}",
+        "try": f"drive bench --traffic {name}:{path}"
+        if name in registry.names("drive.traffic")
+        else f"drive bench --planner {name} --set {name}.weights={path}",
     }
     if (note := load("drive.nn.weights:shipping_note")(path)) is not None:
         print(f"drive: note: {note}", file=sys.stderr)

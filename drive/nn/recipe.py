@@ -138,14 +138,15 @@ class Recipe(Protocol):
     `presets` are frozen dataclasses by name, `cpu` and `gpu` among them; `--set K=V` changes their fields.
     `data` says what sets and what vocabulary a configuration needs. `train` writes weights and their card
     somewhere below `run.folder` and returns the path of the weights; called again after an interruption,
-    with `run.resume`, it gives the same weights as if there had been none.
+    with `run.resume`, it gives the same weights as if there had been none. A recipe that makes its own data
+    gives None for `data`: then the run's sets, vocabulary and `collect` are None.
     """
 
     name: str
     help: str
     presets: Mapping[str, Any]
 
-    def data(self, config: Any) -> DataPlan | DataRequest: ...
+    def data(self, config: Any) -> DataPlan | DataRequest | None: ...
 
     def train(self, run: TrainingRun, config: Any) -> Path: ...
 

@@ -1,0 +1,1 @@
+"""Traffic `rift`: a multimodal policy, learned by imitation and tuned in closed loop for a style."""

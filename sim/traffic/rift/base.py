@@ -1,0 +1,111 @@
+"""The base policies: imitation in two stages, from scenarios to a network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from drive.errors import InputError
+from drive.nn._torch import torch
+from drive.nn.fit import FitSettings, Fitted, fit, mean_loss
+from drive.progress import Listener
+from drive.sim.traffic.rift.net import RiftPolicy, RiftSettings, imitation_loss
+from drive.sim.traffic.rift.pretrain import Examples, gather, head_set, train_head
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from drive.scenario import Scenario
+
+FAMILIES = (
+    "lane_follow_curved", "stop_for_lead", "stop_and_go", "cut_in", "dense_merge", "dense_highway",
+    "overtake_slow", "lane_change_for_route", "parked_vehicle", "parked_vehicle_two_way",
+    "construction_narrowing", "occluded_pedestrian", "signalised_intersection", "t_junction_yield",
+    "unprotected_left", "roundabout", "six_lanes", "slow_obstacles", "curved_overtake",
+)  # fmt: skip
+VALIDATION, TRAIN, TUNE, TEST = 9_000, 10_000, 2_000_000, 4_000_000
+"""First seeds of the generator's scenes: held-out moments, imitation, tuning, and the test of what was tuned.
+None is a suite's, and every seed has its own map."""
+
+
+@dataclass(frozen=True, slots=True)
+class BaseSettings:
+    """How a base is made: `scenes` seeds of each of `families`, `held_out` for validation, and recorded
+    `scenarios` beside them; `base` "human", or relabelled "aggressive" or "cautious"."""
+
+    base: str = "human"
+    families: tuple[str, ...] = FAMILIES
+    scenes: int = 32
+    held_out: int = 3
+    scenarios: tuple[str, ...] = ()
+    batch: int = 128
+    head_epochs: int = 6
+    smoothing: float = 0.1
+    fit: FitSettings = field(default_factory=lambda: FitSettings(steps=5000, warmup=200))
+    model: RiftSettings = field(default_factory=RiftSettings)
+
+    def __post_init__(self) -> None:
+        if min(self.scenes, self.held_out, self.batch, self.head_epochs) < 1 or not self.families:
+            raise InputError("a base needs families, and 1 or more scenes, held_out, batch and head_epochs")
+
+
+def generated(families: Iterable[str], first: int, count: int) -> Iterator[Scenario]:
+    """Scenarios of the generator, one of each family after the other."""
+    from drive.api import load_scenario
+
+    families = tuple(families)
+    for seed in range(first, first + count):
+        for family in families:
+            yield load_scenario(f"gen/{family}/{seed}")
+
+
+def examples_of(
+    settings: BaseSettings, seed: int = 0, progress: Listener | None = None
+) -> tuple[Examples, Examples]:
+    """Examples to learn from and to validate on."""
+    from drive.api import load_scenarios
+
+    told = progress or Listener()
+    recorded = load_scenarios(list(settings.scenarios)) if settings.scenarios else []
+    total = settings.scenes * len(settings.families)
+
+    def counted() -> Iterator[Scenario]:
+        yield from recorded
+        for k, one in enumerate(generated(settings.families, TRAIN, settings.scenes)):
+            told.progress("recordings", k, total)
+            yield one
+
+    train = gather(counted(), seed, told.note)
+    held = gather(generated(settings.families, VALIDATION, settings.held_out), seed, told.note)
+    return Examples.of(train, settings.base, seed=seed), Examples.of(held, settings.base, seed=seed)
+
+
+def train_base(
+    settings: BaseSettings, examples: Examples, held: Examples, folder: Path, *, seed: int = 0,
+    resume: bool = False, device: str = "cpu", progress: Listener | None = None,
+) -> tuple[RiftPolicy, Fitted, dict[str, float]]:  # fmt: skip
+    """Both stages; the second is short, and done anew after an interruption."""
+    torch.manual_seed(seed)
+    net = RiftPolicy(settings.model)
+
+    def loss(model: Any, batch: Any, generator: Any) -> Any:
+        return imitation_loss(model, batch, generator, smoothing=settings.smoothing)
+
+    count = max(min(len(held), 4096) // settings.batch, 1)
+    validate = mean_loss(loss, held.batches(settings.batch, 0), count, device)
+    fitted = fit(
+        net, loss, examples.batches(settings.batch, seed), settings.fit, folder, validate=validate,
+        resume=resume, device=device, progress=progress or Listener(),
+    )  # fmt: skip
+    net.to("cpu").eval()
+    figures = {f"head_{k}": v for k, v in train_head(
+        net, head_set(net, examples), epochs=settings.head_epochs, smoothing=settings.smoothing, seed=seed
+    ).items()}  # fmt: skip
+    return net.eval(), fitted, {**fitted.figures, **figures}
+
+
+__all__ = [
+    "FAMILIES", "TEST", "TRAIN", "TUNE", "VALIDATION", "BaseSettings", "examples_of", "generated",
+    "train_base",
+]  # fmt: skip

@@ -1,0 +1,304 @@
+"""Candidates along reference lines, what becomes of them, and what they are worth.
+
+A candidate is a row of accelerations, held for 0.5 s each, along a line, and a distance over which the offset
+from the line is worked off by a quintic in the way driven.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from drive.sim.kernels.areas import area_at
+from drive.sim.kernels.compile import scalar
+from drive.sim.kernels.scalar import boxes_apart, in_area
+from drive.sim.traffic.rift.kernels.base import (
+    CCOS,
+    CHERE,
+    CSIN,
+    CSPEED,
+    CX,
+    CY,
+    HORIZON,
+    KNOTS,
+    MODES,
+    kernel,
+)
+from drive.sim.traffic.rift.kernels.sense import frenet, shortest_turn
+
+F = np.float32
+ZERO, HALF, ONE, TWO = F(0.0), F(0.5), F(1.0), F(2.0)
+DT = F(0.1)
+PER_KNOT = HORIZON // KNOTS
+HISTORY = F(0.5)  # s between two moments of the crowd
+STEEPEST = F(0.6)  # rad of turn on the line that a candidate begins with at most
+PI, TWO_PI = F(math.pi), F(2.0 * math.pi)
+NEVER = np.int32(HORIZON + 1)
+REWARDS = (
+    "collision", "collision_speed", "off_road", "acceleration", "yaw", "heading", "offset", "speed",
+    "standing", "speeding", "red", "discount", "length", "width", "clearance", "reach",
+)  # fmt: skip
+"""A style's weights in the order in which kernels read them; see `style`."""
+(COLLISION, COLLISION_SPEED, OFF_ROAD, HARD, YAW, ALIGN, OFFSET, SPEED, STANDING, SPEEDING, RED, DISCOUNT,
+ LONGER, WIDER, CLEARANCE, WITHIN) = range(len(REWARDS))  # fmt: skip
+OUTCOMES = ("collision", "off_road", "distance")
+"""Of a candidate's 4 s: whether it collides, share of samples off the road, metres."""
+
+
+@scalar
+def wrapped(angle):
+    return angle - TWO_PI * F(math.floor((angle + PI) / TWO_PI))
+
+
+@kernel
+def draw(
+    states, lines_valid, line_path, line_row, accelerations, lengths, p_rows, p_start, p_step, poses, along
+):
+    """Fill `poses (N, C, T + 1, 4)` with x, y, heading, speed and `along (N, C, T + 1, 3)` with the offset
+    from the line, the turn on it, and metres driven.
+
+    C counts the lines' modes, mode by mode; `accelerations (N, C, KNOTS)`, `lengths (N, C)` in m. What
+    belongs to no line stands still.
+    """
+    for n in range(states.shape[0]):
+        x, y, h = states[n, 0], states[n, 1], states[n, 2]
+        hc, hs = F(math.cos(h)), F(math.sin(h))
+        for q in range(poses.shape[1]):
+            r = q // MODES
+            if not lines_valid[n, r]:
+                for t in range(HORIZON + 1):
+                    poses[n, q, t, 0], poses[n, q, t, 1], poses[n, q, t, 2], poses[n, q, t, 3] = x, y, h, ZERO
+                    along[n, q, t, 0], along[n, q, t, 1], along[n, q, t, 2] = ZERO, ZERO, ZERO
+                continue
+            p, k = line_path[n, r], line_row[n, r]
+            last, step = p_start[p + 1] - 1, p_step[p]
+            over, offset = frenet(x, y, k, p_rows)
+            turn = shortest_turn(hc, hs, k, p_rows)
+            slope = F(math.tan(min(max(turn, -STEEPEST), STEEPEST)))
+            length = lengths[n, q]
+            v, s = max(states[n, 3], ZERO), ZERO
+            for t in range(HORIZON + 1):
+                if t > 0:
+                    a = accelerations[n, q, (t - 1) // PER_KNOT]
+                    after = max(v + a * DT, ZERO)
+                    s += HALF * (v + after) * DT
+                    v = after
+                u = min(s / length, ONE)
+                square = u * u
+                cube = square * u
+                rest = ONE - u
+                d = offset * (ONE - cube * (F(10.0) - F(15.0) * u + F(6.0) * square))
+                d += slope * length * u * rest * rest * rest * (ONE + F(3.0) * u)
+                bend = -F(30.0) * square * rest * rest * offset / length
+                bend += slope * rest * rest * (ONE + TWO * u - F(15.0) * square)
+                far = over + s
+                m = k + np.int32(math.floor(far / step))
+                m = min(max(m, p_start[p]), last - 1)
+                share = (far - F(m - k) * step) / step
+                inner = min(max(share, ZERO), ONE)
+                c0, s0, c1, s1 = p_rows[m, 2], p_rows[m, 3], p_rows[m + 1, 2], p_rows[m + 1, 3]
+                lc, ls = c0 + inner * (c1 - c0), s0 + inner * (s1 - s0)
+                size = ONE / math.sqrt(lc * lc + ls * ls)
+                lc, ls = lc * size, ls * size
+                px = p_rows[m, 0] + share * (p_rows[m + 1, 0] - p_rows[m, 0])
+                py = p_rows[m, 1] + share * (p_rows[m + 1, 1] - p_rows[m, 1])
+                lean = F(math.atan(bend / max(ONE - p_rows[m, 4] * d, F(0.3))))
+                poses[n, q, t, 0], poses[n, q, t, 1] = px - ls * d, py + lc * d
+                poses[n, q, t, 2] = wrapped(F(math.atan2(ls, lc)) + lean)
+                poses[n, q, t, 3] = v
+                along[n, q, t, 0], along[n, q, t, 1], along[n, q, t, 2] = d, lean, s
+            poses[n, q, 0, 0], poses[n, q, 0, 1], poses[n, q, 0, 2] = x, y, h
+
+
+@scalar
+def foresee(n, w, ids, crowd, every, with_acceleration, cast):
+    """Fill `cast (K, T / every, 4)`: centres, cosine, sine of the others, and return how many there are.
+
+    They keep their yaw rate, and their speed or their acceleration.
+    """
+    count = 0
+    for q in range(ids.shape[1]):
+        j = ids[n, q]
+        if j < 0:
+            break
+        count += 1
+        x, y, v = crowd[0, w, j, CX], crowd[0, w, j, CY], crowd[0, w, j, CSPEED]
+        c, s = crowd[0, w, j, CCOS], crowd[0, w, j, CSIN]
+        rate, a = ZERO, ZERO
+        if crowd.shape[0] > 1 and crowd[1, w, j, CHERE] != ZERO:
+            c1, s1 = crowd[1, w, j, CCOS], crowd[1, w, j, CSIN]
+            rate = F(math.atan2(s * c1 - c * s1, c * c1 + s * s1)) / HISTORY
+            rate = min(max(rate, F(-0.6)), F(0.6))
+            if with_acceleration:
+                a = min(max((v - crowd[1, w, j, CSPEED]) / HISTORY, F(-6.0)), F(3.0))
+        rc, rs = F(math.cos(rate * DT)), F(math.sin(rate * DT))
+        for t in range(HORIZON):
+            x, y = x + v * c * DT, y + v * s * DT
+            c, s = c * rc - s * rs, s * rc + c * rs
+            v = max(v + a * DT, ZERO) if v > ZERO else v
+            if (t + 1) % every == 0:
+                m = (t + 1) // every - 1
+                cast[q, m, 0], cast[q, m, 1], cast[q, m, 2], cast[q, m, 3] = x, y, c, s
+    return count
+
+
+@kernel
+def probe(world, own, lines, lines_valid, ids, crowd, body, poses, along, accelerations, cast, out):
+    """Fill `out (N, C, P)` with PROBES of the candidates `poses`; scratch `cast (K, HORIZON // 5, 4)`."""
+    facts = lines.shape[2] - 16
+    steps = HORIZON // PER_KNOT
+    for n in range(world.shape[0]):
+        w = world[n]
+        count = foresee(n, w, ids, crowd, PER_KNOT, False, cast)
+        hl, hw, ahead = HALF * own[n, 0], HALF * own[n, 1], own[n, 2]
+        for q in range(poses.shape[1]):
+            r = q // MODES
+            if not lines_valid[n, r]:
+                continue
+            first, clearance, effort, lateral, speeding = steps, F(5.0), ZERO, ZERO, ZERO
+            for m in range(steps):
+                t = (m + 1) * PER_KNOT
+                h, v = poses[n, q, t, 2], poses[n, q, t, 3]
+                c, s = F(math.cos(h)), F(math.sin(h))
+                x, y = poses[n, q, t, 0] + ahead * c, poses[n, q, t, 1] + ahead * s
+                turned = abs(wrapped(h - poses[n, q, t - 1, 2])) / DT * v
+                lateral = max(lateral, turned)
+                effort += abs(accelerations[n, q, m])
+                speeding = max(speeding, v - lines[n, r, min(m, 5) * 6 + 5])
+                for k in range(count):
+                    dx, dy = cast[k, m, 0] - x, cast[k, m, 1] - y
+                    j = ids[n, k]
+                    far = HALF * (body[w, j, 0] + body[w, j, 1]) + hl + hw
+                    if dx * dx + dy * dy > (far + F(5.0)) * (far + F(5.0)):
+                        continue
+                    gap = boxes_apart(
+                        dx, dy, c, s, hl, hw, cast[k, m, 2], cast[k, m, 3], HALF * body[w, j, 0],
+                        HALF * body[w, j, 1],
+                    )  # fmt: skip
+                    clearance = min(clearance, max(gap, F(-1.0)))
+                    if gap <= F(0.1) and m < first:
+                        first = m
+            distance = along[n, q, HORIZON, 2]
+            final = poses[n, q, HORIZON, 3]
+            gap = lines[n, r, facts + 5] + lines[n, r, facts + 6] * F(4.0) - distance
+            out[n, q, 0], out[n, q, 1] = F(first) / F(steps), clearance / F(5.0)
+            out[n, q, 2], out[n, q, 3] = final / F(15.0), distance / F(50.0)
+            out[n, q, 4], out[n, q, 5] = min(lateral, F(10.0)) / F(5.0), max(speeding, ZERO) / F(5.0)
+            out[n, q, 6] = (
+                F(distance > max(lines[n, r, facts + 3], ZERO)) if lines[n, r, facts + 3] < F(99.0) else ZERO
+            )
+            out[n, q, 7] = F(distance > lines[n, r, facts + 2]) if lines[n, r, facts + 2] < F(99.0) else ZERO
+            out[n, q, 8] = effort / F(steps) / F(3.0)
+            out[n, q, 9] = min(max(gap / (final + F(2.0)), F(-1.0)), F(4.0)) / F(4.0)
+
+
+@scalar
+def hits(n, w, x, y, c, s, hl, hw, t, count, ids, cast, body):
+    """Least separation from the others at one step, at most 5 m."""
+    best = F(5.0)
+    for k in range(count):
+        j = ids[n, k]
+        dx, dy = cast[k, t, 0] - x, cast[k, t, 1] - y
+        far = HALF * (body[w, j, 0] + body[w, j, 1]) + hl + hw + F(5.0)
+        if dx * dx + dy * dy > far * far:
+            continue
+        gap = boxes_apart(
+            dx, dy, c, s, hl, hw, cast[k, t, 2], cast[k, t, 3], HALF * body[w, j, 0], HALF * body[w, j, 1]
+        )
+        best = min(best, gap)
+    return best
+
+
+@kernel
+def reward(
+    world, own, lines, lines_valid, ids, crowd, body, states, along, areas, weights, cast, returns, outcome
+):
+    """Fill `returns (N, C)` of candidates that were driven, `states (N, C, T + 1, 7)`, and their `outcome`.
+
+    The dense reward of RIFT's released code, step by step: discounted, ended by the first collision with the
+    others as they would go on under their present acceleration and yaw rate. `along` holds the plan's offset
+    and turn; `weights (16,)` are a style's. Scratch `cast (K, HORIZON, 4)`.
+    """
+    facts = lines.shape[2] - 16
+    for n in range(world.shape[0]):
+        w = world[n]
+        count = foresee(n, w, ids, crowd, 1, True, cast)
+        area = area_at(areas.of[w], areas)
+        ahead = own[n, 2]
+        hl, hw = HALF * own[n, 0], HALF * own[n, 1]
+        for q in range(states.shape[1]):
+            r = q // MODES
+            returns[n, q] = ZERO
+            if not lines_valid[n, r]:
+                continue
+            total, factor, off = ZERO, ONE, ZERO
+            hit = False
+            red = lines[n, r, facts + 3]
+            done = ZERO
+            for t in range(1, HORIZON + 1):
+                h, v = states[n, q, t, 2], states[n, q, t, 3]
+                a = states[n, q, t, 4]
+                c, s = F(math.cos(h)), F(math.sin(h))
+                x, y = states[n, q, t, 0] + ahead * c, states[n, q, t, 1] + ahead * s
+                before = done
+                done += v * DT
+                gap = hits(
+                    n, w, x, y, c, s, hl + weights[LONGER], hw + weights[WIDER], t - 1, count, ids, cast, body
+                )
+                out = False
+                for corner in range(4):
+                    fl = hl if corner < 2 else -hl
+                    fw = hw if corner % 2 == 0 else -hw
+                    out |= not in_area(
+                        x + fl * c - fw * s, y + fl * s + fw * c, area.x0, area.y0, area.cell, area.state,
+                        area.start, area.triangles, area.corners,
+                    )  # fmt: skip
+                off += F(out)
+                d, turn = abs(along[n, q, t, 0]), along[n, q, t, 1]
+                straight = F(math.cos(turn))
+                gain = -weights[OFF_ROAD] * F(out)
+                rate = (states[n, q, t, 6] - states[n, q, t - 1, 6]) / DT
+                gain -= weights[HARD] * F(abs(a) > F(4.0)) + weights[YAW] * F(abs(rate) > F(4.0))
+                gain += weights[ALIGN] * (
+                    min(straight, ZERO) + F(0.05) * min(v * straight, ZERO)
+                    + F(0.25) * (ONE - abs(turn) / (HALF * PI))
+                )  # fmt: skip
+                if straight > HALF:
+                    gain -= weights[OFFSET] * (d - F(0.05) / F(math.exp(d - HALF)))
+                if F(3.0) < v and v < F(20.0):
+                    gain += weights[SPEED] * max(straight, ZERO) * v
+                gain -= weights[STANDING] * F((v > ZERO) | (abs(a) > ZERO))
+                gain -= weights[SPEEDING] * max(v - F(1.05) * lines[n, r, facts + 11], ZERO)
+                if before <= red and red < done and red < F(99.0):
+                    gain -= weights[RED]
+                if weights[CLEARANCE] != ZERO and gap < weights[WITHIN]:
+                    gain -= weights[CLEARANCE] * (weights[WITHIN] - max(gap, ZERO)) / weights[WITHIN]
+                if gap <= ZERO:
+                    gain -= weights[COLLISION] + weights[COLLISION_SPEED] * abs(v)
+                    total += factor * gain
+                    hit = True
+                    break
+                total += factor * gain
+                factor *= weights[DISCOUNT]
+            returns[n, q] = total
+            outcome[n, q, 0], outcome[n, q, 1] = F(hit), off / F(HORIZON)
+            outcome[n, q, 2] = done
+
+
+@kernel
+def outside(world, own, states, areas, out):
+    """Fill `out (N,)` with 1 where a corner of the box of rear-axle `states (N, 7)` is off the road."""
+    for n in range(world.shape[0]):
+        area = area_at(areas.of[world[n]], areas)
+        c, s = F(math.cos(states[n, 2])), F(math.sin(states[n, 2]))
+        x, y = states[n, 0] + own[n, 2] * c, states[n, 1] + own[n, 2] * s
+        off = False
+        for corner in range(4):
+            fl = HALF * own[n, 0] if corner < 2 else -HALF * own[n, 0]
+            fw = HALF * own[n, 1] if corner % 2 == 0 else -HALF * own[n, 1]
+            off |= not in_area(
+                x + fl * c - fw * s, y + fl * s + fw * c, area.x0, area.y0, area.cell, area.state, area.start,
+                area.triangles, area.corners,
+            )  # fmt: skip
+        out[n] = np.uint8(off)

@@ -1,0 +1,345 @@
+"""The traffic policy: lines, candidates, rewards, who is critical, measures, and the closed loop."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch: Any = pytest.importorskip("torch")
+
+from drive.errors import InputError, UnknownNameError  # noqa: E402
+from drive.eval.check.scenes import straight_map, straight_scene  # noqa: E402
+from drive.nn.weights import Card, save_weights  # noqa: E402
+from drive.planners.constant import Constant  # noqa: E402
+from drive.registry import load  # noqa: E402
+from drive.roadmap.drivable import DrivableArea  # noqa: E402
+from drive.sim import simulate  # noqa: E402
+from drive.sim.kernels.areas import join_areas  # noqa: E402
+from drive.sim.kernels.layout import Controller  # noqa: E402
+from drive.sim.traffic.model import load_traffic  # noqa: E402
+from drive.sim.traffic.rift.critical import Critical  # noqa: E402
+from drive.sim.traffic.rift.fleet import Crowd, Fleet, bodies_of, crowd_states  # noqa: E402
+from drive.sim.traffic.rift.kernels import plans  # noqa: E402
+from drive.sim.traffic.rift.kernels.base import FACTS, HORIZON, KNOTS, LINES, MODES  # noqa: E402
+from drive.sim.traffic.rift.lines import compile_lines  # noqa: E402
+from drive.sim.traffic.rift.measure import Series, gaussian_distance, measure, shapiro, wilson  # noqa: E402
+from drive.sim.traffic.rift.net import ARCHITECTURE, SIZES, RiftPolicy  # noqa: E402
+from drive.sim.traffic.rift.policy import Driver  # noqa: E402
+from drive.sim.traffic.rift.pretrain import moments_of  # noqa: E402
+from drive.sim.traffic.rift.style import STYLES, Style  # noqa: E402
+from drive.sim.traffic.rift.worlds import Worlds  # noqa: E402
+
+REAR = 1.461
+OFFSETLESS = replace(STYLES["default"], offset=0.0, red=0.0, length=0.0, width=0.0)
+
+
+def scene(cars, **more):
+    """A straight road of two lanes, lane a about y = 0 and b to its left; the ego at x = 20."""
+    return straight_scene(straight_map(**more), cars)
+
+
+def fleet_of(scenario, rows, t=0):
+    """Those rows at a sample, and everybody around."""
+    lines, tracks = compile_lines(scenario), scenario.tracks
+    states = np.zeros((len(rows), 7), dtype=np.float32)
+    states[:, :3], states[:, 3] = lines.poses[rows, t], lines.speed[rows, t]
+    own = np.stack(
+        (tracks.size[rows, 0], tracks.size[rows, 1], tracks.rear_to_centre[rows], 0.6 * tracks.size[rows, 0]),
+        1,
+    )
+    fleet = Fleet.of(np.zeros(len(rows)), rows, lines.path[rows, t], states, own)
+    crowd = Crowd(
+        np.stack([crowd_states(tracks.states[:, t], tracks.valid[:, t])[None]] * SIZES.history),
+        bodies_of(tracks.size, tracks.kind)[None],
+        np.zeros((1, 1), dtype=np.uint8),
+    )
+    return fleet, crowd, lines
+
+
+def fact(sight, n, line, name):
+    return float(sight.lines[n, line, FACTS.index(name) - len(FACTS)])
+
+
+def drawn(fleet, sight, crowd, lines, acceleration=0.0):
+    count = LINES * MODES
+    a = np.full((len(fleet), count, KNOTS), acceleration, dtype=np.float32)
+    return fleet.draw(sight, a, np.full((len(fleet), count), 40.0, dtype=np.float32), crowd, lines.paths)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A network that nobody has trained, as a file."""
+    torch.manual_seed(3)
+    net = RiftPolicy().eval()
+    path = tmp_path_factory.mktemp("rift") / "raw.safetensors"
+    save_weights(path, net, Card("rift", ARCHITECTURE, config={"model": asdict(net.settings)}))
+    return path
+
+
+def test_lines_and_what_is_told_of_them():
+    s = scene([(60.0, 0.0, 8.0), (90.0, 0.0, 5.0), (30.0, 3.5, 12.0)])
+    fleet, crowd, lines = fleet_of(s, np.array([1, 3]))
+    sight = fleet.look(crowd, lines.paths)
+    assert sight.lines_valid.tolist() == [[True, True, False], [True, False, True]]
+    assert fact(sight, 0, 0, "offset") == pytest.approx(0.0, abs=0.02)
+    assert fact(sight, 0, 1, "offset") == pytest.approx(-3.5, abs=0.02)  # right of the line to its left
+    half = 0.5 * s.tracks.size[:, 0]
+    assert fact(sight, 0, 0, "gap") == pytest.approx(30.0 - half[1] - half[2], abs=0.05)
+    assert fact(sight, 0, 0, "lead_speed") == pytest.approx(5.0, abs=0.01)
+    assert fact(sight, 0, 1, "rear_gap") == pytest.approx(30.0 - half[1] - half[3], abs=0.05)
+    assert fact(sight, 0, 0, "rear_speed") == pytest.approx(10.0, abs=0.01)  # the ego
+    assert sight.others[0].tolist()[:4] == [2, 3, 0, -1] or sight.others[0].tolist()[:4] == [3, 2, 0, -1]
+    assert fact(sight, 0, 0, "limit") == pytest.approx(15.0)
+
+
+def test_a_closed_signal_is_told():
+    s = straight_scene(
+        straight_map(stop_at=100.0), [(60.0, 0.0, 8.0)], signals=np.full((1, 151), 3, np.uint8)
+    )
+    fleet, crowd, lines = fleet_of(s, np.array([1]))
+    sight = fleet.look(crowd._replace(signals=np.array([[3]], np.uint8)), lines.paths)
+    front = 60.0 + 0.5 * s.tracks.size[1, 0]
+    assert fact(sight, 0, 0, "red") == pytest.approx(100.0 - front, abs=1.1)
+    assert fact(fleet.look(crowd, lines.paths), 0, 0, "red") == 100.0
+
+
+def test_candidates_begin_at_the_vehicle_and_end_on_their_lines():
+    s = scene([(60.0, 0.4, 8.0)])
+    fleet, crowd, lines = fleet_of(s, np.array([1]))
+    fleet.states[0, 2] = 0.05
+    sight = fleet.look(crowd, lines.paths)
+    d = drawn(fleet, sight, crowd, lines)
+    poses = d.poses[0]
+    np.testing.assert_allclose(poses[:, 0, :3], np.tile(fleet.states[0, :3], (18, 1)), atol=1e-5)
+    np.testing.assert_allclose(poses[:MODES, -1, 1], 0.0, atol=0.25)
+    np.testing.assert_allclose(d.along[0, :, -1, 2][: 2 * MODES], 32.0, rtol=1e-3)  # 4 s at 8 m/s
+    # No jump: the second pose lies along the first one's heading.
+    step = poses[: 2 * MODES, 1, :2] - poses[: 2 * MODES, 0, :2]
+    np.testing.assert_allclose(np.arctan2(step[:, 1], step[:, 0]), 0.05, atol=0.02)
+    # What belongs to no line stands.
+    assert (poses[2 * MODES :, :, 3] == 0.0).all()
+
+
+def test_mirrored_roads_have_mirrored_candidates():
+    s = scene([(60.0, 0.5, 8.0)])
+    fleet, crowd, lines = fleet_of(s, np.array([1]))
+    one = drawn(fleet, fleet.look(crowd, lines.paths), crowd, lines)
+    t = scene([(60.0, -0.5, 8.0)])
+    other, crowd, lines = fleet_of(t, np.array([1]))
+    two = drawn(other, other.look(crowd, lines.paths), crowd, lines)
+    np.testing.assert_allclose(one.poses[0, :MODES, :, 1], -two.poses[0, :MODES, :, 1], atol=1e-4)
+
+
+def test_the_tracker_drives_straight_and_never_backward():
+    s = scene([(60.0, 0.0, 8.0)])
+    fleet, crowd, lines = fleet_of(s, np.array([1]))
+    d = drawn(fleet, fleet.look(crowd, lines.paths), crowd, lines, -6.0)
+    states = fleet.drive(d.poses[:, :1])[0, 0]
+    assert np.abs(states[:, 1]).max() < 1e-3
+    assert states[:, 3].min() >= 0.0
+    assert np.diff(states[:, 0]).min() > -1e-2
+    assert states[-1, 3] < 0.3
+
+
+def judged(speed, style, other=None, accelerations=None):
+    """The return of a candidate at a constant speed on a free road, or with somebody standing ahead."""
+    cars = [(200.0, 0.0, speed)] + ([] if other is None else [(other, 0.0, 0.0)])
+    s = scene(cars)
+    fleet, crowd, lines = fleet_of(s, np.array([1]))
+    sight = fleet.look(crowd, lines.paths)
+    d = drawn(fleet, sight, crowd, lines)
+    states = np.zeros((1, LINES * MODES, HORIZON + 1, 7), dtype=np.float32)
+    states[..., :3], states[..., 3] = d.poses[..., :3], d.poses[..., 3]
+    if accelerations is not None:
+        states[..., 4] = accelerations
+    areas = join_areas([DrivableArea.of(s.roadmap)], [0])
+    returns, outcome = np.zeros((1, 18), np.float32), np.zeros((1, 18, 3), np.float32)
+    cast = np.empty((SIZES.agents, HORIZON, 4), dtype=np.float32)
+    plans.reward(
+        fleet.world, fleet.own, sight.lines, sight.lines_valid, sight.others, crowd.states, crowd.body,
+        states, d.along, areas, style.weights(), cast, returns, outcome,
+    )  # fmt: skip
+    return float(returns[0, 0]), outcome[0, 0]
+
+
+def test_returns_by_hand():
+    # 0.125 for the heading, 0.8 for 8 m/s, -0.1 for moving; discounted over 40 steps, a sum of 27.716.
+    weights = sum(0.98**j for j in range(40))
+    assert (
+        judged(8.0, OFFSETLESS)[0] == pytest.approx(0.825 * weights, abs=0.01) == pytest.approx(22.9, abs=0.1)
+    )
+    # Who stands gains the heading's share alone; who stands braking pays for it.
+    assert judged(0.0, OFFSETLESS)[0] == pytest.approx(0.125 * weights, abs=0.01)
+    assert judged(0.0, OFFSETLESS, accelerations=-0.1)[0] == pytest.approx(0.7, abs=0.02)
+    # A collision in the last step: bumpers meet after 4.0 s, not after 3.9.
+    s = scene([(200.0, 0.0, 8.0), (300.0, 0.0, 0.0)])
+    length = float(s.tracks.size[1, 0])
+    found, outcome = judged(8.0, OFFSETLESS, other=200.0 + length + 31.6)
+    assert found == pytest.approx(0.825 * weights - 28.0 * 0.98**39, abs=0.05)
+    assert found == pytest.approx(10.1, abs=0.1)
+    assert outcome[0] == 1.0
+    # In the style "safe" that is worse than to stop.
+    safe = replace(STYLES["safe"], offset=0.0)
+    assert judged(8.0, safe, other=200.0 + length + 31.6)[0] < judged(0.0, safe)[0]
+
+
+def test_speeding_and_leaving_the_road_cost():
+    fast, _ = judged(18.0, OFFSETLESS)
+    legal, _ = judged(18.0, replace(OFFSETLESS, speeding=0.0))
+    assert fast == pytest.approx(legal - 0.2 * (18.0 - 15.75) * sum(0.98**j for j in range(40)), abs=0.02)
+
+
+def test_styles_are_checked():
+    with pytest.raises(InputError, match="collision"):
+        Style(collision=-1.0)
+    with pytest.raises(InputError, match="discount"):
+        Style(discount=0.0)
+    assert len(STYLES["safe"].weights()) == len(plans.REWARDS)
+    assert all(style.meaning for style in STYLES.values())
+
+
+def test_padding_and_order_change_no_score():
+    torch.manual_seed(0)
+    net = RiftPolicy().eval()
+    s = scene([(60.0, 0.0, 8.0), (30.0, 3.5, 12.0)])
+    fleet, crowd, lines = fleet_of(s, np.array([1, 2]))
+    one = Driver(net).decide(fleet, crowd, lines.paths)
+    alone = fleet.take(np.array([0]))
+    two = Driver(net).decide(alone, crowd, lines.paths)
+    np.testing.assert_allclose(one.logits[0], two.logits[0], atol=1e-5)
+    assert (one.logits[0, 2 * MODES :] == -1e8).all()
+    found = one.candidates(0)
+    assert found.traj.shape == (LINES, MODES, HORIZON + 1, 6)
+    assert found.logits.shape == (LINES, MODES)
+    assert found.valid.tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "speed", "wanted"),
+    [
+        (20.0 + REAR - 15.0, 0.0, 8.0, True),  # close behind: their ways meet at once
+        (20.0 + REAR + 40.0, 0.0, 8.0, False),  # ahead by more than ways may differ
+        (20.0 + REAR + 15.0, 0.0, 8.0, True),
+        (20.0 + REAR + 90.0, 0.0, 8.0, False),  # too far
+        (20.0 + REAR + 6.0, 0.0, 8.0, False),  # too near
+        (20.0 + REAR + 15.0, 3.5, 8.0, False),  # beside: the ways run along each other
+    ],
+)
+def test_who_is_critical(x, y, speed, wanted):
+    s = scene([(x, y, speed)])
+    if len(s.route.line) < 2:
+        pytest.skip("the scene has no route")
+    fleet, _, lines = fleet_of(s, np.array([1]))
+    found = Critical.of(s, 1).choose(np.asarray(s.initial), fleet, lines.paths)
+    assert found.tolist() == [wanted]
+
+
+def test_at_most_so_many_are_critical_and_they_stay_so():
+    s = scene([(20.0 + REAR + d, 0.0, 8.0) for d in (11.0, 16.0)])
+    fleet, _, lines = fleet_of(s, np.array([1, 2]))
+    critical = Critical.of(s, 2, most=1)
+    ego = np.asarray(s.initial).copy()
+    assert critical.choose(ego, fleet, lines.paths).tolist() == [True, False]
+    ego[0] -= 40.0
+    assert critical.choose(ego, fleet, lines.paths).tolist() == [True, False]
+    ego[0] -= 60.0
+    assert not critical.choose(ego, fleet, lines.paths)[0]
+
+
+def series(**given):
+    t, n = 101, 4
+    full = np.ones((t, n))
+    values = {
+        "speed": 10.0 * full, "acceleration": 0.0 * full, "lateral": 0.0 * full,
+        "off": np.zeros((t, n), bool), "alive": np.ones((t, n), bool), "limit": 12.0 * np.ones((20, n)),
+        "gap": np.full((20, n), np.nan), "closing": np.full((20, n), np.nan),
+        "world": np.array([0, 0, 1, 1], np.int32), "crashed": np.zeros(n, bool),
+    }  # fmt: skip
+    return Series(**(values | given))
+
+
+def test_measures_by_hand():
+    crashed = np.array([True, False, False, False])
+    found = measure(series(crashed=crashed))
+    assert found["rp"] == pytest.approx(100.0)
+    assert found["cpk"] == pytest.approx(1.0 / 0.4)  # one in 400 m
+    assert (found["orr"], found["uc"]) == (0.0, 0.0)
+    assert found["wd"] == pytest.approx(2.0)
+    off = np.zeros((101, 4), bool)
+    off[:, 0] = True
+    hard = np.zeros((101, 4))
+    hard[1:, 1] = 3.0
+    found = measure(series(off=off, acceleration=hard))
+    assert found["orr"] == pytest.approx(25.0)
+    assert found["uc"] == pytest.approx(25.0)
+    with pytest.raises(InputError, match="nobody"):
+        measure(series(alive=np.zeros((101, 4), bool)))
+
+
+def test_distances_by_hand():
+    assert gaussian_distance(np.array([1.0, 3.0]), np.array([4.0, 8.0])) == pytest.approx(np.hypot(4.0, 1.0))
+    rng = np.random.default_rng(0)
+    assert shapiro(rng.normal(10.0, 2.0, 20_000)) > 0.99
+    assert shapiro(rng.exponential(1.0, 20_000)) < 0.95
+    assert shapiro(np.ones(10)) != shapiro(np.ones(10))  # not a number
+    low, high = wilson(10, 100)
+    assert (low, high) == pytest.approx((0.0552, 0.1744), abs=1e-3)
+
+
+def test_people_s_examples_name_the_line_that_they_took():
+    s = scene([(60.0, 0.0, 8.0), (30.0, 3.5, 12.0)])
+    m = moments_of(s, shake=0.0)
+    assert set(m.line.tolist()) == {0}
+    np.testing.assert_allclose(m.offset[np.arange(len(m.line)), 0], 0.0, atol=0.05)
+    speed = m.fleet.states[:, 3]
+    np.testing.assert_allclose(m.metres[:, 0, -1], 4.0 * speed, rtol=1e-3)
+
+
+def test_a_run_under_the_policy(weights):
+    s = scene([(70.0, 0.0, 8.0), (30.0, 3.5, 12.0)])
+    model = load_traffic(f"rift:{weights}")
+    one = simulate(s, Constant(), traffic=model, stop=25)
+    two = simulate(s, Constant(), traffic=model, stop=25)
+    np.testing.assert_array_equal(one.agents, two.agents)
+    assert one.header["traffic"] == "rift:raw"
+    assert (one.agent_controller == Controller.TRAJECTORY).all()
+    step = np.hypot(*np.diff(one.agents[:, :, :2], axis=1).T)
+    assert np.isfinite(one.agents).all()
+    assert step.max() < 2.5  # nobody leaps
+    critical = simulate(s, Constant(), traffic="rift:safe:critical", stop=6)
+    assert critical.header["failure"] is None
+
+
+def test_names_of_the_traffic():
+    assert load_traffic("rift:safe").name == "rift:safe"
+    assert load_traffic("rift").name == "rift:default"
+    assert load_traffic("rift:interactive:critical").director.only_critical
+    with pytest.raises(UnknownNameError, match="interactive"):
+        load_traffic("rift:interactiv")
+    with pytest.raises(InputError, match="critical"):
+        load_traffic("rift:safe:all")
+    with pytest.raises(InputError, match="no variants"):
+        load("drive.traffic", "idm:fast")
+
+
+def test_worlds_are_driven_alike_alone_and_together():
+    torch.manual_seed(0)
+    net = RiftPolicy().eval()
+    scenes = [scene([(70.0, 0.0, 8.0), (30.0, 3.5, 12.0)]), scene([(50.0, 0.0, 3.0)])]
+    both, alone = Worlds.of(scenes), Worlds.of(scenes[1:])
+
+    def drive(worlds):
+        from drive.sim.traffic.rift.policy import drive_on
+
+        driver = Driver(net)
+        worlds.run(lambda f, c, p, n: drive_on(f, driver.decide(f, c, p)), decisions=4)
+        return worlds
+
+    fresh = both.fresh()
+    drive(fresh)
+    again = drive(both.fresh())
+    np.testing.assert_array_equal(fresh.fleet.states, again.fleet.states)
+    np.testing.assert_allclose(fresh.fleet.states[2:], drive(alone).fleet.states, atol=1e-4)

@@ -1,0 +1,217 @@
+"""Tuning the policy's head: what is frozen, what every objective does, logs and going on."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch: Any = pytest.importorskip("torch")
+
+from drive.errors import InputError, UnknownNameError  # noqa: E402
+from drive.eval.check.scenes import straight_map, straight_scene  # noqa: E402
+from drive.nn.policy import group_advantage, log_probabilities  # noqa: E402
+from drive.progress import Listener  # noqa: E402
+from drive.sim.traffic.rift.base import TUNE, BaseSettings, train_base  # noqa: E402
+from drive.sim.traffic.rift.cache import Cache, collect, teacher_speed  # noqa: E402
+from drive.sim.traffic.rift.evaluate import assert_disjoint, evaluate, people_of  # noqa: E402
+from drive.sim.traffic.rift.kernels.base import FACTS, LINE_WIDTH  # noqa: E402
+from drive.sim.traffic.rift.net import RiftPolicy  # noqa: E402
+from drive.sim.traffic.rift.objectives import FLOOR, ROWS, Baseline, Batch, head_loss  # noqa: E402
+from drive.sim.traffic.rift.pretrain import Examples, gather  # noqa: E402
+from drive.sim.traffic.rift.recipe import RECIPE, TrainConfig  # noqa: E402
+from drive.sim.traffic.rift.style import STYLES  # noqa: E402
+from drive.sim.traffic.rift.tune import TuneSettings, learn, tune  # noqa: E402
+from drive.sim.traffic.rift.worlds import Worlds  # noqa: E402
+
+C = 18
+
+
+def cache_of(net, states=256, seed=0):
+    """Made-up states whose returns follow from the features, so that there is something to learn."""
+    rng = np.random.default_rng(seed)
+    width = net.pi_head[0].in_features
+    features = rng.normal(0.0, 1.0, (states, C, width)).astype(np.float32)
+    valid = np.ones((states, C), dtype=bool)
+    valid[: states // 2, 12:] = False
+    returns = (5.0 * features[..., 0] - 3.0 * features[..., 1]).astype(np.float32)
+    with torch.no_grad():
+        logits = net.score(torch.from_numpy(features)).numpy()
+    best = np.where(valid, returns, -np.inf).argmax(1)
+    return Cache(features, valid, logits, returns, np.minimum(returns, 0.0), returns, best)
+
+
+def batch_of(net, cache):
+    t = [torch.from_numpy(np.ascontiguousarray(a)) for a in cache]
+    old = log_probabilities(torch.from_numpy(cache.logits), t[1])
+    draw = torch.multinomial(old.exp(), 1, generator=torch.Generator().manual_seed(0)).squeeze(-1)
+    return Batch(t[0], t[1], t[3], t[4], t[5], t[6], old, old, draw)
+
+
+@pytest.fixture
+def net():
+    torch.manual_seed(0)
+    return RiftPolicy().eval()
+
+
+def test_padding_changes_neither_loss_nor_gradient(net):
+    batch = batch_of(net, cache_of(net))
+    grown = Batch(*(
+        torch.cat((a, torch.full((len(a), 6, *a.shape[2:]), 7.0, dtype=a.dtype)), 1)
+        if a.ndim > 1 and a.dtype != torch.bool else a for a in batch
+    ))  # fmt: skip
+    grown = grown._replace(
+        valid=torch.cat((batch.valid, torch.zeros(len(batch.valid), 6, dtype=torch.bool)), 1)
+    )
+    order = torch.randperm(C, generator=torch.Generator().manual_seed(1))
+    turned = Batch(*(a[:, order] if a.ndim > 1 else a for a in batch))
+    found = []
+    for one in (batch, grown, turned):
+        net.zero_grad()
+        loss, _ = head_loss("rift", net.score, one)
+        loss.backward()
+        found.append((loss.detach(), net.pi_head[0].weight.grad.clone()))
+    for loss, gradient in found[1:]:
+        torch.testing.assert_close(loss, found[0][0])
+        torch.testing.assert_close(gradient, found[0][1], atol=1e-6, rtol=1e-4)
+
+
+def test_only_the_head_is_tuned_and_ratios_begin_at_one(net):
+    cache = cache_of(net)
+    _, figures = head_loss("rift", net.score, batch_of(net, cache))
+    assert float(figures["ratio_most"]) == pytest.approx(1.0, abs=1e-5)
+    assert float(figures["flips"]) == 0.0
+    tuned = copy.deepcopy(net)
+    told = learn(tuned, net, cache, TuneSettings(epochs=2, batch=64), 0, 0)
+    for (name, a), (_, b) in zip(net.state_dict().items(), tuned.state_dict().items(), strict=True):
+        assert torch.equal(a, b) != name.startswith("pi_head."), name
+    assert sum(told[f"ratio_{0.5 * k:g}"] for k in range(8)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("kind", [k for k in ROWS if "upstream" not in k])
+def test_every_objective_raises_what_it_is_paid_for(net, kind):
+    cache, tuned = cache_of(net, 512), copy.deepcopy(net)
+    how = TuneSettings(epochs=4, batch=64, lr=3e-3, objective=kind)
+    first = [learn(tuned, net, cache, how, number, 0) for number in range(3)]
+    assert first[-1]["return_after"] > first[0]["return_before"] + 0.3
+    assert first[-1]["return_after"] <= first[-1]["return_best"] + 1e-5
+
+
+def test_groups_that_hardly_differ_do_not_shout():
+    nearly = torch.tensor([[1.0, 1.001, 0.999]])
+    assert group_advantage(nearly, kind=FLOOR).abs().max() < 0.02
+    assert group_advantage(nearly).abs().max() > 1.0
+
+
+def test_a_stale_buffer_stays_finite(net):
+    cache, tuned = cache_of(net, 128), copy.deepcopy(net)
+    told = learn(tuned, net, cache, TuneSettings(epochs=60, batch=64, lr=1e-2), 0, 0)
+    assert all(np.isfinite(v) for v in told.values())
+
+
+def test_an_objective_that_is_unknown(net):
+    with pytest.raises(UnknownNameError, match="rift"):
+        head_loss("rifd", net.score, batch_of(net, cache_of(net)))
+    with pytest.raises(UnknownNameError):
+        TuneSettings(objective="rifd")
+
+
+def test_the_critic_sees_no_padding(net):
+    torch.manual_seed(0)
+    cache = cache_of(net)
+    critic = Baseline(cache.features.shape[-1])
+    features, valid = torch.from_numpy(cache.features), torch.from_numpy(cache.valid)
+    other = features.masked_fill(~valid[..., None], 9.0)
+    torch.testing.assert_close(critic(features, valid), critic(other, valid))
+
+
+def test_a_tuning_goes_on_where_it_was_stopped(net, tmp_path):
+    caches = [cache_of(net, 128, k) for k in range(2)]
+    how = TuneSettings(rounds=4, epochs=1, batch=64)
+    whole = tune(net, STYLES["safe"], [], how, tmp_path / "a", caches=caches)
+    tune(net, STYLES["safe"], [], TuneSettings(rounds=2, epochs=1, batch=64), tmp_path / "b", caches=caches)
+    rest = tune(net, STYLES["safe"], [], how, tmp_path / "b", caches=caches, resume=True)
+    for a, b in zip(whole.net.pi_head.parameters(), rest.net.pi_head.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert (tmp_path / "b" / "log.csv").read_text() == (tmp_path / "a" / "log.csv").read_text()
+    with pytest.raises(InputError, match="holds a tuning"):
+        tune(net, STYLES["safe"], [], how, tmp_path / "a", caches=caches)
+    with pytest.raises(InputError, match="another collision"):
+        tune(net, STYLES["default"], [], how, tmp_path / "a", caches=caches, resume=True)
+
+
+def test_the_teacher_keeps_its_distance_and_stops():
+    lines = np.zeros((3, LINE_WIDTH), dtype=np.float32)
+    facts = lines[:, -len(FACTS) :]
+    for name, value in (
+        ("end", 100),
+        ("red", 100),
+        ("limit", 15),
+        ("allowed", 15),
+        ("speed", 10),
+        ("gap", 100),
+    ):
+        facts[:, FACTS.index(name)] = value
+    facts[1, FACTS.index("lead")], facts[1, FACTS.index("gap")] = 1, 12
+    facts[2, FACTS.index("red")] = 15
+    free, follows, stops = teacher_speed(lines)
+    assert 10.0 < free < 15.0
+    assert stops * 4.0 < 16.0
+    assert follows < 10.0
+
+
+def test_scenes_are_visited_and_measured(net):
+    scenes = [
+        straight_scene(straight_map(), [(60.0, 0.0, 8.0), (45.0, 3.5, 12.0), (30.0, 3.5, 12.0)]),
+        straight_scene(straight_map(600.0), [(60.0, 0.0, 8.0)]),
+    ]
+    worlds = Worlds.of(scenes)
+    cache, drove = collect(net, worlds.fresh(), STYLES["safe"], np.random.default_rng(0), states=60)
+    assert 0 < len(cache) <= 140
+    assert cache.features.shape[1] == C
+    assert np.isfinite(cache.returns).all()
+    assert 0.0 <= drove["crashed"] <= 1.0
+    people = people_of(worlds.fresh(), net)
+    assert people.speed[people.alive].min() > 7.9
+    found = evaluate(net, [worlds], [people])
+    assert found["vehicles"] == 4
+    assert found["episodes"] == 2
+    assert {"cpk", "rp", "orr", "uc", "wd", "w1_speed", "crash_ci95", "ego_blocked", "diversity"} <= set(
+        found
+    )
+    with pytest.raises(InputError, match="share 1 scenario"):
+        assert_disjoint(scenes, scenes[:1])
+
+
+def test_imitation_learns_and_relabels(net, tmp_path):
+    parts = gather([straight_scene(straight_map(), [(60.0, 0.0, 8.0), (30.0, 3.5, 12.0)])])
+    people, hurried = Examples.of(parts), Examples.of(parts, "aggressive", 1.0)
+    slow = Examples.of(parts, "cautious", 1.0)
+    assert (hurried.fields["target_s"][:, -1] > people.fields["target_s"][:, -1]).mean() > 0.8
+    assert (slow.fields["target_s"][:, -1] < people.fields["target_s"][:, -1]).mean() > 0.8
+    from drive.nn.fit import FitSettings
+
+    how = BaseSettings(batch=32, head_epochs=3, fit=FitSettings(steps=30, warmup=5, validate_every=10))
+    _, fitted, figures = train_base(how, people, people, tmp_path, progress=Listener())
+    assert fitted.steps == 30
+    assert figures["miss"] < 4.0  # all drive at constant speed: 4 s of the next mode would be 6 m off
+    with pytest.raises(InputError, match="base is one of"):
+        Examples.of(parts, "angry")
+
+
+def test_the_recipe_and_its_seeds():
+    from drive.datasets.generate.source import FAMILIES as KNOWN
+    from drive.eval.training.scenes import check_suites
+    from drive.nn.store import scene_key
+    from drive.sim.traffic.rift.base import FAMILIES, TRAIN
+
+    assert RECIPE.data(TrainConfig()) is None
+    assert set(FAMILIES) <= set(KNOWN)
+    assert {"cpu", "gpu"} <= set(RECIPE.presets)
+    with pytest.raises(UnknownNameError, match="safe"):
+        TrainConfig(style="save")
+    how = TrainConfig()
+    seeds = [*range(TRAIN, TRAIN + how.base.scenes), *range(TUNE, TUNE + how.tune.scenes)]
+    check_suites(scene_key(f, s, "") for f in FAMILIES for s in seeds)
