@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from drive.errors import InputError
+from drive.planners.stl_diffusion.choice import ChoiceSettings
 from drive.planners.stl_diffusion.sampling import SampleSettings
 from drive.planners.stl_diffusion.scorer import GuidanceSettings
 from drive.planners.stl_diffusion.template import MODES
@@ -16,12 +17,11 @@ class STLDiffusionConfig:
     """`weights` are a file, the name of shipped ones, or "" for the shipped ones.
 
     `mode` is keep, left, right, or any; `vmin` to `thmax` are the formula's parameters in SI units (`vmax` 0:
-    the way's limit). A call draws `candidates` in each mode; of those that obey, distance (`progress`) is
-    traded against changes of acceleration (`comfort`), and leaving the lane costs `stay`. `shown` are told
-    of. With `rti_steps` a call goes on from the last one's samples in so many denoising steps from `rti_from`
-    down, made noisy first if `rti_noise`, guided in the last `rti_guidance`; it begins anew where no sample
-    obeys, or where the last plan has lost more than `rti_jump` of its robustness. `others` are the nearest
-    agents that are looked at, `forecaster` a name of the registry. `device` "cpu", "cuda" or "auto".
+    the way's limit). A call draws `candidates` in each mode; of those that obey, `choice` picks one; `shown`
+    are told of. With `rti_steps` a call goes on from the last one's samples in so many denoising steps from
+    `rti_from` down, made noisy first if `rti_noise`, guided in the last `rti_guidance`; it begins anew where
+    no sample obeys, or where the last plan has lost more than `rti_jump` of its robustness. `others` are the
+    nearest agents that are looked at, `forecaster` a name of the registry. `device` "cpu", "cuda" or "auto".
     """
 
     weights: str = ""
@@ -36,9 +36,7 @@ class STLDiffusionConfig:
     sampling: SampleSettings = field(
         default_factory=lambda: SampleSettings(count=10, guidance=GuidanceSettings(steps=3))
     )
-    progress: float = 1.0
-    comfort: float = 0.5
-    stay: float = 0.1
+    choice: ChoiceSettings = field(default_factory=ChoiceSettings)
     rti_steps: int = 3
     rti_from: int = 10
     rti_noise: bool = False
@@ -61,9 +59,6 @@ class STLDiffusionConfig:
             "dmax",
             "dsafe",
             "thmax",
-            "progress",
-            "comfort",
-            "stay",
             "rti_jump",
         ):
             if not math.isfinite(getattr(self, name)):

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from drive.errors import InputError
 from drive.nn._torch import Tensor, torch
 from drive.nn.diffusion import add_noise, target
 from drive.nn.tokens import SceneBatch, scene_batch
+from drive.planners.stl_diffusion.bounds import bounds_of
 from drive.planners.stl_diffusion.calibrate import look_times
 from drive.planners.stl_diffusion.model import ModelSettings, PolicyNet, Refine
 from drive.planners.stl_diffusion.motion import judged
 from drive.planners.stl_diffusion.sampling import PLAIN, SampleSettings, draw, knotted, told_of
 from drive.planners.stl_diffusion.scorer import Scorer
 from drive.planners.stl_diffusion.signals import make_ground, moved_on, signals_of
-from drive.planners.stl_diffusion.template import MODES, Template
+from drive.planners.stl_diffusion.template import MODES, Template, named
 
 Figures = dict[str, Tensor]
 SHOWN = ("augmented", "expert")
@@ -51,7 +52,7 @@ class RefineSettings:
     samples: int = 16
     threshold: float = 0.05
     diversity: float = 0.1
-    sampling: SampleSettings = field(default_factory=lambda: PLAIN)
+    sampling: SampleSettings = field(default_factory=lambda: replace(PLAIN, count=10))
 
 
 class Posed(NamedTuple):
@@ -63,31 +64,33 @@ class Posed(NamedTuple):
     known: Tensor  # (B, 3)
 
 
-def posed(batch: Mapping[str, Any], settings: ModelSettings) -> Posed:
-    """The moments of a batch, in all modes."""
+def posed(batch: Mapping[str, Any], settings: ModelSettings, scored: bool = True) -> Posed:
+    """The moments of a batch, in all modes; who is not `scored` need not know how bounds are eased."""
     parameters = batch["parameters"].float()
     view = scene_batch(batch, parameters.device)
     if view.scene is None:
         raise InputError("a policy learns from the arrays of scenes: the set has none")
     others = moved_on(view.scene, look_times(settings.motion, parameters))
     ground = make_ground(view.scene, MODES, others)
-    template = Template(settings.motion.look_dt)
-    return Posed(
-        view, Scorer.of(template, settings.motion, ground, MODES, parameters), parameters, ground.known
-    )
+    bounds = named(parameters)
+    if scored:
+        bounds = bounds_of(ground, parameters, batch["eased"].bool(), look_times(settings.motion, parameters))
+    scorer = Scorer(Template(settings.motion.look_dt), settings.motion, ground, MODES, bounds)
+    return Posed(view, scorer, parameters, ground.known)
 
 
 def shown(batch: Mapping[str, Any], shows: str) -> tuple[Tensor, Tensor]:
     """What is imitated `(B, 3, n, size)`, and its weight `(B, 3, n)`: 0 for what breaks the formula."""
     usable = batch["usable"].bool()[:, None, None]
+    expert = batch["expert"].float().flatten(1)[:, None, None].expand(-1, 3, 1, -1)
+    did = (torch.arange(3, device=expert.device) == batch["mode"][:, None])[..., None] & usable
     if shows == "expert":
-        clean = batch["expert"].float().flatten(1)[:, None, None].expand(-1, 3, 1, -1)
-        did = torch.arange(3, device=clean.device) == batch["mode"][:, None]
         # Whatever a human did is shown; whether it obeys is for the augmentation to ask.
-        return clean, (did[..., None] & usable).to(clean.dtype)
-    clean = batch["drawn"].float().flatten(3)
+        return expert, did.to(expert.dtype)
+    clean = torch.cat((batch["drawn"].float().flatten(3), expert), 2)
     good = (batch["robustness"] > 0.0) & batch["known"].bool()[..., None] & usable
-    return clean, good.to(clean.dtype)
+    own = did & (batch["expert_robustness"] > 0.0)[:, None, None]
+    return clean, torch.cat((good, own), 2).to(clean.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +102,7 @@ class PolicyLoss:
     def __call__(
         self, model: PolicyNet, batch: Mapping[str, Any], generator: torch.Generator
     ) -> tuple[Tensor, Figures]:
-        found = posed(batch, model.settings)
+        found = posed(batch, model.settings, self.settings.hinge > 0.0 or self.settings.overlap > 0.0)
         told = told_of(model, found.view, found.scorer, found.parameters)
         clean, weight = shown(batch, self.settings.shows)
         total = weight.sum().clamp(min=1.0)

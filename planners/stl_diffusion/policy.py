@@ -19,12 +19,14 @@ from drive.nn.scene import EGO_COLUMNS, SceneArrays
 from drive.nn.tokens import SceneBatch
 from drive.planner import Candidates, PlanStatus
 from drive.planners.learned.decision import Decision
+from drive.planners.stl_diffusion.bounds import NO_LIMIT, relaxed
 from drive.planners.stl_diffusion.calibrate import look_times
+from drive.planners.stl_diffusion.choice import SECONDS, utility
 from drive.planners.stl_diffusion.motion import shifted
 from drive.planners.stl_diffusion.sampling import Drawn, Told, best, draw, told_of
 from drive.planners.stl_diffusion.scorer import Scorer
-from drive.planners.stl_diffusion.signals import Ground, Others, make_ground, signals_of
-from drive.planners.stl_diffusion.template import MODES, PARAMETERS, Template
+from drive.planners.stl_diffusion.signals import Others, make_ground
+from drive.planners.stl_diffusion.template import MODES, TERMS, Template
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,10 +37,6 @@ if TYPE_CHECKING:
     from drive.planners.stl_diffusion.config import STLDiffusionConfig
     from drive.planners.stl_diffusion.model import PolicyNet
 
-RAMPS = {"speed": 1.5, "offset": 0.7, "heading": 0.05, "clearance": 0.5}
-"""m/s^2, m/s, 1/s, m/s: how fast a bound that is broken now has to be met again. Without this a broken bound
-says the same of every sample."""
-NO_LIMIT = 15.0
 _EGO = {name: k for k, name in enumerate(EGO_COLUMNS)}
 
 
@@ -110,13 +108,13 @@ class STLPolicy:
         view = picked(batch, rows)
         assert view.scene is not None
         seen, kept = [observations[row] for row in rows], [memories[row] for row in rows]
-        others = others_of(seen, self.forecaster, look_times(motion, view.ego), c.others)
+        times = look_times(motion, view.ego)
+        others = others_of(seen, self.forecaster, times, c.others)
+        later = others_of(seen, self.forecaster, times + SECONDS, c.others)
         ground = make_ground(view.scene, self.modes, others)
         wanted = self._parameters(view.ego)
         template = Template(motion.look_dt)
-        scorer = Scorer(
-            template, motion, ground, self.modes, relaxed(ground, wanted, look_times(motion, view.ego))
-        )
+        scorer = Scorer(template, motion, ground, self.modes, relaxed(ground, wanted, times))
         told = told_of(self.model, view, scorer, wanted)
         gone = None
         if warm:
@@ -128,7 +126,7 @@ class STLPolicy:
                 self.model, told, scorer, c.candidates, c.sampling,
                 torch.Generator().manual_seed(c.seed), noise=noise.to(told.context),
             )  # fmt: skip
-        return self._decisions(scorer, drawn, gone, seen, kept)
+        return self._decisions(scorer, drawn, gone, later, seen, kept)
 
     def _warm(
         self, told: Told, scorer: Scorer, seen: Sequence[Observation], memories: Sequence[Memory]
@@ -174,19 +172,18 @@ class STLPolicy:
         scorer: Scorer,
         found: Drawn,
         gone: Tensor | None,
+        later: Others,
         seen: Sequence[Observation],
         memories: Sequence[Memory],
     ) -> list[Decision | None]:
         c, motion = self.config, self.model.settings.motion
-        states, terms = scorer.states(found.drawn), scorer.terms(found.drawn)
-        travelled = states[..., 1:, 3].sum(-1) * motion.dt
-        rough = (found.drawn[..., 1:, 0] - found.drawn[..., :-1, 0]).square().mean(-1)
-        good = 1.0 + c.progress * travelled / 40.0 - c.comfort * rough + 0.2 * found.robustness.clamp(max=0.5)
-        utility = torch.where(found.robustness > 0.0, good, found.robustness.clamp(max=0.0))
-        if len(self.modes) > 1:
-            utility[:, 1:] -= c.stay
-        utility = utility.masked_fill(~scorer.ground.known[..., None], -1e3)
-        flat = utility.flatten(1)
+        looked = scorer.look(found.drawn)
+        found = found._replace(robustness=looked.robustness)
+        held = None if gone is None else torch.tensor([m.state.chosen for m in memories])
+        states = looked.states
+        worth = utility(scorer, looked, found.drawn, c.choice, later, held)
+        terms = dict(zip(TERMS, looked.terms, strict=True))
+        flat = worth.flatten(1)
         choice = flat.argmax(1).tolist()
         shown = flat.topk(min(c.shown, flat.shape[1]), 1).indices if c.shown else None
         out: list[Decision | None] = []
@@ -284,26 +281,4 @@ def others_of(seen: Sequence[Observation], forecaster: Forecaster, times: Tensor
     )  # fmt: skip
 
 
-def relaxed(ground: Ground, wanted: Tensor, times: Tensor) -> dict[str, Tensor]:
-    """The parameters `(B, M, 6)` as traces `(B, M, 1, T)`: what is broken now has to be met by and by."""
-    b, m = wanted.shape[:2]
-    now = torch.zeros(b, m, 1, 1, 7, dtype=wanted.dtype, device=wanted.device)
-    now[..., 3] = ground.ego[:, _EGO["speed"]].view(b, 1, 1, 1)
-    first = ground.others._replace(places=ground.others.places[:, :, :1])
-    signals = signals_of(ground._replace(others=first), now)
-    speed, offset, turned, gap = (
-        signals[name][..., :1] for name in ("speed", "offset", "heading_error", "clearance")
-    )
-    by = {name: value[..., None, None] for name, value in zip(PARAMETERS, wanted.unbind(-1), strict=True)}
-    fast, across, turn, near = (RAMPS[name] * times for name in ("speed", "offset", "heading", "clearance"))
-    return {
-        "vmin": torch.minimum(by["vmin"], speed + fast),
-        "vmax": torch.maximum(by["vmax"], speed - fast),
-        "dmin": torch.minimum(by["dmin"], offset + across),
-        "dmax": torch.maximum(by["dmax"], offset - across),
-        "dsafe": torch.minimum(by["dsafe"], gap.clamp(min=0.0) + near),
-        "thmax": torch.maximum(by["thmax"], turned - turn),
-    }
-
-
-__all__ = ["RAMPS", "Last", "STLPolicy", "others_of", "picked", "relaxed"]
+__all__ = ["Last", "STLPolicy", "others_of", "picked"]

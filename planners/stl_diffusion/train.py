@@ -43,13 +43,13 @@ class TrainConfig:
     set are augmented too, and validated on. `augmented` is a folder for the augmentation, "" for the run's
     own; equal settings make equal ones, whatever the seed of the run."""
 
-    fit: FitSettings = field(default_factory=lambda: FitSettings(steps=3000, validate_every=500))
+    fit: FitSettings = field(default_factory=lambda: FitSettings(steps=2500, validate_every=500))
     model: ModelSettings = field(default_factory=ModelSettings)
     objective: ObjectiveSettings = field(default_factory=ObjectiveSettings)
     refine: RefineSettings = field(default_factory=RefineSettings)
     augment: AugmentSettings = field(default_factory=AugmentSettings)
     data: DataRequest = field(default_factory=lambda: DataRequest(near=0, random=0))
-    batch: int = 32
+    batch: int = 16
     held_out: int = 128
     augmented: str = ""
 
