@@ -200,7 +200,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TrainingRun
         fit=FitSettings(steps=30, warmup=5, lr=3e-3, ema=0.9, validate_every=30),
         model=MODEL,
         refine=RefineSettings(steps=4, samples=4, sampling=replace(PLAIN, count=4)),
-        augment=AUGMENT, batch=8, held_out=8,
+        augment=AUGMENT, batch=8, held_out=8, encoder="",
     )  # fmt: skip
     held = toy.ToySet.make(10, 9)
     run = TrainingRun(folder, "stl_diffusion", "cpu", 1, False, DATA, held, None, _never)
