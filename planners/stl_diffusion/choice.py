@@ -13,6 +13,7 @@ from drive.nn.scene import EGO_COLUMNS
 from drive.planners.stl_diffusion.bounds import NO_LIMIT
 from drive.planners.stl_diffusion.kernel import measure
 from drive.planners.stl_diffusion.signals import FARTHEST, NEAREST, Others, place_of
+from drive.planners.stl_diffusion.template import BOUNDS, TERMS
 
 if TYPE_CHECKING:
     from drive.planners.stl_diffusion.scorer import Looked, Scorer
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 _LIMIT, _NOW = EGO_COLUMNS.index("limit"), EGO_COLUMNS.index("acceleration")
 SECONDS = 0.95
 """s; how far ahead nuPlan's time to collision looks."""
+BRAKES, HARD, MARGIN = 4.0, 5.0, 0.5
+"""m/s^2, m/s^2, m: how the ego and others brake who may have to, and what is to be left between them."""
 _CALM = 3.0
 """m/s^2; a change of acceleration from one knot to the next that counts 1."""
 
@@ -32,7 +35,8 @@ class ChoiceSettings:
     square of its changes of acceleration, `centre` its mean distance in m from the lane's centre, `stay` for
     another lane, `change` for another sample than the last plan's. `ahead` takes off where within a second of
     driving on straight it would touch somebody who does so too: the share of its states of which this is so.
-    `margin` takes off what robustness lacks of half a unit.
+    `stopping` takes off where it could not stop any more behind who brakes hard from now on, were it to
+    brake after a second. `margin` takes off what robustness lacks of half a unit.
     """
 
     progress: float = 1.0
@@ -41,12 +45,28 @@ class ChoiceSettings:
     stay: float = 0.1
     change: float = 0.02
     ahead: float = 1.0
+    stopping: float = 0.5
     margin: float = 0.2
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
             if not 0.0 <= getattr(self, name) < np.inf:
                 raise InputError(f"a choice's {name} is 0 or more, not {getattr(self, name)}")
+
+
+def harm(scorer: Scorer, found: Looked) -> Tensor:
+    """How bad it is that samples break the formula, `(B, M, N)`, 0 and more: contact the more the sooner and
+    the faster, then the road's edge and red lights, and by far the least speed, place and heading."""
+    motion = scorer.motion
+    lacks = dict(zip(TERMS, (-found.terms).clamp(min=0.0), strict=True))
+    touches = found.clearance < 0.0
+    first = touches.int().argmax(-1, keepdim=True)
+    speed = found.states[..., motion.look :: motion.look, 3].gather(-1, first)[..., 0]
+    soon = 1.0 - first[..., 0] / touches.shape[-1]
+    contact = torch.where(touches.any(-1), 2.0 + 2.0 * soon + 0.1 * speed, 0.5 * lacks["safe"].clamp(max=2.0))
+    hard = sum((lacks[name] > 0.0) * 0.5 + lacks[name].clamp(max=2.0) for name in BOUNDS)
+    soft = sum(lacks[name].clamp(max=5.0) for name in ("speed", "offset", "heading"))
+    return contact + hard + 0.05 * soft
 
 
 def closing(scorer: Scorer, states: Tensor, later: Others, seconds: float) -> Tensor:
@@ -62,6 +82,34 @@ def closing(scorer: Scorer, states: Tensor, later: Others, seconds: float) -> Te
     found = measure(place, at.flatten(0, 1).contiguous().numpy(), NEAREST, FARTHEST, False).signals[3]
     gap = torch.from_numpy(found).view(b, m, n, -1)
     return (gap < 0.0).float().mean(-1)
+
+
+def stopping(scorer: Scorer, states: Tensor, now: Others) -> Tensor:
+    """Whether samples `(B, M, N)` come to touch somebody who brakes hard from `now` on: driven for a second,
+    then braked along their own path."""
+    motion = scorer.motion
+    b, m, n = states.shape[:3]
+    begin = min(round(1.0 / motion.dt), motion.steps)
+    path = states.detach().double().cpu().numpy().reshape(b * m * n, -1, states.shape[-1])
+    way = np.zeros(path.shape[:2])
+    way[:, 1:] = np.cumsum(path[:, :-1, 3] * motion.dt, 1)
+    share = np.linspace(0.0, 1.0, 5)
+    goal = way[:, begin, None] + share * np.square(path[:, begin, 3, None]) / (2.0 * BRAKES)
+    # A path that stops sooner goes no farther.
+    at = np.zeros((len(path), len(share), 4), np.float32)
+    for row in range(len(path)):
+        for column in range(3):
+            at[row, :, column] = np.interp(goal[row], way[row], path[row, :, column])
+    speed = (now.places[:, :, 1, :2] - now.places[:, :, 0, :2]) / motion.look_dt
+    pace = speed.norm(dim=-1)
+    stop = speed * (pace / (2.0 * HARD))[..., None]
+    first = now.places[:, :, 0, :2] - motion.look_dt * speed
+    parts = torch.from_numpy(share).to(first)[:, None]
+    places = now.places[:, :, :1].repeat(1, 1, len(share), 1)
+    places[..., :2] = first[:, :, None] + parts * stop[:, :, None]
+    place = place_of(scorer.ground._replace(others=now._replace(places=places)))
+    found = measure(place, at.reshape(b * m, n, len(share), 4), NEAREST, FARTHEST, False).signals[3]
+    return torch.from_numpy((found < MARGIN).any(-1)).view(b, m, n).float()
 
 
 def utility(
@@ -83,13 +131,15 @@ def utility(
         good = good - s.centre * found.offset.abs().mean(-1)
     if later is not None and s.ahead > 0.0:
         good = good - s.ahead * closing(scorer, found.states, later, SECONDS)
+    if s.stopping > 0.0:
+        good = good - s.stopping * stopping(scorer, found.states, scorer.ground.others)
     if len(scorer.modes) > 1:
         keep = torch.tensor([mode != "keep" for mode in scorer.modes], dtype=rho.dtype, device=rho.device)
         good = good - s.stay * keep[:, None]
     if held is not None:
         flat = good.flatten(1)
         flat[torch.arange(len(flat)), held] += s.change
-    out = torch.where(rho > 0.0, good, rho.clamp(max=0.0))
+    out = torch.where(rho > 0.0, good, -harm(scorer, found) - 0.01)
     return out.masked_fill(~scorer.ground.known[..., None], -1e3)
 
 

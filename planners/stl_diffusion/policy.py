@@ -24,9 +24,10 @@ from drive.planners.stl_diffusion.calibrate import look_times
 from drive.planners.stl_diffusion.choice import SECONDS, utility
 from drive.planners.stl_diffusion.motion import shifted
 from drive.planners.stl_diffusion.sampling import Drawn, Told, best, draw, told_of
-from drive.planners.stl_diffusion.scorer import Scorer
+from drive.planners.stl_diffusion.scorer import Looked, Scorer
 from drive.planners.stl_diffusion.signals import Others, make_ground
 from drive.planners.stl_diffusion.template import MODES, TERMS, Template
+from drive.planners.stl_diffusion.variants import variants
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from drive.planners.stl_diffusion.config import STLDiffusionConfig
     from drive.planners.stl_diffusion.model import PolicyNet
 
+SLACK = 0.2
+"""m/s; how far variants stay below the greatest speed."""
 _EGO = {name: k for k, name in enumerate(EGO_COLUMNS)}
 
 
@@ -178,14 +181,23 @@ class STLPolicy:
     ) -> list[Decision | None]:
         c, motion = self.config, self.model.settings.motion
         looked = scorer.look(found.drawn)
-        found = found._replace(robustness=looked.robustness)
         held = None if gone is None else torch.tensor([m.state.chosen for m in memories])
-        states = looked.states
         worth = utility(scorer, looked, found.drawn, c.choice, later, held)
+        if c.variants:
+            more = self._variants(scorer, looked, worth)
+            seen_too = scorer.look(more)
+            found = found._replace(drawn=torch.cat((found.drawn, more), 2))
+            worth = torch.cat((worth, utility(scorer, seen_too, more, c.choice, later)), 2)
+            looked = joined(looked, seen_too)
+        found = found._replace(robustness=looked.robustness)
+        states, number = looked.states, found.drawn.shape[2]
         terms = dict(zip(TERMS, looked.terms, strict=True))
         flat = worth.flatten(1)
         choice = flat.argmax(1).tolist()
         shown = flat.topk(min(c.shown, flat.shape[1]), 1).indices if c.shown else None
+        if shown is not None:  # of equals another one might be told of
+            missing = (shown != torch.tensor(choice)[:, None]).all(1)
+            shown[missing, -1] = torch.tensor(choice)[missing]
         out: list[Decision | None] = []
         for row, (o, memory) in enumerate(zip(seen, memories, strict=True)):
             rho = float(found.robustness[row].flatten()[choice[row]])
@@ -195,12 +207,13 @@ class STLPolicy:
             ):
                 out.append(None)
                 continue
-            memory.state = Last(found.drawn[row].clone(), choice[row], rho, o.time)
+            memory.state = last_of(found.drawn[row], worth[row], choice[row], c.candidates, rho, o.time)
             driven = states[row].flatten(0, 1)[choice[row]]
             figures = {
                 "robustness": rho,
-                "compliance": float((found.robustness[row] > 0.0).float().mean()),
-                "mode": float(MODES.index(self.modes[choice[row] // c.candidates])),
+                "compliance": float((found.robustness[row, :, : c.candidates] > 0.0).float().mean()),
+                "variant": float(choice[row] % number >= c.candidates),
+                "mode": float(MODES.index(self.modes[choice[row] // number])),
                 "gradients": float(found.gradients),
                 "calls": float(found.calls),
                 "warm": float(gone is not None),
@@ -221,6 +234,18 @@ class STLPolicy:
             )  # fmt: skip
         return out
 
+    def _variants(self, scorer: Scorer, looked: Looked, worth: Tensor) -> Tensor:
+        """The paths of the best samples of each mode, and of the one that gets farthest on the road, at other
+        speeds."""
+        lane = torch.stack([looked.terms[TERMS.index(name)] for name in ("offset", "heading", "edge")]).amin(
+            0
+        )
+        far = torch.where(lane > 0.0, looked.states[..., 3].sum(-1), lane).argmax(2, keepdim=True)
+        best = worth.topk(min(self.config.variants, worth.shape[2]), 2).indices
+        rows = torch.cat((best, far), 2)[..., None, None].expand(-1, -1, -1, *looked.states.shape[3:])
+        caps = torch.from_numpy(scorer.traces["vmax"][:, :, 0, -1].copy()) - SLACK
+        return variants(scorer.motion, looked.states.gather(2, rows), caps)
+
     def _candidates(
         self, row: int, picked: Tensor, choice: int, states: Tensor, utility: Tensor, found: Drawn,
         terms: dict[str, Tensor],
@@ -233,11 +258,27 @@ class STLPolicy:
         scores = {"total": of(utility), "robustness": of(found.robustness)}
         scores |= {name: of(values) for name, values in terms.items()}
         number = picked.cpu().numpy()
-        scores["mode"] = np.array(
-            [MODES.index(self.modes[k // self.config.candidates]) for k in number], float
-        )
+        scores["mode"] = np.array([MODES.index(self.modes[k // found.drawn.shape[2]]) for k in number], float)
         times = motion.dt * np.arange(1, poses.shape[1] + 1)
         return Candidates(times, poses, scores, chosen=int(np.flatnonzero(number == choice)[0]))
+
+
+def joined(one: Looked, two: Looked) -> Looked:
+    """Samples and more samples."""
+    parts = [torch.cat((a, b), 2) for a, b in zip(one[:3], two[:3], strict=True)]
+    return Looked(*parts, torch.cat((one.terms, two.terms), 3))
+
+
+def last_of(drawn: Tensor, worth: Tensor, choice: int, count: int, rho: float, time: float) -> Last:
+    """What is kept of samples and variants `(M, N, knots, 2)`: the `count` samples of each mode; a variant
+    that was chosen takes the place of its mode's worst sample."""
+    mode, index = divmod(choice, drawn.shape[1])
+    kept = drawn[:, :count].clone()
+    if index >= count:
+        worst = int(worth[mode, :count].argmin())
+        kept[mode, worst] = drawn[mode, index]
+        index = worst
+    return Last(kept, mode * count + index, rho, time)
 
 
 def picked(batch: SceneBatch, rows: Sequence[int]) -> SceneBatch:

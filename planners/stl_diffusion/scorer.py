@@ -26,6 +26,7 @@ class Looked(NamedTuple):
 
     states: Tensor  # (B, M, N, steps + 1, 7)
     offset: Tensor  # (B, M, N, T), m
+    clearance: Tensor  # (B, M, N, T), m
     terms: Tensor  # (6, B, M, N), hard robustness of each clause, as TERMS
 
     @property
@@ -69,7 +70,7 @@ class Scorer:
             states = self.states(drawn)
             signals = signals_of(self.ground, judged(self.motion, states))
             terms = self.template.terms(signals, self.parameters, self.modes)
-            return Looked(states, signals["offset"], torch.stack(list(terms.values())))
+            return Looked(states, signals["offset"], signals["clearance"], torch.stack(list(terms.values())))
         b, m, n = drawn.shape[:3]
         flat = drawn.detach().reshape(b, m * n, *drawn.shape[3:]).contiguous()
         states = rolled(self.motion, self.ground.ego.numpy(), flat.numpy())
@@ -79,7 +80,8 @@ class Scorer:
         ).signals.reshape(len(SIGNALS), b, m, n, -1)
         terms = self.template.looked(dict(zip(SIGNALS, found, strict=True)), self.traces, self.modes)
         whole = torch.from_numpy(states).view(b, m, n, *states.shape[2:])
-        return Looked(whole, torch.from_numpy(found[SIGNALS.index("offset")]), torch.from_numpy(terms))
+        offset, gap = (torch.from_numpy(found[SIGNALS.index(name)]) for name in ("offset", "clearance"))
+        return Looked(whole, offset, gap, torch.from_numpy(terms))
 
     @cached_property
     def place(self) -> Place:
