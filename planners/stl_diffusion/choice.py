@@ -64,9 +64,10 @@ def harm(scorer: Scorer, found: Looked) -> Tensor:
     speed = found.states[..., motion.look :: motion.look, 3].gather(-1, first)[..., 0]
     soon = 1.0 - first[..., 0] / touches.shape[-1]
     contact = torch.where(touches.any(-1), 2.0 + 2.0 * soon + 0.1 * speed, 0.5 * lacks["safe"].clamp(max=2.0))
-    hard = sum((lacks[name] > 0.0) * 0.5 + lacks[name].clamp(max=2.0) for name in BOUNDS)
-    soft = sum(lacks[name].clamp(max=5.0) for name in ("speed", "offset", "heading"))
-    return contact + hard + 0.05 * soft
+    hard = torch.stack([(lacks[name] > 0.0) * 0.5 + lacks[name].clamp(max=2.0) for name in BOUNDS]).sum(0)
+    soft = torch.stack([lacks[name].clamp(max=5.0) for name in ("speed", "offset", "heading")]).sum(0)
+    out: Tensor = contact + hard + 0.05 * soft
+    return out
 
 
 def closing(scorer: Scorer, states: Tensor, later: Others, seconds: float) -> Tensor:
@@ -79,9 +80,9 @@ def closing(scorer: Scorer, states: Tensor, later: Others, seconds: float) -> Te
     at[..., 0] += way * torch.cos(at[..., 2])
     at[..., 1] += way * torch.sin(at[..., 2])
     place = place_of(scorer.ground._replace(others=later))
-    found = measure(place, at.flatten(0, 1).contiguous().numpy(), NEAREST, FARTHEST, False).signals[3]
+    found = measure(place, at.flatten(0, 1).cpu().contiguous().numpy(), NEAREST, FARTHEST, False).signals[3]
     gap = torch.from_numpy(found).view(b, m, n, -1)
-    return (gap < 0.0).float().mean(-1)
+    return (gap < 0.0).float().mean(-1).to(states.device)
 
 
 def stopping(scorer: Scorer, states: Tensor, now: Others) -> Tensor:
@@ -109,7 +110,7 @@ def stopping(scorer: Scorer, states: Tensor, now: Others) -> Tensor:
     places[..., :2] = first[:, :, None] + parts * stop[:, :, None]
     place = place_of(scorer.ground._replace(others=now._replace(places=places)))
     found = measure(place, at.reshape(b * m, n, len(share), 4), NEAREST, FARTHEST, False).signals[3]
-    return torch.from_numpy((found < MARGIN).any(-1)).view(b, m, n).float()
+    return torch.from_numpy((found < MARGIN).any(-1)).view(b, m, n).to(states)
 
 
 def utility(

@@ -243,7 +243,7 @@ class STLPolicy:
         far = torch.where(lane > 0.0, looked.states[..., 3].sum(-1), lane).argmax(2, keepdim=True)
         best = worth.topk(min(self.config.variants, worth.shape[2]), 2).indices
         rows = torch.cat((best, far), 2)[..., None, None].expand(-1, -1, -1, *looked.states.shape[3:])
-        caps = torch.from_numpy(scorer.traces["vmax"][:, :, 0, -1].copy()) - SLACK
+        caps = scorer.parameters["vmax"][:, :, 0, -1] - SLACK
         return variants(scorer.motion, looked.states.gather(2, rows), caps)
 
     def _candidates(
@@ -265,8 +265,8 @@ class STLPolicy:
 
 def joined(one: Looked, two: Looked) -> Looked:
     """Samples and more samples."""
-    parts = [torch.cat((a, b), 2) for a, b in zip(one[:3], two[:3], strict=True)]
-    return Looked(*parts, torch.cat((one.terms, two.terms), 3))
+    states, offset, gap = (torch.cat((a, b), 2) for a, b in zip(one[:3], two[:3], strict=True))
+    return Looked(states, offset, gap, torch.cat((one.terms, two.terms), 3))
 
 
 def last_of(drawn: Tensor, worth: Tensor, choice: int, count: int, rho: float, time: float) -> Last:

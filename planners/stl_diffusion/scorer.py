@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from drive.nn._torch import Tensor, torch
-from drive.planners.stl_diffusion.kernel import Place, measure
+from drive.planners.stl_diffusion.kernel import COUNT, Place, measure
 from drive.planners.stl_diffusion.motion import MotionSettings, judged, outside, roll
 from drive.planners.stl_diffusion.rolling import rolled
 from drive.planners.stl_diffusion.signals import FARTHEST, NEAREST, SIGNALS, Ground, place_of, signals_of
@@ -73,13 +73,12 @@ class Scorer:
             return Looked(states, signals["offset"], signals["clearance"], torch.stack(list(terms.values())))
         b, m, n = drawn.shape[:3]
         flat = drawn.detach().reshape(b, m * n, *drawn.shape[3:]).contiguous()
-        states = rolled(self.motion, self.ground.ego.numpy(), flat.numpy())
-        at = np.ascontiguousarray(states[:, :, self.motion.look :: self.motion.look])
-        found = measure(
-            self.place, at.reshape(b * m, n, *at.shape[2:]), NEAREST, FARTHEST, False
-        ).signals.reshape(len(SIGNALS), b, m, n, -1)
+        driven = rolled(self.motion, self.ground.ego.numpy(), flat.numpy())
+        at = np.ascontiguousarray(driven[:, :, self.motion.look :: self.motion.look])
+        at = at.reshape(b * m, n, *at.shape[2:])
+        found = measure(self.place, at, NEAREST, FARTHEST, False).signals.reshape(COUNT, b, m, n, -1)
         terms = self.template.looked(dict(zip(SIGNALS, found, strict=True)), self.traces, self.modes)
-        whole = torch.from_numpy(states).view(b, m, n, *states.shape[2:])
+        whole = torch.from_numpy(driven).view(b, m, n, *driven.shape[2:])
         offset, gap = (torch.from_numpy(found[SIGNALS.index(name)]) for name in ("offset", "clearance"))
         return Looked(whole, offset, gap, torch.from_numpy(terms))
 

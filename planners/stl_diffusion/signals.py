@@ -185,8 +185,8 @@ class _Measure(torch.autograd.Function):
 def _compiled(ground: Ground, states: Tensor) -> dict[str, Tensor]:
     b, m, n, t, _ = states.shape
     flat = states.reshape(b * m, n, t, -1).contiguous()
-    found = _Measure.apply(flat, place_of(ground)).view(len(SIGNALS), b, m, n, t)
-    return dict(zip(SIGNALS, found.unbind(0), strict=True))
+    found: Tensor = _Measure.apply(flat, place_of(ground))  # type: ignore[no-untyped-call]
+    return dict(zip(SIGNALS, found.view(len(SIGNALS), b, m, n, t).unbind(0), strict=True))
 
 
 def place_of(ground: Ground) -> Place:
@@ -198,8 +198,9 @@ def place_of(ground: Ground) -> Place:
         (0.5 * ego[:, _EGO["length"]], 0.5 * ego[:, _EGO["width"]], ego[:, _EGO["rear_to_centre"]], held), -1
     )
     floats = (way.table.transpose(0, 1), way.missing, body, others.places, others.half)
-    table, missing, about, places, half = (one.detach().contiguous().numpy() for one in floats)
-    return Place(table, missing, way.known.numpy(), about, places, half, others.valid.contiguous().numpy())
+    table, missing, about, places, half = (one.detach().cpu().contiguous().numpy() for one in floats)
+    known, valid = (one.cpu().contiguous().numpy() for one in (way.known, others.valid))
+    return Place(table, missing, known, about, places, half, valid)
 
 
 def clearance(ground: Ground, x: Tensor, y: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
