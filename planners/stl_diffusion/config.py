@@ -31,7 +31,7 @@ class STLDiffusionConfig:
     vmax: float = 0.0
     dmin: float = -1.0
     dmax: float = 1.0
-    dsafe: float = 0.3
+    dsafe: float = 0.5
     thmax: float = 0.15
     candidates: int = 16
     sampling: SampleSettings = field(
@@ -42,7 +42,7 @@ class STLDiffusionConfig:
     rti_steps: int = 3
     rti_from: int = 10
     rti_noise: bool = False
-    rti_guidance: int = 1
+    rti_guidance: int = 0
     rti_jump: float = 1.0
     others: int = 12
     forecaster: str = "steady"

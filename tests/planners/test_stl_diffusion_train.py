@@ -257,6 +257,8 @@ def test_what_was_trained_drives_and_goes_on_from_its_last_plan(trained: Any) ->
         "sampling.count": "6",
         "shown": "3",
         "rti_jump": "99",
+        "rti_guidance": "1",
+        "variants": "0",
     }
     scene = load_scenario("gen/stop_for_lead/1")
     logs, heard = [], []
