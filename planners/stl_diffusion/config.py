@@ -21,8 +21,9 @@ class STLDiffusionConfig:
     driven at other speeds too; of those that obey, `choice` picks one; `shown` are told of. With `rti_steps`
     a call goes on from the last one's samples in so many denoising steps from `rti_from` down, made noisy
     first if `rti_noise`, guided in the last `rti_guidance`; it begins anew where no sample obeys, or where
-    the last plan has lost more than `rti_jump` of its robustness. `others` are the nearest agents that are
-    looked at, `forecaster` a name of the registry. `device` "cpu", "cuda" or "auto".
+    the last plan has lost more than `rti_jump` of its robustness, if the last time was `rti_wait` s ago.
+    `others` are the nearest agents that are looked at, `forecaster` a name of the registry. `device` "cpu",
+    "cuda" or "auto".
     """
 
     weights: str = ""
@@ -44,6 +45,7 @@ class STLDiffusionConfig:
     rti_noise: bool = False
     rti_guidance: int = 0
     rti_jump: float = 1.0
+    rti_wait: float = 0.5
     others: int = 12
     forecaster: str = "steady"
     shown: int = 16
@@ -62,6 +64,7 @@ class STLDiffusionConfig:
             "dsafe",
             "thmax",
             "rti_jump",
+            "rti_wait",
         ):
             if not math.isfinite(getattr(self, name)):
                 raise InputError(f"stl_diffusion's {name} must be a finite number, not {getattr(self, name)}")

@@ -44,12 +44,14 @@ _EGO = {name: k for k, name in enumerate(EGO_COLUMNS)}
 
 
 class Last(NamedTuple):
-    """What a session keeps: all samples `(M, N, knots, 2)`, which was driven and how robust it seemed."""
+    """What a session keeps: all samples `(M, N, knots, 2)`, which was driven, how robust it seemed, the time
+    of the call, and that of the last one that began anew."""
 
     drawn: Tensor
     chosen: int
     robustness: float
     time: float
+    begun: float
 
 
 @dataclass(eq=False)
@@ -201,13 +203,19 @@ class STLPolicy:
         out: list[Decision | None] = []
         for row, (o, memory) in enumerate(zip(seen, memories, strict=True)):
             rho = float(found.robustness[row].flatten()[choice[row]])
-            if gone is not None and (
-                float(found.robustness[row].max()) < 0.0
-                or float(gone[row]) < min(memory.state.robustness, 0.5) - c.rti_jump
+            if (
+                gone is not None
+                and o.time - memory.state.begun > c.rti_wait - 1e-6
+                and (
+                    float(found.robustness[row].max()) < 0.0
+                    or float(gone[row]) < min(memory.state.robustness, 0.5) - c.rti_jump
+                )
             ):
                 out.append(None)
                 continue
-            memory.state = last_of(found.drawn[row], worth[row], choice[row], c.candidates, rho, o.time)
+            kept, chosen = last_of(found.drawn[row], worth[row], choice[row], c.candidates)
+            begun = o.time if gone is None else memory.state.begun
+            memory.state = Last(kept, chosen, rho, o.time, begun)
             driven = states[row].flatten(0, 1)[choice[row]]
             figures = {
                 "robustness": rho,
@@ -269,16 +277,16 @@ def joined(one: Looked, two: Looked) -> Looked:
     return Looked(states, offset, gap, torch.cat((one.terms, two.terms), 3))
 
 
-def last_of(drawn: Tensor, worth: Tensor, choice: int, count: int, rho: float, time: float) -> Last:
-    """What is kept of samples and variants `(M, N, knots, 2)`: the `count` samples of each mode; a variant
-    that was chosen takes the place of its mode's worst sample."""
+def last_of(drawn: Tensor, worth: Tensor, choice: int, count: int) -> tuple[Tensor, int]:
+    """What is kept of samples and variants `(M, N, knots, 2)`: the `count` samples of each mode, and the
+    number of the chosen one among them; a variant that was chosen takes the place of its mode's worst."""
     mode, index = divmod(choice, drawn.shape[1])
     kept = drawn[:, :count].clone()
     if index >= count:
         worst = int(worth[mode, :count].argmin())
         kept[mode, worst] = drawn[mode, index]
         index = worst
-    return Last(kept, mode * count + index, rho, time)
+    return kept, mode * count + index
 
 
 def picked(batch: SceneBatch, rows: Sequence[int]) -> SceneBatch:

@@ -17,7 +17,7 @@ pytest.importorskip("torch")
 import torch
 
 from drive import load_scenario
-from drive.errors import InputError, MissingWeightsError
+from drive.errors import InputError
 from drive.nn.diffusion import DiffusionSettings
 from drive.nn.encoders import EncoderSettings
 from drive.nn.fit import FitSettings
@@ -257,6 +257,7 @@ def test_what_was_trained_drives_and_goes_on_from_its_last_plan(trained: Any) ->
         "sampling.count": "6",
         "shown": "3",
         "rti_jump": "99",
+        "rti_wait": "0",
         "rti_guidance": "1",
         "variants": "0",
     }
@@ -296,8 +297,6 @@ def test_bad_settings_are_told_in_one_line(trained: Any) -> None:
             load_planner("stl_diffusion", {"weights": str(path), **bad})
     with pytest.raises(InputError):
         load_planner("stl_diffusion", {"weights": str(path), "forecaster": "crystal_ball"})
-    with pytest.raises(MissingWeightsError):
-        load_planner("stl_diffusion")
     for bad in ({"model.kind": "gan"}, {"objective.shows": "all"}, {"augment.samples": "0"}, {"batch": "0"},
                 {"model.motion.knots": "9"}):  # fmt: skip
         with pytest.raises(InputError):
