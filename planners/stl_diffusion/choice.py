@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 _LIMIT, _NOW = EGO_COLUMNS.index("limit"), EGO_COLUMNS.index("acceleration")
 SECONDS = 0.95
 """s; how far ahead nuPlan's time to collision looks."""
-BRAKES, HARD, MARGIN = 4.0, 5.0, 0.5
-"""m/s^2, m/s^2, m: how the ego and others brake who may have to, and what is to be left between them."""
+REACTION, BRAKES, HARD, MARGIN = 1.0, 4.0, 5.0, 0.5
+"""s, m/s^2, m/s^2, m: when and how the ego brakes, how others do now, and what is to be left between them."""
 _CALM = 3.0
 """m/s^2; a change of acceleration from one knot to the next that counts 1."""
 
@@ -90,26 +90,27 @@ def stopping(scorer: Scorer, states: Tensor, now: Others) -> Tensor:
     then braked along their own path."""
     motion = scorer.motion
     b, m, n = states.shape[:3]
-    begin = min(round(1.0 / motion.dt), motion.steps)
+    begin = min(round(REACTION / motion.dt), motion.steps)
     path = states.detach().double().cpu().numpy().reshape(b * m * n, -1, states.shape[-1])
     way = np.zeros(path.shape[:2])
     way[:, 1:] = np.cumsum(path[:, :-1, 3] * motion.dt, 1)
-    share = np.linspace(0.0, 1.0, 5)
-    goal = way[:, begin, None] + share * np.square(path[:, begin, 3, None]) / (2.0 * BRAKES)
-    # A path that stops sooner goes no farther.
-    at = np.zeros((len(path), len(share), 4), np.float32)
-    for row in range(len(path)):
+    times = REACTION + np.linspace(0.0, 4.0, 6)
+    speed = path[:, begin, 3, None]
+    until = np.minimum(times - REACTION, speed / BRAKES)
+    goal = way[:, begin, None] + (speed - 0.5 * BRAKES * until) * until
+    at = np.zeros((len(path), len(times), 4), np.float32)
+    for row in range(len(path)):  # a path that ends sooner goes no farther
         for column in range(3):
             at[row, :, column] = np.interp(goal[row], way[row], path[row, :, column])
-    speed = (now.places[:, :, 1, :2] - now.places[:, :, 0, :2]) / motion.look_dt
-    pace = speed.norm(dim=-1)
-    stop = speed * (pace / (2.0 * HARD))[..., None]
-    first = now.places[:, :, 0, :2] - motion.look_dt * speed
-    parts = torch.from_numpy(share).to(first)[:, None]
-    places = now.places[:, :, :1].repeat(1, 1, len(share), 1)
-    places[..., :2] = first[:, :, None] + parts * stop[:, :, None]
+    moved = (now.places[:, :, 1, :2] - now.places[:, :, 0, :2]) / motion.look_dt
+    pace = moved.norm(dim=-1, keepdim=True)
+    after = torch.from_numpy(times).to(pace)
+    stood = torch.minimum(after, pace / HARD)
+    driven = (pace - 0.5 * HARD * stood) * stood / pace.clamp(min=1e-3)
+    places = now.places[:, :, :1].repeat(1, 1, len(times), 1)
+    places[..., :2] += driven[..., None] * moved[:, :, None] - motion.look_dt * moved[:, :, None]
     place = place_of(scorer.ground._replace(others=now._replace(places=places)))
-    found = measure(place, at.reshape(b * m, n, len(share), 4), NEAREST, FARTHEST, False).signals[3]
+    found = measure(place, at.reshape(b * m, n, len(times), 4), NEAREST, FARTHEST, False).signals[3]
     return torch.from_numpy((found < MARGIN).any(-1)).view(b, m, n).to(states)
 
 

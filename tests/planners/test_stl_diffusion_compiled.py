@@ -19,7 +19,7 @@ from drive.nn.scene import EGO_COLUMNS, SceneArrays, stack_scenes
 from drive.nn.tokens import scene_tensors
 from drive.planners.stl_diffusion.bounds import bounds_of, ordered
 from drive.planners.stl_diffusion.calibrate import look_times
-from drive.planners.stl_diffusion.choice import SECONDS, ChoiceSettings, closing, utility
+from drive.planners.stl_diffusion.choice import SECONDS, ChoiceSettings, closing, harm, stopping, utility
 from drive.planners.stl_diffusion.model import ModelSettings, PolicyNet
 from drive.planners.stl_diffusion.motion import MotionSettings, judged, roll
 from drive.planners.stl_diffusion.rolling import rolled
@@ -27,6 +27,7 @@ from drive.planners.stl_diffusion.scorer import Scorer
 from drive.planners.stl_diffusion.signals import SIGNALS, make_ground, measured, moved_on, signals_of
 from drive.planners.stl_diffusion.template import MODES, PARAMETERS, TERMS, Template
 from drive.planners.stl_diffusion.train import take_encoder
+from drive.planners.stl_diffusion.variants import PACES, variants
 
 SPEC = importlib.util.spec_from_file_location("stl_toy", Path(__file__).with_name("stl_toy.py"))
 assert SPEC is not None
@@ -132,6 +133,44 @@ def test_who_closes_in_is_not_chosen() -> None:
     assert held.argmax() == 2
     with pytest.raises(InputError, match="comfort"):
         ChoiceSettings(comfort=-1.0)
+
+
+def test_a_path_can_be_driven_at_other_speeds(scorer: Scorer) -> None:
+    drawn = torch.stack([steady(0.0), steady(-1.0)]).clone()
+    drawn[0, :, 1] = 0.4
+    states = roll(MOTION, scorer.ground.ego[:1], drawn[None, None])
+    cap = torch.full((1, 1), 9.0)
+    more = variants(MOTION, states, cap)
+    found = roll(MOTION, scorer.ground.ego[:1], more)[0, 0]
+    assert len(found) == 2 * len(PACES)
+    assert found[..., 3].max() < 9.1
+    assert found[PACES.index(-6.0), 20:, 3].max() == 0.0  # from 8 m/s in 1.4 s
+    # Where it stands after a brake of 1.5 m/s^2 for 4 s lies on the path that was drawn, 20 m along.
+    slow = found[PACES.index(-1.5)]
+    assert slow[-1, 3].item() == pytest.approx(2.0, abs=0.1)
+    near = (states[0, 0, 0, :, :2] - slow[-1, :2]).norm(dim=-1).min()
+    assert near < 0.8
+    assert slow[-1, 1] > 1.5
+
+
+def test_who_cannot_stop_in_time_is_told() -> None:
+    # 12 m/s behind somebody as fast: 8 m between the bumpers are too few, should it brake hard.
+    for gap, far in ((14.0, 0.0), (40.0, 1.0)):
+        scene = scene_tensors(stack_scenes([toy.road(12.0, ((gap, 0.0, 12.0),), sides=())]))
+        times = look_times(MOTION, scene.ego)
+        ground = make_ground(scene, ("keep",), moved_on(scene, times))
+        row = torch.tensor([-0.3, 14.0, -1.0, 1.0, 0.3, 0.15]).expand(1, 1, -1)
+        scorer = Scorer.of(Template(MOTION.look_dt), MOTION, ground, ("keep",), row)
+        states = roll(MOTION, scene.ego, torch.stack((steady(0.0), steady(-6.0)))[None, None])
+        found = stopping(scorer, states, ground.others)[0, 0]
+        assert found.tolist() == [1.0 - far, 0.0]
+    # Among those that break the formula, who hits later and slower is less bad.
+    scene = scene_tensors(stack_scenes([toy.road(12.0, ((20.0, 0.0, 0.0),), sides=())]))
+    ground = make_ground(scene, ("keep",), moved_on(scene, times))
+    scorer = Scorer.of(Template(MOTION.look_dt), MOTION, ground, ("keep",), row)
+    looked = scorer.look(torch.stack([steady(a) for a in (1.0, -2.0, -3.5)])[None, None])
+    bad = harm(scorer, looked)[0, 0]
+    assert bad[0] > bad[1] > bad[2] > 0.0
 
 
 def test_ordered_bounds_are_met_by_and_by(scorer: Scorer) -> None:
