@@ -77,10 +77,10 @@ class Scorer:
         at = np.ascontiguousarray(driven[:, :, self.motion.look :: self.motion.look])
         at = at.reshape(b * m, n, *at.shape[2:])
         found = measure(self.place, at, NEAREST, FARTHEST, False).signals.reshape(COUNT, b, m, n, -1)
-        terms = self.template.looked(dict(zip(SIGNALS, found, strict=True)), self.traces, self.modes)
+        looked = self.template.looked(dict(zip(SIGNALS, found, strict=True)), self.traces, self.modes)
         whole = torch.from_numpy(driven).view(b, m, n, *driven.shape[2:])
         offset, gap = (torch.from_numpy(found[SIGNALS.index(name)]) for name in ("offset", "clearance"))
-        return Looked(whole, offset, gap, torch.from_numpy(terms))
+        return Looked(whole, offset, gap, torch.from_numpy(looked))
 
     @cached_property
     def place(self) -> Place:
