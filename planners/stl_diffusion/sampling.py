@@ -151,6 +151,6 @@ def without_guidance(settings: SampleSettings) -> SampleSettings:
 
 
 __all__ = [
-    "CHOICE", "CTG", "GUIDED", "OURS", "PLAIN", "STRONG", "Drawn", "SampleSettings", "Told", "best", "draw", "knotted",
-    "told_of", "without_guidance",
+    "CHOICE", "CTG", "GUIDED", "OURS", "PLAIN", "STRONG", "Drawn", "SampleSettings", "Told", "best", "draw",
+    "knotted", "told_of", "without_guidance",
 ]  # fmt: skip
