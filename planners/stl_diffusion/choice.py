@@ -63,6 +63,8 @@ def harm(scorer: Scorer, found: Looked) -> Tensor:
     first = touches.int().argmax(-1, keepdim=True)
     speed = found.states[..., motion.look :: motion.look, 3].gather(-1, first)[..., 0]
     soon = 1.0 - first[..., 0] / touches.shape[-1]
+    # Who stops and then drives on into somebody is worse than who stands.
+    speed = speed + found.states[..., 1:, 3].mean(-1)
     contact = torch.where(touches.any(-1), 2.0 + 2.0 * soon + 0.1 * speed, 0.5 * lacks["safe"].clamp(max=2.0))
     hard = torch.stack([(lacks[name] > 0.0) * 0.5 + lacks[name].clamp(max=2.0) for name in BOUNDS]).sum(0)
     soft = torch.stack([lacks[name].clamp(max=5.0) for name in ("speed", "offset", "heading")]).sum(0)
