@@ -6,6 +6,7 @@ a run that was killed goes on after its last whole chunk, to the same bytes.
 row                        which row of the training set
 known, mode, usable        see `calibrate.Calibrated`
 parameters (3, 6)          by mode
+eased                      whether the parameters are ordered ones, whose broken bounds are met by and by
 drawn (3, n, knots, 2)     what trajectory optimisation found; robustness (3, n) of it, hard
 expert (knots, 2)          what the expert's future is, drawn; expert_robustness of it in its own mode
 """
@@ -23,7 +24,8 @@ from drive.nn._torch import torch
 from drive.nn.store import HEADER, JOURNAL, Field, TrainingSet
 from drive.nn.tokens import scene_batch
 from drive.nn.writer import Writer, plain
-from drive.planners.stl_diffusion.calibrate import Margins, calibrate, likely
+from drive.planners.stl_diffusion.bounds import bounds_of, ordered
+from drive.planners.stl_diffusion.calibrate import Margins, calibrate, likely, look_times
 from drive.planners.stl_diffusion.motion import MotionSettings, fitted
 from drive.planners.stl_diffusion.scorer import OptimiseSettings, Scorer, optimise, starts
 from drive.planners.stl_diffusion.template import MODES, PARAMETERS, Template, book
@@ -38,12 +40,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class AugmentSettings:
     """Of `rows` moments of a set, drawn by chance, `samples` are optimised in each mode, `chunk` moments at
-    once."""
+    once. A share `ordered` of them has parameters as somebody would order them, the others those of what the
+    expert did (`calibrate.likely`)."""
 
     rows: int = 1500
     samples: int = 8
     chunk: int = 64
-    optimise: OptimiseSettings = field(default_factory=OptimiseSettings)
+    ordered: float = 0.5
+    optimise: OptimiseSettings = field(default_factory=lambda: OptimiseSettings(steps=60))
     margins: Margins = field(default_factory=Margins)
 
     def __post_init__(self) -> None:
@@ -81,7 +85,7 @@ def augmented(
         "row": Field("<i4", ()), "time": Field("<f4", ()), "known": Field("|b1", (3,)),
         "usable": Field("|b1", ()), "mode": Field("<i4", ()),
         "parameters": Field("<f4", (3, len(PARAMETERS))), "drawn": Field("<f4", (3, n, knots, 2)),
-        "robustness": Field("<f4", (3, n)), "expert": Field("<f4", (knots, 2)),
+        "robustness": Field("<f4", (3, n)), "eased": Field("|b1", ()), "expert": Field("<f4", (knots, 2)),
         "expert_robustness": Field("<f4", ()),
     }  # fmt: skip
     chosen = np.sort(np.random.default_rng((seed, 4)).permutation(len(data))[: settings.rows])
@@ -116,10 +120,14 @@ def _chunk(
     valid = torch.from_numpy(fields["future_valid"]).to(device)[:, : motion.steps]
     found = calibrate(scene, future, valid, motion, settings.margins)
     parameters = likely(found, generator, settings.margins)
-    scorer = Scorer.of(Template(motion.look_dt), motion, found.ground, MODES, parameters)
+    eased = torch.rand(len(rows), generator=generator).to(device) < settings.ordered
+    parameters = torch.where(eased[:, None, None], ordered(scene.ego, generator), parameters)
+    bounds = bounds_of(found.ground, parameters, eased, look_times(motion, parameters))
+    scorer = Scorer(Template(motion.look_dt), motion, found.ground, MODES, bounds)
     shape = (len(rows), len(MODES), settings.samples, motion.knots, 2)
-    first = starts(shape, settings.optimise.spread, generator).to(device)
-    drawn = optimise(scorer, first, settings.optimise)
+    how = settings.optimise
+    first = starts(shape, how.spread, generator, how.steady).to(device)
+    drawn = optimise(scorer, first, how)
     expert = fitted(motion, scene.ego, future, valid)
     with torch.no_grad():
         robustness = scorer.robustness(drawn)
@@ -127,7 +135,7 @@ def _chunk(
         own = scorer.robustness(many)[torch.arange(len(rows)), found.mode.cpu(), 0]
     arrays = {
         "known": found.known, "usable": found.usable, "mode": found.mode, "parameters": parameters,
-        "drawn": drawn, "robustness": robustness, "expert": expert, "expert_robustness": own,
+        "drawn": drawn, "eased": eased, "robustness": robustness, "expert": expert, "expert_robustness": own,
     }  # fmt: skip
     return {name: value.cpu().numpy() for name, value in arrays.items()} | {
         "row": rows, "time": fields.get("time", np.zeros(len(rows)))

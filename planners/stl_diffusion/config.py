@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from drive.errors import InputError
+from drive.planners.stl_diffusion.choice import ChoiceSettings
 from drive.planners.stl_diffusion.sampling import SampleSettings
 from drive.planners.stl_diffusion.scorer import GuidanceSettings
 from drive.planners.stl_diffusion.template import MODES
@@ -16,12 +17,13 @@ class STLDiffusionConfig:
     """`weights` are a file, the name of shipped ones, or "" for the shipped ones.
 
     `mode` is keep, left, right, or any; `vmin` to `thmax` are the formula's parameters in SI units (`vmax` 0:
-    the way's limit). A call draws `candidates` in each mode; of those that obey, distance (`progress`) is
-    traded against changes of acceleration (`comfort`), and leaving the lane costs `stay`. `shown` are told
-    of. With `rti_steps` a call goes on from the last one's samples in so many denoising steps from `rti_from`
-    down, made noisy first if `rti_noise`, guided in the last `rti_guidance`; it begins anew where no sample
-    obeys, or where the last plan has lost more than `rti_jump` of its robustness. `others` are the nearest
-    agents that are looked at, `forecaster` a name of the registry. `device` "cpu", "cuda" or "auto".
+    the way's limit). A call draws `candidates` in each mode; the paths of the best `variants` of them may be
+    driven at other speeds too; of those that obey, `choice` picks one; `shown` are told of. With `rti_steps`
+    a call goes on from the last one's samples in so many denoising steps from `rti_from` down, made noisy
+    first if `rti_noise`, guided in the last `rti_guidance`; it begins anew where no sample obeys, or where
+    the last plan has lost more than `rti_jump` of its robustness, if the last time was `rti_wait` s ago.
+    `others` are the nearest agents that are looked at, `forecaster` a name of the registry. `device` "cpu",
+    "cuda" or "auto".
     """
 
     weights: str = ""
@@ -30,22 +32,22 @@ class STLDiffusionConfig:
     vmax: float = 0.0
     dmin: float = -1.0
     dmax: float = 1.0
-    dsafe: float = 0.3
+    dsafe: float = 0.5
     thmax: float = 0.15
     candidates: int = 16
     sampling: SampleSettings = field(
         default_factory=lambda: SampleSettings(count=10, guidance=GuidanceSettings(steps=3))
     )
-    progress: float = 1.0
-    comfort: float = 0.5
-    stay: float = 0.1
+    choice: ChoiceSettings = field(default_factory=ChoiceSettings)
+    variants: int = 2
     rti_steps: int = 3
     rti_from: int = 10
     rti_noise: bool = False
-    rti_guidance: int = 1
+    rti_guidance: int = 0
     rti_jump: float = 1.0
+    rti_wait: float = 0.5
     others: int = 12
-    forecaster: str = "constant_velocity"
+    forecaster: str = "steady"
     shown: int = 16
     seed: int = 0
     device: str = "cpu"
@@ -61,10 +63,8 @@ class STLDiffusionConfig:
             "dmax",
             "dsafe",
             "thmax",
-            "progress",
-            "comfort",
-            "stay",
             "rti_jump",
+            "rti_wait",
         ):
             if not math.isfinite(getattr(self, name)):
                 raise InputError(f"stl_diffusion's {name} must be a finite number, not {getattr(self, name)}")
@@ -74,7 +74,7 @@ class STLDiffusionConfig:
             raise InputError(f"stl_diffusion's thmax is above 0, not {self.thmax}")
         if (
             min(self.candidates, self.others) < 1
-            or min(self.rti_steps, self.rti_from, self.rti_guidance, self.shown) < 0
+            or min(self.rti_steps, self.rti_from, self.rti_guidance, self.shown, self.variants) < 0
         ):
             raise InputError("stl_diffusion's candidates and others are 1 or more, its steps 0 or more")
 

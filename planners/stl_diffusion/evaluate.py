@@ -29,7 +29,17 @@ from drive.planners.stl_diffusion.calibrate import calibrate, likely
 from drive.planners.stl_diffusion.model import PolicyNet
 from drive.planners.stl_diffusion.motion import MotionSettings, judged
 from drive.planners.stl_diffusion.planner import load_policy
-from drive.planners.stl_diffusion.sampling import CHOICE, CTG, GUIDED, OURS, PLAIN, Drawn, draw, told_of
+from drive.planners.stl_diffusion.sampling import (
+    CHOICE,
+    CTG,
+    GUIDED,
+    OURS,
+    PLAIN,
+    STRONG,
+    Drawn,
+    draw,
+    told_of,
+)
 from drive.planners.stl_diffusion.scorer import OptimiseSettings, Scorer, optimise, starts
 from drive.planners.stl_diffusion.signals import signals_of
 from drive.planners.stl_diffusion.template import MODES, Template
@@ -143,7 +153,11 @@ def methods(
         kinds = {"": PLAIN}
         if model.settings.kind == "ddpm":
             kinds |= {" + choice": CHOICE}
-            kinds |= {" + refine": OURS, " + refine + guidance": GUIDED} if refines else {}
+            kinds |= (
+                {" + refine": OURS, " + refine + guidance": GUIDED, " + refine + strong guidance": STRONG}
+                if refines
+                else {}
+            )
             kinds |= {" guided at every step": CTG} if ctg else {}
         for kind, how in kinds.items():
             if how.count > model.settings.diffusion.steps:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from drive.errors import InputError
 from drive.nn._torch import Tensor, torch
 from drive.nn.diffusion import add_noise, target
-from drive.nn.tokens import SceneBatch, scene_batch
+from drive.nn.tokens import SceneBatch, SceneTokens, scene_batch
+from drive.planners.stl_diffusion.bounds import bounds_of
 from drive.planners.stl_diffusion.calibrate import look_times
 from drive.planners.stl_diffusion.model import ModelSettings, PolicyNet, Refine
 from drive.planners.stl_diffusion.motion import judged
-from drive.planners.stl_diffusion.sampling import PLAIN, SampleSettings, draw, knotted, told_of
+from drive.planners.stl_diffusion.sampling import PLAIN, SampleSettings, Told, draw, knotted, told_of
 from drive.planners.stl_diffusion.scorer import Scorer
 from drive.planners.stl_diffusion.signals import make_ground, moved_on, signals_of
-from drive.planners.stl_diffusion.template import MODES, Template
+from drive.planners.stl_diffusion.template import MODES, Template, named
 
 Figures = dict[str, Tensor]
 SHOWN = ("augmented", "expert")
@@ -43,19 +44,19 @@ class ObjectiveSettings:
 @dataclass(frozen=True, slots=True)
 class RefineSettings:
     """RefineNet learns on `samples` drawn as `sampling` says: a hinge on what soft robustness lacks of
-    `threshold`, and `diversity` times the expected size of a determinantal point process. `steps` of its
-    training at the rate `lr`."""
+    `threshold` (as the logarithm of 1 and it), and `diversity` times the expected size of a determinantal
+    point process. `steps` of its training at the rate `lr`."""
 
-    steps: int = 400
-    lr: float = 3e-4
+    steps: int = 300
+    lr: float = 1e-3
     samples: int = 16
     threshold: float = 0.05
     diversity: float = 0.1
-    sampling: SampleSettings = field(default_factory=lambda: PLAIN)
+    sampling: SampleSettings = field(default_factory=lambda: replace(PLAIN, count=10))
 
 
 class Posed(NamedTuple):
-    """A batch of an augmented set as networks and formulas see it."""
+    """A batch of an augmented set as formulas see it."""
 
     view: SceneBatch
     scorer: Scorer
@@ -63,31 +64,49 @@ class Posed(NamedTuple):
     known: Tensor  # (B, 3)
 
 
-def posed(batch: Mapping[str, Any], settings: ModelSettings) -> Posed:
-    """The moments of a batch, in all modes."""
+TOKENS = ("seen.tokens", "seen.valid", "seen.ego")
+LANES = ("lane.points", "lane.known")
+"""What batches hold beside, where the encoder is not trained."""
+
+
+def context_of(model: PolicyNet, batch: Mapping[str, Any], found: Posed | None) -> Tensor:
+    """What the network knows of a batch, `(B, 3, C)`, by tokens that were kept if there are any."""
+    parameters = batch["parameters"].float()
+    if TOKENS[0] in batch:
+        tokens, valid, ego, points, known = (batch[name] for name in TOKENS + LANES)
+        seen = SceneTokens(tokens, valid, ego)
+        return model.context(seen, points, known, parameters, MODES)
+    found = found or posed(batch, model.settings, False)
+    return told_of(model, found.view, found.scorer, parameters).context
+
+
+def posed(batch: Mapping[str, Any], settings: ModelSettings, scored: bool = True) -> Posed:
+    """The moments of a batch, in all modes; who is not `scored` need not know how bounds are eased."""
     parameters = batch["parameters"].float()
     view = scene_batch(batch, parameters.device)
     if view.scene is None:
         raise InputError("a policy learns from the arrays of scenes: the set has none")
     others = moved_on(view.scene, look_times(settings.motion, parameters))
     ground = make_ground(view.scene, MODES, others)
-    template = Template(settings.motion.look_dt)
-    return Posed(
-        view, Scorer.of(template, settings.motion, ground, MODES, parameters), parameters, ground.known
-    )
+    bounds = named(parameters)
+    if scored:
+        bounds = bounds_of(ground, parameters, batch["eased"].bool(), look_times(settings.motion, parameters))
+    scorer = Scorer(Template(settings.motion.look_dt), settings.motion, ground, MODES, bounds)
+    return Posed(view, scorer, parameters, ground.known)
 
 
 def shown(batch: Mapping[str, Any], shows: str) -> tuple[Tensor, Tensor]:
     """What is imitated `(B, 3, n, size)`, and its weight `(B, 3, n)`: 0 for what breaks the formula."""
     usable = batch["usable"].bool()[:, None, None]
+    expert = batch["expert"].float().flatten(1)[:, None, None].expand(-1, 3, 1, -1)
+    did = (torch.arange(3, device=expert.device) == batch["mode"][:, None])[..., None] & usable
     if shows == "expert":
-        clean = batch["expert"].float().flatten(1)[:, None, None].expand(-1, 3, 1, -1)
-        did = torch.arange(3, device=clean.device) == batch["mode"][:, None]
         # Whatever a human did is shown; whether it obeys is for the augmentation to ask.
-        return clean, (did[..., None] & usable).to(clean.dtype)
-    clean = batch["drawn"].float().flatten(3)
+        return expert, did.to(expert.dtype)
+    clean = torch.cat((batch["drawn"].float().flatten(3), expert), 2)
     good = (batch["robustness"] > 0.0) & batch["known"].bool()[..., None] & usable
-    return clean, good.to(clean.dtype)
+    own = did & (batch["expert_robustness"] > 0.0)[:, None, None]
+    return clean, torch.cat((good, own), 2).to(clean.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +118,13 @@ class PolicyLoss:
     def __call__(
         self, model: PolicyNet, batch: Mapping[str, Any], generator: torch.Generator
     ) -> tuple[Tensor, Figures]:
-        found = posed(batch, model.settings)
-        told = told_of(model, found.view, found.scorer, found.parameters)
+        scored = self.settings.hinge > 0.0 or self.settings.overlap > 0.0
+        found = posed(batch, model.settings) if scored else None
+        told = Told(context_of(model, batch, found), batch["parameters"].float())
         clean, weight = shown(batch, self.settings.shows)
         total = weight.sum().clamp(min=1.0)
         if model.settings.kind == "vae":
-            return self._vae(model, found, told.context, clean, weight, total, generator)
+            return self._vae(model, found, told, clean, weight, total, generator)
         d = model.settings.diffusion
         first = 0 if d.zero_terminal_snr else 1
         shape = clean.shape[:3]
@@ -116,23 +136,23 @@ class PolicyLoss:
         flat, white = clean.reshape(-1, clean.shape[-1]), noise.flatten(0, 2)
         noisy = add_noise(d, flat, white, steps).view(clean.shape)
         wanted = target(d, flat, white, steps).view(clean.shape)
-        out = model.denoise(told.context, found.parameters, noisy, steps.view(shape))
+        out = model.denoise(told.context, told.parameters, noisy, steps.view(shape))
         loss = (weight * (out.float() - wanted).square().mean(-1)).sum() / total
         return loss, {"shown": weight.mean()}
 
     def _vae(
-        self, model: PolicyNet, found: Posed, context: Tensor, clean: Tensor, weight: Tensor, total: Tensor,
+        self, model: PolicyNet, found: Posed | None, told: Told, clean: Tensor, weight: Tensor, total: Tensor,
         generator: torch.Generator,
     ) -> tuple[Tensor, Figures]:  # fmt: skip
         s = self.settings
-        mean, log = model.encode(context, found.parameters, clean)
+        mean, log = model.encode(told.context, told.parameters, clean)
         noise = torch.randn(mean.shape, generator=generator, device=generator.device).to(mean)
-        out = model.decode(context, found.parameters, mean + log.exp() * noise).float()
+        out = model.decode(told.context, told.parameters, mean + log.exp() * noise).float()
         miss = (weight * (out - clean).square().mean(-1)).sum() / total
         prior = (weight * (0.5 * (mean.square() + (2.0 * log).exp()) - log - 0.5).mean(-1)).sum() / total
         loss = miss + s.kl * prior
         figures = {"miss": miss.detach(), "prior": prior.detach()}
-        if s.hinge > 0.0 or s.overlap > 0.0:
+        if found is not None:
             known = found.known.to(out.dtype)[..., None].expand(weight.shape)
             count = known.sum().clamp(min=1.0)
             drawn = knotted(out)
@@ -160,13 +180,14 @@ class RefineLoss:
         s = self.settings
         found = posed(batch, self.base.settings)
         with torch.no_grad():
-            told = told_of(self.base, found.view, found.scorer, found.parameters)
+            told = Told(context_of(self.base, batch, found), found.parameters)
             first = draw(self.base, told, found.scorer, s.samples, s.sampling, generator)
         mended = refine(told.context, told.parameters, first.drawn, first.robustness).float()
         rho = found.scorer.robustness(mended, soft=True)
         known = found.known.to(rho.dtype)[..., None]
         count = known.expand_as(rho).sum().clamp(min=1.0)
-        hinge = (known * torch.relu(s.threshold - rho)).sum() / count
+        # Who is far off (5 m into somebody, the wrong way round) would drown all others.
+        hinge = (known * torch.log1p(torch.relu(s.threshold - rho))).sum() / count
         loss = hinge
         sizes = mended.new_zeros(())
         if s.diversity > 0.0:
@@ -203,6 +224,6 @@ def expected_size(drawn: Tensor, robustness: Tensor, shard: int) -> Tensor:
 
 
 __all__ = [
-    "SHOWN", "ObjectiveSettings", "PolicyLoss", "Posed", "RefineLoss", "RefineSettings", "expected_size",
-    "posed", "shown",
+    "LANES", "SHOWN", "TOKENS", "ObjectiveSettings", "PolicyLoss", "Posed", "RefineLoss", "RefineSettings",
+    "context_of", "expected_size", "posed", "shown",
 ]  # fmt: skip

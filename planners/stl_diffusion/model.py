@@ -14,6 +14,7 @@ from drive.nn._torch import Tensor, constant, nn, torch
 from drive.nn.blocks import Decoder, mlp, sinusoidal
 from drive.nn.diffusion import DiffusionSettings
 from drive.nn.encoders import EncoderSettings, make_encoder
+from drive.nn.tokens import SceneTokens
 from drive.planners.stl_diffusion.motion import MotionSettings
 from drive.planners.stl_diffusion.signals import POINTS
 from drive.planners.stl_diffusion.template import MODES, PARAMETERS
@@ -104,10 +105,16 @@ class PolicyNet(nn.Module):
         self.refine = Refine(context, size, s.hidden, s.shard)
 
     def context(
-        self, batch: SceneBatch, points: Tensor, known: Tensor, parameters: Tensor, modes: Sequence[str]
+        self,
+        batch: SceneBatch | SceneTokens,
+        points: Tensor,
+        known: Tensor,
+        parameters: Tensor,
+        modes: Sequence[str],
     ) -> Tensor:
-        """What is known of B moments in M modes `(B, M, C)`; `points (B, M, POINTS, 2)` of their lanes."""
-        seen = self.encoder(batch)
+        """What is known of B moments in M modes `(B, M, C)`; `points (B, M, POINTS, 2)` of their lanes.
+        Tokens in place of a batch are those of the encoder."""
+        seen = batch if isinstance(batch, SceneTokens) else self.encoder(batch)
         rows = [MODES.index(mode) for mode in modes]
         told = torch.cat((scaled(parameters), points.flatten(2) / 20.0, known[..., None].float()), -1)
         queries = self.mode[rows] + self.about(told)

@@ -19,12 +19,15 @@ from drive.nn.scene import EGO_COLUMNS, SceneArrays
 from drive.nn.tokens import SceneBatch
 from drive.planner import Candidates, PlanStatus
 from drive.planners.learned.decision import Decision
+from drive.planners.stl_diffusion.bounds import NO_LIMIT, relaxed
 from drive.planners.stl_diffusion.calibrate import look_times
+from drive.planners.stl_diffusion.choice import SECONDS, utility
 from drive.planners.stl_diffusion.motion import shifted
 from drive.planners.stl_diffusion.sampling import Drawn, Told, best, draw, told_of
-from drive.planners.stl_diffusion.scorer import Scorer
-from drive.planners.stl_diffusion.signals import Ground, Others, make_ground, signals_of
-from drive.planners.stl_diffusion.template import MODES, PARAMETERS, Template
+from drive.planners.stl_diffusion.scorer import Looked, Scorer
+from drive.planners.stl_diffusion.signals import Others, make_ground
+from drive.planners.stl_diffusion.template import MODES, TERMS, Template
+from drive.planners.stl_diffusion.variants import variants
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,20 +38,20 @@ if TYPE_CHECKING:
     from drive.planners.stl_diffusion.config import STLDiffusionConfig
     from drive.planners.stl_diffusion.model import PolicyNet
 
-RAMPS = {"speed": 1.5, "offset": 0.7, "heading": 0.05, "clearance": 0.5}
-"""m/s^2, m/s, 1/s, m/s: how fast a bound that is broken now has to be met again. Without this a broken bound
-says the same of every sample."""
-NO_LIMIT = 15.0
+SLACK = 0.2
+"""m/s; how far variants stay below the greatest speed."""
 _EGO = {name: k for k, name in enumerate(EGO_COLUMNS)}
 
 
 class Last(NamedTuple):
-    """What a session keeps: all samples `(M, N, knots, 2)`, which was driven and how robust it seemed."""
+    """What a session keeps: all samples `(M, N, knots, 2)`, which was driven, how robust it seemed, the time
+    of the call, and that of the last one that began anew."""
 
     drawn: Tensor
     chosen: int
     robustness: float
     time: float
+    begun: float
 
 
 @dataclass(eq=False)
@@ -110,13 +113,13 @@ class STLPolicy:
         view = picked(batch, rows)
         assert view.scene is not None
         seen, kept = [observations[row] for row in rows], [memories[row] for row in rows]
-        others = others_of(seen, self.forecaster, look_times(motion, view.ego), c.others)
+        times = look_times(motion, view.ego)
+        others = others_of(seen, self.forecaster, times, c.others)
+        later = others_of(seen, self.forecaster, times + SECONDS, c.others)
         ground = make_ground(view.scene, self.modes, others)
         wanted = self._parameters(view.ego)
         template = Template(motion.look_dt)
-        scorer = Scorer(
-            template, motion, ground, self.modes, relaxed(ground, wanted, look_times(motion, view.ego))
-        )
+        scorer = Scorer(template, motion, ground, self.modes, relaxed(ground, wanted, times))
         told = told_of(self.model, view, scorer, wanted)
         gone = None
         if warm:
@@ -128,7 +131,7 @@ class STLPolicy:
                 self.model, told, scorer, c.candidates, c.sampling,
                 torch.Generator().manual_seed(c.seed), noise=noise.to(told.context),
             )  # fmt: skip
-        return self._decisions(scorer, drawn, gone, seen, kept)
+        return self._decisions(scorer, drawn, gone, later, seen, kept)
 
     def _warm(
         self, told: Told, scorer: Scorer, seen: Sequence[Observation], memories: Sequence[Memory]
@@ -174,36 +177,51 @@ class STLPolicy:
         scorer: Scorer,
         found: Drawn,
         gone: Tensor | None,
+        later: Others,
         seen: Sequence[Observation],
         memories: Sequence[Memory],
     ) -> list[Decision | None]:
         c, motion = self.config, self.model.settings.motion
-        states, terms = scorer.states(found.drawn), scorer.terms(found.drawn)
-        travelled = states[..., 1:, 3].sum(-1) * motion.dt
-        rough = (found.drawn[..., 1:, 0] - found.drawn[..., :-1, 0]).square().mean(-1)
-        good = 1.0 + c.progress * travelled / 40.0 - c.comfort * rough + 0.2 * found.robustness.clamp(max=0.5)
-        utility = torch.where(found.robustness > 0.0, good, found.robustness.clamp(max=0.0))
-        if len(self.modes) > 1:
-            utility[:, 1:] -= c.stay
-        utility = utility.masked_fill(~scorer.ground.known[..., None], -1e3)
-        flat = utility.flatten(1)
+        looked = scorer.look(found.drawn)
+        held = None if gone is None else torch.tensor([m.state.chosen for m in memories])
+        worth = utility(scorer, looked, found.drawn, c.choice, later, held)
+        if c.variants:
+            more = self._variants(scorer, looked, worth)
+            seen_too = scorer.look(more)
+            found = found._replace(drawn=torch.cat((found.drawn, more), 2))
+            worth = torch.cat((worth, utility(scorer, seen_too, more, c.choice, later)), 2)
+            looked = joined(looked, seen_too)
+        found = found._replace(robustness=looked.robustness)
+        states, number = looked.states, found.drawn.shape[2]
+        terms = dict(zip(TERMS, looked.terms, strict=True))
+        flat = worth.flatten(1)
         choice = flat.argmax(1).tolist()
         shown = flat.topk(min(c.shown, flat.shape[1]), 1).indices if c.shown else None
+        if shown is not None:  # of equals another one might be told of
+            missing = (shown != torch.tensor(choice)[:, None]).all(1)
+            shown[missing, -1] = torch.tensor(choice)[missing]
         out: list[Decision | None] = []
         for row, (o, memory) in enumerate(zip(seen, memories, strict=True)):
             rho = float(found.robustness[row].flatten()[choice[row]])
-            if gone is not None and (
-                float(found.robustness[row].max()) < 0.0
-                or float(gone[row]) < min(memory.state.robustness, 0.5) - c.rti_jump
+            if (
+                gone is not None
+                and o.time - memory.state.begun > c.rti_wait - 1e-6
+                and (
+                    float(found.robustness[row].max()) < 0.0
+                    or float(gone[row]) < min(memory.state.robustness, 0.5) - c.rti_jump
+                )
             ):
                 out.append(None)
                 continue
-            memory.state = Last(found.drawn[row].clone(), choice[row], rho, o.time)
+            kept, chosen = last_of(found.drawn[row], worth[row], choice[row], c.candidates)
+            begun = o.time if gone is None else memory.state.begun
+            memory.state = Last(kept, chosen, rho, o.time, begun)
             driven = states[row].flatten(0, 1)[choice[row]]
             figures = {
                 "robustness": rho,
-                "compliance": float((found.robustness[row] > 0.0).float().mean()),
-                "mode": float(MODES.index(self.modes[choice[row] // c.candidates])),
+                "compliance": float((found.robustness[row, :, : c.candidates] > 0.0).float().mean()),
+                "variant": float(choice[row] % number >= c.candidates),
+                "mode": float(MODES.index(self.modes[choice[row] // number])),
                 "gradients": float(found.gradients),
                 "calls": float(found.calls),
                 "warm": float(gone is not None),
@@ -224,6 +242,18 @@ class STLPolicy:
             )  # fmt: skip
         return out
 
+    def _variants(self, scorer: Scorer, looked: Looked, worth: Tensor) -> Tensor:
+        """The paths of the best samples of each mode, and of the one that gets farthest on the road, at other
+        speeds."""
+        lane = torch.stack([looked.terms[TERMS.index(name)] for name in ("offset", "heading", "edge")]).amin(
+            0
+        )
+        far = torch.where(lane > 0.0, looked.states[..., 3].sum(-1), lane).argmax(2, keepdim=True)
+        best = worth.topk(min(self.config.variants, worth.shape[2]), 2).indices
+        rows = torch.cat((best, far), 2)[..., None, None].expand(-1, -1, -1, *looked.states.shape[3:])
+        caps = scorer.parameters["vmax"][:, :, 0, -1] - SLACK
+        return variants(scorer.motion, looked.states.gather(2, rows), caps)
+
     def _candidates(
         self, row: int, picked: Tensor, choice: int, states: Tensor, utility: Tensor, found: Drawn,
         terms: dict[str, Tensor],
@@ -236,11 +266,27 @@ class STLPolicy:
         scores = {"total": of(utility), "robustness": of(found.robustness)}
         scores |= {name: of(values) for name, values in terms.items()}
         number = picked.cpu().numpy()
-        scores["mode"] = np.array(
-            [MODES.index(self.modes[k // self.config.candidates]) for k in number], float
-        )
+        scores["mode"] = np.array([MODES.index(self.modes[k // found.drawn.shape[2]]) for k in number], float)
         times = motion.dt * np.arange(1, poses.shape[1] + 1)
         return Candidates(times, poses, scores, chosen=int(np.flatnonzero(number == choice)[0]))
+
+
+def joined(one: Looked, two: Looked) -> Looked:
+    """Samples and more samples."""
+    states, offset, gap = (torch.cat((a, b), 2) for a, b in zip(one[:3], two[:3], strict=True))
+    return Looked(states, offset, gap, torch.cat((one.terms, two.terms), 3))
+
+
+def last_of(drawn: Tensor, worth: Tensor, choice: int, count: int) -> tuple[Tensor, int]:
+    """What is kept of samples and variants `(M, N, knots, 2)`: the `count` samples of each mode, and the
+    number of the chosen one among them; a variant that was chosen takes the place of its mode's worst."""
+    mode, index = divmod(choice, drawn.shape[1])
+    kept = drawn[:, :count].clone()
+    if index >= count:
+        worst = int(worth[mode, :count].argmin())
+        kept[mode, worst] = drawn[mode, index]
+        index = worst
+    return kept, mode * count + index
 
 
 def picked(batch: SceneBatch, rows: Sequence[int]) -> SceneBatch:
@@ -284,26 +330,4 @@ def others_of(seen: Sequence[Observation], forecaster: Forecaster, times: Tensor
     )  # fmt: skip
 
 
-def relaxed(ground: Ground, wanted: Tensor, times: Tensor) -> dict[str, Tensor]:
-    """The parameters `(B, M, 6)` as traces `(B, M, 1, T)`: what is broken now has to be met by and by."""
-    b, m = wanted.shape[:2]
-    now = torch.zeros(b, m, 1, 1, 7, dtype=wanted.dtype, device=wanted.device)
-    now[..., 3] = ground.ego[:, _EGO["speed"]].view(b, 1, 1, 1)
-    first = ground.others._replace(places=ground.others.places[:, :, :1])
-    signals = signals_of(ground._replace(others=first), now)
-    speed, offset, turned, gap = (
-        signals[name][..., :1] for name in ("speed", "offset", "heading_error", "clearance")
-    )
-    by = {name: value[..., None, None] for name, value in zip(PARAMETERS, wanted.unbind(-1), strict=True)}
-    fast, across, turn, near = (RAMPS[name] * times for name in ("speed", "offset", "heading", "clearance"))
-    return {
-        "vmin": torch.minimum(by["vmin"], speed + fast),
-        "vmax": torch.maximum(by["vmax"], speed - fast),
-        "dmin": torch.minimum(by["dmin"], offset + across),
-        "dmax": torch.maximum(by["dmax"], offset - across),
-        "dsafe": torch.minimum(by["dsafe"], gap.clamp(min=0.0) + near),
-        "thmax": torch.maximum(by["thmax"], turned - turn),
-    }
-
-
-__all__ = ["RAMPS", "Last", "STLPolicy", "others_of", "picked", "relaxed"]
+__all__ = ["Last", "STLPolicy", "others_of", "picked"]

@@ -38,6 +38,8 @@ CHOICE = SampleSettings(rolls=0)
 OURS = SampleSettings()
 GUIDED = SampleSettings(candidates=10, rolls=3, guidance=GuidanceSettings(steps=10))
 """Ten gradients, as published with ours; but signed, and with a cap that lets them matter."""
+STRONG = SampleSettings(candidates=10, rolls=3, guidance=GuidanceSettings(steps=15, iterations=2))
+"""Thirty gradients."""
 CTG = SampleSettings(
     count=0, eta=1.0, candidates=1, rolls=0, guidance=GuidanceSettings(-1, iterations=3, rate=0.01)
 )
@@ -149,6 +151,6 @@ def without_guidance(settings: SampleSettings) -> SampleSettings:
 
 
 __all__ = [
-    "CHOICE", "CTG", "GUIDED", "OURS", "PLAIN", "Drawn", "SampleSettings", "Told", "best", "draw", "knotted",
-    "told_of", "without_guidance",
+    "CHOICE", "CTG", "GUIDED", "OURS", "PLAIN", "STRONG", "Drawn", "SampleSettings", "Told", "best", "draw",
+    "knotted", "told_of", "without_guidance",
 ]  # fmt: skip

@@ -3,15 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from drive.nn._torch import Tensor, torch
+from drive.planners.stl_diffusion.kernel import COUNT, Place, measure
 from drive.planners.stl_diffusion.motion import MotionSettings, judged, outside, roll
-from drive.planners.stl_diffusion.signals import Ground, signals_of
+from drive.planners.stl_diffusion.rolling import rolled
+from drive.planners.stl_diffusion.signals import FARTHEST, NEAREST, SIGNALS, Ground, place_of, signals_of
 from drive.planners.stl_diffusion.template import Template, named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+
+class Looked(NamedTuple):
+    """What samples are and do."""
+
+    states: Tensor  # (B, M, N, steps + 1, 7)
+    offset: Tensor  # (B, M, N, T), m
+    clearance: Tensor  # (B, M, N, T), m
+    terms: Tensor  # (6, B, M, N), hard robustness of each clause, as TERMS
+
+    @property
+    def robustness(self) -> Tensor:
+        """Of the whole formula, `(B, M, N)`."""
+        return self.terms.amin(0)
 
 
 @dataclass(eq=False)
@@ -43,8 +64,41 @@ class Scorer:
         """The roll-outs `(B, M, N, steps + 1, 7)` of `drawn (B, M, N, knots, 2)`."""
         return roll(self.motion, self.ground.ego, drawn)
 
+    def look(self, drawn: Tensor) -> Looked:
+        """Roll-outs and hard robustness, without slopes; on a processor in float32 compiled."""
+        if drawn.device.type != "cpu" or drawn.dtype != torch.float32:
+            states = self.states(drawn)
+            signals = signals_of(self.ground, judged(self.motion, states))
+            terms = self.template.terms(signals, self.parameters, self.modes)
+            return Looked(states, signals["offset"], signals["clearance"], torch.stack(list(terms.values())))
+        b, m, n = drawn.shape[:3]
+        flat = drawn.detach().reshape(b, m * n, *drawn.shape[3:]).contiguous()
+        driven = rolled(self.motion, self.ground.ego.numpy(), flat.numpy())
+        at = np.ascontiguousarray(driven[:, :, self.motion.look :: self.motion.look])
+        at = at.reshape(b * m, n, *at.shape[2:])
+        found = measure(self.place, at, NEAREST, FARTHEST, False).signals.reshape(COUNT, b, m, n, -1)
+        looked = self.template.looked(dict(zip(SIGNALS, found, strict=True)), self.traces, self.modes)
+        whole = torch.from_numpy(driven).view(b, m, n, *driven.shape[2:])
+        offset, gap = (torch.from_numpy(found[SIGNALS.index(name)]) for name in ("offset", "clearance"))
+        return Looked(whole, offset, gap, torch.from_numpy(looked))
+
+    @cached_property
+    def place(self) -> Place:
+        return place_of(self.ground)
+
+    @cached_property
+    def traces(self) -> dict[str, NDArray[np.float32]]:
+        """The parameters as arrays `(B, M, 1, T or 1)`."""
+        steps = self.motion.steps // self.motion.look
+        return {
+            name: (value[..., None].expand(*value.shape, steps) if value.ndim == 3 else value).numpy()
+            for name, value in self.parameters.items()
+        }
+
     def robustness(self, drawn: Tensor, soft: bool = False, bounds: bool = True) -> Tensor:
         """`(B, M, N)`; hard ones tell compliance."""
+        if not soft and bounds and not (torch.is_grad_enabled() and drawn.requires_grad):
+            return self.look(drawn).robustness
         signals = signals_of(self.ground, judged(self.motion, self.states(drawn)))
         return self.template.robustness(signals, self.parameters, self.modes, soft=soft, bounds=bounds)
 
@@ -71,21 +125,29 @@ class Scorer:
 @dataclass(frozen=True, slots=True)
 class OptimiseSettings:
     """Trajectory optimisation (Meng and Fan 2024): `steps` of Adam at `rate` on what soft robustness lacks of
-    `threshold`, from starts that are drawn `spread` wide in yaw rate and all over in acceleration. Published:
-    2000 steps at 0.005 on controls that are not scaled.
+    `threshold`, from starts that are drawn `spread` wide in yaw rate and all over in acceleration, a share
+    `steady` of them of about one acceleration. Published: 2000 steps at 0.005 on controls that are not
+    scaled, none steady.
     """
 
     steps: int = 150
     rate: float = 0.08
     threshold: float = 0.05
     spread: float = 0.1
+    steady: float = 0.6
     penalty: float = 10.0
 
 
-def starts(shape: Sequence[int], spread: float, generator: torch.Generator) -> Tensor:
-    """Random first guesses `(..., knots, 2)`."""
+def starts(shape: Sequence[int], spread: float, generator: torch.Generator, steady: float = 0.0) -> Tensor:
+    """Random first guesses `(..., knots, 2)`; a share `steady` of them nearly keeps one acceleration."""
     found = 2.0 * torch.rand(tuple(shape), generator=generator) - 1.0
     found[..., 1] *= spread
+    if steady > 0.0:
+        level, lot = torch.rand((2, *shape[:-2], 1), generator=generator)
+        level = 2.0 * level - 1.0
+        found[..., 0] = torch.where(
+            lot < steady, (level + 0.15 * found[..., 0]).clamp(-1.0, 1.0), found[..., 0]
+        )
     return found
 
 

@@ -7,12 +7,13 @@ are put together of the pieces of lanes in sight.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from drive.nn._torch import Tensor, torch
+from drive.nn._torch import Tensor, functional, torch
 from drive.nn.boxes import box_gap
 from drive.nn.scene import AGENT_COLUMNS, BODY_COLUMNS, EGO_COLUMNS, FAR, ROUTE_COLUMNS, SceneArrays
 from drive.nn.way import Way, foot, make_way, nearest_segment
+from drive.planners.stl_diffusion.kernel import Place, measure, pull
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,9 +126,16 @@ def signals_of(ground: Ground, states: Tensor) -> dict[str, Tensor]:
     """SIGNALS `(B, M, N, T)` of `states (B, M, N, T, 7)`, at the times of the others' places.
 
     speed m/s; offset m of the rear axle to the left of the lane; heading_error 1 - cos; clearance m between
-    boxes; edge m from the vehicle's side to the nearer edge of the road; line m from the front bumper to the
-    line of a red light.
+    boxes; edge m from the vehicle's side to the nearer edge of the road, at the rear axle and the front
+    bumper; line m from the front bumper to the line of a red light. In float32 on a processor compiled.
     """
+    if states.device.type == "cpu" and states.dtype == torch.float32:
+        return _compiled(ground, states)
+    return measured(ground, states)
+
+
+def measured(ground: Ground, states: Tensor) -> dict[str, Tensor]:
+    """`signals_of` in torch alone."""
     b, m, n, t, _ = states.shape
     x, y, heading, speed = states[..., :4].unbind(-1)
     flat = (b * m, n, t)
@@ -137,10 +145,11 @@ def signals_of(ground: Ground, states: Tensor) -> dict[str, Tensor]:
     error = 1.0 - (feet.cosine.view(x.shape) * cosine + feet.sine.view(x.shape) * sine)
     offset = feet.offset.view(x.shape)
     body = ground.ego[:, :, None, None, None]
-    room = (
-        torch.minimum(feet.room_left.view(x.shape) - offset, feet.room_right.view(x.shape) + offset)
-        - 0.5 * body[:, _EGO["width"]]
-    )
+    bumper = body[:, _EGO["rear_to_centre"]] + 0.5 * body[:, _EGO["length"]]
+    fx, fy = (x + bumper * cosine).reshape(flat), (y + bumper * sine).reshape(flat)
+    front = foot(ground.way, fx, fy, nearest_segment(ground.way, fx.detach(), fy.detach()))
+    rooms = [torch.minimum(at.room_left - at.offset, at.room_right + at.offset) for at in (feet, front)]
+    room = torch.minimum(*rooms).view(x.shape) - 0.5 * body[:, _EGO["width"]]
     origin = torch.zeros(b * m, 1, dtype=x.dtype, device=x.device)
     begin = foot(ground.way, origin, origin, nearest_segment(ground.way, origin, origin)).station
     driven = feet.station.view(x.shape) - begin.view(b, m, 1, 1)
@@ -155,6 +164,43 @@ def signals_of(ground: Ground, states: Tensor) -> dict[str, Tensor]:
         "edge": room,
         "line": line,
     }
+
+
+class _Measure(torch.autograd.Function):
+    """The compiled signals with their slopes."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, place: Place) -> Tensor:
+        found = measure(place, states.numpy(), NEAREST, FARTHEST, ctx.needs_input_grad[0])
+        ctx.found = found
+        return torch.from_numpy(found.signals)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, given: Tensor) -> tuple[Tensor, None]:
+        back = torch.from_numpy(pull(ctx.found, given.contiguous().numpy()))
+        return functional.pad(back, (0, 3)), None
+
+
+def _compiled(ground: Ground, states: Tensor) -> dict[str, Tensor]:
+    b, m, n, t, _ = states.shape
+    flat = states.reshape(b * m, n, t, -1).contiguous()
+    found: Tensor = _Measure.apply(flat, place_of(ground))  # type: ignore[no-untyped-call]
+    return dict(zip(SIGNALS, found.view(len(SIGNALS), b, m, n, t).unbind(0), strict=True))
+
+
+def place_of(ground: Ground) -> Place:
+    """The ground as the compiled loop takes it."""
+    ego, others, way = ground.ego, ground.others, ground.way
+    red = ego[:, _EGO["red_distance"]]
+    held = torch.where((red >= 0.0) & (red < FAR), red, torch.nan)
+    body = torch.stack(
+        (0.5 * ego[:, _EGO["length"]], 0.5 * ego[:, _EGO["width"]], ego[:, _EGO["rear_to_centre"]], held), -1
+    )
+    floats = (way.table.transpose(0, 1), way.missing, body, others.places, others.half)
+    table, missing, about, places, half = (one.detach().cpu().contiguous().numpy() for one in floats)
+    known, valid = (one.cpu().contiguous().numpy() for one in (way.known, others.valid))
+    return Place(table, missing, known, about, places, half, valid)
 
 
 def clearance(ground: Ground, x: Tensor, y: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
@@ -211,6 +257,8 @@ __all__ = [
     "beside",
     "clearance",
     "make_ground",
+    "measured",
     "moved_on",
+    "place_of",
     "signals_of",
 ]

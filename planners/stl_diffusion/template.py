@@ -7,13 +7,18 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from drive.nn._torch import Tensor, torch
 from drive.stl import And, Hard, Monitor, Soft, bind, compile
 from drive.stl.book import RuleBook, read_book
+from drive.stl.monitor import Backend
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+Floats = NDArray[np.float32]
 PARAMETERS = ("vmin", "vmax", "dmin", "dmax", "dsafe", "thmax")
 """m/s, m/s, m, m, m, and 1 - cos of an angle."""
 MODES = ("keep", "left", "right")
@@ -75,16 +80,30 @@ class Template:
             )
         return out
 
+    def looked(
+        self, signals: Mapping[str, Floats], parameters: Mapping[str, Floats], modes: Sequence[str]
+    ) -> Floats:
+        """`terms` of arrays `(B, M, N, T)`, stacked: `(6, B, M, N)`; parameters are traces `(B, M, 1, T)`."""
+        some = signals["speed"]
+        out = np.empty((len(TERMS), *some.shape[:-1]), some.dtype)
+        for row, mode in enumerate(modes):
+            mine = {name: value[:, row] for name, value in (*signals.items(), *parameters.items())}
+            for number, clause in enumerate(CLAUSES[mode] + BOUNDS):
+                out[number, :, row] = _monitor((clause,), self.dt, Hard(), "numpy").robustness(mine)
+        return out
+
     def _semantics(self, soft: bool) -> Hard | Soft:
         return Soft(temperature=self.temperature) if soft else Hard()
 
 
 @cache
-def _monitor(clauses: tuple[str, ...], dt: float, semantics: Hard | Soft) -> Monitor:
+def _monitor(
+    clauses: tuple[str, ...], dt: float, semantics: Hard | Soft, backend: Backend = "torch"
+) -> Monitor:
     rules = [book().rule(name) for name in clauses]
     formulas = [bind(r.formula, {k: v for k, v in r.parameters.items() if k == REACH}) for r in rules]
     whole = formulas[0] if len(formulas) == 1 else And(tuple(formulas))
-    return compile(whole, dt, semantics=semantics, backend="torch")
+    return compile(whole, dt, semantics=semantics, backend=backend)
 
 
 def _asked(

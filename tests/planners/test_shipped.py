@@ -19,7 +19,7 @@ SHIPPED = sorted((ROOT / "planners").glob("*/weights/*.safetensors"))
 
 
 def test_the_planners_that_promise_weights_have_them() -> None:
-    assert {path.stem for path in SHIPPED} >= {"gtrs", "hydra_next", "regression"}
+    assert {path.stem for path in SHIPPED} >= {"gtrs", "hydra_next", "regression", "stl_diffusion"}
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
@@ -37,7 +37,7 @@ def test_weights_are_small_and_fit_their_card(path: Path) -> None:
     assert registry.load_planner(path.stem).spec.name == path.stem
 
 
-@pytest.mark.parametrize("planner", ["gtrs", "hydra_next"])
+@pytest.mark.parametrize("planner", ["gtrs", "hydra_next", "stl_diffusion"])
 def test_who_is_shipped_minds_a_leader_who_brakes(planner: str) -> None:
     log = drive.run(planner, "gen/stop_for_lead/101")
     assert log.header["failure"] is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ pytest.importorskip("torch")
 import torch
 
 from drive.errors import InputError
-from drive.forecast import ConstantVelocity, Forecaster, expected
+from drive.forecast import ConstantVelocity, Forecaster, Steady, expected
 from drive.nn.scene import SceneArrays, stack_scenes
 from drive.nn.tokens import scene_tensors
 from drive.planner import Forecasts
@@ -251,3 +252,28 @@ def test_constant_velocity_knows_no_more_than_now(observed: Any) -> None:
         forecaster.forecast(o, np.array([o.time - 1.0]))
     with pytest.raises(InputError, match="spread"):
         ConstantVelocity(spread=-1.0)
+
+
+def test_who_brakes_is_expected_to_stand_and_who_turns_to_turn(observed: Any) -> None:
+    o = observed(
+        0.0, 0.0, 8.0, ((20.0, 0.0, 0.0, 4.0), (0.0, 30.0, 0.0, 5.0), (9.0, 9.0, 1.0, 2.0)), time=3.0
+    )
+    past = np.repeat(o.agent_history, 6, 1)
+    past[0, :, 3] = 4.0 + 2.0 * 0.1 * np.arange(5, -1, -1)  # lost 2 m/s^2
+    past[1, :, 2] = 0.2 * 0.1 * np.arange(-5, 1)  # turned left at 0.2 rad/s
+    o = replace(o, agent_history=past, agent_history_valid=np.ones((3, 6), dtype=bool))
+    found = load("drive.forecasters", "steady")().forecast(o, o.time + np.array([0.0, 1.0, 4.0]))
+    # 4 m/s at 2 m/s^2: 3 m after a second, 4 m when it stands.
+    assert np.allclose(found.mean[0, 0, :, 0], (20.0, 23.0, 24.0), atol=0.02)
+    # The turn fades: in the end 0.2 rad/s for 1.5 s, less what is left.
+    assert found.mean[1, 0, 2, 2] == pytest.approx(0.3 * (1.0 - np.exp(-4.0 / 1.5)), abs=0.01)
+    assert found.mean[1, 0, 2, 1] > 33.0
+    straight = ConstantVelocity().forecast(o, found.times)
+    assert np.array_equal(found.mean[2], straight.mean[2])
+    assert np.array_equal(found.covariance, straight.covariance)
+    unknown = replace(o, agent_history_valid=np.zeros((3, 6), dtype=bool))
+    assert np.array_equal(
+        load("drive.forecasters", "steady")().forecast(unknown, found.times).mean, straight.mean
+    )
+    with pytest.raises(InputError, match="window"):
+        Steady(window=0.0)

@@ -1,0 +1,203 @@
+"""The compiled loops of `stl_diffusion` against the same in torch, and what is chosen by them."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+
+import numpy as np
+import torch
+
+from drive.errors import InputError
+from drive.nn.scene import EGO_COLUMNS, SceneArrays, stack_scenes
+from drive.nn.tokens import scene_tensors
+from drive.planners.stl_diffusion.bounds import bounds_of, ordered
+from drive.planners.stl_diffusion.calibrate import look_times
+from drive.planners.stl_diffusion.choice import SECONDS, ChoiceSettings, closing, harm, stopping, utility
+from drive.planners.stl_diffusion.model import ModelSettings, PolicyNet
+from drive.planners.stl_diffusion.motion import MotionSettings, judged, roll
+from drive.planners.stl_diffusion.rolling import rolled
+from drive.planners.stl_diffusion.scorer import Scorer
+from drive.planners.stl_diffusion.signals import SIGNALS, make_ground, measured, moved_on, signals_of
+from drive.planners.stl_diffusion.template import MODES, PARAMETERS, TERMS, Template
+from drive.planners.stl_diffusion.train import take_encoder
+from drive.planners.stl_diffusion.variants import PACES, variants
+
+SPEC = importlib.util.spec_from_file_location("stl_toy", Path(__file__).with_name("stl_toy.py"))
+assert SPEC is not None
+assert SPEC.loader is not None
+toy = importlib.util.module_from_spec(SPEC)
+sys.modules.setdefault("stl_toy", toy)
+SPEC.loader.exec_module(toy)
+
+MOTION = MotionSettings()
+
+
+def bent_road(turn: float, **more: Any) -> SceneArrays:
+    """The toy road, bent: each metre of its way turns by `turn` rad. The others stay."""
+    scene = toy.road(8.0, ((14.0, 1.0, 3.0), (30.0, -3.0, 9.0), (-9.0, 3.5, 8.0)), **more)
+    station = scene.route[:, 8].astype(np.float64)
+    angle = turn * np.maximum(station, 0.0)
+    step = np.diff(station, prepend=station[0])
+    scene.route[:, 0] = station[0] + np.cumsum(step * np.cos(angle))
+    scene.route[:, 1] += np.cumsum(step * np.sin(angle))
+    scene.route[:, 2], scene.route[:, 3] = np.cos(angle), np.sin(angle)
+    scene.route[:, 6] -= 0.02 * np.abs(station)  # the road gets narrower on the left
+    return scene
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Scorer:
+    roads = [bent_road(0.02), bent_road(-0.03, offset=0.4, red=18.0), toy.road(5.0), toy.road(9.0, sides=())]
+    scene = scene_tensors(stack_scenes(roads))
+    ground = make_ground(scene, MODES, moved_on(scene, look_times(MOTION, scene.ego)))
+    row = torch.tensor([-0.3, 9.0, -1.0, 1.0, 0.3, 0.15]).expand(len(roads), len(MODES), -1)
+    return Scorer.of(Template(MOTION.look_dt), MOTION, ground, MODES, row)
+
+
+def drawn_for(scorer: Scorer, number: int = 12) -> torch.Tensor:
+    shape = (len(scorer.ground.ego), len(MODES), number, MOTION.knots, 2)
+    return 2.0 * torch.rand(shape, generator=torch.Generator().manual_seed(4)) - 1.0
+
+
+def test_compiled_signals_and_slopes_are_those_of_torch(scorer: Scorer) -> None:
+    states = judged(MOTION, roll(MOTION, scorer.ground.ego, drawn_for(scorer))).contiguous()
+    one, two = states.clone().requires_grad_(), states.clone().requires_grad_()
+    compiled, plain = signals_of(scorer.ground, one), measured(scorer.ground, two)
+    assert (plain["clearance"] < 0.0).any()  # also in contact
+    for name in SIGNALS:
+        assert torch.allclose(compiled[name], plain[name], atol=1e-4), name
+        weight = torch.randn(states.shape[:-1], generator=torch.Generator().manual_seed(1))
+        slopes = [
+            torch.autograd.grad((found[name] * weight).sum(), (leaf,), retain_graph=True)[0]
+            for found, leaf in ((compiled, one), (plain, two))
+        ]
+        gap = (slopes[0] - slopes[1]).abs().amax(-1)
+        # Gaps have kinks, at which either side's slope is one.
+        assert (gap < 0.02 * (1.0 + slopes[1].abs().amax(-1))).float().mean() > 0.97, name
+        assert slopes[1].abs().max() > 0.0, name
+
+
+def test_compiled_roll_outs_and_clauses_are_those_of_torch(scorer: Scorer) -> None:
+    drawn = drawn_for(scorer)
+    ego = scorer.ground.ego.clone()
+    ego[0, EGO_COLUMNS.index("steering")] = 0.3
+    states = roll(MOTION, ego, drawn)
+    found = rolled(MOTION, ego.numpy(), drawn.flatten(1, 2).numpy())
+    assert np.allclose(found.reshape(states.shape), states.numpy(), atol=2e-3)
+    looked = scorer.look(drawn)
+    states = scorer.states(drawn)
+    terms = scorer.template.terms(
+        measured(scorer.ground, judged(MOTION, states)), scorer.parameters, scorer.modes
+    )
+    for row, name in enumerate(TERMS):
+        assert torch.allclose(looked.terms[row], terms[name], atol=1e-3), name
+    assert torch.equal(looked.robustness, scorer.robustness(drawn))
+    with torch.enable_grad():
+        leaf = drawn.requires_grad_()
+        slow = scorer.robustness(leaf)
+    assert slow.requires_grad
+    assert torch.allclose(slow, looked.robustness, atol=1e-3)
+
+
+def steady(acceleration: float) -> torch.Tensor:
+    row = torch.tensor([(acceleration - MOTION.centre) / MOTION.half, 0.0])
+    return row.expand(MOTION.knots, 2)
+
+
+def test_who_closes_in_is_not_chosen() -> None:
+    # 10 m/s towards somebody at 5 m/s, 35 m ahead: on at this speed it obeys for 4 s, and is then near.
+    scene = scene_tensors(stack_scenes([toy.road(10.0, ((35.0, 0.0, 5.0),), sides=())]))
+    times = look_times(MOTION, scene.ego)
+    ground = make_ground(scene, ("keep",), moved_on(scene, times))
+    row = torch.tensor([-0.3, 14.0, -1.0, 1.0, 0.3, 0.15]).expand(1, 1, -1)
+    scorer = Scorer.of(Template(MOTION.look_dt), MOTION, ground, ("keep",), row)
+    drawn = torch.stack([steady(a) for a in (0.9, 0.5, -1.0, 3.0)])[None, None]
+    looked, later = scorer.look(drawn), moved_on(scene, times + SECONDS)
+    assert (looked.robustness[0, 0, :3] > 0.0).all()
+    assert looked.robustness[0, 0, 3] < 0.0
+    share = closing(scorer, looked.states, later, SECONDS)[0, 0]
+    assert share[0] > share[1] >= share[2] == 0.0
+    heedless = utility(scorer, looked, drawn, ChoiceSettings(ahead=0.0), later)[0, 0]
+    assert heedless.argmax() == 0
+    mindful = utility(scorer, looked, drawn, ChoiceSettings(ahead=9.0), later)[0, 0]
+    assert mindful.argmax() != 0
+    assert mindful[3] <= 0.0 < mindful[:3].min()
+    held = utility(scorer, looked, drawn, ChoiceSettings(change=9.0), later, torch.tensor([2]))[0, 0]
+    assert held.argmax() == 2
+    with pytest.raises(InputError, match="comfort"):
+        ChoiceSettings(comfort=-1.0)
+
+
+def test_a_path_can_be_driven_at_other_speeds(scorer: Scorer) -> None:
+    drawn = torch.stack([steady(0.0), steady(-1.0)]).clone()
+    drawn[0, :, 1] = 0.4
+    states = roll(MOTION, scorer.ground.ego[:1], drawn[None, None])
+    cap = torch.full((1, 1), 9.0)
+    more = variants(MOTION, states, cap)
+    found = roll(MOTION, scorer.ground.ego[:1], more)[0, 0]
+    assert len(found) == 2 * len(PACES)
+    assert found[..., 3].max() < 9.1
+    assert found[PACES.index(-6.0), 20:, 3].max() == 0.0  # from 8 m/s in 1.4 s
+    # Where it stands after a brake of 1.5 m/s^2 for 4 s lies on the path that was drawn, 20 m along.
+    slow = found[PACES.index(-1.5)]
+    assert slow[-1, 3].item() == pytest.approx(2.0, abs=0.1)
+    near = (states[0, 0, 0, :, :2] - slow[-1, :2]).norm(dim=-1).min()
+    assert near < 0.8
+    assert slow[-1, 1] > 1.5
+
+
+def test_who_cannot_stop_in_time_is_told() -> None:
+    # 12 m/s behind somebody as fast: 8 m between the bumpers are too few, should it brake hard.
+    for gap, far in ((14.0, 0.0), (40.0, 1.0)):
+        scene = scene_tensors(stack_scenes([toy.road(12.0, ((gap, 0.0, 12.0),), sides=())]))
+        times = look_times(MOTION, scene.ego)
+        ground = make_ground(scene, ("keep",), moved_on(scene, times))
+        row = torch.tensor([-0.3, 14.0, -1.0, 1.0, 0.3, 0.15]).expand(1, 1, -1)
+        scorer = Scorer.of(Template(MOTION.look_dt), MOTION, ground, ("keep",), row)
+        states = roll(MOTION, scene.ego, torch.stack((steady(0.0), steady(-6.0)))[None, None])
+        found = stopping(scorer, states, ground.others)[0, 0]
+        assert found.tolist() == [1.0 - far, 0.0]
+    # Among those that break the formula, who hits later and slower is less bad.
+    scene = scene_tensors(stack_scenes([toy.road(12.0, ((20.0, 0.0, 0.0),), sides=())]))
+    ground = make_ground(scene, ("keep",), moved_on(scene, times))
+    scorer = Scorer.of(Template(MOTION.look_dt), MOTION, ground, ("keep",), row)
+    looked = scorer.look(torch.stack([steady(a) for a in (1.0, -2.0, -3.5)])[None, None])
+    bad = harm(scorer, looked)[0, 0]
+    assert bad[0] > bad[1] > bad[2] > 0.0
+
+
+def test_ordered_bounds_are_met_by_and_by(scorer: Scorer) -> None:
+    ego = scorer.ground.ego
+    wanted = ordered(ego, torch.Generator().manual_seed(0))
+    named = {name: wanted[..., k] for k, name in enumerate(PARAMETERS)}
+    assert (named["vmin"] < named["vmax"]).all()
+    assert (named["dmin"] < 0.0).all()
+    assert (named["dmax"] > 0.0).all()
+    slow = wanted.clone()
+    slow[..., 1] = 2.0
+    eased = torch.tensor([True, True, False, False])
+    times = look_times(MOTION, ego)
+    vmax = bounds_of(scorer.ground, slow, eased, times)["vmax"][:, 0, 0]
+    assert torch.allclose(vmax[2:], torch.tensor(2.0))
+    # From 8 m/s down by 1.5 m/s^2.
+    assert vmax[0, 0].item() == pytest.approx(8.0 - 1.5 * 0.2, abs=1e-3)
+    assert vmax[0, -1].item() == pytest.approx(2.0, abs=1e-3)
+
+
+def test_the_encoder_of_another_planner_is_taken_as_it_is() -> None:
+    model = PolicyNet(ModelSettings())
+    before = {name: value.clone() for name, value in model.encoder.state_dict().items()}
+    take_encoder(model, "gtrs")
+    assert not any(p.requires_grad for p in model.encoder.parameters())
+    assert any(not torch.equal(before[n], v) for n, v in model.encoder.state_dict().items())
+    assert all(p.requires_grad for p in model.denoiser.parameters())
+    small = PolicyNet(ModelSettings(encoder=type(ModelSettings().encoder)(width=32)))
+    with pytest.raises(InputError, match="is not one of"):
+        take_encoder(small, "gtrs")
