@@ -20,7 +20,8 @@ def past_rows(known: int, sizes: SceneSizes, dt: float) -> NDArray[np.int64]:
     """The rows `(history,)` of a history of `known` samples every `dt` s that a scene's moments are, oldest
     first, the last is now; what is older than the history is its first row."""
     back = np.rint(np.arange(sizes.history - 1, -1, -1) * sizes.history_dt / dt).astype(np.int64)
-    return np.maximum(known - 1 - back, 0)
+    rows: NDArray[np.int64] = np.maximum(known - 1 - back, 0)
+    return rows
 
 
 def past_poses(history: Floats, sizes: SceneSizes, dt: float) -> NDArray[np.float32]:
