@@ -91,6 +91,8 @@ def save_folder(path: Path, product: Product, card: Card) -> Card:
 
 def load_product(path: Path, device: str = "cpu") -> tuple[Product, Card]:
     """What `save_product` wrote. Raises InputError with one line for what is missing or does not fit."""
+    if read_card(path).config.get("model", {}).get("folder"):
+        raise InputError(f"'{path}' holds the actions' rows alone: give the folder 'weights' beside it")
     codebook = Codebook.load(path.with_suffix(CODEBOOK))
     try:
         text = path.with_suffix(TOKENIZER).read_text(encoding="utf-8")
@@ -99,8 +101,6 @@ def load_product(path: Path, device: str = "cpu") -> tuple[Product, Card]:
     words = words_of_json(text, len(codebook))
     made: Callable[[Card], Any] = lambda card: tiny(settings_of(card.config), words)  # noqa: E731
     expect = {"architecture": ARCHITECTURE, "vocabulary": codebook.hash}
-    if read_card(path).config.get("model", {}).get("folder"):
-        raise InputError(f"'{path}' holds the actions' rows alone: give the folder 'weights' beside it")
     vla, card = load_weights(path, made, expect, device)
     setup = setup_of(card.config)
     return Product(vla, words, codebook, setup, Phrases.of(words, setup.pictures)), card

