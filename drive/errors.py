@@ -45,11 +45,12 @@ class MissingExtraError(DriveError):
 
 
 class MissingWeightsError(DriveError):
-    """A learned planner has no weights yet; the message names the command that makes them."""
+    """A learned planner has no weights yet; the message names the command that makes them, of the planner's
+    name where `recipe` is no other."""
 
-    def __init__(self, planner: str) -> None:
+    def __init__(self, planner: str, recipe: str = "") -> None:
         super().__init__(
-            f"planner '{planner}' comes without weights: drive train {planner} makes them, "
+            f"planner '{planner}' comes without weights: drive train {recipe or planner} makes them, "
             f"--set {planner}.weights=FILE.safetensors names them"
         )
 

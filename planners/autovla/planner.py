@@ -112,7 +112,7 @@ class AutoVLAPlanner:
             setup = Setup(actions=10, picture=(392, 252), thought=512)
             product = product_of_folder(Path(c.weights), Codebook.load(c.codebook), setup, device)
         else:
-            path = find_weights("autovla", c.weights, WEIGHTS)[0]
+            path = find_weights("autovla", c.weights, WEIGHTS, "autovla-sft")[0]
             files = (path, path.with_suffix(TOKENIZER), path.with_suffix(CODEBOOK))
             product, _ = load_product(path, device)
         if c.thought:

@@ -10,17 +10,17 @@ from drive.errors import InputError, MissingWeightsError
 SUFFIX = ".safetensors"
 
 
-def find_weights(planner: str, given: str, folder: Path) -> tuple[Path, ...]:
+def find_weights(planner: str, given: str, folder: Path, recipe: str = "") -> tuple[Path, ...]:
     """The weights' files: those that `given` names, with commas between them, or the planner's own.
 
     A name without a suffix is one of the planner's own, `folder/NAME.safetensors`; of those, "" means the one
-    that bears the planner's name, or else the first. Raises MissingWeightsError where there are none, and
-    InputError for a file that does not exist.
+    that bears the planner's name, or else the first. `recipe` makes them, where it has another name. Raises
+    MissingWeightsError where there are none, and InputError for a file that does not exist.
     """
     own = sorted(folder.glob(f"*{SUFFIX}"))
     if not given.strip():
         if not own:
-            raise MissingWeightsError(planner)
+            raise MissingWeightsError(planner, recipe)
         return (next((path for path in own if path.stem == planner), own[0]),)
     found = []
     for name in (part.strip() for part in given.split(",")):

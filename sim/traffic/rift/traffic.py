@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from drive.errors import InputError
+from drive.errors import InputError, UnknownNameError
 from drive.geometry import wrap_angle
 from drive.sim.kernels.layout import Controller
 from drive.sim.traffic.director import Cue, Moves
@@ -22,7 +22,7 @@ from drive.sim.traffic.rift.fleet import EVERY, Crowd, Fleet, bodies_of, crowd_s
 from drive.sim.traffic.rift.kernels.base import HORIZON
 from drive.sim.traffic.rift.lines import Lines, compile_lines
 from drive.sim.traffic.rift.net import SIZES
-from drive.sim.traffic.rift.style import style_of
+from drive.sim.traffic.rift.style import STYLES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -161,8 +161,8 @@ class RiftFamily:
             raise InputError(f"traffic 'rift:{name}': behind the style may stand 'critical', not '{who}'")
         if style.endswith(".safetensors"):
             return rift_traffic(Path(style).stem, who == "critical", style)
-        if style not in ("", BASE):
-            style_of(style)
+        if style and style not in (*STYLES, BASE):
+            raise UnknownNameError("traffic style", style, (*STYLES, BASE))
         return rift_traffic(style or "default", who == "critical")
 
 
