@@ -71,6 +71,7 @@ class Server:
         self.release = options.release
         self.calls = CALLS
         self.scratch = room()
+        self.packed_lamps: tuple[Any, bytes] = (None, b"")
         self._load = load
         self.episode = 0
         self.frame = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from drive.errors import DriveError
+from drive.sim.carla.calls.bare import quick_call
 from drive.sim.carla.calls.batch import quick_batch
 from drive.sim.carla.calls.table import Kind
 from drive.sim.carla.stall import Batches
@@ -68,11 +69,15 @@ class Session:
 
     def received(self, data: bytes) -> None:
         self.heard += 1
-        answer = quick_batch(self._server, data) if self._reader.empty and not self._peer.full else None
-        if answer is not None:
-            self.batches.came()
-            self._peer.send(answer)
-            return
+        if self._reader.empty and not self._peer.full:
+            answer = quick_batch(self._server, data)
+            if answer is not None:
+                self.batches.came()
+            else:
+                answer = quick_call(self._server, self, data)
+            if answer is not None:
+                self._peer.send(answer)
+                return
         try:
             self._reader.feed(data)
         except BrokenStreamError as error:
@@ -87,7 +92,7 @@ class Session:
                 request = self._reader.next()
                 if request is None:
                     return
-                answer = self._answer(request)
+                answer = self.answer(request)
                 if answer is not None:
                     self._peer.send(answer)
         except BrokenStreamError as error:
@@ -101,7 +106,8 @@ class Session:
         self._peer.send(refusal(0, f"drive carla: {error}; the connection is closed"))
         self._peer.close()
 
-    def _answer(self, request: Request) -> bytes | None:
+    def answer(self, request: Request) -> bytes | None:
+        """Do what is asked; None for a notification."""
         call = self._server.calls.get(request.name)
         number = request.number
         if call is None:

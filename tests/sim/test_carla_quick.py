@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from drive.sim.carla import stall
+from drive.sim.carla.calls.bare import split, value_of
 from drive.sim.carla.calls.batch import quick_batch, room
 from drive.sim.carla.stall import Batches
 
@@ -101,6 +102,71 @@ def test_mutated_batches_are_read_as_msgpack_reads_them_or_not_at_all(town: Any)
             wanted = np.clip(np.array(control, dtype=float), [0, -1, 0, 0, 0, 0, -1], [1, 1, 1, 1, 1, 1, 16])
             assert town.world.vehicle_control(actor).tolist() == wanted.tolist()
     assert taken > 100
+
+
+@pytest.mark.parametrize("number", [0, 127, 128, 255, 256, 65535, 65536, 4_000_000_000])
+def test_a_call_without_parameters_is_read_as_msgpack_has_it(number: int) -> None:
+    for waits in (True, False):
+        parts = split(msgpack.packb([0, number, "get_episode_settings", [[waits]]]))
+        assert parts is not None
+        assert (value_of(parts[0]), msgpack.unpackb(parts[1])) == (number, "get_episode_settings")
+
+
+def test_mutated_calls_are_read_as_msgpack_reads_them_or_not_at_all() -> None:
+    rng, taken = np.random.default_rng(4), 0
+    for number in (5, 200, 4000, 70_000):
+        good = msgpack.packb([0, number, "tick_cue", [[False]]])
+        assert [split(data) for data in (good + good, good[:-1], b"")] == [None] * 3
+        for _ in range(1000):
+            data = bytearray(good)
+            data[rng.integers(0, len(data))] = rng.integers(0, 256)
+            parts = split(bytes(data))
+            if parts is not None:
+                taken += 1
+                read = msgpack.unpackb(bytes(data), raw=True)
+                assert read in [[0, value_of(parts[0]), parts[1][1:], [[on]]] for on in (True, False)]
+    assert taken > 100
+
+
+def test_what_is_known_by_heart_is_what_is_so() -> None:
+    """One message alone takes the quick way, two in one packet the slow one: both answer the same."""
+    with OURS.serving() as (server, _), socket.create_connection(("127.0.0.1", server.port)) as client:
+        unpacker = msgpack.Unpacker()
+
+        def answers(data: bytes, count: int) -> list[Any]:
+            client.sendall(data)
+            got: list[Any] = []
+            while len(got) < count:
+                unpacker.feed(client.recv(1 << 16))
+                got += [answer[3] for answer in unpacker]
+            return got
+
+        def ask(name: str, *parameters: Any) -> Any:
+            one = msgpack.packb([0, 9, name, [[False], *parameters]])
+            (alone,), (first, second) = answers(one, 1), answers(one + one, 2)
+            assert alone == first == second
+            return alone[0][1]
+
+        settings = ask("get_episode_settings")
+        assert answers(
+            msgpack.packb(
+                [0, 1, "set_episode_settings", [[False], [True, True, [True, 0.05], *settings[3:]]]]
+            ),
+            1,
+        )
+        assert ask("get_episode_settings") == [True, True, [True, 0.05], *settings[3:]]
+        weather = [float(k) for k in range(len(ask("get_weather_parameters")))]
+        answers(msgpack.packb([0, 1, "set_weather_parameters", [[False], weather]]), 1)
+        assert ask("get_weather_parameters") == weather
+        point = ask("get_map_info")[1][0]
+        actor = answers(msgpack.packb([0, 2, "spawn_actor", [[False], [0, CAR, []], point]]), 1)[0][0][1][0]
+        assert ask("get_vehicle_light_states") == [[actor, 0]]
+        answers(msgpack.packb([0, 3, "set_vehicle_light_state", [[False], actor, [5]]]), 1)
+        assert ask("get_vehicle_light_states") == [[actor, 5]]
+        tick = msgpack.packb([0, 4, "tick_cue", [[False]]])
+        frame = answers(tick, 1)[0][0][1]
+        assert [a[0][1] for a in answers(tick + tick, 2)] == [frame + 1, frame + 2], "and time went on"
+        assert answers(tick, 1)[0][0][1] == frame + 3
 
 
 def test_only_a_batch_that_always_came_is_missed() -> None:

@@ -253,7 +253,7 @@ def move_actor(i, body, param, control, flag, table, dt):
     body[i, X] += body[i, VX] * dt
     body[i, Y] += body[i, VY] * dt
     turned = body[i, YAW] + body[i, WZ] * dt
-    body[i, YAW] = math.atan2(math.sin(turned), math.cos(turned))
+    body[i, YAW] = turned if abs(turned) <= math.pi else math.atan2(math.sin(turned), math.cos(turned))
     settle(i, body, param, flag, aloft, dt)
 
 
@@ -279,9 +279,11 @@ def settle(i, body, param, flag, aloft, dt):
     if z <= rest or down:
         body[i, Z], body[i, VZ] = rest, rises
         if flag[i, KIND] == VEHICLE:
-            c, s = math.cos(body[i, YAW]), math.sin(body[i, YAW])
-            body[i, PITCH] = math.atan(body[i, SLOPE_X] * c + body[i, SLOPE_Y] * s)
-            body[i, ROLL] = -math.atan(body[i, SLOPE_Y] * c - body[i, SLOPE_X] * s)
+            body[i, PITCH], body[i, ROLL] = 0.0, 0.0
+            if body[i, SLOPE_X] != 0.0 or body[i, SLOPE_Y] != 0.0:  # many towns are flat
+                c, s = math.cos(body[i, YAW]), math.sin(body[i, YAW])
+                body[i, PITCH] = math.atan(body[i, SLOPE_X] * c + body[i, SLOPE_Y] * s)
+                body[i, ROLL] = -math.atan(body[i, SLOPE_Y] * c - body[i, SLOPE_X] * s)
             body[i, WX] = 0.0
             body[i, WY] = 0.0
     else:

@@ -7,8 +7,7 @@ that returns something, `[[false]]` or `[[true, ["message"]]]` for one that retu
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from drive.errors import InputError, MissingExtraError
 
@@ -35,8 +34,7 @@ class BrokenStreamError(WireError):
     """The bytes are no messages, and where the next would begin is not known: the connection ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One call: `number` is None for a notification, which nobody answers."""
 
     number: int | None
@@ -122,8 +120,11 @@ def refusal(number: int, message: str) -> bytes:
     return pack([1, number, message, None])
 
 
+_PACKER = msgpack.Packer(use_bin_type=True, unicode_errors="surrogateescape")
+
+
 def pack(value: Any) -> bytes:
-    packed: bytes = msgpack.packb(value, use_bin_type=True, unicode_errors="surrogateescape")
+    packed: bytes = _PACKER.pack(value)
     return packed
 
 
