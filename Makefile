@@ -11,12 +11,13 @@ PIP := $(PY) -m pip install -qq --no-input --disable-pip-version-check --root-us
 export PYTHONSAFEPATH := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help bench docs test clean
+.PHONY: help bars bench docs test clean
 
 help:
 	@echo "make test    lint, types and tests, in .venv"
 	@echo "make bench   every planner of the core on the suite 'mini'; the report lies in out/bench"
 	@echo "make docs    the documentation as a site, in out/site"
+	@echo "make bars    the speed that this machine reaches beside what the toolkit is held to"
 	@echo "make clean   remove what these targets made"
 
 $(PY):
@@ -37,6 +38,9 @@ bench: .venv/installed-core
 	$(PY) -m drive bench --suite mini --planner constant --planner idm --planner pdm --planner mpc \
 		--planner cpto --planner field --planner log --out out/bench --force
 	@echo "The report lies in out/bench/report.html"
+
+bars: .venv/installed-dev
+	$(PY) -m drive.eval.perf_bars
 
 docs: .venv/installed-dev
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet

@@ -83,50 +83,56 @@ class Observation:
     or absent has no row, and a row holds zeros at the samples at which its agent was not seen. A run may ask
     for a sensor with faults (`drive.sim.detection`): then seen means detected, and places and velocities are
     those that it measured.
-
-    ego            (7,) rear-axle state in the columns of `drive.vehicle`, (10,) where the world is not flat
-    ego_history    (H, 7) past states, oldest first, the last one is now; every `dt` of the task
-    agents         (A, 5) box centres in `drive.scenario.TRACK_COLUMNS`
-    agent_history  (A, H, 5), agent_history_valid (A, H) whether it was seen then
-    agent_size     (A, 3), agent_kind (A,), agent_id (A,) stable over a run, agent_valid (A,) seen now
-    existence      (A,) probability that the agent is there: 1 if seen now, else 0; with a sensor with faults
-                   in (0, 1), rising with each detection and falling with each miss, 0 once it is below 0.05.
-                   Who is missed now keeps it for a while, and was last where its history says
-    covariance     (A, 3, 3) of x, y, heading, as of the latest detection; zero for an exact sensor
-    occlusion_edges (E, 2, 2) segments that part what is seen from what is hidden: from each corner of a
-                   building, truck or van that is in sight, along the ray from the sensor, to the next
-                   occluder or the end of the range (200 m if unlimited). The hidden side lies left of the
-                   way from the first point to the second. Nothing that is lower than the occluder can be
-                   seen there. Filled for planners that need "occlusion"; rows of NaN are padding
-    signals        (S,) of SignalState, in the order of the map's signal_ids
-    route_progress (2,) station and lateral offset on the route's line, NaN without a route
-    images         by the name of the `CameraSpec`: (frames, height, width, 3), oldest first, red green blue.
-                   The latest picture is the one taken at or before now at the camera's own rate; before
-                   the first one the first is repeated. Drawn from the truth (`drive.sim.sensors.camera`)
-    extras         battery, power, slip and the like
-    time_budget    seconds that the planner may use, None where iteration caps alone decide
     """
 
     time: float
+    """s."""
     step: int
+    """Which sample of the run it is; the first is 0."""
     ego: Floats
+    """`(7,)` rear-axle state in the columns of `drive.vehicle`, `(10,)` where the world is not flat."""
     ego_history: Floats
+    """`(H, 7)` past states, oldest first, the last one is now; every `dt` of the task."""
     agents: Floats
+    """`(A, 5)` box centres in `drive.scenario.TRACK_COLUMNS`."""
     agent_history: Floats
+    """`(A, H, 5)`."""
     agent_history_valid: Bools
+    """`(A, H)` whether it was seen then."""
     agent_size: Floats
+    """`(A, 3)` length, width and height in m."""
     agent_kind: NDArray[np.uint8]
+    """`(A,)` of AgentKind."""
     agent_id: NDArray[np.int64]
+    """`(A,)` stable over a run."""
     agent_valid: Bools
+    """`(A,)` seen now."""
     existence: Floats
+    """`(A,)` probability that the agent is there: 1 if seen now, else 0; with a sensor with faults in (0, 1),
+    rising with each detection and falling with each miss, 0 once it is below 0.05. Who is missed now keeps
+    it for a while, and was last where its history says."""
     covariance: Floats
+    """`(A, 3, 3)` of x, y, heading, as of the latest detection; zero for an exact sensor."""
     occlusion_edges: Floats
+    """`(E, 2, 2)` segments that part what is seen from what is hidden: from each corner of a building, truck
+    or van that is in sight, along the ray from the sensor, to the next occluder or the end of the range
+    (200 m if unlimited). The hidden side lies left of the way from the first point to the second. Nothing that is
+    lower than the occluder can be seen there. Filled for planners that need "occlusion"; rows of NaN are
+    padding."""
     signals: NDArray[np.uint8]
+    """`(S,)` of SignalState, in the order of the map's `signal_ids`."""
     route_progress: Floats
+    """`(2,)` station and lateral offset in m on the route's line, NaN without a route."""
     forecasts: Forecasts | None = None
+    """Of a forecaster, where the run has one."""
     images: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    """By the name of the `CameraSpec`: `(frames, height, width, 3)`, oldest first, red green blue. The latest
+    picture is the one taken at or before now at the camera's own rate; before the first one the first is
+    repeated. Drawn from the truth (`drive.sim.sensors.camera`)."""
     extras: Mapping[str, float] = field(default_factory=dict)
+    """Battery, power, slip and the like."""
     time_budget: float | None = None
+    """Seconds that the planner may use, None where iteration caps alone decide."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
