@@ -46,6 +46,7 @@ class RiftDirection:
     critical: Critical | None
     body: NDArray[np.float32]
     plan: NDArray[np.float32]
+    present: NDArray[np.bool_]
     since: int = -1
     told: set[int] = field(default_factory=set)
 
@@ -65,7 +66,8 @@ class RiftDirection:
         states[:, 2] = a[:, 2] + share * wrap_angle(b[:, 2] - a[:, 2])
         self.fleet.states = np.ascontiguousarray(states, dtype=np.float32)
         pose = states[:, (0, 1, 2, 3, 6)].astype(np.float64)
-        return Moves(pose, np.ones(len(self.rows), dtype=np.bool_), events=events)
+        self.present &= ~self.fleet.leaving(self.lines.paths, self.lines.leaves)
+        return Moves(pose, self.present.copy(), events=events)
 
     def _decide(self, cue: Cue) -> list[str]:
         from drive.sim.traffic.rift.policy import drive_on
@@ -137,6 +139,7 @@ class RiftDirector:
             critical,
             body,
             plan,
+            np.ones(len(rows), dtype=np.bool_),
         )
 
 
