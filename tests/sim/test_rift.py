@@ -95,6 +95,37 @@ def test_lines_and_what_is_told_of_them():
     assert fact(sight, 0, 0, "limit") == pytest.approx(15.0)
 
 
+def test_the_map_s_edge_is_no_dead_end():
+    """The road of 800 m goes on for who drives to its edge, and there he leaves it; nobody else does."""
+    fleet, crowd, lines = fleet_of(scene([(780.0, 0.0, 9.0), (300.0, 4.0, 9.0)]), np.array([1, 2]))
+    sight = fleet.look(crowd, lines.paths)
+    assert fact(sight, 0, 0, "end") == 100.0
+    assert lines.leaves[fleet.path].tolist() == pytest.approx([800.0, 800.0], abs=0.1)
+    front = fleet.own[0, 2] + 0.5 * fleet.own[0, 0]
+    for x, leaves in (
+        (790.0, False),
+        (800.0 - front - 0.1, False),
+        (800.0 - front + 0.1, True),
+        (801.0, True),
+    ):
+        fleet.states[0, 0] = x
+        assert fleet.leaving(lines.paths, lines.leaves).tolist() == [leaves, False]
+
+
+def test_who_drives_over_the_map_s_edge_is_gone_and_has_not_crashed():
+    s = scene([(770.0, 0.0, 9.0), (300.0, 4.0, 9.0)])
+    worlds = Worlds.of([s])
+
+    def straight_on(fleet, crowd, paths, number):
+        out = np.repeat(fleet.states[:, None], 6, 1)
+        out[:, :, 0] += 0.9 * np.arange(6)
+        return out
+
+    worlds.run(straight_on, decisions=8)
+    assert worlds.alive.tolist() == worlds.world.present[0, [1, 2]].tolist() == [False, True]
+    assert not worlds.crashed.any()
+
+
 def test_a_closed_signal_is_told():
     s = straight_scene(
         straight_map(stop_at=100.0), [(60.0, 0.0, 8.0)], signals=np.full((1, 151), 3, np.uint8)
