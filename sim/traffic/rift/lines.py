@@ -7,11 +7,11 @@ where the recording ends, or a change of lane has led off it, the straightest wa
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive.geometry import arc_length
+from drive.geometry import arc_length, wrap_angle
 from drive.roadmap import straightest_successor
 from drive.scenario import TRACK_VX, TRACK_VY
 from drive.sim.traffic.paths import DEFAULT_LIMIT, EXTENSION, LaneChains, PathBook, match_lanes
@@ -58,6 +58,20 @@ class Lines:
     def drivable(self) -> NDArray[np.bool_]:
         """Who has a line from the first sample on, `(A,)`."""
         return np.asarray(self.path[:, 0] >= 0)
+
+    def begin(self, rows: NDArray[Any], wheelbase: NDArray[Any]) -> NDArray[np.float32]:
+        """Rear-axle states `(N, 7)` of some rows at the first sample; they turn as the next one shows."""
+        out = np.zeros((len(rows), 7), dtype=np.float32)
+        now = self.poses[rows, 0]
+        out[:, :3], out[:, 3] = now, np.maximum(self.speed[rows, 0], 0.0)
+        if self.poses.shape[1] > 1:
+            after = self.poses[rows, 1]
+            way = np.hypot(*(after - now)[:, :2].T)
+            bend = np.where(way > 0.05, wrap_angle(after[:, 2] - now[:, 2]) / np.maximum(way, 0.05), 0.0)
+            known = self.path[rows, 1] >= 0
+            bend = np.where(known, np.clip(bend, -0.25, 0.25), 0.0)
+            out[:, 5], out[:, 6] = np.arctan(bend * wheelbase), bend * out[:, 3]
+        return out
 
 
 @dataclass

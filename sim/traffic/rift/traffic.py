@@ -119,10 +119,8 @@ class RiftDirector:
         mine[list(driven)] = False
         rows = np.flatnonzero(mine)
         tracks = scenario.tracks
-        states = np.zeros((len(rows), 7), dtype=np.float32)
-        states[:, :3] = lines.poses[rows, 0]
-        states[:, 3] = np.maximum(lines.speed[rows, 0], 0.0)
         size = tracks.size[rows]
+        states = lines.begin(rows, 0.6 * size[:, 0])
         own = np.stack((size[:, 0], size[:, 1], tracks.rear_to_centre[rows], 0.6 * size[:, 0]), 1)
         fleet = Fleet.of(np.zeros(len(rows)), rows, lines.path[rows, 0], states, own)
         body = bodies_of(tracks.size, tracks.kind)[None].copy()

@@ -77,13 +77,11 @@ class Worlds:
         which, rows, path = (np.concatenate(a) for a in zip(*parts, strict=True))
         if len(rows) == 0:
             raise InputError("no vehicle of these scenarios drives on a lane from the start")
-        g, m = world.agents, world.motion
+        g = world.agents
         own = np.stack([a[which, rows] for a in (g.length, g.width, g.rear_to_center, g.wheelbase)], 1)
-        states = np.stack(
-            [a[which, rows] for a in (m.x, m.y, m.heading, m.speed, m.acceleration, m.steering, m.yaw_rate)],
-            1,
+        states = np.concatenate(
+            [one.begin(rows[which == w], own[which == w, 3]) for w, one in enumerate(lines)]
         )
-        states[:, 3] = np.maximum(states[:, 3], 0.0)
         kinds = np.zeros((len(scenarios), world.num_agents), dtype=np.float32)
         for w, s in enumerate(scenarios):
             kinds[w, : s.tracks.num_agents] = GROUPS[s.tracks.kind]
