@@ -38,7 +38,7 @@ HISTORY = F(0.5)  # s between two moments of the crowd
 STEEPEST = F(0.6)  # rad of turn on the line that a candidate begins with at most
 ABOUT, LEAST, TURNED = F(5.0), F(1.6), F(2.0)
 """The offset falls to an eighth over the distance over which it is worked off, which is so many lengths of
-the decay; a length is at least so many m, and at most so many over the slope: who heads away comes back soon."""
+the decay; a length is at least so many m, and at most so many over the slope: who heads away turns soon."""
 SHARPEST = F(0.15)  # 1/m of bend against the line that a candidate begins with at most
 PI, TWO_PI = F(math.pi), F(2.0 * math.pi)
 NEVER = np.int32(HORIZON + 1)
