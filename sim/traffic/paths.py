@@ -404,10 +404,14 @@ class LaneChains:
                 (np.full(close.sum(), other), k[close])
             )
 
+    def _length(self, number: int) -> float:
+        """Of a path on its lanes, in m."""
+        return self.book.steps[number] * (len(self.book.points[number]) - 1)
+
     def _lane_of_samples(self, number: int) -> NDArray[np.int64]:
         chain = self.lanes[number]
         ends = np.cumsum([self.roadmap.length[c] for c in chain])
         station = self.book.steps[number] * np.arange(len(self.book.points[number]))
-        scale = ends[-1] / max(station[-1], 1e-9)
+        scale = ends[-1] / max(self._length(number), 1e-9)
         row = np.minimum(np.searchsorted(ends, station * scale), len(chain) - 1)
         return np.asarray(np.asarray(chain)[row])

@@ -11,7 +11,7 @@ import pytest
 torch: Any = pytest.importorskip("torch")
 
 from drive.errors import InputError, UnknownNameError  # noqa: E402
-from drive.eval.check.scenes import straight_map, straight_scene  # noqa: E402
+from drive.eval.check.scenes import RADIUS, bend_scene, straight_map, straight_scene  # noqa: E402
 from drive.nn.weights import Card, save_weights  # noqa: E402
 from drive.planners.constant import Constant  # noqa: E402
 from drive.registry import load  # noqa: E402
@@ -26,7 +26,7 @@ from drive.sim.traffic.rift.kernels import plans  # noqa: E402
 from drive.sim.traffic.rift.kernels.base import FACTS, HORIZON, KNOTS, LINES, MODES  # noqa: E402
 from drive.sim.traffic.rift.lines import compile_lines  # noqa: E402
 from drive.sim.traffic.rift.measure import Series, gaussian_distance, measure, shapiro, wilson  # noqa: E402
-from drive.sim.traffic.rift.net import ARCHITECTURE, SIZES, RiftPolicy  # noqa: E402
+from drive.sim.traffic.rift.net import ARCHITECTURE, SIZES, RiftPolicy, offsets  # noqa: E402
 from drive.sim.traffic.rift.policy import Driver  # noqa: E402
 from drive.sim.traffic.rift.pretrain import moments_of  # noqa: E402
 from drive.sim.traffic.rift.style import STYLES, Style  # noqa: E402
@@ -95,6 +95,37 @@ def test_lines_and_what_is_told_of_them():
     assert fact(sight, 0, 0, "limit") == pytest.approx(15.0)
 
 
+def test_the_map_s_edge_is_no_dead_end():
+    """The road of 800 m goes on for who drives to its edge, and there he leaves it; nobody else does."""
+    fleet, crowd, lines = fleet_of(scene([(780.0, 0.0, 9.0), (300.0, 4.0, 9.0)]), np.array([1, 2]))
+    sight = fleet.look(crowd, lines.paths)
+    assert fact(sight, 0, 0, "end") == 100.0
+    assert lines.leaves[fleet.path].tolist() == pytest.approx([800.0, 800.0], abs=0.1)
+    front = fleet.own[0, 2] + 0.5 * fleet.own[0, 0]
+    for x, leaves in (
+        (790.0, False),
+        (800.0 - front - 0.1, False),
+        (800.0 - front + 0.1, True),
+        (801.0, True),
+    ):
+        fleet.states[0, 0] = x
+        assert fleet.leaving(lines.paths, lines.leaves).tolist() == [leaves, False]
+
+
+def test_who_drives_over_the_map_s_edge_is_gone_and_has_not_crashed():
+    s = scene([(770.0, 0.0, 9.0), (300.0, 4.0, 9.0)])
+    worlds = Worlds.of([s])
+
+    def straight_on(fleet, crowd, paths, number):
+        out = np.repeat(fleet.states[:, None], 6, 1)
+        out[:, :, 0] += 0.9 * np.arange(6)
+        return out
+
+    worlds.run(straight_on, decisions=8)
+    assert worlds.alive.tolist() == worlds.world.present[0, [1, 2]].tolist() == [False, True]
+    assert not worlds.crashed.any()
+
+
 def test_a_closed_signal_is_told():
     s = straight_scene(
         straight_map(stop_at=100.0), [(60.0, 0.0, 8.0)], signals=np.full((1, 151), 3, np.uint8)
@@ -121,6 +152,39 @@ def test_candidates_begin_at_the_vehicle_and_end_on_their_lines():
     np.testing.assert_allclose(np.arctan2(step[:, 1], step[:, 0]), 0.05, atol=0.02)
     # What belongs to no line stands.
     assert (poses[2 * MODES :, :, 3] == 0.0).all()
+
+
+@pytest.mark.parametrize(("offset", "turn", "rate"), [(0.8, 0.0, 0.0), (-1.2, 0.3, -0.4), (0.0, -0.1, 0.5)])
+def test_offsets_that_are_drawn_are_those_that_are_learnt(offset, turn, rate):
+    fleet, crowd, lines = fleet_of(scene([(60.0, offset, 8.0)]), np.array([1]))
+    fleet.states[0, 2], fleet.states[0, 6] = turn, rate
+    d = drawn(fleet, fleet.look(crowd, lines.paths), crowd, lines)
+    told = offsets(
+        torch.from_numpy(d.along[0, :1, :, 2]), *(torch.tensor([v]) for v in (offset, turn, rate / 8.0, 40.0))
+    )
+    np.testing.assert_allclose(d.along[0, 0, :, 0], told[0].numpy(), atol=2e-3)
+
+
+def test_who_plans_anew_goes_on_as_planned():
+    fleet, crowd, lines = fleet_of(scene([(60.0, 0.9, 8.0)]), np.array([1]))
+    first = drawn(fleet, fleet.look(crowd, lines.paths), crowd, lines).poses[0, 0]
+    assert abs(first[-1, 1]) < 0.3
+    for t in (5, 10, 15):
+        fleet.states[0, :4] = first[t]
+        fleet.states[0, 6] = (first[t + 1, 2] - first[t - 1, 2]) / 0.2
+        later = drawn(fleet, fleet.look(crowd, lines.paths), crowd, lines).poses[0, 0]
+        np.testing.assert_allclose(later[: 41 - t, :2], first[t:, :2], atol=0.02)
+
+
+def test_vehicles_begin_in_the_bend_that_they_are_in():
+    s = bend_scene()
+    lines = compile_lines(s)
+    rows = np.flatnonzero(lines.drivable)
+    states = lines.begin(rows, np.full(len(rows), 2.7))
+    moving = states[:, 3] > 1.0
+    assert moving.any()
+    np.testing.assert_allclose(states[moving, 6] / states[moving, 3], 1.0 / RADIUS, rtol=0.1)
+    np.testing.assert_allclose(np.tan(states[moving, 5]) / 2.7, 1.0 / RADIUS, rtol=0.1)
 
 
 def test_mirrored_roads_have_mirrored_candidates():

@@ -154,6 +154,20 @@ class Fleet:
             out[..., 3] = np.maximum(out[..., 3], 0.0)
         return out
 
+    def leaving(self, paths: Paths, leaves: Array) -> NDArray[np.bool_]:
+        """Whose front is where its line leaves the map, `(N,)`; `leaves (P,)` as in `Lines`."""
+        out = np.isfinite(leaves[self.path])
+        if not out.any():
+            return out
+        p = np.maximum(self.path, 0)
+        row = np.where(out, np.rint(np.where(out, leaves[p], 0.0) / paths.step[p]), 0).astype(np.int64)
+        at = paths.rows[np.minimum(paths.start[p] + row, paths.start[p + 1] - 1)]
+        dx, dy = self.states[:, 0] - at[:, 0], self.states[:, 1] - at[:, 1]
+        front = self.own[:, 2] + 0.5 * self.own[:, 0]
+        # A line may come near its end long before: beside it, and farther off than a few samples' way.
+        near = (np.abs(dy * at[:, 2] - dx * at[:, 3]) < 5.0) & (np.hypot(dx, dy) < front + 12.0)
+        return np.asarray(out & near & (dx * at[:, 2] + dy * at[:, 3] + front > 0.0))
+
     def follow(self, sight: Sight, choice: NDArray[Any]) -> None:
         """Make the line of the chosen candidates (N,) their own."""
         line = choice // MODES

@@ -7,10 +7,11 @@ where the recording ends, or a change of lane has led off it, the straightest wa
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from drive.geometry import arc_length, wrap_angle
 from drive.roadmap import straightest_successor
 from drive.scenario import TRACK_VX, TRACK_VY
 from drive.sim.traffic.paths import DEFAULT_LIMIT, EXTENSION, LaneChains, PathBook, match_lanes
@@ -32,6 +33,8 @@ ON_LANE = 2.6
 STILL = 1.0
 """m: who moves less all through the recording, off the lane's middle, is parked."""
 OFF_MIDDLE = 0.6
+BEYOND = 160.0
+"""m that a line is carried on beyond the map: farther than anybody looks."""
 SLIPS = 2
 """Samples for which a lane may be matched by mistake."""
 
@@ -41,10 +44,12 @@ class Lines:
     """The chains of one scenario, and which of them its vehicles begin on.
 
     `path (A, T)` the chain that a track is on at each sample, -1 where the policy cannot drive it;
-    `poses (A, T, 3)` recorded rear axles, `speed (A, T)` along the heading.
+    `poses (A, T, 3)` recorded rear axles, `speed (A, T)` along the heading; `leaves (P,)` the station in m at
+    which a chain leaves the map, `inf` for those that do not.
     """
 
     paths: Paths
+    leaves: NDArray[np.float32]
     path: NDArray[np.int32]
     poses: Floats
     speed: Floats
@@ -54,6 +59,20 @@ class Lines:
         """Who has a line from the first sample on, `(A,)`."""
         return np.asarray(self.path[:, 0] >= 0)
 
+    def begin(self, rows: NDArray[Any], wheelbase: NDArray[Any]) -> NDArray[np.float32]:
+        """Rear-axle states `(N, 7)` of some rows at the first sample; they turn as the next one shows."""
+        out = np.zeros((len(rows), 7), dtype=np.float32)
+        now = self.poses[rows, 0]
+        out[:, :3], out[:, 3] = now, np.maximum(self.speed[rows, 0], 0.0)
+        if self.poses.shape[1] > 1:
+            after = self.poses[rows, 1]
+            way = np.hypot(*(after - now)[:, :2].T)
+            bend = np.where(way > 0.05, wrap_angle(after[:, 2] - now[:, 2]) / np.maximum(way, 0.05), 0.0)
+            known = self.path[rows, 1] >= 0
+            bend = np.where(known, np.clip(bend, -0.25, 0.25), 0.0)
+            out[:, 5], out[:, 6] = np.arctan(bend * wheelbase), bend * out[:, 3]
+        return out
+
 
 @dataclass
 class WayChains(LaneChains):
@@ -61,6 +80,7 @@ class WayChains(LaneChains):
 
     way: Mapping[int, float] = field(default_factory=dict)
     shared: dict[tuple[int, ...], int] = field(default_factory=dict)
+    leaves: dict[int, float] = field(default_factory=dict)
 
     def path(self, lane: int) -> int:
         if lane not in self.chain_of_lane:
@@ -74,12 +94,25 @@ class WayChains(LaneChains):
             key = tuple(chain)
             if key not in self.shared:
                 line = np.concatenate([self.roadmap.centerline(c) for c in chain])
+                out = self._leaves(chain[-1])
+                long = float(arc_length(line)[-1])
+                line = _carried_on(line) if out else line
                 self.shared[key] = self.book.add(self.roadmap, line, self.default_limit)
+                if out:
+                    self.leaves[self.shared[key]] = long
             number = self.shared[key]
             self.lanes[number] = chain
             for c in chain:
                 self.chain_of_lane.setdefault(c, number)
         return self.chain_of_lane[lane]
+
+    def _length(self, number: int) -> float:
+        return self.leaves.get(number, super()._length(number))
+
+    def _leaves(self, lane: int) -> bool:
+        """Whether the map ends with this lane; where the lanes beside it go on, it is the lane that ends."""
+        beside = (int(self.roadmap.left_lane[lane]), int(self.roadmap.right_lane[lane]))
+        return not any(len(self.roadmap.successors(n)) for n in (lane, *beside) if n >= 0)
 
     def _next(self, lane: int) -> int:
         """The successor on the way, by how long it and the lane after it were driven on.
@@ -107,6 +140,7 @@ def compile_lines(scenario: Scenario, every: int = 5) -> Lines:
     book = PathBook()
     default = max(DEFAULT_LIMIT, float(np.nanmax(tracks.speed[tracks.valid])) if tracks.valid.any() else 0.0)
     shared: dict[tuple[int, ...], int] = {}
+    leaves: dict[int, float] = {}
     known: dict[tuple[tuple[int, float], ...], WayChains] = {}
     for i in range(count):
         there = np.flatnonzero(tracks.valid[i])
@@ -122,7 +156,7 @@ def compile_lines(scenario: Scenario, every: int = 5) -> Lines:
         key = tuple(sorted(way.items()))
         chains = known.get(key)
         if chains is None:
-            chains = known[key] = WayChains(roadmap, book, default, way=way, shared=shared)
+            chains = known[key] = WayChains(roadmap, book, default, way=way, shared=shared, leaves=leaves)
         number = -1
         at = np.full(steps, -1, dtype=np.int32)
         for k, here in zip(looked, lane.tolist(), strict=True):
@@ -132,7 +166,9 @@ def compile_lines(scenario: Scenario, every: int = 5) -> Lines:
         path[i] = np.where(tracks.valid[i], at, -1)
     for chains in known.values():
         chains.link()
-    return Lines(book.compile(), path, poses, np.asarray(speed))
+    paths = book.compile()
+    out = np.array([leaves.get(k, np.inf) for k in range(len(paths.step))], dtype=np.float32)
+    return Lines(paths, out, path, poses, np.asarray(speed))
 
 
 def route_lines(roadmap: RoadMap, lanes: Iterable[int], start: int) -> tuple[Paths, int]:
@@ -144,6 +180,14 @@ def route_lines(roadmap: RoadMap, lanes: Iterable[int], start: int) -> tuple[Pat
     path = chains.path(start)
     chains.link()
     return book.compile(), path
+
+
+def _carried_on(line: Floats) -> Floats:
+    """A line `(N, 2)` that goes straight on for `BEYOND` m: to its driver the road does not end."""
+    way = line[-1] - line[-2]
+    return np.concatenate(
+        (line, line[-1] + np.outer(np.arange(4.0, BEYOND + 1.0, 4.0), way / np.hypot(*way)))
+    )
 
 
 def _without_slips(roadmap: RoadMap, lanes: NDArray[np.int32]) -> NDArray[np.int32]:

@@ -18,7 +18,17 @@ from drive.nn.blocks import Decoder, mlp
 from drive.nn.encoders import Encoder, EncoderSettings
 from drive.nn.scene import SceneArrays, SceneSizes
 from drive.nn.tokens import SceneBatch
-from drive.sim.traffic.rift.kernels.base import FACTS, KNOTS, LINE_WIDTH, LINES, LOOK, MODES, PROBES
+from drive.sim.traffic.rift.kernels.base import (
+    FACTS,
+    KNOTS,
+    LINE_WIDTH,
+    LINES,
+    LOOK,
+    MODES,
+    POINT_COLUMNS,
+    PROBES,
+)
+from drive.sim.traffic.rift.kernels.plans import ABOUT, LEAST, SHARPEST, STEEPEST, TURNED
 
 ARCHITECTURE = "rift-1"
 HEAD = "pi_head."
@@ -28,6 +38,8 @@ LEEWAY = 1.5
 SLOWEST, QUICKEST = 2.0, 5.0
 """s in which an offset from a line is worked off."""
 KNOT_DT = 0.5
+BEND = POINT_COLUMNS.index("curvature")
+"""Of a line's columns: its curvature at the vehicle."""
 SHRINK, NEAR = 8.0, 0.75
 """Nats that a contact at once costs, falling to none at this share of the horizon. Recordings hold next to no
 hard braking: from them alone the head does not learn when it is due."""
@@ -143,6 +155,18 @@ def travel(accelerations: Tensor, speed: Tensor) -> Tensor:
     return torch.stack(out, -1)
 
 
+def offsets(way: Tensor, offset: Tensor, turn: Tensor, bent: Tensor, length: Tensor) -> Tensor:
+    """Offsets (N, K) in m after `way (N, K)` m, from an offset, a turn in rad and a bend in 1/m (N,) against
+    the line, worked off over `length (N,)` m: what `kernels.plans.draw` draws."""
+    slope = turn.clamp(-float(STEEPEST), float(STEEPEST)).tan()
+    most = float(TURNED) / slope.abs().clamp(min=1e-3)
+    decay = torch.minimum(length / float(ABOUT), most).clamp(min=float(LEAST))
+    first = slope * decay + offset
+    second = 0.5 * (bent.clamp(-float(SHARPEST), float(SHARPEST)) * decay**2 + 2.0 * first - offset)
+    u = way / decay[:, None]
+    return (offset[:, None] + first[:, None] * u + second[:, None] * u**2) * torch.exp(-u)
+
+
 def imitation_loss(
     model: Any, batch: Mapping[str, Tensor], generator: Any = None, *, smoothing: float = 0.1
 ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -172,12 +196,11 @@ def imitation_loss(
     soft = -(log.masked_fill(~mask, 0.0).sum(-1) / mask.sum(-1))
     choice = ((1.0 - smoothing) * hard + smoothing * soft).mean()
     settle = batch["target_d"]  # (N, K) offset from the recorded line
-    u = (winner.detach() / found.lengths[torch.arange(len(line)), label][:, None]).clamp(max=1.0)
-    start = batch["lines"][torch.arange(len(line)), line, -len(FACTS)]
-    turn = batch["lines"][torch.arange(len(line)), line, -len(FACTS) + 1].clamp(-0.6, 0.6).tan()
+    chosen = batch["lines"][torch.arange(len(line)), line]
+    ego = scene.ego
+    bent = torch.where(ego[:, 0] > 1.0, ego[:, 3] / ego[:, 0].clamp(min=1.0) - chosen[:, BEND], 0.0)
     length = found.lengths[torch.arange(len(line)), label]
-    d = start[:, None] * (1 - u**3 * (10 - 15 * u + 6 * u**2))
-    d = d + (turn * length)[:, None] * u * (1 - u) ** 3 * (1 + 3 * u)
+    d = offsets(winner.detach(), chosen[:, -len(FACTS)], chosen[:, 1 - len(FACTS)], bent, length)
     side = functional.smooth_l1_loss(d, settle)
     loss = choice + motion + 0.5 * side
     with torch.no_grad():
@@ -196,5 +219,6 @@ __all__ = [
     "RiftPolicy",
     "RiftSettings",
     "imitation_loss",
+    "offsets",
     "travel",
 ]

@@ -46,6 +46,7 @@ class RiftDirection:
     critical: Critical | None
     body: NDArray[np.float32]
     plan: NDArray[np.float32]
+    present: NDArray[np.bool_]
     since: int = -1
     told: set[int] = field(default_factory=set)
 
@@ -65,7 +66,8 @@ class RiftDirection:
         states[:, 2] = a[:, 2] + share * wrap_angle(b[:, 2] - a[:, 2])
         self.fleet.states = np.ascontiguousarray(states, dtype=np.float32)
         pose = states[:, (0, 1, 2, 3, 6)].astype(np.float64)
-        return Moves(pose, np.ones(len(self.rows), dtype=np.bool_), events=events)
+        self.present &= ~self.fleet.leaving(self.lines.paths, self.lines.leaves)
+        return Moves(pose, self.present.copy(), events=events)
 
     def _decide(self, cue: Cue) -> list[str]:
         from drive.sim.traffic.rift.policy import drive_on
@@ -117,10 +119,8 @@ class RiftDirector:
         mine[list(driven)] = False
         rows = np.flatnonzero(mine)
         tracks = scenario.tracks
-        states = np.zeros((len(rows), 7), dtype=np.float32)
-        states[:, :3] = lines.poses[rows, 0]
-        states[:, 3] = np.maximum(lines.speed[rows, 0], 0.0)
         size = tracks.size[rows]
+        states = lines.begin(rows, 0.6 * size[:, 0])
         own = np.stack((size[:, 0], size[:, 1], tracks.rear_to_centre[rows], 0.6 * size[:, 0]), 1)
         fleet = Fleet.of(np.zeros(len(rows)), rows, lines.path[rows, 0], states, own)
         body = bodies_of(tracks.size, tracks.kind)[None].copy()
@@ -137,6 +137,7 @@ class RiftDirector:
             critical,
             body,
             plan,
+            np.ones(len(rows), dtype=np.bool_),
         )
 
 

@@ -47,6 +47,7 @@ class Worlds:
     world: World
     fleet: Fleet
     paths: Paths
+    leaves: NDArray[np.float32]  # (P,) where the lines leave the map
     areas: Areas
     body: NDArray[np.float32]
     steps: int
@@ -76,13 +77,11 @@ class Worlds:
         which, rows, path = (np.concatenate(a) for a in zip(*parts, strict=True))
         if len(rows) == 0:
             raise InputError("no vehicle of these scenarios drives on a lane from the start")
-        g, m = world.agents, world.motion
+        g = world.agents
         own = np.stack([a[which, rows] for a in (g.length, g.width, g.rear_to_center, g.wheelbase)], 1)
-        states = np.stack(
-            [a[which, rows] for a in (m.x, m.y, m.heading, m.speed, m.acceleration, m.steering, m.yaw_rate)],
-            1,
+        states = np.concatenate(
+            [one.begin(rows[which == w], own[which == w, 3]) for w, one in enumerate(lines)]
         )
-        states[:, 3] = np.maximum(states[:, 3], 0.0)
         kinds = np.zeros((len(scenarios), world.num_agents), dtype=np.float32)
         for w, s in enumerate(scenarios):
             kinds[w, : s.tracks.num_agents] = GROUPS[s.tracks.kind]
@@ -91,10 +90,11 @@ class Worlds:
         number = {id(m): k for k, m in enumerate(maps)}
         areas = join_areas([DrivableArea.of(m) for m in maps], [number[id(s.roadmap)] for s in scenarios])
         fleet = Fleet.of(which, rows, path, states, own)
+        count = len(rows)
         return cls(
-            tuple(scenarios), world, fleet, concatenate_paths([one.paths for one in lines]), areas, body,
-            min(s.num_steps for s in scenarios), np.zeros(len(rows), dtype=np.bool_),
-            np.ones(len(rows), dtype=np.bool_),
+            tuple(scenarios), world, fleet, concatenate_paths([one.paths for one in lines]),
+            np.concatenate([one.leaves for one in lines]), areas, body, min(s.num_steps for s in scenarios),
+            np.zeros(count, dtype=np.bool_), np.ones(count, dtype=np.bool_),
         )  # fmt: skip
 
     def fresh(self) -> Worlds:
@@ -121,7 +121,7 @@ class Worlds:
     ) -> None:  # fmt: skip
         """Drive on: `choose(fleet, crowd, paths, decision)` gives the states `(N, T + 1, 7)` that come next.
 
-        `watch(sample, worlds)` is called after each sample. Who has crashed is taken away.
+        `watch(sample, worlds)` is called after each sample. Who has crashed or left the map is taken away.
         """
         f, w = self.fleet, self.world
         pose = np.zeros((w.num_worlds, w.num_agents, 5), dtype=np.float32)
@@ -133,15 +133,15 @@ class Worlds:
                 f.states = np.ascontiguousarray(driven[:, k])
                 pose[f.world, f.row] = f.states[:, (0, 1, 2, 3, 6)]
                 step(w, pose=pose, out=w)
-                self._crashes()
+                self._take_away()
                 watch(number * SAMPLES + k, self)
 
-    def _crashes(self) -> None:
+    def _take_away(self) -> None:
         f, m = self.fleet, self.world.motion
         hit = self.alive & (m.collided[f.world, f.row] > 0)
         self.crashed |= hit
-        self.alive &= ~hit
-        gone = np.flatnonzero(hit)
+        gone = np.flatnonzero(hit | (self.alive & f.leaving(self.paths, self.leaves)))
+        self.alive[gone] = False
         m.presence[f.world[gone], f.row[gone]] = GONE
 
     @property
