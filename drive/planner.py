@@ -116,9 +116,9 @@ class Observation:
     occlusion_edges: Floats
     """`(E, 2, 2)` segments that part what is seen from what is hidden: from each corner of a building, truck
     or van that is in sight, along the ray from the sensor, to the next occluder or the end of the range
-    (200 m if unlimited). The hidden side lies left of the way from the first point to the second. Nothing that is
-    lower than the occluder can be seen there. Filled for planners that need "occlusion"; rows of NaN are
-    padding."""
+    (200 m if unlimited). The hidden side lies left of the way from the first point to the second. Nothing
+    that is lower than the occluder can be seen there. Filled for planners that need "occlusion"; rows of NaN
+    are padding."""
     signals: NDArray[np.uint8]
     """`(S,)` of SignalState, in the order of the map's `signal_ids`."""
     route_progress: Floats
