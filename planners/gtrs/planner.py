@@ -31,7 +31,8 @@ class GTRSConfig:
     generator where the weights have one, and with `keep_plan` the plan being driven. `profile` weighs the
     heads, "" as the weights' card says; `emphasis` multiplies some weights, as "ep=3,nc=0.5". `consistency`
     takes so much off the score for each metre from the plan being driven. `refine` has the best ones judged
-    again, where the weights can.
+    again, where the weights can. `red_lights` takes so much off a candidate's score that drives over the line
+    of a signal that is red, where the ego can stop; 0 leaves it to the head for lights alone.
     `topk` candidates are shown. `device` "cpu", "cuda" or "auto"; `batch` is how many scenarios `drive bench`
     asks about at once where nobody says otherwise.
     """
@@ -45,6 +46,7 @@ class GTRSConfig:
     profile: str = ""
     emphasis: str = ""
     refine: bool = True
+    red_lights: float = 20.0
     topk: int = 16
     device: str = "cpu"
     batch: int = 1
@@ -136,7 +138,7 @@ class GTRSPlanner(LearnedPlanner):
         proposals = c.proposals if models[0].generator is not None else 0
         settings = PolicySettings(
             c.candidates, proposals, c.keep_plan, c.consistency, c.profile or _profile(cards[0]),
-            c.emphasis, c.refine, c.topk,
+            c.emphasis, c.refine, c.topk, c.red_lights,
         )  # fmt: skip
         policy = GTRSPolicy(models, vocabulary, settings, device)
         encoder = models[0].settings.encoder

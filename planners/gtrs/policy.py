@@ -20,6 +20,7 @@ from drive.planners.gtrs.profiles import PROFILES
 from drive.planners.gtrs.refine import gather
 from drive.planners.gtrs.scorer import ScoreOutput
 from drive.planners.learned.decision import Decision, Memory
+from drive.planners.learned.lights import red_light_cost
 from drive.planners.learned.profiles import IMITATION, emphasised, find_profile
 
 if TYPE_CHECKING:
@@ -47,12 +48,13 @@ class PolicySettings:
     emphasis: str = ""
     refine: bool = True
     topk: int = 16
+    red_lights: float = 0.0
 
     def __post_init__(self) -> None:
         if self.candidates < 0 or self.proposals < 0 or self.candidates + self.proposals < 1:
             raise InputError("a policy needs candidates: of the vocabulary, or the generator's proposals")
-        if self.topk < 1 or not 0.0 <= self.consistency < np.inf:
-            raise InputError("a policy's topk is 1 or more and its consistency 0 or more")
+        if self.topk < 1 or not 0.0 <= min(self.consistency, self.red_lights) < np.inf:
+            raise InputError("a policy's topk is 1 or more, its consistency and red_lights 0 or more")
 
 
 class GTRSPolicy:
@@ -85,6 +87,9 @@ class GTRSPolicy:
         tokens = [model(batch) for model in self.models]
         candidates, before, known = self.gather(batch, tokens[0], observations, memories)
         offset = self._steadying(candidates, before, known) if self.settings.consistency > 0.0 else None
+        if self.settings.red_lights > 0.0:
+            cost = red_light_cost(batch.scene, candidates, self.settings.red_lights, STEP)
+            offset = cost if offset is None else offset + cost
         out = self.judge(batch, tokens, candidates, offset)
         return decisions(out, candidates, self.settings.topk)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from drive.errors import InputError, UnknownNameError
@@ -25,10 +26,10 @@ class HydraNextConfig:
     so that equal moments give equal controls.
 
     `branches` of BRANCHES take part in the fusion, half of them decide on braking; `drive` "trajectory"
-    leaves the plan to the simulator's tracker instead of giving a control. `profile` of PROFILES weighs the
-    heads, `emphasis` multiplies some of the weights, as "ep=3,nc=0.5". A brake is believed above
-    `brake_threshold`; `likeliest` takes the most probable bin instead of the mean. `compat`
-    "hydra_next_release" matches by the published vehicle, at half its strength.
+    leaves the plan to the simulator's tracker instead of giving a control. `profile` of PROFILES weighs
+    the heads, `emphasis` multiplies some of the weights, as "ep=3,nc=0.5"; `red_lights` as of `gtrs`. A
+    brake is believed above `brake_threshold`; `likeliest` takes the most probable bin instead of the
+    mean. `compat` "hydra_next_release" matches by the published vehicle, at half its strength.
     """
 
     weights: str = ""
@@ -42,6 +43,7 @@ class HydraNextConfig:
     drive: str = "control"
     profile: str = "closed_loop"
     emphasis: str = ""
+    red_lights: float = 20.0
     brake_threshold: float = 0.6
     likeliest: bool = False
     compat: str = "consistent"
@@ -65,6 +67,8 @@ class HydraNextConfig:
         for name in ("denoising", "shown", "seed"):
             if getattr(self, name) < 0:
                 raise InputError(f"hydra_next's {name} must be 0 or more, got {getattr(self, name)}")
+        if not 0.0 <= self.red_lights < math.inf:
+            raise InputError(f"hydra_next's red_lights must be 0 or more, got {self.red_lights}")
         for name in ("eta", "brake_threshold"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise InputError(f"hydra_next's {name} must lie within 0 and 1, got {getattr(self, name)}")

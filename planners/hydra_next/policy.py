@@ -27,6 +27,7 @@ from drive.planners.hydra_next.kinematics import (
 from drive.planners.hydra_next.profiles import PROFILES
 from drive.planners.hydra_next.refine import densify, fuse, joined, match
 from drive.planners.learned.decision import Decision
+from drive.planners.learned.lights import held_at_red, red_light_cost
 from drive.planners.learned.profiles import IMITATION, Profile, combine, emphasised, find_profile
 from drive.sim.kernels.lqr import ACCELERATION_LAG
 from drive.vehicle import ACCELERATION, SPEED, STEERING
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 WHEELBASE = EGO_COLUMNS.index("wheelbase")
+LIGHTS_WITHIN = 4.0
+"""s: whom a red light holds within that time, his trajectory alone says how fast to go."""
 STOP_TIME = 0.5
 """s: braking eases off below the speed at which it would end sooner; the ego's lag then does not carry it
 backwards."""
@@ -94,10 +97,12 @@ class HydraNextPolicy:
         signals = self.propose(seen) if c.proposes else None
         proposals = None if signals is None else self._pedals(signals)
         wheelbase = batch.ego[:, WHEELBASE].double().cpu().numpy()
+        held = held_at_red(batch.scene, LIGHTS_WITHIN).cpu().numpy() & (c.red_lights > 0.0)
         return [
             self._decision(
                 scored, row, None if first is None else first[row],
                 None if proposals is None else proposals[row], float(wheelbase[row]), o, memory,
+                bool(held[row]),
             )
             for row, (o, memory) in enumerate(zip(observations, memories, strict=True))
         ]  # fmt: skip
@@ -129,6 +134,8 @@ class HydraNextPolicy:
         verdicts = model.trajectory(tokens, batch.scene, poses)
         logits = verdicts.logits
         total = combine(logits, self.profile)
+        if c.red_lights > 0.0:
+            total = total + red_light_cost(batch.scene, poses, c.red_lights, STEP)
         shares = {
             HEADS.get(name, name): values.softmax(1) if name == IMITATION else values.sigmoid()
             for name, values in logits.items()
@@ -173,6 +180,7 @@ class HydraNextPolicy:
         wheelbase: float,
         observation: Observation,
         memory: Memory,
+        held: bool = False,
     ) -> Decision:
         c, settings = self.config, self.model.settings
         speed = float(observation.ego[SPEED])
@@ -198,6 +206,8 @@ class HydraNextPolicy:
             after = joined(rolled[chosen][:, :3], tau)
         taking_part = np.stack([votes[name] for name in c.branches])
         fused = fuse(taking_part, speed)
+        if held:  # the others have seen few red lights
+            fused[[THROTTLE, BRAKE]] = votes["trajectory"][[THROTTLE, BRAKE]]
         ahead = joined(vehicle.roll(start, fused[None])[:, :3], after)
         ahead[:, 2] = wrap_angle(ahead[:, 2])
         control = None
