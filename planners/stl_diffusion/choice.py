@@ -23,6 +23,8 @@ SECONDS = 0.95
 """s; how far ahead nuPlan's time to collision looks."""
 REACTION, BRAKES, HARD, MARGIN = 1.0, 4.0, 5.0, 0.5
 """s, m/s^2, m/s^2, m: when and how the ego brakes, how others do now, and what is to be left between them."""
+STANDING = 1.5
+"""m; what is left to somebody ahead beyond that, also when standing."""
 _CALM = 3.0
 """m/s^2; a change of acceleration from one knot to the next that counts 1."""
 
@@ -78,7 +80,7 @@ def closing(scorer: Scorer, states: Tensor, later: Others, seconds: float) -> Te
     motion = scorer.motion
     b, m, n = states.shape[:3]
     at = states[..., motion.look :: motion.look, :4].clone()
-    way = seconds * at[..., 3]
+    way = STANDING + seconds * at[..., 3]
     at[..., 0] += way * torch.cos(at[..., 2])
     at[..., 1] += way * torch.sin(at[..., 2])
     place = place_of(scorer.ground._replace(others=later))

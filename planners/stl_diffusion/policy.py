@@ -32,6 +32,8 @@ from drive.planners.stl_diffusion.variants import variants
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from drive.forecast import Forecaster
     from drive.planner import Observation
     from drive.planners.learned.decision import Memory
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 SLACK = 0.2
 """m/s; how far variants stay below the greatest speed."""
+LANE, SWAY, TURNED = 1.2, 0.1, 0.8
+"""m, m per m, rad: who is behind and no farther aside, nor turned more, follows the ego."""
 _EGO = {name: k for k, name in enumerate(EGO_COLUMNS)}
 
 
@@ -300,6 +304,16 @@ def picked(batch: SceneBatch, rows: Sequence[int]) -> SceneBatch:
     return SceneBatch(scene, some(batch.raster), some(batch.images), ego)
 
 
+def following(observation: Observation, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Who of `rows` drives behind the ego in its lane: it minds the ego, unlike its forecast, which would have
+    it run into whoever brakes."""
+    o = observation
+    poses = to_frame(o.agents[rows, :3], o.ego[:3])
+    front = poses[:, 0] + 0.5 * o.agent_size[rows, 0]
+    aside = np.abs(poses[:, 1]) < LANE + SWAY * -poses[:, 0]
+    return (front < 0.0) & aside & (np.abs(poses[:, 2]) < TURNED)
+
+
 def others_of(seen: Sequence[Observation], forecaster: Forecaster, times: Tensor, most: int) -> Others:
     """The `most` nearest agents of each observation, where they are forecast to be, in the ego's frame.
 
@@ -309,6 +323,7 @@ def others_of(seen: Sequence[Observation], forecaster: Forecaster, times: Tensor
     rows = []
     for o in seen:
         there = np.flatnonzero(o.agent_valid & np.isfinite(o.agents).all(1))
+        there = there[~following(o, there)]
         gap = np.hypot(*(o.agents[there, :2] - o.ego[:2]).T)
         rows.append(there[np.argsort(gap, kind="stable")[:most]])
     wide = max(max((len(r) for r in rows), default=0), 1)
