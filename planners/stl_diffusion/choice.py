@@ -25,8 +25,8 @@ REACTION, BRAKES, HARD, MARGIN = 1.0, 4.0, 5.0, 0.5
 """s, m/s^2, m/s^2, m: when and how the ego brakes, how others do now, and what is to be left between them."""
 STANDING = 1.5
 """m; what is left to somebody ahead beyond that, also when standing."""
-_CALM = 3.0
-"""m/s^2; a change of acceleration from one knot to the next that counts 1."""
+_CALM, _FIRM = 3.0, 2.0
+"""m/s^2; a change of acceleration from one knot to the next that counts 1; what is not harsh yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,8 @@ class ChoiceSettings:
     another lane, `change` for another sample than the last plan's. `ahead` takes off where within a second of
     driving on straight it would touch somebody who does so too: the share of its states of which this is so.
     `stopping` takes off where it could not stop any more behind who brakes hard from now on, were it to
-    brake after a second. `margin` takes off what robustness lacks of half a unit.
+    brake after a second. `margin` takes off what robustness lacks of half a unit, `harsh` the square of what
+    the greatest acceleration, or its first change, has above 2 m/s^2.
     """
 
     progress: float = 1.0
@@ -49,6 +50,7 @@ class ChoiceSettings:
     ahead: float = 1.0
     stopping: float = 0.5
     margin: float = 0.2
+    harsh: float = 0.15
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -132,7 +134,9 @@ def utility(
     asked = (motion.centre + motion.half * drawn[..., 0]) / _CALM
     first = (asked[..., :1] - ego[..., _NOW, None] / _CALM).square() * 0.5
     rough = torch.cat((first, (asked[..., 1:] - asked[..., :-1]).square()), -1).mean(-1)
+    hard = _CALM * torch.maximum(asked.abs().amax(-1), (asked[..., 0] - ego[..., _NOW] / _CALM).abs())
     good = 2.0 + s.progress * driven - s.comfort * rough - s.margin * (0.5 - rho.clamp(max=0.5))
+    good = good - s.harsh * (hard - _FIRM).clamp(min=0.0).square()
     if s.centre > 0.0:
         good = good - s.centre * found.offset.abs().mean(-1)
     if later is not None and s.ahead > 0.0:

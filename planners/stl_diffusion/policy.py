@@ -22,6 +22,7 @@ from drive.planners.learned.decision import Decision
 from drive.planners.stl_diffusion.bounds import NO_LIMIT, relaxed
 from drive.planners.stl_diffusion.calibrate import look_times
 from drive.planners.stl_diffusion.choice import SECONDS, utility
+from drive.planners.stl_diffusion.flow import along_lanes
 from drive.planners.stl_diffusion.motion import shifted
 from drive.planners.stl_diffusion.sampling import Drawn, Told, best, draw, told_of
 from drive.planners.stl_diffusion.scorer import Looked, Scorer
@@ -118,8 +119,9 @@ class STLPolicy:
         assert view.scene is not None
         seen, kept = [observations[row] for row in rows], [memories[row] for row in rows]
         times = look_times(motion, view.ego)
-        others = others_of(seen, self.forecaster, times, c.others)
-        later = others_of(seen, self.forecaster, times + SECONDS, c.others)
+        lanes = lanes_of(view.scene)
+        others = others_of(seen, self.forecaster, times, c.others, lanes)
+        later = others_of(seen, self.forecaster, times + SECONDS, c.others, lanes)
         ground = make_ground(view.scene, self.modes, others)
         wanted = self._parameters(view.ego)
         template = Template(motion.look_dt)
@@ -247,8 +249,8 @@ class STLPolicy:
         return out
 
     def _variants(self, scorer: Scorer, looked: Looked, worth: Tensor) -> Tensor:
-        """The paths of the best samples of each mode, and of the one that gets farthest on the road, at other
-        speeds."""
+        """The paths of the best samples of each mode, of the one that gets farthest on the road, and the
+        lane itself, at other speeds."""
         lane = torch.stack([looked.terms[TERMS.index(name)] for name in ("offset", "heading", "edge")]).amin(
             0
         )
@@ -256,7 +258,7 @@ class STLPolicy:
         best = worth.topk(min(self.config.variants, worth.shape[2]), 2).indices
         rows = torch.cat((best, far), 2)[..., None, None].expand(-1, -1, -1, *looked.states.shape[3:])
         caps = scorer.parameters["vmax"][:, :, 0, -1] - SLACK
-        return variants(scorer.motion, looked.states.gather(2, rows), caps)
+        return variants(scorer.motion, looked.states.gather(2, rows), scorer.ground.way, caps)
 
     def _candidates(
         self, row: int, picked: Tensor, choice: int, states: Tensor, utility: Tensor, found: Drawn,
@@ -305,8 +307,8 @@ def picked(batch: SceneBatch, rows: Sequence[int]) -> SceneBatch:
 
 
 def following(observation: Observation, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
-    """Who of `rows` drives behind the ego in its lane: it minds the ego, unlike its forecast, which would have
-    it run into whoever brakes."""
+    """Who of `rows` drives behind the ego in its lane: it minds the ego. Its forecast would have it run into
+    whoever brakes."""
     o = observation
     poses = to_frame(o.agents[rows, :3], o.ego[:3])
     front = poses[:, 0] + 0.5 * o.agent_size[rows, 0]
@@ -314,10 +316,22 @@ def following(observation: Observation, rows: NDArray[np.intp]) -> NDArray[np.bo
     return (front < 0.0) & aside & (np.abs(poses[:, 2]) < TURNED)
 
 
-def others_of(seen: Sequence[Observation], forecaster: Forecaster, times: Tensor, most: int) -> Others:
+def lanes_of(scene: SceneArrays) -> list[NDArray[np.float64]]:
+    """The points of all lanes in sight of each moment, `(S, 4)`, with cosine and sine."""
+    points, there = scene.lanes[..., :4].double().cpu().numpy(), scene.lanes_valid.cpu().numpy()
+    return [row[mask].reshape(-1, 4) for row, mask in zip(points, there, strict=True)]
+
+
+def others_of(
+    seen: Sequence[Observation],
+    forecaster: Forecaster,
+    times: Tensor,
+    most: int,
+    lanes: Sequence[NDArray[np.float64]] = (),
+) -> Others:
     """The `most` nearest agents of each observation, where they are forecast to be, in the ego's frame.
 
-    Forecasts that came with an observation are taken as they are.
+    Forecasts that came with an observation are taken as they are, others bent along `lanes` (of `lanes_of`).
     """
     after = times.double().cpu().numpy()
     rows = []
@@ -334,6 +348,10 @@ def others_of(seen: Sequence[Observation], forecaster: Forecaster, times: Tensor
             continue
         found = o.forecasts or forecaster.forecast(o, o.time + after)
         poses = to_frame(expected(found, o.time + after)[row], o.ego[:3])
+        if lanes and not o.forecasts:
+            at = to_frame(o.agents[row, :3], o.ego[:3])
+            now = np.column_stack((at, np.hypot(o.agents[row, 3], o.agents[row, 4])))
+            poses = along_lanes(poses, now, o.agent_kind[row], lanes[k], after)
         count = len(row)
         places[k, :count, :, :2] = poses[..., :2]
         places[k, :count, :, 2], places[k, :count, :, 3] = np.cos(poses[..., 2]), np.sin(poses[..., 2])
