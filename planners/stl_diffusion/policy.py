@@ -45,6 +45,8 @@ SLACK = 0.2
 """m/s; how far variants stay below the greatest speed."""
 LANE, SWAY, TURNED = 1.2, 0.1, 0.8
 """m, m per m, rad: who is behind and no farther aside, nor turned more, follows the ego."""
+GRID = 0.2
+"""s; how finely forecasts are asked for."""
 _EGO = {name: k for k, name in enumerate(EGO_COLUMNS)}
 
 
@@ -120,8 +122,7 @@ class STLPolicy:
         seen, kept = [observations[row] for row in rows], [memories[row] for row in rows]
         times = look_times(motion, view.ego)
         lanes = lanes_of(view.scene)
-        others = others_of(seen, self.forecaster, times, c.others, lanes)
-        later = others_of(seen, self.forecaster, times + SECONDS, c.others, lanes)
+        others, later = others_of(seen, self.forecaster, (times, times + SECONDS), c.others, lanes)
         ground = make_ground(view.scene, self.modes, others)
         wanted = self._parameters(view.ego)
         template = Template(motion.look_dt)
@@ -325,15 +326,17 @@ def lanes_of(scene: SceneArrays) -> list[NDArray[np.float64]]:
 def others_of(
     seen: Sequence[Observation],
     forecaster: Forecaster,
-    times: Tensor,
+    times: Sequence[Tensor],
     most: int,
     lanes: Sequence[NDArray[np.float64]] = (),
-) -> Others:
-    """The `most` nearest agents of each observation, where they are forecast to be, in the ego's frame.
+) -> list[Others]:
+    """The `most` nearest agents of each observation, where they are forecast to be at each of some `times`,
+    in the ego's frame.
 
     Forecasts that came with an observation are taken as they are, others bent along `lanes` (of `lanes_of`).
     """
-    after = times.double().cpu().numpy()
+    asked = [some.double().cpu().numpy() for some in times]
+    fine = np.arange(1, round(max(some[-1] for some in asked) / GRID) + 2) * GRID
     rows = []
     for o in seen:
         there = np.flatnonzero(o.agent_valid & np.isfinite(o.agents).all(1))
@@ -341,26 +344,31 @@ def others_of(
         gap = np.hypot(*(o.agents[there, :2] - o.ego[:2]).T)
         rows.append(there[np.argsort(gap, kind="stable")[:most]])
     wide = max(max((len(r) for r in rows), default=0), 1)
-    places = np.zeros((len(seen), wide, len(after), 4))
+    places = [np.zeros((len(seen), wide, len(some), 4)) for some in asked]
     half, valid = np.zeros((len(seen), wide, 2)), np.zeros((len(seen), wide), dtype=np.bool_)
     for k, (o, row) in enumerate(zip(seen, rows, strict=True)):
         if not len(row):
             continue
-        found = o.forecasts or forecaster.forecast(o, o.time + after)
-        poses = to_frame(expected(found, o.time + after)[row], o.ego[:3])
+        found = o.forecasts or forecaster.forecast(o, o.time + fine)
+        poses = to_frame(expected(found, o.time + fine)[row], o.ego[:3])
         if lanes and not o.forecasts:
             at = to_frame(o.agents[row, :3], o.ego[:3])
             now = np.column_stack((at, np.hypot(o.agents[row, 3], o.agents[row, 4])))
-            poses = along_lanes(poses, now, o.agent_kind[row], lanes[k], after)
-        count = len(row)
-        places[k, :count, :, :2] = poses[..., :2]
-        places[k, :count, :, 2], places[k, :count, :, 3] = np.cos(poses[..., 2]), np.sin(poses[..., 2])
-        half[k, :count], valid[k, :count] = 0.5 * o.agent_size[row, :2], True
-    device = times.device
-    return Others(
-        torch.from_numpy(places).float().to(device), torch.from_numpy(half).float().to(device),
-        torch.from_numpy(valid).to(device),
-    )  # fmt: skip
+            poses = along_lanes(poses, now, o.agent_kind[row], lanes[k], fine)
+        table = np.concatenate((poses[..., :2], np.cos(poses[..., 2:]), np.sin(poses[..., 2:])), -1)
+        for place, some in zip(places, asked, strict=True):
+            place[k, : len(row)] = between(table, fine, some)
+        half[k, : len(row)], valid[k, : len(row)] = 0.5 * o.agent_size[row, :2], True
+    device = times[0].device
+    sizes, there = torch.from_numpy(half).float().to(device), torch.from_numpy(valid).to(device)
+    return [Others(torch.from_numpy(place).float().to(device), sizes, there) for place in places]
+
+
+def between(values: NDArray[np.float64], times: NDArray[np.float64], asked: NDArray[np.float64]) -> Any:
+    """`values (A, T, C)` at `times` as they are at the times `asked`, linear in between."""
+    after = np.clip(np.searchsorted(times, asked - 1e-9), 1, len(times) - 1)
+    share = np.clip((asked - times[after - 1]) / (times[after] - times[after - 1]), 0.0, 1.0)[:, None]
+    return (1.0 - share) * values[:, after - 1] + share * values[:, after]
 
 
 __all__ = ["Last", "STLPolicy", "others_of", "picked"]
