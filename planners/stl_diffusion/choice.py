@@ -23,8 +23,10 @@ SECONDS = 0.95
 """s; how far ahead nuPlan's time to collision looks."""
 REACTION, BRAKES, HARD, MARGIN = 1.0, 4.0, 5.0, 0.5
 """s, m/s^2, m/s^2, m: when and how the ego brakes, how others do now, and what is to be left between them."""
-STANDING = 1.5
-"""m; what is left to somebody ahead beyond that, also when standing."""
+BEYOND = 1.0
+"""m; what is left to somebody ahead beyond that."""
+ROOMS = (1.0, 2.0, 3.0, 4.0)
+"""m; how much of this there is to be ahead of where a sample ends: to come around whoever stands there."""
 _CALM, _FIRM = 3.0, 2.0
 """m/s^2; a change of acceleration from one knot to the next that counts 1; what is not harsh yet."""
 
@@ -38,8 +40,9 @@ class ChoiceSettings:
     another lane, `change` for another sample than the last plan's. `ahead` takes off where within a second of
     driving on straight it would touch somebody who does so too: the share of its states of which this is so.
     `stopping` takes off where it could not stop any more behind who brakes hard from now on, were it to
-    brake after a second. `margin` takes off what robustness lacks of half a unit, `harsh` the square of what
-    the greatest acceleration, or its first change, has above 2 m/s^2.
+    brake after a second. `margin` takes off what robustness lacks of half a unit, `harsh` the square of
+    what the greatest acceleration has above 3 m/s^2, or its first change above 2. `room` takes off what of 4 m
+    straight ahead is not free where a sample ends.
     """
 
     progress: float = 1.0
@@ -51,6 +54,7 @@ class ChoiceSettings:
     stopping: float = 0.5
     margin: float = 0.2
     harsh: float = 0.15
+    room: float = 1.0
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -82,10 +86,25 @@ def closing(scorer: Scorer, states: Tensor, later: Others, seconds: float) -> Te
     motion = scorer.motion
     b, m, n = states.shape[:3]
     at = states[..., motion.look :: motion.look, :4].clone()
-    way = STANDING + seconds * at[..., 3]
+    way = BEYOND + seconds * at[..., 3]
     at[..., 0] += way * torch.cos(at[..., 2])
     at[..., 1] += way * torch.sin(at[..., 2])
     place = place_of(scorer.ground._replace(others=later))
+    found = measure(place, at.flatten(0, 1).cpu().contiguous().numpy(), NEAREST, FARTHEST, False).signals[3]
+    gap = torch.from_numpy(found).view(b, m, n, -1)
+    return (gap < 0.0).float().mean(-1).to(states.device)
+
+
+def narrow(scorer: Scorer, states: Tensor) -> Tensor:
+    """The share of ROOMS that samples `(B, M, N)` have not got straight ahead of where they end."""
+    b, m, n = states.shape[:3]
+    at = states[..., -1:, :4].repeat(1, 1, 1, len(ROOMS), 1)
+    way = torch.tensor(ROOMS).to(at)
+    at[..., 0] += way * torch.cos(at[..., 2])
+    at[..., 1] += way * torch.sin(at[..., 2])
+    others = scorer.ground.others
+    there = others._replace(places=others.places[:, :, -1:].repeat(1, 1, len(ROOMS), 1))
+    place = place_of(scorer.ground._replace(others=there))
     found = measure(place, at.flatten(0, 1).cpu().contiguous().numpy(), NEAREST, FARTHEST, False).signals[3]
     gap = torch.from_numpy(found).view(b, m, n, -1)
     return (gap < 0.0).float().mean(-1).to(states.device)
@@ -134,13 +153,16 @@ def utility(
     asked = (motion.centre + motion.half * drawn[..., 0]) / _CALM
     first = (asked[..., :1] - ego[..., _NOW, None] / _CALM).square() * 0.5
     rough = torch.cat((first, (asked[..., 1:] - asked[..., :-1]).square()), -1).mean(-1)
-    hard = _CALM * torch.maximum(asked.abs().amax(-1), (asked[..., 0] - ego[..., _NOW] / _CALM).abs())
+    jump = _CALM * (asked[..., 0] - ego[..., _NOW] / _CALM).abs() - _FIRM
+    hard = torch.maximum(_CALM * asked.abs().amax(-1) - _CALM, jump)
     good = 2.0 + s.progress * driven - s.comfort * rough - s.margin * (0.5 - rho.clamp(max=0.5))
-    good = good - s.harsh * (hard - _FIRM).clamp(min=0.0).square()
+    good = good - s.harsh * hard.clamp(min=0.0).square()
     if s.centre > 0.0:
         good = good - s.centre * found.offset.abs().mean(-1)
     if later is not None and s.ahead > 0.0:
         good = good - s.ahead * closing(scorer, found.states, later, SECONDS)
+    if s.room > 0.0:
+        good = good - s.room * narrow(scorer, found.states)
     if s.stopping > 0.0:
         good = good - s.stopping * stopping(scorer, found.states, scorer.ground.others)
     if len(scorer.modes) > 1:

@@ -26,7 +26,11 @@ PACES = (-6.0, -4.0, -2.5, -1.5, -0.8, 0.0, 0.8, 1.6)
 """m/s^2, kept until the vehicle stands or is as fast as it may be."""
 SLOWING = 2.0
 """m/s^2; how a speed above the bound is given up."""
-STRIDE, AHEAD = 2.5, (7.0, 15.0)
+SIDEWAYS, YAWING = 2.5, 0.9
+"""m/s^2, and a share of the greatest yaw rate: how bends are driven by who does not brake anyway."""
+GRID = 0.5
+"""m; how finely paths are looked at."""
+STRIDE, AHEAD = 1.5, (4.0, 15.0)
 """m; how a path is drawn on, towards which point of the lane: a second ahead, within these."""
 
 
@@ -46,28 +50,49 @@ def variants(
     pace = np.asarray(paces)
     cap = caps.detach().double().cpu().numpy()[:, :, None, None]
     speed = np.repeat(base[..., 0, 3, None], len(pace), -1)  # (B, M, K, P)
-    places, speeds, drawn = [np.zeros_like(speed)], [speed], []
-    for _ in range(motion.knots):
-        change = np.minimum(window * pace, np.maximum(cap - speed, -window * SLOWING))
-        after = np.maximum(speed + change, 0.0)
-        # Who stands goes on braking: a speed of 0 is held so.
-        asked = np.where((after <= 0.0) & (pace < 0.0), pace, (after - speed) / window)
-        drawn.append((asked - motion.centre) / motion.half)
-        places.append(places[-1] + 0.5 * window * (speed + after))
-        speeds.append(after)
-        speed = after
-    place, after = np.stack(places[1:], -1), np.stack(speeds[1:], -1)
-    farther = float((place[..., -1].max(-1) - gone[..., -1]).max())
-    onward, bends = drawn_on(base[..., -1, :].reshape(b * m, count, -1), way, farther, motion.curvature)
-    turned = np.empty_like(place)
+    horizon = motion.knots * window
+    far = float((np.minimum(speed + horizon * max(pace.max(), 0.0), np.maximum(cap, speed)) * horizon).max())
+    onward, bends = drawn_on(base[..., -1, :].reshape(b * m, count, -1), way, far, motion.curvature)
+    grid = np.arange(0.0, far + 2.0 * GRID, GRID)
+    bent = np.empty((b, m, count, len(grid)))
     for row, lane in enumerate(np.ndindex(b, m)):
         for k in range(count):
             at = np.concatenate((gone[(*lane, k)], gone[(*lane, k, -1)] + onward[1:]))
-            bent = np.concatenate((np.tan(base[(*lane, k)][:, 5]) / VEHICLE.wheelbase, bends[row, k, 1:]))
-            turned[(*lane, k)] = np.interp(place[(*lane, k)], at, bent)
-    turned *= np.maximum(after, motion.slowest) / motion.yaw_rate
-    both = np.stack((np.stack(drawn, -1), turned), -1).reshape(b, m, count * len(pace), motion.knots, 2)
-    return torch.from_numpy(both).to(states).clamp(-1.0, 1.0)
+            wheel = np.tan(base[(*lane, k)][:, 5]) / VEHICLE.wheelbase
+            bent[(*lane, k)] = np.interp(grid, at, np.concatenate((wheel, bends[row, k, 1:])))
+    swift = fastest(bent, YAWING * motion.yaw_rate)
+    place, drawn = np.zeros_like(speed), np.empty((*speed.shape, motion.knots, 2))
+    for k in range(motion.knots):
+        goal = np.maximum(speed + np.minimum(window * pace, np.maximum(cap - speed, -window * SLOWING)), 0.0)
+        there = place + 0.5 * window * (speed + goal)
+        limit = taken(swift, there)
+        after = np.where(pace >= 0.0, np.minimum(goal, np.maximum(limit, speed - window * SLOWING)), goal)
+        after = np.maximum(after, 0.0)
+        place = place + 0.5 * window * (speed + after)
+        # Who stands goes on braking: a speed of 0 is held so.
+        asked = np.where((after <= 0.0) & (pace < 0.0), pace, (after - speed) / window)
+        drawn[..., k, 0] = (asked - motion.centre) / motion.half
+        drawn[..., k, 1] = taken(bent, place) * np.maximum(after, motion.slowest) / motion.yaw_rate
+        speed = after
+    found = torch.from_numpy(drawn.reshape(b, m, count * len(pace), motion.knots, 2))
+    return found.to(states).clamp(-1.0, 1.0)
+
+
+def taken(values: Floats, places: Floats) -> Floats:
+    """`values (..., G)` every GRID m as they are at `places (..., P)`."""
+    index = np.clip(np.round(places / GRID).astype(np.int64), 0, values.shape[-1] - 1)
+    return np.take_along_axis(values, index, -1)
+
+
+def fastest(bent: Floats, yaw_rate: float) -> Floats:
+    """How fast paths of curvatures `bent (..., G)` may be driven: with this yaw rate and SIDEWAYS at most,
+    slowed down for by SLOWING."""
+    bent = np.maximum(np.abs(bent), 1e-3)
+    out = np.minimum(yaw_rate / bent, np.sqrt(SIDEWAYS / bent))
+    for k in range(out.shape[-1] - 2, -1, -1):
+        ahead = np.sqrt(np.square(out[..., k + 1]) + 2.0 * SLOWING * GRID)
+        out[..., k] = np.minimum(out[..., k], ahead)
+    return out
 
 
 def drawn_on(states: Floats, way: Way, far: float, most: float) -> tuple[Floats, Floats]:
