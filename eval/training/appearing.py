@@ -76,7 +76,7 @@ def make_appearing(seed: int) -> tuple[Scenario, Lead]:
     front = vehicle.rear_axle_to_center + 0.5 * vehicle.length
     place = begin + speed * (LED + float(rng.uniform(*TTC))) + front + 0.5 * BOX[0]
     box = frame.pose_at(np.array([place]), np.array([float(rng.uniform(-0.5, 0.5))]))[0]
-    here = int(round(LED / DT))
+    here = round(LED / DT)
     rows = np.zeros((2, count, 5))
     rows[0, :, :3] = np.column_stack((rear_to_center(states, vehicle.rear_axle_to_center), states[:, 2]))
     rows[0, :, 3:] = np.gradient(rows[0, :, :2], DT, axis=0)

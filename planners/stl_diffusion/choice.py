@@ -40,8 +40,8 @@ class ChoiceSettings:
     another lane, `change` for another sample than the last plan's. `ahead` takes off where within a second of
     driving on straight it would touch somebody who does so too: the share of its states of which this is so.
     `stopping` takes off where it could not stop any more behind who brakes hard from now on, were it to
-    brake after a second. `margin` takes off what robustness lacks of half a unit, `harsh` the square of
-    what the greatest acceleration has above 3 m/s^2, or its first change above 2. `room` takes off what of 4 m
+    brake after a second. `margin` takes off what robustness lacks of half a unit, `harsh` the square of what
+    the greatest acceleration has above 3 m/s^2, or its first change above 2. `room` takes off what of 4 m
     straight ahead is not free where a sample ends.
     """
 

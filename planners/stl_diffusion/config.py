@@ -30,8 +30,8 @@ class STLDiffusionConfig:
     mode: str = "keep"
     vmin: float = -0.3
     vmax: float = 0.0
-    dmin: float = -1.3
-    dmax: float = 1.3
+    dmin: float = -1.9
+    dmax: float = 1.9
     dsafe: float = 0.5
     thmax: float = 0.15
     candidates: int = 16

@@ -28,6 +28,10 @@ SLOWING = 2.0
 """m/s^2; how a speed above the bound is given up."""
 SIDEWAYS, YAWING = 2.5, 0.9
 """m/s^2, and a share of the greatest yaw rate: how bends are driven by who does not brake anyway."""
+LAG = 0.4
+"""s; in which a bend is begun."""
+RETURN = 0.7
+"""Which share of a missed heading is made good from one knot to the next."""
 GRID = 0.5
 """m; how finely paths are looked at."""
 STRIDE, AHEAD = 1.5, (4.0, 15.0)
@@ -62,26 +66,39 @@ def variants(
             bent[(*lane, k)] = np.interp(grid, at, np.concatenate((wheel, bends[row, k, 1:])))
     swift = fastest(bent, YAWING * motion.yaw_rate)
     place, drawn = np.zeros_like(speed), np.empty((*speed.shape, motion.knots, 2))
+    # The wheels turn evenly from one knot to the next: what that misses of the path's heading is made good.
+    course = np.zeros_like(bent)
+    course[..., 1:] = np.cumsum(0.5 * GRID * (bent[..., 1:] + bent[..., :-1]), -1)
+    held, missed = np.repeat(bent[..., :1], len(pace), -1), np.zeros_like(speed)
     for k in range(motion.knots):
         goal = np.maximum(speed + np.minimum(window * pace, np.maximum(cap - speed, -window * SLOWING)), 0.0)
         there = place + 0.5 * window * (speed + goal)
         limit = taken(swift, there)
         after = np.where(pace >= 0.0, np.minimum(goal, np.maximum(limit, speed - window * SLOWING)), goal)
         after = np.maximum(after, 0.0)
-        place = place + 0.5 * window * (speed + after)
+        way_on = 0.5 * window * (speed + after)
+        before, place = place, place + way_on
+        half = 0.5 * np.maximum(way_on, 2.0 * GRID)
+        mean = (taken(course, place + half) - taken(course, place - half)) / (2.0 * half)
+        turn = np.clip(mean + RETURN * missed / (2.0 * half), -motion.curvature, motion.curvature)
+        missed = missed + taken(course, place) - taken(course, before) - 0.5 * way_on * (held + turn)
+        held = turn
         # Who stands goes on braking: a speed of 0 is held so.
         asked = np.where((after <= 0.0) & (pace < 0.0), pace, (after - speed) / window)
         drawn[..., k, 0] = (asked - motion.centre) / motion.half
-        drawn[..., k, 1] = taken(bent, place) * np.maximum(after, motion.slowest) / motion.yaw_rate
+        drawn[..., k, 1] = turn * np.maximum(after, motion.slowest) / motion.yaw_rate
         speed = after
     found = torch.from_numpy(drawn.reshape(b, m, count * len(pace), motion.knots, 2))
     return found.to(states).clamp(-1.0, 1.0)
 
 
 def taken(values: Floats, places: Floats) -> Floats:
-    """`values (..., G)` every GRID m as they are at `places (..., P)`."""
-    index = np.clip(np.round(places / GRID).astype(np.int64), 0, values.shape[-1] - 1)
-    return np.take_along_axis(values, index, -1)
+    """`values (..., G)` every GRID m as they are at `places (..., P)`, linear in between."""
+    at = np.clip(places / GRID, 0.0, values.shape[-1] - 1.001)
+    index = at.astype(np.int64)
+    share = at - index
+    low, high = (np.take_along_axis(values, index + k, -1) for k in (0, 1))
+    return (1.0 - share) * low + share * high
 
 
 def fastest(bent: Floats, yaw_rate: float) -> Floats:
@@ -107,6 +124,9 @@ def drawn_on(states: Floats, way: Way, far: float, most: float) -> tuple[Floats,
     index = np.round(np.clip(states[..., 3], *AHEAD) / step).astype(np.int64)
     row = np.arange(len(states))[:, None]
     onward = np.arange(0.0, max(far, 0.0) + 2.0 * STRIDE, STRIDE)
+    # Wheels turn by and by: knots are half a second apart.
+    share = np.minimum(STRIDE / np.maximum(LAG * states[..., 3], STRIDE), 1.0)
+    held = np.tan(states[..., 5]) / VEHICLE.wheelbase
     out = np.zeros((*x.shape, len(onward)))
     for k in range(len(onward)):
         square = np.square(points[:, None] - np.stack((x, y), -1)[:, :, None]).sum(-1)
@@ -115,7 +135,8 @@ def drawn_on(states: Floats, way: Way, far: float, most: float) -> tuple[Floats,
         dx, dy = goal[..., 0] - x, goal[..., 1] - y
         aside = dy * np.cos(heading) - dx * np.sin(heading)
         bend = np.where(known, 2.0 * aside / np.maximum(dx * dx + dy * dy, 9.0), 0.0)
-        out[..., k] = bend = np.clip(bend, -most, most)
+        held = held + share * (np.clip(bend, -most, most) - held)
+        out[..., k] = bend = held
         middle = heading + 0.5 * STRIDE * bend
         x, y, heading = x + STRIDE * np.cos(middle), y + STRIDE * np.sin(middle), heading + STRIDE * bend
     return onward, out
