@@ -37,12 +37,14 @@ _inline: Callable[[Any], Any] = register_jitable(forceinline=True)
 
 
 @_inline
-def _wrapped(angle):
+def _wrapped(angle: Any) -> Any:
     return (angle + math.pi) % (2.0 * math.pi) - math.pi
 
 
 @_kernel
-def _bend(poses, now, moves, lanes, course, times, fade, step, out):
+def _bend(
+    poses: Any, now: Any, moves: Any, lanes: Any, course: Any, times: Any, fade: Any, step: Any, out: Any
+) -> None:
     """Fill `out (A, T, 3)`; `lanes (S, 4)` with their `course (S,)`."""
     for a in range(len(now)):
         x, y, heading = now[a, 0], now[a, 1], now[a, 2]
