@@ -314,7 +314,8 @@ def following(observation: Observation, rows: NDArray[np.intp]) -> NDArray[np.bo
     poses = to_frame(o.agents[rows, :3], o.ego[:3])
     front = poses[:, 0] + 0.5 * o.agent_size[rows, 0]
     aside = np.abs(poses[:, 1]) < LANE + SWAY * -poses[:, 0]
-    return (front < 0.0) & aside & (np.abs(poses[:, 2]) < TURNED)
+    found: NDArray[np.bool_] = (front < 0.0) & aside & (np.abs(poses[:, 2]) < TURNED)
+    return found
 
 
 def lanes_of(scene: SceneArrays) -> list[NDArray[np.float64]]:
@@ -360,8 +361,8 @@ def others_of(
             place[k, : len(row)] = between(table, fine, some)
         half[k, : len(row)], valid[k, : len(row)] = 0.5 * o.agent_size[row, :2], True
     device = times[0].device
-    sizes, there = torch.from_numpy(half).float().to(device), torch.from_numpy(valid).to(device)
-    return [Others(torch.from_numpy(place).float().to(device), sizes, there) for place in places]
+    sizes, known = torch.from_numpy(half).float().to(device), torch.from_numpy(valid).to(device)
+    return [Others(torch.from_numpy(place).float().to(device), sizes, known) for place in places]
 
 
 def between(values: NDArray[np.float64], times: NDArray[np.float64], asked: NDArray[np.float64]) -> Any:

@@ -117,8 +117,8 @@ def drawn_on(states: Floats, way: Way, far: float, most: float) -> tuple[Floats,
     `(L, K, D)`, none above `most`; straight where there is no lane."""
     x, y, heading = (states[..., k].copy() for k in range(3))
     points = way.starts.detach().double().cpu().numpy()
-    there = (way.missing == 0.0).cpu().numpy()
-    known = there.any(-1)[:, None]
+    there: NDArray[np.bool_] = np.asarray(way.missing.cpu().numpy() == 0.0)
+    known = np.any(there, -1)[:, None]
     last = np.where(there, np.arange(there.shape[1]), 0).max(-1)[:, None]
     step = np.median(way.lengths.detach().cpu().numpy()[there]) if there.any() else 1.0
     index = np.round(np.clip(states[..., 3], *AHEAD) / step).astype(np.int64)
