@@ -1,6 +1,6 @@
 """What `stl_diffusion` and its baselines are worth in closed loop, paired by scene.
 
-    python -m drive.eval.training.stl FOLDER [--scenarios gen/*/1000:1025] [--traffic idm] [--seeds 0]
+    python -m drive.eval.training.stl FOLDER [--suite test | --scenarios REF ...] [--traffic idm] [--seeds 0]
         [--variants idm,ours,ddpm,vae]
 
 FOLDER holds trainings `NAME-SEED/stl_diffusion.safetensors` (`drive.planners.stl_diffusion.acceptance`); what
@@ -78,9 +78,9 @@ def driven(folder: Path, name: str, seed: int, traffic: str) -> Rows:
 
 
 def drive(
-    folder: Path, name: str, seed: int, traffic: str, scenarios: Sequence[str], batch: int | None
+    folder: Path, name: str, seed: int, traffic: str, suite: str, scenarios: Sequence[str], batch: int
 ) -> None:
-    """Drive a variant, unless it was, or its weights are missing."""
+    """Drive a variant through scenarios, or else a suite, unless it was, or its weights are missing."""
     variant, out = VARIANTS[name], folder / "bench" / f"{name}-{seed}-{traffic}"
     if folders_of(folder, name, seed, traffic):
         return
@@ -94,7 +94,8 @@ def drive(
     found = parse_set([f"{variant.planner}.{setting}" for setting in settings])
     run_bench(
         Options(
-            planners=[variant.planner], settings=found, scenarios=list(scenarios), traffic=traffic, out=out,
+            planners=[variant.planner], settings=found, suite=None if scenarios else suite,
+            scenarios=list(scenarios), traffic=traffic, out=out,
             jobs=1, batch=batch if variant.training else None, resume=out.exists(),
             command=["python", "-m", "drive.eval.training.stl"],
         )
@@ -162,6 +163,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command: drive what is missing, and print both tables."""
     parser = argparse.ArgumentParser(prog="python -m drive.eval.training.stl", description=__doc__)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--suite", default="test")
     parser.add_argument("--scenarios", action="append")
     parser.add_argument("--traffic", default="idm")
     parser.add_argument("--seeds", default="0")
