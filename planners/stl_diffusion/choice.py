@@ -27,6 +27,8 @@ BEYOND = 1.0
 """m; what is left to somebody ahead beyond that."""
 ROOMS = (1.0, 2.0, 3.0, 4.0)
 """m; how much of this there is to be ahead of where a sample ends: to come around whoever stands there."""
+VERGE = 0.4
+"""m; what is to be left to the road's edge: nobody follows a path to the decimetre."""
 _CALM, _FIRM = 3.0, 2.0
 """m/s^2; a change of acceleration from one knot to the next that counts 1; what is not harsh yet."""
 
@@ -42,7 +44,7 @@ class ChoiceSettings:
     `stopping` takes off where it could not stop any more behind who brakes hard from now on, were it to
     brake after a second. `margin` takes off what robustness lacks of half a unit, `harsh` the square of what
     the greatest acceleration has above 3 m/s^2, or its first change above 2. `room` takes off what of 4 m
-    straight ahead is not free where a sample ends.
+    straight ahead is not free where a sample ends, `verge` what of 0.4 m to the road's edge is not kept.
     """
 
     progress: float = 1.0
@@ -55,6 +57,7 @@ class ChoiceSettings:
     margin: float = 0.2
     harsh: float = 0.15
     room: float = 1.0
+    verge: float = 0.6
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -161,6 +164,9 @@ def utility(
         good = good - s.centre * found.offset.abs().mean(-1)
     if later is not None and s.ahead > 0.0:
         good = good - s.ahead * closing(scorer, found.states, later, SECONDS)
+    if s.verge > 0.0:
+        edge = found.terms[TERMS.index("edge")]
+        good = good - s.verge * (VERGE - edge).clamp(min=0.0) / VERGE
     if s.room > 0.0:
         good = good - s.room * narrow(scorer, found.states)
     if s.stopping > 0.0:
