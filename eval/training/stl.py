@@ -178,14 +178,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found: dict[str, Rows] = {}
         for name in names:
             for seed in [int(seed) for seed in given.seeds.split(",")] if VARIANTS[name].training else [0]:
-                drive(
-                    given.folder,
-                    name,
-                    seed,
-                    given.traffic,
-                    given.scenarios or ["gen/*/1000:1025"],
-                    given.batch,
-                )
+                scenarios = given.scenarios or ()
+                drive(given.folder, name, seed, given.traffic, given.suite, scenarios, given.batch)
                 rows = driven(given.folder, name, seed, given.traffic)
                 if rows:
                     found[f"{name} {seed}" if VARIANTS[name].training else name] = rows
