@@ -153,7 +153,7 @@ def _step(ways, k, x, y, first, last, most):
 
 
 @_inline
-def _gap(x, y, cosine, sine, length, width, far, wide):
+def gap_between(x, y, cosine, sine, length, width, far, wide):
     """(distance, ahead, aside): `boxes.box_gap`."""
     sc, ss = _sign(cosine), _sign(sine)
     bx, by = cosine * x + sine * y, cosine * y - sine * x
@@ -346,7 +346,7 @@ def _pair(others, a, moving, seconds, ego, i, rows):
     )  # fmt: skip
     u, v, vx, vy = c[i], s[i], moving * ovx[a], moving * ovy[a]
     dx, dy = ox[a] + vx * seconds - px[i], oy[a] + vy * seconds - py[i]
-    distance, ahead, aside = _gap(
+    distance, ahead, aside = gap_between(
         dx * u + dy * v, dy * u - dx * v, oc[a] * u + os[a] * v, os[a] * u - oc[a] * v,
         ego[_LONG] * _HALF, ego[_WIDE] * _HALF, ol[a], ow[a],
     )  # fmt: skip
@@ -454,4 +454,4 @@ def features(
     return out
 
 
-__all__ = ["features"]
+__all__ = ["features", "gap_between"]

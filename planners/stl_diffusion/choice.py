@@ -23,8 +23,14 @@ SECONDS = 0.95
 """s; how far ahead nuPlan's time to collision looks."""
 REACTION, BRAKES, HARD, MARGIN = 1.0, 4.0, 5.0, 0.5
 """s, m/s^2, m/s^2, m: when and how the ego brakes, how others do now, and what is to be left between them."""
-_CALM = 3.0
-"""m/s^2; a change of acceleration from one knot to the next that counts 1."""
+BEYOND = 1.0
+"""m; what is left to somebody ahead beyond that."""
+ROOMS = (1.0, 2.0, 3.0, 4.0)
+"""m; how much of this there is to be ahead of where a sample ends: to come around whoever stands there."""
+VERGE = 0.4
+"""m; what is to be left to the road's edge: nobody follows a path to the decimetre."""
+_CALM, _FIRM = 3.0, 2.0
+"""m/s^2; a change of acceleration from one knot to the next that counts 1; what is not harsh yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,9 @@ class ChoiceSettings:
     another lane, `change` for another sample than the last plan's. `ahead` takes off where within a second of
     driving on straight it would touch somebody who does so too: the share of its states of which this is so.
     `stopping` takes off where it could not stop any more behind who brakes hard from now on, were it to
-    brake after a second. `margin` takes off what robustness lacks of half a unit.
+    brake after a second. `margin` takes off what robustness lacks of half a unit, `harsh` the square of what
+    the greatest acceleration has above 3 m/s^2, or its first change above 2. `room` takes off what of 4 m
+    straight ahead is not free where a sample ends, `verge` what of 0.4 m to the road's edge is not kept.
     """
 
     progress: float = 1.0
@@ -47,6 +55,9 @@ class ChoiceSettings:
     ahead: float = 1.0
     stopping: float = 0.5
     margin: float = 0.2
+    harsh: float = 0.15
+    room: float = 1.0
+    verge: float = 0.6
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
@@ -78,10 +89,25 @@ def closing(scorer: Scorer, states: Tensor, later: Others, seconds: float) -> Te
     motion = scorer.motion
     b, m, n = states.shape[:3]
     at = states[..., motion.look :: motion.look, :4].clone()
-    way = seconds * at[..., 3]
+    way = BEYOND + seconds * at[..., 3]
     at[..., 0] += way * torch.cos(at[..., 2])
     at[..., 1] += way * torch.sin(at[..., 2])
     place = place_of(scorer.ground._replace(others=later))
+    found = measure(place, at.flatten(0, 1).cpu().contiguous().numpy(), NEAREST, FARTHEST, False).signals[3]
+    gap = torch.from_numpy(found).view(b, m, n, -1)
+    return (gap < 0.0).float().mean(-1).to(states.device)
+
+
+def narrow(scorer: Scorer, states: Tensor) -> Tensor:
+    """The share of ROOMS that samples `(B, M, N)` have not got straight ahead of where they end."""
+    b, m, n = states.shape[:3]
+    at = states[..., -1:, :4].repeat(1, 1, 1, len(ROOMS), 1)
+    way = torch.tensor(ROOMS).to(at)
+    at[..., 0] += way * torch.cos(at[..., 2])
+    at[..., 1] += way * torch.sin(at[..., 2])
+    others = scorer.ground.others
+    there = others._replace(places=others.places[:, :, -1:].repeat(1, 1, len(ROOMS), 1))
+    place = place_of(scorer.ground._replace(others=there))
     found = measure(place, at.flatten(0, 1).cpu().contiguous().numpy(), NEAREST, FARTHEST, False).signals[3]
     gap = torch.from_numpy(found).view(b, m, n, -1)
     return (gap < 0.0).float().mean(-1).to(states.device)
@@ -130,11 +156,19 @@ def utility(
     asked = (motion.centre + motion.half * drawn[..., 0]) / _CALM
     first = (asked[..., :1] - ego[..., _NOW, None] / _CALM).square() * 0.5
     rough = torch.cat((first, (asked[..., 1:] - asked[..., :-1]).square()), -1).mean(-1)
+    jump = _CALM * (asked[..., 0] - ego[..., _NOW] / _CALM).abs() - _FIRM
+    hard = torch.maximum(_CALM * asked.abs().amax(-1) - _CALM, jump)
     good = 2.0 + s.progress * driven - s.comfort * rough - s.margin * (0.5 - rho.clamp(max=0.5))
+    good = good - s.harsh * hard.clamp(min=0.0).square()
     if s.centre > 0.0:
         good = good - s.centre * found.offset.abs().mean(-1)
     if later is not None and s.ahead > 0.0:
         good = good - s.ahead * closing(scorer, found.states, later, SECONDS)
+    if s.verge > 0.0:
+        edge = found.terms[TERMS.index("edge")]
+        good = good - s.verge * (VERGE - edge).clamp(min=0.0) / VERGE
+    if s.room > 0.0:
+        good = good - s.room * narrow(scorer, found.states)
     if s.stopping > 0.0:
         good = good - s.stopping * stopping(scorer, found.states, scorer.ground.others)
     if len(scorer.modes) > 1:

@@ -31,7 +31,7 @@ class STLDiffusionConfig:
     vmin: float = -0.3
     vmax: float = 0.0
     dmin: float = -1.0
-    dmax: float = 1.0
+    dmax: float = 1.9
     dsafe: float = 0.5
     thmax: float = 0.15
     candidates: int = 16

@@ -68,16 +68,32 @@ class Moments(NamedTuple):
     scenes: NDArray[Any]
 
 
-def moments_of(data: Any, rows: int, motion: MotionSettings, seed: int = 0) -> Moments:
-    """`rows` moments of a set, drawn by chance; parameters as in training."""
-    chosen = np.sort(np.random.default_rng((seed, 6)).permutation(len(data))[:rows])
+def rows_of(data: Any, rows: int, seed: int = 0) -> NDArray[np.int64]:
+    """Which `rows` moments of a set are drawn by chance; of fewer, fewer of the same."""
+    return np.sort(np.random.default_rng((seed, 6)).permutation(len(data))[:rows])
+
+
+def moments_of(
+    data: Any, rows: int, motion: MotionSettings, seed: int = 0, some: slice = slice(None)
+) -> Moments:
+    """`rows` moments of a set, drawn by chance, or `some` of them; parameters as in training."""
+    chosen = rows_of(data, rows, seed)[some]
     fields = data.take(chosen)
     view = scene_batch(fields)
     if view.scene is None:
         raise InputError("the set holds no scenes' arrays")
     future, valid = (torch.from_numpy(fields[name]) for name in ("future", "future_valid"))
     found = calibrate(view.scene, future, valid, motion)
-    parameters = likely(found, torch.Generator().manual_seed(seed))
+    # Of each moment by itself, so that it has the same ones in whatever company.
+    parameters = torch.cat(
+        [
+            likely(
+                found._replace(own=found.own[k : k + 1], mode=found.mode[k : k + 1]),
+                torch.Generator().manual_seed(seed + int(row)),
+            )
+            for k, row in enumerate(chosen)
+        ]
+    )
     scorer = Scorer.of(Template(motion.look_dt), motion, found.ground, MODES, parameters)
     return Moments(view, scorer, parameters, fields.get("scene_number", chosen))
 

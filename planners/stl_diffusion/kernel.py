@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from drive._kernel import kernels_at
 from drive.nn import geometry_kernel
-from drive.nn.geometry_kernel import _gap
+from drive.nn.geometry_kernel import gap_between
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,7 +141,7 @@ def _measure(states, table, missing, known, ego, places, half, valid, near, far,
                     if bound >= best:
                         continue
                     oc, os = places[b, a, t, 2], places[b, a, t, 3]
-                    gap = _gap(
+                    gap = gap_between(
                         dx * u + dy * v, dy * u - dx * v, oc * u + os * v, os * u - oc * v,
                         length, width, hl, hw,
                     )[0]  # fmt: skip
@@ -163,7 +163,7 @@ def _measure(states, table, missing, known, ego, places, half, valid, near, far,
                         dx, dy = places[b, which, t, 0] - px, places[b, which, t, 1] - py
                         oc, os = places[b, which, t, 2], places[b, which, t, 3]
                         hl, hw = half[b, which, 0], half[b, which, 1]
-                        _, ahead, aside = _gap(
+                        _, ahead, aside = gap_between(
                             dx * u + dy * v, dy * u - dx * v, oc * u + os * v, os * u - oc * v,
                             length, width, hl, hw,
                         )  # fmt: skip
@@ -172,7 +172,7 @@ def _measure(states, table, missing, known, ego, places, half, valid, near, far,
                         for sign in range(2):
                             angle = _STEP if sign == 0 else -_STEP
                             cu, cv = math.cos(heading + angle), math.sin(heading + angle)
-                            gap = _gap(
+                            gap = gap_between(
                                 dx * cu + dy * cv, dy * cu - dx * cv, oc * cu + os * cv, os * cu - oc * cv,
                                 length, width, hl, hw,
                             )[0]  # fmt: skip

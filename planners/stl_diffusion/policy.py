@@ -22,6 +22,7 @@ from drive.planners.learned.decision import Decision
 from drive.planners.stl_diffusion.bounds import NO_LIMIT, relaxed
 from drive.planners.stl_diffusion.calibrate import look_times
 from drive.planners.stl_diffusion.choice import SECONDS, utility
+from drive.planners.stl_diffusion.flow import along_lanes
 from drive.planners.stl_diffusion.motion import shifted
 from drive.planners.stl_diffusion.sampling import Drawn, Told, best, draw, told_of
 from drive.planners.stl_diffusion.scorer import Looked, Scorer
@@ -32,6 +33,8 @@ from drive.planners.stl_diffusion.variants import variants
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from drive.forecast import Forecaster
     from drive.planner import Observation
     from drive.planners.learned.decision import Memory
@@ -40,6 +43,10 @@ if TYPE_CHECKING:
 
 SLACK = 0.2
 """m/s; how far variants stay below the greatest speed."""
+LANE, SWAY, TURNED = 1.2, 0.1, 0.8
+"""m, m per m, rad: who is behind and no farther aside, nor turned more, follows the ego."""
+GRID = 0.2
+"""s; how finely forecasts are asked for."""
 _EGO = {name: k for k, name in enumerate(EGO_COLUMNS)}
 
 
@@ -114,8 +121,8 @@ class STLPolicy:
         assert view.scene is not None
         seen, kept = [observations[row] for row in rows], [memories[row] for row in rows]
         times = look_times(motion, view.ego)
-        others = others_of(seen, self.forecaster, times, c.others)
-        later = others_of(seen, self.forecaster, times + SECONDS, c.others)
+        lanes = lanes_of(view.scene)
+        others, later = others_of(seen, self.forecaster, (times, times + SECONDS), c.others, lanes)
         ground = make_ground(view.scene, self.modes, others)
         wanted = self._parameters(view.ego)
         template = Template(motion.look_dt)
@@ -243,8 +250,8 @@ class STLPolicy:
         return out
 
     def _variants(self, scorer: Scorer, looked: Looked, worth: Tensor) -> Tensor:
-        """The paths of the best samples of each mode, and of the one that gets farthest on the road, at other
-        speeds."""
+        """The paths of the best samples of each mode, of the one that gets farthest on the road, and the
+        lane itself, at other speeds."""
         lane = torch.stack([looked.terms[TERMS.index(name)] for name in ("offset", "heading", "edge")]).amin(
             0
         )
@@ -252,7 +259,7 @@ class STLPolicy:
         best = worth.topk(min(self.config.variants, worth.shape[2]), 2).indices
         rows = torch.cat((best, far), 2)[..., None, None].expand(-1, -1, -1, *looked.states.shape[3:])
         caps = scorer.parameters["vmax"][:, :, 0, -1] - SLACK
-        return variants(scorer.motion, looked.states.gather(2, rows), caps)
+        return variants(scorer.motion, looked.states.gather(2, rows), scorer.ground.way, caps)
 
     def _candidates(
         self, row: int, picked: Tensor, choice: int, states: Tensor, utility: Tensor, found: Drawn,
@@ -300,34 +307,69 @@ def picked(batch: SceneBatch, rows: Sequence[int]) -> SceneBatch:
     return SceneBatch(scene, some(batch.raster), some(batch.images), ego)
 
 
-def others_of(seen: Sequence[Observation], forecaster: Forecaster, times: Tensor, most: int) -> Others:
-    """The `most` nearest agents of each observation, where they are forecast to be, in the ego's frame.
+def following(observation: Observation, rows: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Who of `rows` drives behind the ego in its lane: it minds the ego. Its forecast would have it run into
+    whoever brakes."""
+    o = observation
+    poses = to_frame(o.agents[rows, :3], o.ego[:3])
+    front = poses[:, 0] + 0.5 * o.agent_size[rows, 0]
+    aside = np.abs(poses[:, 1]) < LANE + SWAY * -poses[:, 0]
+    found: NDArray[np.bool_] = (front < 0.0) & aside & (np.abs(poses[:, 2]) < TURNED)
+    return found
 
-    Forecasts that came with an observation are taken as they are.
+
+def lanes_of(scene: SceneArrays) -> list[NDArray[np.float64]]:
+    """The points of all lanes in sight of each moment, `(S, 4)`, with cosine and sine."""
+    points, there = scene.lanes[..., :4].double().cpu().numpy(), scene.lanes_valid.cpu().numpy()
+    return [row[mask].reshape(-1, 4) for row, mask in zip(points, there, strict=True)]
+
+
+def others_of(
+    seen: Sequence[Observation],
+    forecaster: Forecaster,
+    times: Sequence[Tensor],
+    most: int,
+    lanes: Sequence[NDArray[np.float64]] = (),
+) -> list[Others]:
+    """The `most` nearest agents of each observation, where they are forecast to be at each of some `times`,
+    in the ego's frame.
+
+    Forecasts that came with an observation are taken as they are, others bent along `lanes` (of `lanes_of`).
     """
-    after = times.double().cpu().numpy()
+    asked = [some.double().cpu().numpy() for some in times]
+    fine = np.arange(1, round(max(some[-1] for some in asked) / GRID) + 2) * GRID
     rows = []
     for o in seen:
         there = np.flatnonzero(o.agent_valid & np.isfinite(o.agents).all(1))
+        there = there[~following(o, there)]
         gap = np.hypot(*(o.agents[there, :2] - o.ego[:2]).T)
         rows.append(there[np.argsort(gap, kind="stable")[:most]])
     wide = max(max((len(r) for r in rows), default=0), 1)
-    places = np.zeros((len(seen), wide, len(after), 4))
+    places = [np.zeros((len(seen), wide, len(some), 4)) for some in asked]
     half, valid = np.zeros((len(seen), wide, 2)), np.zeros((len(seen), wide), dtype=np.bool_)
     for k, (o, row) in enumerate(zip(seen, rows, strict=True)):
         if not len(row):
             continue
-        found = o.forecasts or forecaster.forecast(o, o.time + after)
-        poses = to_frame(expected(found, o.time + after)[row], o.ego[:3])
-        count = len(row)
-        places[k, :count, :, :2] = poses[..., :2]
-        places[k, :count, :, 2], places[k, :count, :, 3] = np.cos(poses[..., 2]), np.sin(poses[..., 2])
-        half[k, :count], valid[k, :count] = 0.5 * o.agent_size[row, :2], True
-    device = times.device
-    return Others(
-        torch.from_numpy(places).float().to(device), torch.from_numpy(half).float().to(device),
-        torch.from_numpy(valid).to(device),
-    )  # fmt: skip
+        found = o.forecasts or forecaster.forecast(o, o.time + fine)
+        poses = to_frame(expected(found, o.time + fine)[row], o.ego[:3])
+        if lanes and not o.forecasts:
+            at = to_frame(o.agents[row, :3], o.ego[:3])
+            now = np.column_stack((at, np.hypot(o.agents[row, 3], o.agents[row, 4])))
+            poses = along_lanes(poses, now, o.agent_kind[row], lanes[k], fine)
+        table = np.concatenate((poses[..., :2], np.cos(poses[..., 2:]), np.sin(poses[..., 2:])), -1)
+        for place, some in zip(places, asked, strict=True):
+            place[k, : len(row)] = between(table, fine, some)
+        half[k, : len(row)], valid[k, : len(row)] = 0.5 * o.agent_size[row, :2], True
+    device = times[0].device
+    sizes, known = torch.from_numpy(half).float().to(device), torch.from_numpy(valid).to(device)
+    return [Others(torch.from_numpy(place).float().to(device), sizes, known) for place in places]
+
+
+def between(values: NDArray[np.float64], times: NDArray[np.float64], asked: NDArray[np.float64]) -> Any:
+    """`values (A, T, C)` at `times` as they are at the times `asked`, linear in between."""
+    after = np.clip(np.searchsorted(times, asked - 1e-9), 1, len(times) - 1)
+    share = np.clip((asked - times[after - 1]) / (times[after] - times[after - 1]), 0.0, 1.0)[:, None]
+    return (1.0 - share) * values[:, after - 1] + share * values[:, after]
 
 
 __all__ = ["Last", "STLPolicy", "others_of", "picked"]

@@ -36,9 +36,14 @@ PLAIN = SampleSettings(candidates=1, rolls=0)
 """The denoiser alone."""
 CHOICE = SampleSettings(rolls=0)
 OURS = SampleSettings()
-GUIDED = SampleSettings(candidates=10, rolls=3, guidance=GuidanceSettings(steps=10))
-"""Ten gradients, as published with ours; but signed, and with a cap that lets them matter."""
-STRONG = SampleSettings(candidates=10, rolls=3, guidance=GuidanceSettings(steps=15, iterations=2))
+GUIDED = SampleSettings(
+    candidates=10, rolls=3, guidance=GuidanceSettings(1, iterations=10, rate=0.08, cap=1.0, threshold=0.05)
+)
+"""Ten gradients, as published with ours; but signed, uncut, and all of them at the last step: there Adam's
+momentum is kept from one to the next, and what was gained is not made noisy again."""
+STRONG = SampleSettings(
+    candidates=10, rolls=3, guidance=GuidanceSettings(1, iterations=30, rate=0.05, cap=1.0, threshold=0.05)
+)
 """Thirty gradients."""
 CTG = SampleSettings(
     count=0, eta=1.0, candidates=1, rolls=0, guidance=GuidanceSettings(-1, iterations=3, rate=0.01)

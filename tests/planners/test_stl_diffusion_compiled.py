@@ -15,11 +15,21 @@ import numpy as np
 import torch
 
 from drive.errors import InputError
+from drive.geometry import wrap_angle
 from drive.nn.scene import EGO_COLUMNS, SceneArrays, stack_scenes
 from drive.nn.tokens import scene_tensors
 from drive.planners.stl_diffusion.bounds import bounds_of, ordered
 from drive.planners.stl_diffusion.calibrate import look_times
-from drive.planners.stl_diffusion.choice import SECONDS, ChoiceSettings, closing, harm, stopping, utility
+from drive.planners.stl_diffusion.choice import (
+    SECONDS,
+    ChoiceSettings,
+    closing,
+    harm,
+    narrow,
+    stopping,
+    utility,
+)
+from drive.planners.stl_diffusion.flow import along_lanes
 from drive.planners.stl_diffusion.model import ModelSettings, PolicyNet
 from drive.planners.stl_diffusion.motion import MotionSettings, judged, roll
 from drive.planners.stl_diffusion.rolling import rolled
@@ -28,6 +38,7 @@ from drive.planners.stl_diffusion.signals import SIGNALS, make_ground, measured,
 from drive.planners.stl_diffusion.template import MODES, PARAMETERS, TERMS, Template
 from drive.planners.stl_diffusion.train import take_encoder
 from drive.planners.stl_diffusion.variants import PACES, variants
+from drive.vehicle import AgentKind
 
 SPEC = importlib.util.spec_from_file_location("stl_toy", Path(__file__).with_name("stl_toy.py"))
 assert SPEC is not None
@@ -124,9 +135,9 @@ def test_who_closes_in_is_not_chosen() -> None:
     assert looked.robustness[0, 0, 3] < 0.0
     share = closing(scorer, looked.states, later, SECONDS)[0, 0]
     assert share[0] > share[1] >= share[2] == 0.0
-    heedless = utility(scorer, looked, drawn, ChoiceSettings(ahead=0.0), later)[0, 0]
+    heedless = utility(scorer, looked, drawn, ChoiceSettings(ahead=0.0, room=0.0), later)[0, 0]
     assert heedless.argmax() == 0
-    mindful = utility(scorer, looked, drawn, ChoiceSettings(ahead=9.0), later)[0, 0]
+    mindful = utility(scorer, looked, drawn, ChoiceSettings(ahead=9.0, room=0.0), later)[0, 0]
     assert mindful.argmax() != 0
     assert mindful[3] <= 0.0 < mindful[:3].min()
     held = utility(scorer, looked, drawn, ChoiceSettings(change=9.0), later, torch.tensor([2]))[0, 0]
@@ -137,12 +148,14 @@ def test_who_closes_in_is_not_chosen() -> None:
 
 def test_a_path_can_be_driven_at_other_speeds(scorer: Scorer) -> None:
     drawn = torch.stack([steady(0.0), steady(-1.0)]).clone()
-    drawn[0, :, 1] = 0.4
+    drawn[0, :, 1] = 0.2
     states = roll(MOTION, scorer.ground.ego[:1], drawn[None, None])
     cap = torch.full((1, 1), 9.0)
-    more = variants(MOTION, states, cap)
+    scene = scene_tensors(stack_scenes([toy.road(8.0)]))
+    way = make_ground(scene, ("keep",), moved_on(scene, look_times(MOTION, scene.ego))).way
+    more = variants(MOTION, states, way, cap)
     found = roll(MOTION, scorer.ground.ego[:1], more)[0, 0]
-    assert len(found) == 2 * len(PACES)
+    assert len(found) == 3 * len(PACES)
     assert found[..., 3].max() < 9.1
     assert found[PACES.index(-6.0), 20:, 3].max() == 0.0  # from 8 m/s in 1.4 s
     # Where it stands after a brake of 1.5 m/s^2 for 4 s lies on the path that was drawn, 20 m along.
@@ -150,7 +163,104 @@ def test_a_path_can_be_driven_at_other_speeds(scorer: Scorer) -> None:
     assert slow[-1, 3].item() == pytest.approx(2.0, abs=0.1)
     near = (states[0, 0, 0, :, :2] - slow[-1, :2]).norm(dim=-1).min()
     assert near < 0.8
-    assert slow[-1, 1] > 1.5
+    assert slow[-1, 1] > 1.0
+    # The second path, a brake, ends after 24 m; faster ones go on along the lane, as the third does at once.
+    for row, begin in ((len(PACES) + PACES.index(0.8), 0), (2 * len(PACES) + PACES.index(0.8), 0)):
+        assert found[row, -1, 0] > 32.0
+        assert found[row, begin:, 1].abs().max() < 0.3
+
+
+def test_paths_lead_back_to_the_lane_and_bends_are_driven_slowly() -> None:
+    aside, bent = toy.road(8.0, offset=1.0), bent_road(0.05)
+    for scene, far, slow in ((aside, 30.0, 7.9), (bent, 20.0, 0.0)):
+        one = scene_tensors(stack_scenes([scene]))
+        ground = make_ground(one, ("keep",), moved_on(one, look_times(MOTION, one.ego)))
+        states = roll(MOTION, one.ego, steady(-6.0)[None, None, None])
+        more = variants(MOTION, states, ground.way, torch.full((1, 1), 12.0))[:, :, len(PACES) :]
+        found = judged(MOTION, roll(MOTION, one.ego, more))
+        row = PACES.index(0.8)
+        offset = signals_of(ground, found)["offset"][0, 0, row].abs()
+        assert offset.amin() < 0.5
+        assert offset.amax() <= 1.3
+        assert found[0, 0, row, -1, :2].norm() > far
+        assert found[0, 0, row, 5:, 3].min() > slow
+    # A bend of 20 m is driven at 2.5 m/s^2, which is 7.1 m/s.
+    assert found[0, 0, row, -1, 3] < 7.3
+
+
+def test_others_follow_their_lanes_in_compiled_code_as_in_plain() -> None:
+    rng = np.random.default_rng(0)
+    turn = np.linspace(0.0, 1.2, 60)
+    lane = np.column_stack((50.0 * np.sin(turn), 50.0 * (1.0 - np.cos(turn)), np.cos(turn), np.sin(turn)))
+    back = lane * (1, 1, -1, -1) + (0, 3.5, 0, 0)
+    lanes = np.concatenate((lane, back))
+    times = np.arange(1, 25) * 0.2
+    count = 12
+    now = np.column_stack(
+        (
+            rng.uniform(-2, 30, count),
+            rng.uniform(-3, 8, count),
+            rng.uniform(-3, 3, count),
+            rng.uniform(0, 12, count),
+        )
+    )
+    now[0], now[1] = (0.0, 0.3, 0.0, 8.0), (20.0, 20.0, 0.0, 8.0)
+    go = now[:, None, 3:] * times[:, None]
+    poses = np.concatenate(
+        (
+            now[:, None, :2] + go * np.stack((np.cos(now[:, 2]), np.sin(now[:, 2])), -1)[:, None],
+            np.broadcast_to(now[:, None, 2:3], (count, len(times), 1)),
+        ),
+        -1,
+    )
+    kinds = np.zeros(count, dtype=np.uint8)
+    kinds[3] = AgentKind.PEDESTRIAN
+    found = along_lanes(poses, now, kinds, lanes, times)
+    assert np.allclose(found, plain_flow(poses, now, kinds, lanes, times), atol=1e-9)
+    # 38 m along a bend of 50 m to the left, not straight on; nobody else's lane is near the second.
+    assert np.hypot(found[0, -1, 0], found[0, -1, 1] - 50.0) == pytest.approx(50.0, abs=0.6)
+    assert found[0, -1, 2] == pytest.approx(38.4 / 50.0, abs=0.1)
+    assert np.array_equal(found[1], poses[1])
+    assert np.array_equal(found[3], poses[3])
+
+
+def plain_flow(poses: Any, now: Any, kinds: Any, lanes: Any, times: Any) -> Any:
+    """`along_lanes` without a compiler: each agent by itself."""
+    out = poses.copy()
+    course = np.arctan2(lanes[:, 3], lanes[:, 2])
+    for a in range(len(now)):
+        (x, y, heading, speed), before = now[a], 0.0
+        if speed <= 1.0 or kinds[a] == AgentKind.PEDESTRIAN:
+            continue
+        last, off = now[a, :2], None
+        for k, after in enumerate(times):
+            gap = np.array((x, y)) - lanes[:, :2]
+            ahead = np.abs((gap * lanes[:, 2:]).sum(1))
+            aside = np.abs(gap[:, 1] * lanes[:, 2] - gap[:, 0] * lanes[:, 3])
+            turned = np.abs(wrap_angle(course - heading))
+            near = np.flatnonzero((ahead < 6.0) & (aside < 2.0) & (turned < 0.7))
+            if not len(near):
+                break
+            best = near[(ahead + 2.0 * aside + 6.0 * turned)[near].argmin()]
+            off = wrap_angle(heading - course[best]) if off is None else off
+            off *= np.exp((before - after) / 2.0)
+            heading = course[best] + off
+            step = np.hypot(*(poses[a, k, :2] - last))
+            x, y = x + step * np.cos(heading), y + step * np.sin(heading)
+            out[a, k], last, before = (x, y, heading), poses[a, k, :2], after
+    return out
+
+
+def test_who_ends_near_somebody_has_no_room() -> None:
+    # 30 m to the centre of somebody who stands: 24 m between the bumpers. From 10 m/s at -2.5 m/s^2: 20.5 m.
+    scene = scene_tensors(stack_scenes([toy.road(10.0, ((30.0, 0.0, 0.0),), sides=())]))
+    ground = make_ground(scene, ("keep",), moved_on(scene, look_times(MOTION, scene.ego)))
+    row = torch.tensor([-0.3, 14.0, -1.0, 1.0, 0.3, 0.15]).expand(1, 1, -1)
+    scorer = Scorer.of(Template(MOTION.look_dt), MOTION, ground, ("keep",), row)
+    states = roll(MOTION, scene.ego, torch.stack([steady(a) for a in (-2.5, -4.0)])[None, None])
+    assert narrow(scorer, states)[0, 0].tolist() == [0.25, 0.0]  # 3.5 m are left, of 4 asked for
+    with pytest.raises(InputError, match="room"):
+        ChoiceSettings(room=-1.0)
 
 
 def test_who_cannot_stop_in_time_is_told() -> None:
