@@ -97,7 +97,9 @@ class HydraNextPolicy:
         signals = self.propose(seen) if c.proposes else None
         proposals = None if signals is None else self._pedals(signals)
         wheelbase = batch.ego[:, WHEELBASE].double().cpu().numpy()
-        held = held_at_red(batch.scene, LIGHTS_WITHIN).cpu().numpy() & (c.red_lights > 0.0)
+        held = np.zeros(len(observations), dtype=np.bool_)
+        if batch.scene is not None and c.red_lights > 0.0:
+            held = held_at_red(batch.scene, LIGHTS_WITHIN).cpu().numpy()
         return [
             self._decision(
                 scored, row, None if first is None else first[row],

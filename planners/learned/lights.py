@@ -23,22 +23,22 @@ MARGIN = 0.3
 """m past the line that are let be."""
 
 
-def held_at_red(scene: SceneArrays, within: float = 1e3) -> Tensor:
-    """Whether a line whose signal is red lies ahead, no farther than 5 m and what is driven `within` s, and
-    the ego can stop before it: (B,)."""
+def held_at_red(scene: SceneArrays, within: float | None = None) -> Tensor:
+    """Whether a line whose signal is red lies ahead and the ego can stop before it: (B,).
+
+    With `within`, it is no farther than 10 m and what is driven in so many s.
+    """
     speed, red = scene.ego[:, SPEED].clamp(min=0.0), scene.ego[:, RED]
-    near = red < 5.0 + within * (speed + 0.5)
-    held: Tensor = (red > 0.0) & (speed * speed <= 2.0 * BRAKING * red) & near
-    return held
+    held: Tensor = (red > 0.0) & (speed * speed <= 2.0 * BRAKING * red)
+    return held if within is None else held & (red < 10.0 + within * speed)
 
 
-def red_light_cost(scene: SceneArrays, poses: Tensor, cost: float, dt: float = 0.1) -> Tensor:
+def red_light_cost(scene: SceneArrays | None, poses: Tensor, cost: float, dt: float = 0.1) -> Tensor:
     """`-cost` for candidates `poses (B, K, T, 3)` that end past a line whose signal is red, else 0, (B, K).
 
-    Nothing where the front bumper is past the line, or cannot stop before it.
+    Nothing where the front bumper is past the line or cannot stop before it, nor without a scene in vectors.
     """
-    held = held_at_red(scene)
-    if not bool(held.any()):
+    if scene is None or not bool((held := held_at_red(scene)).any()):
         return poses.new_zeros(poses.shape[:2])
     past = candidate_geometry(scene, poses, dt, every=poses.shape[2])[:, :, -1, PAST]
     return -cost * ((past > MARGIN) & held[:, None]).to(poses.dtype)
