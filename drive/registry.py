@@ -20,6 +20,8 @@ from drive._imports import import_target, is_file, one_line
 from drive.errors import DriveError, InputError, UnknownNameError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from drive.planner import Planner
 
 __all__ = [
@@ -47,6 +49,9 @@ GROUPS = {
     "drive.suites": "suite",
     "drive.recipes": "recipe",
 }
+
+OWN_PROCESS = "exec:"
+"""What a planner's name begins with that is a command."""
 
 Settings = dict[str, dict[str, object]]
 
@@ -118,17 +123,23 @@ def load(group: str, name: str) -> Any:
 def load_planner(name: str, overrides: Mapping[str, object] | None = None) -> Planner:
     """A planner, configured.
 
-    `name` is a registered name, or `module:attribute`, or `path/to/file.py:attribute`. What it names is a
-    planner; or a class (or function) with an attribute `config_type`, a frozen dataclass, which is called
-    with an instance of it; or a class that needs no argument.
+    `name` is a registered name, or `module:attribute`, or `path/to/file.py:attribute`, or `exec:` and a
+    command that starts a planner in its own process. What it names is a planner; or a class (or function)
+    with an attribute `config_type`, a frozen dataclass, which is called with an instance of it; or a class
+    that needs no argument.
 
     Raises `UnknownNameError` for a name or a setting that does not exist, `InputError` for a value that does
     not fit, `DriveError` for what cannot be loaded or is not a planner.
     """
     overrides = overrides or {}
+    owner = f"planner '{name}'"
+    if name.startswith(OWN_PROCESS):
+        if overrides:
+            raise InputError(f"{owner} takes its settings as arguments of its command")
+        host: Callable[[str], Planner] = import_target("drive.planners.process:ProcessPlanner", owner)
+        return host(name.removeprefix(OWN_PROCESS))
     if is_file(name) and name.endswith(".py"):
         raise InputError(f"'{name}' is a file: write which planner in it is meant, {name}:NAME")
-    owner = f"planner '{name}'"
     found = import_target(name, owner) if ":" in name else load("drive.planners", name)
     config_type = getattr(found, "config_type", None)
     if _is_planner(found) or config_type is None:

@@ -103,7 +103,7 @@ def read_all(worlds: int, moves: bool, reads: tuple[str, ...]) -> Times:
 
 
 @lru_cache(maxsize=1)
-def _watched() -> tuple[Task, list[Observation]]:
+def watched() -> tuple[Task, list[Observation]]:
     """What a planner that reads 1.5 s of history is told on the busy road, driven by idm."""
     planner = registry.load_planner("idm")
     recorder = Recorder(planner)
@@ -115,7 +115,7 @@ def _watched() -> tuple[Task, list[Observation]]:
 
 def sense_all(sensor: type[VectorSensor] | type[RasterSensor]) -> Times:
     """Times of a sensor's calls over some seconds of a drive; the first pass warms up."""
-    task, observations = _watched()
+    task, observations = watched()
     cpu, wall = [], []
     for repeat in range(REPEATS + 1):
         session = sensor.start(task)

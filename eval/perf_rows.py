@@ -9,6 +9,7 @@ from typing import Any
 from drive.eval.perf import Row, Times, cores
 from drive.eval.perf_camera import camera_rows
 from drive.eval.perf_learn import learn_rows
+from drive.eval.perf_process import process_rows
 from drive.eval.perf_scenes import CANDIDATE_STEPS, CROWD, batch_world, candidate_batch
 from drive.eval.perf_step import part_rows
 from drive.eval.perf_stl import stl_rows
@@ -30,6 +31,7 @@ def kernel_rows(worlds: int = WORLDS, candidates: int = CANDIDATES) -> list[Row]
         *learn_rows(worlds),
         *stl_rows(),
         *camera_rows(),
+        *process_rows(),
         Row("rollout", "candidate-step", lambda: roll(candidates), steps, f"{around}, LQR and bicycle"),
         Row(
             "rollout/controls", "candidate-step", lambda: roll(candidates, controls=True), steps,

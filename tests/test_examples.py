@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import drive
 from drive import registry
 from drive.cli.main import run
 from drive.datasets import source
@@ -133,6 +134,15 @@ def test_my_traffic(folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest
     assert one.header["traffic"] == "idm"
     assert other.header["traffic"] == "hurried"
     assert not np.array_equal(one.agents, other.agents)
+
+
+def test_own_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    name = f"exec:{shlex.join((sys.executable, str(EXAMPLES / '08_own_process.py')))}"
+    log = drive.run(name, "gen/stop_for_lead/1")
+    assert log.header["planner"]["name"] == "keep_lane"
+    assert log.header["failure"] is None
+    assert log.header["scores"]["nuplan_cls"]["score"] > 0.3
 
 
 def test_traffic_of_a_file_is_checked(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def command(
     ],
     planner: Annotated[
         str | None,
-        typer.Option(metavar="P", help="A planner's name, or FILE.py:NAME; a run log has its own."),
+        typer.Option(metavar="P", help="A name, FILE.py:NAME or exec:COMMAND; a run log has its own."),
     ] = None,
     traffic: Annotated[
         str | None,
