@@ -20,7 +20,6 @@ from drive._imports import import_target, is_file, one_line
 from drive.errors import DriveError, InputError, UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
 
     from drive.planner import Planner
 
@@ -48,10 +47,8 @@ GROUPS = {
     "drive.metrics": "metric",
     "drive.suites": "suite",
     "drive.recipes": "recipe",
+    "drive.hosts": "planner host",
 }
-
-OWN_PROCESS = "exec:"
-"""What a planner's name begins with that is a command."""
 
 Settings = dict[str, dict[str, object]]
 
@@ -123,21 +120,22 @@ def load(group: str, name: str) -> Any:
 def load_planner(name: str, overrides: Mapping[str, object] | None = None) -> Planner:
     """A planner, configured.
 
-    `name` is a registered name, or `module:attribute`, or `path/to/file.py:attribute`, or `exec:` and a
-    command that starts a planner in its own process. What it names is a planner; or a class (or function)
-    with an attribute `config_type`, a frozen dataclass, which is called with an instance of it; or a class
-    that needs no argument.
+    `name` is a registered name, or `module:attribute`, or `path/to/file.py:attribute`, or the
+    name of a host before what it makes a planner of (`exec:COMMAND`). What it names is a planner; or a class
+    (or function) with an attribute `config_type`, a frozen dataclass, which is called with an instance of
+    it; or a class that needs no argument.
 
     Raises `UnknownNameError` for a name or a setting that does not exist, `InputError` for a value that does
     not fit, `DriveError` for what cannot be loaded or is not a planner.
     """
     overrides = overrides or {}
     owner = f"planner '{name}'"
-    if name.startswith(OWN_PROCESS):
+    host, _, place = name.partition(":")
+    if ":" in name and host in names("drive.hosts"):
         if overrides:
             raise InputError(f"{owner} takes its settings as arguments of its command")
-        host: Callable[[str], Planner] = import_target("drive.planners.process:ProcessPlanner", owner)
-        return host(name.removeprefix(OWN_PROCESS))
+        hosted: Planner = load("drive.hosts", host)(place)
+        return hosted
     if is_file(name) and name.endswith(".py"):
         raise InputError(f"'{name}' is a file: write which planner in it is meant, {name}:NAME")
     found = import_target(name, owner) if ":" in name else load("drive.planners", name)
