@@ -51,12 +51,12 @@ class TrackerMPC:
 
     dt: float = 0.1
     steps: int = 20
-    along: float = 1.0
+    along: float = 0.3
     aside: float = 1.0
     heading: float = 10.0
     speed: float = 1.0
-    acceleration: float = 0.1
-    jerk: float = 0.05
+    acceleration: float = 0.3
+    jerk: float = 0.2
     steering_rate: float = 10.0
     reach: float = 1.0
 
@@ -74,7 +74,7 @@ class TrackerMPC:
 
 @dataclass(slots=True, eq=False)
 class MPCTracker:
-    """The tracker of one vehicle in one drive: it keeps the solver, which begins where it ended."""
+    """The tracker of one vehicle in one drive: it keeps its solver, which begins where it ended."""
 
     settings: TrackerMPC = field(default_factory=TrackerMPC)
     _solver: Any = None
@@ -157,7 +157,7 @@ class MPCTracker:
         # About the plan's steering, and a speed that comes near the plan's within a second.
         about = np.maximum(speed + (first[V] - speed[0]) * np.exp(-dt * np.arange(n + 1)), 0.0)
         bend = np.clip(base * curvature, -math.tan(vehicle.max_steering), math.tan(vehicle.max_steering))
-        lag, wheel = dt / (dt + ACCELERATION_LAG), dt * dt / (dt + STEERING_LAG)
+        lag, wheel = dt / (dt + ACCELERATION_LAG), self._wheel()
         free, reach = np.empty((n, NX)), np.zeros((n, NX, NU * n))
         step = np.eye(NX)
         step[ALONG, V] = dt
@@ -172,6 +172,8 @@ class MPCTracker:
             step[TURNED, V], step[TURNED, D] = dt * b / base, dt * swing
             state = step @ state
             state[ALONG] -= dt * speed[k]
+            # The loop's Euler step goes along the tangent, where the plan's way bends off.
+            state[ASIDE] -= 0.5 * dt * dt * speed[k] ** 2 * curvature[k]
             state[TURNED] -= dt * (speed[k] * curvature[k] + swing * math.atan(b))
             push = step @ push
             push[V, NU * k + PUSH] += dt * lag
@@ -181,30 +183,44 @@ class MPCTracker:
         return free, reach
 
     def _run(self, form: Floats, linear: Floats, low: Floats, high: Floats, vehicle: VehicleParams) -> Floats:
-        """The best commands, within their bounds; as the vehicle is now where the solver finds none."""
+        """The best commands `(2 N,)`; the best without bounds where they keep them, as nearly always."""
+        free, n = np.linalg.solve(form, -linear), len(linear)
+        bounded = np.concatenate((free, self._wheel() * np.cumsum(free[STEER::NU])))
+        if ((bounded >= low) & (bounded <= high)).all():
+            return free
+        return np.clip(self._bounded(form, linear, low, high, vehicle), low[:n], high[:n])
+
+    def _wheel(self) -> float:
+        """How far the steering angle moves in a step for each rad/s of its commanded rate."""
+        return self.settings.dt**2 / (self.settings.dt + STEERING_LAG)
+
+    def _bounded(
+        self, form: Floats, linear: Floats, low: Floats, high: Floats, vehicle: VehicleParams
+    ) -> Floats:
+        """The best commands within the bounds; as the vehicle is now where the solver finds none."""
         import osqp
         from scipy.sparse import csc_matrix
 
+        n = self.settings.steps
         if self._solver is None or self._vehicle != vehicle:
-            n, c = self.settings.steps, self.settings
             rows = np.zeros((3 * n, NU * n))
             rows[: NU * n] = np.eye(NU * n)
-            rows[NU * n :, STEER::NU] = c.dt * c.dt / (c.dt + STEERING_LAG) * np.tri(n)
+            rows[NU * n :, STEER::NU] = self._wheel() * np.tri(n)
             # Every entry of the form is kept, also those that are 0 now: the pattern must stay.
             p = csc_matrix(np.triu(np.ones_like(form)))
             p.data[:] = _upper(form)
             self._solver, self._vehicle = osqp.OSQP(), vehicle
             self._solver.setup(
-                p, linear, csc_matrix(rows), low, high, verbose=False, eps_abs=1e-4, eps_rel=1e-4,
-                max_iter=1000, adaptive_rho_interval=50, polishing=False,
+                p, linear, csc_matrix(rows), low, high, verbose=False, eps_abs=1e-5, eps_rel=1e-5,
+                max_iter=4000, adaptive_rho_interval=50, polishing=False,
             )  # fmt: skip
         else:
             self._solver.update(q=linear, l=low, u=high, Px=_upper(form))
         found = self._solver.solve(raise_error=False).x
         if found is None or not np.isfinite(np.asarray(found, dtype=np.float64)).all():
             self._solver = None
-            return np.zeros(NU)
-        return np.clip(np.asarray(found[:NU], dtype=np.float64), low[:NU], high[:NU])
+            return np.zeros(NU * n)
+        return np.asarray(found, dtype=np.float64)
 
 
 def reference(
