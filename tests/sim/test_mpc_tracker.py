@@ -1,4 +1,4 @@
-"""The tracker by model predictive control: its model, its programme, and what it is like to be driven by it."""
+"""The tracker by model predictive control: its model, its programme, and how it drives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 import drive
 from drive.errors import InputError, ScenarioError, UnknownNameError
-from drive.sim.mpc_tracker import NU, STEER, MPCTracker, TrackerMPC, V, reference
+from drive.sim.mpc_tracker import NU, STEER, MPCTracker, TrackerMPC, reference
 from drive.sim.trackers import LQRTracker, make_tracker
 from drive.sim.vehicles import bicycle_step
 from drive.trajectory import Trajectory
@@ -92,8 +92,11 @@ def test_the_programme_is_that_of_an_interior_point():
 def test_it_drives_a_bend_and_comes_back_to_the_line():
     states, commands = followed(MPCTracker(), circle(), on_circle(aside=0.5), 7.0)
     off = np.hypot(states[:, 0], states[:, 1] - 40.0) - 40.0
-    assert abs(off[-1]) < 0.05 and np.abs(states[-1, 3] - 8.0) < 0.05
-    assert off.max() < 0.1 and off.min() > -0.51  # it starts 0.5 m inside and hardly goes beyond the line
+    assert abs(off[-1]) < 0.05
+    assert abs(states[-1, 3] - 8.0) < 0.05
+    # It starts 0.5 m inside and hardly goes beyond the line.
+    assert off.max() < 0.1
+    assert off.min() > -0.51
     assert np.abs(commands[:, 0]).max() < 1.0
 
 
@@ -106,7 +109,8 @@ def test_it_makes_up_for_a_late_start_where_the_lqr_does_not():
         states, _ = followed(tracker, circle(), late, 7.0)
         driven = 40.0 * np.unwrap(np.arctan2(states[:, 0], 40.0 - states[:, 1]))[-1]
         behind.append(8.0 * 7.0 - driven)
-    assert abs(behind[0]) < 0.2 and behind[1] > 0.5
+    assert abs(behind[0]) < 0.2
+    assert behind[1] > 0.5
 
 
 def test_it_keeps_the_vehicles_limits_and_stops():
@@ -115,7 +119,8 @@ def test_it_keeps_the_vehicles_limits_and_stops():
     state = np.array([0.0, 0.0, 0.0, 15.0, 0.0, 0.0, 0.0])
     states, commands = followed(MPCTracker(), stop, state, 8.0)
     assert commands[:, 0].min() >= -VEHICLE.max_braking - 1e-9
-    assert commands[:5, 0].max() < -6.0 and abs(states[-1, 3]) < 0.05
+    assert commands[:5, 0].max() < -6.0
+    assert abs(states[-1, 3]) < 0.05
     assert states[:, 3].min() > -0.3
     fast = Trajectory.from_poses(t, np.column_stack((40.0 * t, 0.0 * t, 0.0 * t)))
     _, commands = followed(MPCTracker(), fast, np.zeros(7), 1.0)
@@ -129,7 +134,8 @@ def test_short_plans_and_the_time_past_their_end():
     two = Trajectory.from_poses(np.array([0.0, 0.1]), np.array([[0.0, 0.0, 0.0], [0.8, 0.0, 0.0]]))
     for time in (0.0, 0.1, 3.0):
         a, rate = tracker.track(two, time, np.array([8.0 * min(time, 0.1), 0, 0, 8.0, 0, 0, 0]), VEHICLE)
-        assert abs(a) < 0.05 and abs(rate) < 1e-3
+        assert abs(a) < 0.05
+        assert abs(rate) < 1e-3
 
 
 def test_plans_turned_and_moved_give_the_same_commands():
@@ -163,7 +169,8 @@ def test_it_is_chosen_in_the_closed_loop_on_roads():
     np.testing.assert_array_equal(usual.ego, lqr.ego)
     np.testing.assert_array_equal(mpc.ego, again.ego)
     assert np.abs(mpc.ego[-1, :2] - lqr.ego[-1, :2]).max() > 1e-3
-    assert mpc.header["tracker"] == "mpc" and usual.header["tracker"] == "lqr"
+    assert mpc.header["tracker"] == "mpc"
+    assert usual.header["tracker"] == "lqr"
     # A plan with controls of its own is driven by these, whatever the tracker.
     one, other = (drive.run("mpc", scene, tracker=name) for name in ("lqr", "mpc"))
     np.testing.assert_array_equal(one.ego, other.ego)
@@ -179,4 +186,3 @@ def test_speeds_are_those_of_the_poses():
     _, speed, curvature = reference(circle(accelerated=1.0), 1.0, 0.1, 20, VEHICLE)
     np.testing.assert_allclose(speed, 8.0 + 0.1 * np.arange(10, 31), atol=0.06)
     np.testing.assert_allclose(curvature, 1.0 / 40.0, atol=1e-4)
-    assert V == 3
