@@ -184,7 +184,8 @@ class MPCTracker:
 
     def _run(self, form: Floats, linear: Floats, low: Floats, high: Floats, vehicle: VehicleParams) -> Floats:
         """The best commands `(2 N,)`; the best without bounds where they keep them, as nearly always."""
-        free, n = np.linalg.solve(form, -linear), len(linear)
+        free: Floats = np.asarray(np.linalg.solve(form, -linear), dtype=np.float64)
+        n = len(linear)
         bounded = np.concatenate((free, self._wheel() * np.cumsum(free[STEER::NU])))
         if ((bounded >= low) & (bounded <= high)).all():
             return free
@@ -233,7 +234,7 @@ def reference(
     """
     times, start = trajectory.times, float(trajectory.times[0])
     count = max(int((times[-1] - start) / dt + 1e-6), 2)
-    grid = start + dt * np.arange(count + 1)
+    grid = np.asarray(start + dt * np.arange(count + 1), dtype=np.float64)
     poses = np.ascontiguousarray(_poses(trajectory, grid))
     speed, curvature = np.empty(4 * count), np.empty(count)
     settings, factor = lqr_settings(vehicle, dt, np.float64), speed_factor(count, dt, "fixed", "d")
