@@ -85,16 +85,25 @@ class MPCTracker:
     ) -> tuple[float, float]:
         """Acceleration in m/s^2 and steering rate in rad/s at `time` for the rear-axle state `(7,)`.
 
-        Past the plan's end its last speed and curvature hold; a plan of a single state asks for a stop.
+        Past the plan's end its last speed and curvature hold; a plan of a single state asks for a stop. One
+        that overflows gives NaN.
         """
         c = self.settings
         if len(trajectory.times) < 2:
             return -float(state[SPEED]) / c.dt, 0.0
-        pose, speed, curvature = reference(trajectory, time, c.dt, c.steps, vehicle)
+        # A plan to beyond any place overflows here, and is told of by commands that are not finite.
+        with np.errstate(all="ignore"):
+            return self._commands(*reference(trajectory, time, c.dt, c.steps, vehicle), state, vehicle)
+
+    def _commands(
+        self, pose: Floats, speed: Floats, curvature: Floats, state: Floats, vehicle: VehicleParams
+    ) -> tuple[float, float]:
         if state[SPEED] <= STOP_SPEED and speed[1:].max() <= STOP_SPEED:
             return -STOP_GAIN * float(state[SPEED] - speed[-1]), 0.0
         first = self._errors(state, pose)
         form, linear, low, high = self._programme(first, speed, curvature, vehicle)
+        if not (math.isfinite(float(form.sum())) and math.isfinite(float(linear.sum()))):
+            return math.nan, math.nan
         found = self._run(form, linear, low, high, vehicle)
         return float(found[PUSH]), float(found[STEER])
 

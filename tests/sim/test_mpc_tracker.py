@@ -138,6 +138,15 @@ def test_short_plans_and_the_time_past_their_end():
         assert abs(rate) < 1e-3
 
 
+def test_a_plan_to_beyond_any_place_is_told_of_and_not_driven():
+    t = 0.1 * np.arange(41)
+    far = Trajectory.from_poses(t, np.column_stack((1e200 * t, 0.0 * t, 0.0 * t)))
+    assert np.isnan(MPCTracker().track(far, 0.0, on_circle(), VEHICLE)).all()
+    lost = on_circle()
+    lost[0] = np.nan
+    assert np.isnan(MPCTracker().track(circle(), 0.0, lost, VEHICLE)).all()
+
+
 def test_plans_turned_and_moved_give_the_same_commands():
     plan, state = circle(accelerated=0.5), on_circle(aside=0.2)
     c, s = math.cos(2.5), math.sin(2.5)
