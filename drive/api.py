@@ -48,6 +48,7 @@ def run(
     realtime: bool = False,
     visibility: str = "line_of_sight",
     detection: str = "none",
+    tracker: str = "lqr",
     watchdog: float | None = 60.0,
     start: float | None = None,
     debug: bool = False,
@@ -56,9 +57,10 @@ def run(
     """Drive one scenario with one planner; the log holds the scores in its header.
 
     The run is the one that a benchmark with that `seed` makes. `settings` are those of a planner given
-    by its name, `visibility` says whom it sees and `detection` how well (see `drive.sim.simulate`); no
-    `scores` are those of the environment, "nuplan_cls" on roads and "rover" on terrain. A planner that fails
-    ends the run early, and `header["failure"]` says why.
+    by its name, `visibility` says whom it sees and `detection` how well (see `drive.sim.simulate`),
+    `tracker`, "lqr" or "mpc", who follows plans without controls; no `scores` are those of the environment,
+    "nuplan_cls" on roads and "rover" on terrain. A planner that fails ends the run early, and
+    `header["failure"]` says why.
 
     `mode` says how plans are used (see `drive.sim.modes`): "closed", "pseudo" or "open"; None is the one that
     the scores were made for. With `start` the ego follows the scenario's expert until that time in s, and the
@@ -95,6 +97,7 @@ def run(
         realtime=realtime,
         visibility=visibility,
         detection=detection,
+        tracker=tracker,
         watchdog=None if debug else watchdog,
         **({} if lead is None else {"lead": lead}),
     )
@@ -148,6 +151,7 @@ def bench(
     realtime: bool = False,
     visibility: str | None = None,
     detection: str | None = None,
+    tracker: str = "lqr",
     ego: str | None = None,
     out: str | Path | None = None,
     resume: bool = False,
@@ -181,6 +185,7 @@ def bench(
         realtime=realtime,
         visibility=visibility,
         detection=detection,
+        tracker=tracker,
         ego=ego,
         out=out,
         resume=resume,

@@ -11,9 +11,9 @@ field of that name.
 header["schema"]    "drive-run/1"
 header["scenario"]  id, family, hash, dt, duration, origin, tags, provenance, expert_source, goal
 header["planner"]   name, config, privileged
-header["traffic"], ["seed"], ["visibility"], ["detection"], ["vehicle"], ["versions"], ["plan_status"],
-["plan_reason"], ["events"], ["failure"] (None or a failure class), ["scores"] (score name -> metric values,
-once evaluated); ["mode"] of runs that are not in closed loop; of runs on terrain ["rover"] and
+header["traffic"], ["seed"], ["visibility"], ["detection"], ["tracker"], ["vehicle"], ["versions"],
+["plan_status"], ["plan_reason"], ["events"], ["failure"] (None or a failure class), ["scores"] (score name ->
+metric values, once evaluated); ["mode"] of runs that are not in closed loop; of runs on terrain ["rover"] and
 ["disturbance"], and the series of `drive.sim.rover`
 """
 

@@ -142,6 +142,7 @@ def replan(
         # A log from before planners had a line of sight is of a run in which they saw everybody.
         visibility=header.get("visibility", "all"),
         detection=header.get("detection", "none"),
+        tracker=header.get("tracker", "lqr"),
         lead=Lead(log.ego[: sample + 1], ask=same, driver=header["planner"]["name"]),
         stop=sample,
     )

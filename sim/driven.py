@@ -14,7 +14,7 @@ from drive.sim.asking import PlannerFailure, Question, guarded
 from drive.sim.detector import Detector
 from drive.sim.observe import Observer
 from drive.sim.sight import Sight
-from drive.sim.trackers import LQRTracker
+from drive.sim.trackers import make_tracker
 from drive.sim.traffic.paths import match_lanes, recorded_line
 from drive.sim.vehicles import apply_control, bicycle_step
 from drive.vehicle import ACCELERATION, STEERING, YAW_RATE, VehicleParams
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from drive.sim.asking import Steps
     from drive.sim.detection import Detection
     from drive.sim.observe import Record
+    from drive.sim.trackers import Tracker
     from drive.sim.visibility import Visibility
 
     Floats = NDArray[np.float64]
@@ -62,7 +63,7 @@ class Driven:
     planner: Planner
     session: Session
     observer: Observer
-    tracker: LQRTracker
+    tracker: Tracker
     period: int
     states: Floats
     control: Floats
@@ -83,7 +84,7 @@ class Driven:
         planner: Planner,
         row: int,
         seed: int,
-        tracker: LQRTracker | None,
+        tracker: str,
         limit: float | None,
         visibility: Visibility,
         detection: Detection,
@@ -115,7 +116,7 @@ class Driven:
             planner,
             session,
             Observer.of(scenario, task, Sight.of(scenario, row, task.vehicle, visibility), spec, detector),
-            tracker or LQRTracker(scenario.dt),
+            make_tracker(tracker, scenario.dt),
             max(round(1.0 / (spec.rate * scenario.dt)), 1),
             states,
             np.zeros((n - 1, 2)),

@@ -19,6 +19,7 @@ from drive.sim.driven import CANDIDATE_DT, Driven
 from drive.sim.kernels.layout import Controller
 from drive.sim.observe import Record
 from drive.sim.reference import ensure_expert
+from drive.sim.trackers import check_tracker
 from drive.sim.traffic.compile import cast
 from drive.sim.traffic.director import Cue, Stage, director_of
 from drive.sim.traffic.model import load_traffic
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from drive.scenario import Goal, Scenario
     from drive.sim.asking import Steps
     from drive.sim.driven import Lead
-    from drive.sim.trackers import LQRTracker
     from drive.sim.traffic.model import TrafficModel
 
     Floats = NDArray[np.float64]
@@ -55,7 +55,7 @@ def driving(
     realtime: bool = False,
     watchdog: float | None = 60.0,
     heartbeat: Callable[[], None] | None = None,
-    ego_tracker: LQRTracker | None = None,
+    tracker: str = "lqr",
     drivers: Mapping[str, Planner] | None = None,
     visibility: str = "line_of_sight",
     detection: str = "none",
@@ -67,7 +67,8 @@ def driving(
     `drivers` puts planners behind other tracks, by track id; each has its own view. `visibility` says
     whom planners see: "all", or who is in their line of sight (`drive.sim.sight`), with
     "line_of_sight:METRES" up to a range. `detection` says how well: "none" for exactly, or with noise and
-    drop-outs as in "position=1.0/0.5,flicker=0.5" (`drive.sim.detection`). Traffic models always see
+    drop-outs as in "position=1.0/0.5,flicker=0.5" (`drive.sim.detection`). `tracker` says who turns plans
+    without controls into commands, one of `drive.sim.trackers.TRACKERS`. Traffic models always see
     everybody, and metrics judge by everybody. `realtime` gives each call the time between two calls as
     its budget and drives the old plan while a late one is awaited; otherwise thinking takes no simulated
     time and equal inputs give bit-equal runs. `watchdog` in s ends a call that does not return; `heartbeat`
@@ -80,6 +81,7 @@ def driving(
     """
     view, sensor = Visibility.parse(visibility), Detection.parse(detection)
     check_fit(planner, scenario)
+    check_tracker(tracker)
     if isinstance(scenario.environment, Terrain):
         from drive.sim.rover import simulate_rover
 
@@ -87,6 +89,8 @@ def driving(
             raise ScenarioError(
                 f"scenario '{scenario.id}' is terrain: nobody leads its rover or drives others"
             )
+        if tracker != "lqr":
+            raise ScenarioError(f"scenario '{scenario.id}' is terrain: its rover has a tracker of its own")
         return simulate_rover(
             scenario, planner, seed=seed, planner_name=planner_name, planner_config=planner_config,
             keep_candidates=keep_candidates, realtime=realtime, watchdog=watchdog, heartbeat=heartbeat,
@@ -122,9 +126,7 @@ def driving(
             for row, p in rows.items():
                 with _named(scenario, row):
                     mine = lead if row == scenario.ego else None
-                    driven.append(
-                        Driven.start(scenario, p, row, seed, ego_tracker, watchdog, view, sensor, mine)
-                    )
+                    driven.append(Driven.start(scenario, p, row, seed, tracker, watchdog, view, sensor, mine))
             _write(record, 0, world, driven)
             for sample in range(n):
                 if heartbeat is not None:
@@ -169,6 +171,7 @@ def driving(
             "realtime": realtime,
             "visibility": str(view),
             "detection": str(sensor),
+            "tracker": tracker,
             "drivers": {name: p.spec.name for name, p in (drivers or {}).items()},
             **_led(lead, driven, dt),
         },

@@ -11,6 +11,7 @@ from drive.sim.asking import one_by_one
 from drive.sim.driven import Lead
 from drive.sim.pseudo import driving_pseudo
 from drive.sim.reference import ensure_expert
+from drive.sim.trackers import check_tracker
 from drive.terrain import Terrain
 
 if TYPE_CHECKING:
@@ -24,7 +25,14 @@ OPEN_SPAN = 8.0
 
 
 def driving_mode(
-    mode: str, scenario: Scenario, planner: Planner, *, stages: int = 1, realtime: bool = False, **how: Any
+    mode: str,
+    scenario: Scenario,
+    planner: Planner,
+    *,
+    stages: int = 1,
+    realtime: bool = False,
+    tracker: str = "lqr",
+    **how: Any,
 ) -> Steps[RunLog]:
     """The run of a planner in one of `MODES`; `how` are arguments of `drive.sim.simulate`.
 
@@ -34,11 +42,12 @@ def driving_mode(
     the same.
     """
     if mode == "closed":
-        return (yield from loop.driving(scenario, planner, realtime=realtime, **how))
+        return (yield from loop.driving(scenario, planner, realtime=realtime, tracker=tracker, **how))
     if mode not in MODES:
         raise UnknownNameError("mode", mode, MODES)
     if realtime:
         raise InputError(f"plans are late in closed loop only: no --realtime in mode '{mode}'")
+    check_tracker(tracker, mode)
     if mode == "pseudo":
         return (yield from driving_pseudo(scenario, planner, stages=stages, **how))
     if isinstance(scenario.environment, Terrain):

@@ -203,7 +203,7 @@ def _ask(
 ) -> Steps[Driven]:
     """A fresh session's plan at a frame, from what it saw of the log in the two seconds before."""
     k, row = start.sample, scenario.ego
-    agent = Driven.start(scenario, planner, row, seed, None, limit, view, sensor)
+    agent = Driven.start(scenario, planner, row, seed, "lqr", limit, view, sensor)
     assert scenario.expert is not None
     agent.states[: k + 1] = scenario.expert.states[: k + 1, :7]
     agent.states[k + 1 - len(start.past) : k + 1] = start.past

@@ -98,7 +98,7 @@ def simulate_rover(
         if heartbeat is not None:
             heartbeat()
         view = Visibility(everybody=True)
-        agent = Driven.start(scenario, planner, scenario.ego, seed, None, watchdog, view, Detection())
+        agent = Driven.start(scenario, planner, scenario.ego, seed, "lqr", watchdog, view, Detection())
         agent.states = np.zeros((n + 1, STATE_SIZE + 3))
         driven.append(agent)
         _write(agent, 0, body, told, series, terrain, rover, 0.0, record, scenario)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from drive.errors import InputError
+from drive.errors import InputError, UnknownNameError
 from drive.sim.kernels.lqr import COMPATS, HORIZON, lqr_settings, speed_factor, track_once
 
 if TYPE_CHECKING:
@@ -15,6 +15,37 @@ if TYPE_CHECKING:
 
     from drive.trajectory import Trajectory
     from drive.vehicle import VehicleParams
+
+
+TRACKERS = ("lqr", "mpc")
+
+
+class Tracker(Protocol):
+    """Follows one vehicle's plans in one drive."""
+
+    def track(
+        self, trajectory: Trajectory, time: float, state: NDArray[np.float64], vehicle: VehicleParams
+    ) -> tuple[float, float]:
+        """Acceleration in m/s^2 and steering rate in rad/s at `time` for the rear-axle state `(7,)`."""
+        ...
+
+
+def make_tracker(name: str, dt: float) -> Tracker:
+    """The tracker of one of `TRACKERS` for a drive with steps of `dt` s."""
+    check_tracker(name)
+    if name == "lqr":
+        return LQRTracker(dt)
+    from drive.sim.mpc_tracker import MPCTracker, TrackerMPC
+
+    return MPCTracker(TrackerMPC(dt))
+
+
+def check_tracker(name: str, mode: str = "closed") -> None:
+    """Raise UnknownNameError for a tracker that there is not, InputError where none can be chosen."""
+    if name not in TRACKERS:
+        raise UnknownNameError("tracker", name, TRACKERS)
+    if name != "lqr" and mode != "closed":
+        raise InputError(f"a tracker is chosen in closed loop on roads only: no --tracker in mode '{mode}'")
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,9 @@ def command(
             metavar="D", help="How well they see: none, or as position=1.0/0.5,speed=0.5,flicker=0.5."
         ),
     ] = None,
+    tracker: Annotated[
+        str, typer.Option(metavar="lqr|mpc", help="Who turns plans without controls into commands.")
+    ] = "lqr",
     ego: Annotated[
         str | None,
         typer.Option(metavar="WHO", help="planned, or recorded: each recorded vehicle is the ego once."),
@@ -123,6 +126,7 @@ def command(
         realtime=realtime,
         visibility=visibility,
         detection=detection,
+        tracker=tracker,
         ego=ego,
         out=out or Path("out", time.strftime("bench-%Y%m%d-%H%M%S")),
         resume=resume,

@@ -59,6 +59,9 @@ def command(
             metavar="D", help="How well they see: none, or as position=1.0/0.5,speed=0.5,flicker=0.5."
         ),
     ] = None,
+    tracker: Annotated[
+        str | None, typer.Option(metavar="lqr|mpc", help="Who turns plans without controls into commands.")
+    ] = None,
     start: Annotated[
         float | None,
         typer.Option(
@@ -99,8 +102,8 @@ def command(
         if start is None:
             raise InputError("of a run log one moment is planned again: say which by --from T")
         asked = {"--traffic": traffic, "--seed": seed, "--visibility": visibility, "--score": score}
-        asked["--mode"] = mode
-        for name, value in (*asked.items(), ("--detection", detection)):
+        asked |= {"--mode": mode, "--detection": detection, "--tracker": tracker}
+        for name, value in asked.items():
             if value is not None:
                 raise InputError(f"a moment has its run's traffic, seed and perception, no score: no {name}")
         show_moment(Path(scenario), start, planner, changes, where, debug, out, as_json)
@@ -124,6 +127,7 @@ def command(
             scores=score or None,
             visibility=visibility or "line_of_sight",
             detection=detection or "none",
+            tracker=tracker or "lqr",
             start=start,
             debug=debug,
             mode=mode,
@@ -151,6 +155,7 @@ def _summary(log: Any, saved: Path, page: Path) -> dict[str, Any]:
         "seed": header["seed"],
         "visibility": header["visibility"],
         "detection": header["detection"],
+        "tracker": header.get("tracker"),
         "expert_source": log.expert_source,
         "failure": header["failure"],
         "events": header["events"],

@@ -68,6 +68,7 @@ def assemble(
         "batch": config["batch"],
         "visibility": config["visibility"],
         "detection": config["detection"],
+        "tracker": config.get("tracker"),
         "scores": config["scores"],
         "score_metrics": _score_metrics(records),
         "score_remarks": {name: score.remark(suite) for name, score in summed.items()},

@@ -27,6 +27,7 @@ from drive.eval.metrics.base import choose_mode, load_score, load_scores, stages
 from drive.progress import Listener
 from drive.runlog import MODES
 from drive.sim.detection import Detection
+from drive.sim.trackers import check_tracker
 from drive.sim.traffic.model import load_traffic
 from drive.sim.visibility import Visibility
 
@@ -65,6 +66,7 @@ class Options:
     realtime: bool = False
     visibility: str | None = None
     detection: str | None = None
+    tracker: str = "lqr"
     ego: str | None = None
     out: str | Path | None = None
     resume: bool = False
@@ -155,6 +157,7 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
         out,
         mode,
         stages_of(scores.values()),
+        options.tracker,
     )
     batches = [batch_size(entry, options, environment, scene.traffic) for entry in entries]
     pool = make_pool(setup, options.jobs, told.note, options.executor)
@@ -173,6 +176,7 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
             "visibility": scene.visibility,
             "detection": scene.detection,
             "ego": scene.ego,
+            "tracker": options.tracker,
             "version": versions()["drive"],
         }
         done = journal.read(out, config)
@@ -204,7 +208,10 @@ def _check(options: Options) -> None:
         raise UnknownNameError("ego", options.ego, EGOS)
     if options.suite is not None and len(options.scenarios):
         raise InputError("give a suite or scenarios, not both")
-    choose_mode(load_scores(options.scores or default_scores(ROAD, options.mode)).values(), options.mode)
+    mode = choose_mode(
+        load_scores(options.scores or default_scores(ROAD, options.mode)).values(), options.mode
+    )
+    check_tracker(options.tracker, mode)
     if options.filter is not None:
         parse_filter(options.filter, FILTER_NAMES)
 

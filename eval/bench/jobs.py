@@ -87,6 +87,7 @@ class Setup:
     out: Path
     mode: str = "closed"
     stages: int = 1
+    tracker: str = "lqr"
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,6 +198,7 @@ class Worker:
             "realtime": self.setup.realtime,
             "visibility": self.setup.visibility,
             "detection": self.setup.detection,
+            "tracker": self.setup.tracker,
             "watchdog": watchdog,
             "heartbeat": self.pulse.beat,
         }

@@ -26,7 +26,8 @@ def reproduce(report: Report) -> str:
         "suite hash": suite.get("hash"),
         "scenarios": suite.get("scenarios"),
     }
-    facts |= {name: data.get(name) for name in ("mode", "ego", "traffic", "visibility", "detection", "seed")}
+    names = ("mode", "ego", "traffic", "visibility", "detection", "tracker", "seed")
+    facts |= {name: data.get(name) for name in names}
     facts |= {"real time": "yes"} if data.get("realtime") else {}
     facts |= {f"score {k}": v for k, v in scores.items()} if isinstance(scores, Mapping) else {}
     command = " ".join(map(quoted, command_of(report)))
@@ -79,7 +80,12 @@ def command_of(report: Report) -> Sequence[str]:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
             out += ["--set", f"{p.name}.{key}={text}"]
     out += ["--traffic", str(data["traffic"])] if data.get("traffic") else []
-    for name, usual in (("visibility", "line_of_sight"), ("detection", "none"), ("ego", "planned")):
+    for name, usual in (
+        ("visibility", "line_of_sight"),
+        ("detection", "none"),
+        ("tracker", "lqr"),
+        ("ego", "planned"),
+    ):
         out += [f"--{name}", str(data[name])] if data.get(name) not in (None, usual) else []
     out += ["--realtime"] if data.get("realtime") else []
     sizes = set(batches.values()) if isinstance(batches := data.get("batch"), Mapping) else set()

@@ -188,6 +188,7 @@ def _header(report: Report) -> str:
         _LOOPS.get(str(data.get("mode")), "closed loop"),
         *([f"visibility {seen}"] if (seen := data.get("visibility")) not in (None, "line_of_sight") else []),
         *([f"detection {how}"] if (how := data.get("detection")) not in (None, "none") else []),
+        *([f"tracker {who}"] if (who := data.get("tracker")) not in (None, "lqr") else []),
         *(["real time"] if data.get("realtime") else []),
     ]
     return (

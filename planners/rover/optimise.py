@@ -7,7 +7,7 @@ uneven_planner (arXiv 2309.06115); the parts that could not be read are reconstr
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +35,8 @@ STORES, SPARE = ("battery", "energy budget"), 2e-3
 """What is not to be exceeded at all: the optimiser is told of so much less, and may exceed that by it."""
 FIRM = 1e-3
 """Share of its limit by which a constraint may be exceeded at the samples."""
+CHEAPEST = 1.0
+"""The weight of a joule in the search for the drive that takes the least."""
 EDGE_ROOM = 0.5
 """Metres that waypoints keep from the terrain's edge."""
 
@@ -131,9 +133,29 @@ def optimise(
 ) -> Motion:
     """The motion through inner `waypoints (P - 1, 2)`, moved until the limits hold and the cost is least.
 
-    Samples are added where the load comes near its limit between those that are constrained. Raises
-    LateError where the clock passes `deadline`.
+    Where the energy budget is missed the drive that takes the least energy is looked for as well: a budget is
+    called too small only if that one misses it too. Raises LateError where the clock passes `deadline`.
     """
+    motion = _optimise(problem, waypoints, duration, config, deadline)
+    if motion.ok or motion.binding != "energy budget":
+        return motion
+    par = problem.par.copy()
+    par[p.W_POWER] = CHEAPEST
+    inner = np.ascontiguousarray(motion.points[:, 3 : motion.pieces + 2].T)
+    try:
+        cheap = _optimise(replace(problem, par=par), inner, motion.duration, config, deadline)
+    except LateError:
+        return motion
+    cheap = replace(cheap, problem=problem, evaluations=motion.evaluations + cheap.evaluations)
+    if cheap.ok:
+        return replace(cheap, binding="energy budget")
+    return cheap if max(cheap.excess.values()) < max(motion.excess.values()) else motion
+
+
+def _optimise(
+    problem: Problem, waypoints: Floats, duration: float, config: RoverConfig, deadline: float | None
+) -> Motion:
+    """One search; where the load comes near its limit between samples, those places are added."""
     search = _Search(problem, waypoints, duration, config, deadline)
     for round_ in range(config.rounds):
         search.solve(config.outer if round_ == 0 else 4)
@@ -235,7 +257,9 @@ class _Search:
         force = [float(self.mu[i * m : (i + 1) * m].sum()) for i in range(k.CONSTRAINTS)]
         force.append(float(self.mu[-1]))
         beyond = {name: v - (SPARE if name in STORES else problem.tolerance) for name, v in excess.items()}
-        over = max(beyond, key=lambda name: beyond[name])
+        # A bend that is a little too steep may be driven, a store that is spent may not: it is named first.
+        spent = [name for name in STORES if beyond[name] > 0.0]
+        over = max(spent or beyond, key=lambda name: beyond[name])
         ok = beyond[over] <= 0.0
         strongest = int(np.argmax(force))
         binding = over if not ok else NAMES[strongest] if force[strongest] > 1e-3 else ""

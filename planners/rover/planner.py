@@ -18,7 +18,7 @@ from drive.planners.rover.front import ROOM, Field, guess, search
 from drive.planners.rover.ground import Ground
 from drive.planners.rover.kernels import cost as k
 from drive.planners.rover.kernels import power as p
-from drive.planners.rover.optimise import LateError, Problem, optimise
+from drive.planners.rover.optimise import STORES, LateError, Problem, optimise
 from drive.sim.rover_tracker import RoverMPC
 from drive.terrain import Terrain
 from drive.trajectory import Trajectory
@@ -186,7 +186,8 @@ class RoverSession:
                 continue
             found = self._attempt(observation, field, goal, round_off, stretch, deadline)
             best = found if best is None else min(best, found, key=_badness)
-            if best.motion.binding not in GEOMETRY or max(best.motion.excess.values()) < BENT:
+            m = best.motion
+            if m.binding not in (*GEOMETRY, *STORES) or max(m.excess[name] for name in GEOMETRY) < BENT:
                 break
         assert best is not None
         self.course, motion = best, best.motion

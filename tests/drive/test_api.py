@@ -62,6 +62,19 @@ def test_visibility_reaches_the_run_and_the_benchmark(tmp_path: Path) -> None:
     np.testing.assert_array_equal(benched.agent_seen, near.agent_seen)
 
 
+def test_the_tracker_reaches_the_run_the_benchmark_and_a_moment(tmp_path: Path) -> None:
+    scene = "gen/cut_in/1"
+    log = drive.run("pdm", scene, tracker="mpc")
+    results = drive.bench(
+        ["pdm"], scenarios=[scene], tracker="mpc", out=tmp_path, report=False, jobs=1
+    )  # fmt: skip
+    assert results.data["tracker"] == log.header["tracker"] == "mpc"
+    np.testing.assert_array_equal(results.run_log("pdm", scene).ego, log.ego)
+    moment = replan(log, 3.0, drive.load_scenario(scene), drive.load_planner("pdm"))
+    assert moment.difference == ""
+    assert not moment.warnings
+
+
 def test_detection_reaches_the_run_the_benchmark_and_a_moment(tmp_path: Path) -> None:
     scene, faults = "gen/stop_for_lead/1", "position=1/0.5,flicker=1"
     faulty, exact = (drive.run(KEEP, scene, detection=d) for d in (faults, "none"))

@@ -302,6 +302,8 @@ def test_settings_reach_the_planner(tmp_path: Path) -> None:
         ({"ego": "recordd"}, "did you mean 'recorded'"),
         ({"visibility": "everybody"}, "visibility 'everybody': give"),
         ({"detection": "bad"}, "detection 'bad': give none"),
+        ({"tracker": "pid"}, "pid"),
+        ({"tracker": "mpc", "mode": "open"}, "closed loop"),
         ({"filter": "famly == 'x'"}, "did you mean 'family'"),
         ({"planners": [object()]}, "object is no planner"),
     ],
@@ -368,6 +370,7 @@ def test_resuming_does_only_what_is_missing(tmp_path: Path, monkeypatch: pytest.
         ({"realtime": True}, "realtime"),
         ({"visibility": "line_of_sight:90"}, 'visibility: "line_of_sight", now "line_of_sight:90"'),
         ({"detection": "flicker=1"}, 'detection: "none", now "flicker=1"'),
+        ({"tracker": "mpc"}, 'tracker: "lqr", now "mpc"'),
     ],
 )
 def test_resuming_with_other_options_is_refused(
