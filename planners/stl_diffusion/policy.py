@@ -22,13 +22,13 @@ from drive.planners.learned.decision import Decision
 from drive.planners.stl_diffusion.bounds import NO_LIMIT, relaxed
 from drive.planners.stl_diffusion.calibrate import look_times
 from drive.planners.stl_diffusion.choice import SECONDS, utility
-from drive.planners.stl_diffusion.flow import along_lanes
 from drive.planners.stl_diffusion.motion import shifted
 from drive.planners.stl_diffusion.sampling import Drawn, Told, best, draw, told_of
 from drive.planners.stl_diffusion.scorer import Looked, Scorer
 from drive.planners.stl_diffusion.signals import Others, make_ground
 from drive.planners.stl_diffusion.template import MODES, TERMS, Template
 from drive.planners.stl_diffusion.variants import variants
+from drive.sim.forecast.flow import along_lanes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

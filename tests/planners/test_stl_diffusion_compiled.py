@@ -29,7 +29,6 @@ from drive.planners.stl_diffusion.choice import (
     stopping,
     utility,
 )
-from drive.planners.stl_diffusion.flow import along_lanes
 from drive.planners.stl_diffusion.model import ModelSettings, PolicyNet
 from drive.planners.stl_diffusion.motion import MotionSettings, judged, roll
 from drive.planners.stl_diffusion.rolling import rolled
@@ -38,6 +37,7 @@ from drive.planners.stl_diffusion.signals import SIGNALS, make_ground, measured,
 from drive.planners.stl_diffusion.template import MODES, PARAMETERS, TERMS, Template
 from drive.planners.stl_diffusion.train import take_encoder
 from drive.planners.stl_diffusion.variants import PACES, variants
+from drive.sim.forecast.flow import along_lanes
 from drive.vehicle import AgentKind
 
 SPEC = importlib.util.spec_from_file_location("stl_toy", Path(__file__).with_name("stl_toy.py"))
