@@ -169,7 +169,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             scenarios=tuple(given.scenarios or ()), every=EVERY, twins=0.0, displaced=0.0,
             traffic=given.traffic,
         )  # fmt: skip
-        forecasters = {name: registry.load_forecaster(name) for name in given.forecaster or NAMES}
+        asked = given.forecaster or NAMES
+        forecasters = {name.partition(":")[0]: registry.load_forecaster(name) for name in asked}
+        if len(forecasters) < len(asked):
+            raise InputError("two of the forecasters have one name: compare them one by one")
         found = []
         for scene in scenes_of(request)[0]:
             try:
