@@ -114,7 +114,7 @@ def test_who_is_driven_on_brakes_to_a_stop_and_no_further() -> None:
     stopped = go((4.0, 0.0), -4.0, 0.0)  # stands after 1 s and 2 m
     assert stopped[0, 0] == pytest.approx(1.5)
     assert np.allclose(stopped[1:, 0], 2.0)
-    assert np.allclose(go((0.0, 0.0), -1.0, 0.5), 0.0)
+    assert np.allclose(go((0.0, 0.0), -1.0, 0.5), 0.0, atol=1e-6)
     round_ = go((10.0, 0.0), 0.0, 0.42)
     rate = 0.42 * 10.0 / 10.5
     assert np.allclose(round_[:, 2], rate * t)
