@@ -94,7 +94,7 @@ def tuned(settings: TuneSettings, steps: int = 25) -> tuple[dict[str, float], di
         value.backward()
         optimiser.step()
     pairs = zip(net.denoiser.parameters(), before.denoiser.parameters(), strict=True)
-    away = sum(float((a - b).square().sum()) for a, b in pairs)
+    away = sum(float((a - b).detach().square().sum()) for a, b in pairs)
     return first, measured(net, moments, settings, "cpu"), away  # type: ignore[arg-type]
 
 
