@@ -42,7 +42,7 @@ class RFTConfig:
     start: str = ""
     fit: FitSettings = field(
         default_factory=lambda: FitSettings(
-            steps=300, lr=1e-4, schedule="constant", warmup=10, ema=0.0, validate_every=50, log_every=10,
+            steps=400, lr=5e-4, schedule="constant", warmup=10, ema=0.0, validate_every=50, log_every=10,
             watch="watched", weight_decay=0.0, speed="eager",
         )
     )  # fmt: skip
@@ -50,7 +50,7 @@ class RFTConfig:
     data: DataRequest = field(
         default_factory=lambda: DataRequest(scenes=8, first_seed=20_000, every=1.5, near=0, random=0)
     )
-    batch: int = 8
+    batch: int = 32
     moments: int = 512
     held_out: int = 192
     guard: float = 0.05
