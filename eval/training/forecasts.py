@@ -61,7 +61,7 @@ def foreseen(ref: str, request: DataRequest, forecasters: Mapping[str, Forecaste
     pupil, moments = driven_moments(scenario, Collection(request), np.random.default_rng(request.seed))
     run = pupil.run
     sensor = VectorSensor.start(Task.of(scenario, request.seed), request.sizes)
-    fine = GRID * np.arange(1, round(KNOTS * EVERY / GRID) + 1)
+    fine = np.linspace(0.0, KNOTS * EVERY, round(KNOTS * EVERY / GRID) + 1)[1:]
     looked = slice(round(EVERY / GRID) - 1, None, round(EVERY / GRID))
     gaps: dict[str, list[Floats]] = {}
     inside: dict[str, list[Floats]] = {}
@@ -80,8 +80,8 @@ def foreseen(ref: str, request: DataRequest, forecasters: Mapping[str, Forecaste
             spread = found.covariance[rows, best][:, looked] + 1e-6 * np.eye(2)
             far = np.einsum("nti,ntij,ntj->nt", miss, np.linalg.inv(spread), miss)
             inside.setdefault(name, []).append(np.where(known, far < NINETY, np.nan))
-            bent = true - _bent(o, rows, poses, lanes, fine)[:, looked, :2]
-            for label, away in ((name, miss), (f"{name}, along lanes", bent)):
+            bent = _bent(o, rows, poses, lanes, fine)[:, looked, :2]
+            for label, away in ((name, miss), (f"{name}, along lanes", true - bent)):
                 gaps.setdefault(label, []).append(
                     np.where(known, np.hypot(*np.moveaxis(away, -1, 0)), np.nan)
                 )

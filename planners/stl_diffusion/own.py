@@ -82,7 +82,8 @@ def accepted(data: Any, motion: MotionSettings | None = None) -> Accepted:
     if not count:
         raise InputError("the set has no moment whose expert drives as others are forecast to let it")
     shares = {name: float(torch.cat(parts).double().mean()) for name, parts in tighter.items()}
-    return Accepted(count, *(float(torch.cat(parts).double().mean()) for parts in (own, whole)), shares)
+    kept, within = (float(torch.cat(parts).double().mean()) for parts in (own, whole))
+    return Accepted(count, kept, within, shares)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

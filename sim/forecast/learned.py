@@ -80,7 +80,7 @@ class Learned:
             )
         place, spread = poses.double().numpy(), np.exp(log.double().numpy())
         whole = np.concatenate((np.zeros((len(rows), 1, 3)), place), 1)
-        grid = EVERY * np.arange(KNOTS + 1)
+        grid = np.linspace(0.0, KNOTS * EVERY, KNOTS + 1)
         at = found.times - o.time
         table = _between(whole, grid, at)
         deviation = _between(np.concatenate((np.zeros((len(rows), 1, 2)), spread), 1), grid, at)

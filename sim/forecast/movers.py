@@ -141,7 +141,7 @@ def sensed(observation: Observation, run: RunLog) -> dict[str, NDArray[Any]]:
     o = observation
     rows, which = met(o, followed(o), run)
     own, others, known = told(o, rows)
-    out = {name: np.zeros(shape, dtype=kind) for name, (shape, kind) in SHAPES.items()}
+    out: dict[str, Any] = {name: np.zeros(shape, dtype=kind) for name, (shape, kind) in SHAPES.items()}
     count, frame = len(rows), frames(o.agents[rows])
     out["own"][:count], out["others"][:count], out["known"][:count] = own, others, known
     at = o.step + np.rint((np.arange(KNOTS) + 1) * EVERY / run.dt).astype(np.int64)

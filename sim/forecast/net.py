@@ -40,6 +40,9 @@ class NetSettings:
 class Forecast(nn.Module):
     """See `forward`."""
 
+    shift_own: Tensor
+    scale_own: Tensor
+
     def __init__(self, settings: NetSettings) -> None:
         super().__init__()
         self.settings = s = settings
@@ -47,7 +50,7 @@ class Forecast(nn.Module):
         self.register_buffer("scale_own", torch.ones(OWN))
         self.near = mlp((OTHER, s.others, s.others))
         self.body = mlp((OWN + s.others, s.hidden, s.hidden, 4 * KNOTS))
-        last = self.body[-1]
+        last: Any = self.body[-1]
         nn.init.zeros_(last.weight)  # who knows nothing says that everybody goes on as they do
         nn.init.zeros_(last.bias)
 
