@@ -20,7 +20,7 @@ from drive._imports import import_target, is_file, one_line
 from drive.errors import DriveError, InputError, UnknownNameError
 
 if TYPE_CHECKING:
-
+    from drive.forecast import Forecaster
     from drive.planner import Planner
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "entries",
     "entry",
     "load",
+    "load_forecaster",
     "load_planner",
     "load_toml",
     "merge",
@@ -49,6 +50,8 @@ GROUPS = {
     "drive.recipes": "recipe",
     "drive.hosts": "planner host",
 }
+
+VARIED = ("drive.traffic", "drive.forecasters")
 
 Settings = dict[str, dict[str, object]]
 
@@ -87,12 +90,13 @@ def names(group: str) -> tuple[str, ...]:
 
 
 def entry(group: str, name: str) -> Entry:
-    """The entry of that name; of traffic, what stands behind a colon is a variant (`rift:safe`).
+    """The entry of that name; of traffic and forecasters, what stands behind a colon is a variant
+    (`rift:safe`).
 
     Raises `UnknownNameError`, with the nearest name, when nobody registered it, and `DriveError` when two
     distributions did: which one was meant would depend on the order of installation.
     """
-    own = name.partition(":")[0] if group == "drive.traffic" else name
+    own = name.partition(":")[0] if group in VARIED else name
     found = [item for item in entries(group) if item.name == own]
     if not found:
         raise UnknownNameError(GROUPS[group], name, names(group))
@@ -152,6 +156,17 @@ def load_planner(name: str, overrides: Mapping[str, object] | None = None) -> Pl
         )
     planner: Planner = made
     return planner
+
+
+def load_forecaster(name: str) -> Forecaster:
+    """A forecaster by its registered name. Raises `UnknownNameError`, `DriveError` for what is none."""
+    from drive.forecast import Forecaster
+
+    made = load("drive.forecasters", name)
+    found = made() if isinstance(made, type) else made
+    if not isinstance(found, Forecaster):
+        raise DriveError(f"forecaster '{name}' has no method forecast")
+    return found
 
 
 def configuration(planner: object) -> dict[str, object]:

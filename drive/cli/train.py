@@ -307,6 +307,8 @@ def _report(path: Path, place: Path, name: str, as_json: bool) -> None:
         "training": dict(card.training),
         "try": f"drive bench --traffic {name}:{path}"
         if name in registry.names("drive.traffic")
+        else f"drive bench --planner stl_diffusion --set stl_diffusion.forecaster={name}:{path}"
+        if name in registry.names("drive.forecasters")
         else f"drive bench --planner {name} --set {name}.weights={path}",
     }
     if (note := load("drive.nn.weights:shipping_note")(path)) is not None:

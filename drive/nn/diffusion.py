@@ -155,12 +155,19 @@ def sample(
             clean = clean.clamp(-settings.clip, settings.clip)
         if mend is not None:
             clean = mend(k, clean)
-        noise = (noisy - signal * clean) / rest
-        spread = eta * math.sqrt((1.0 - before) / (1.0 - bar) * (1.0 - bar / before))
-        noisy = math.sqrt(before) * clean + math.sqrt(max(1.0 - before - spread * spread, 0.0)) * noise
+        noisy, spread = towards(clean, noisy, bar, before, eta)
         if spread > 0.0:
             noisy = noisy + spread * _draw(shape, generator, device)
     return noisy
+
+
+def towards(clean: Tensor, noisy: Tensor, bar: float, before: float, eta: float) -> tuple[Tensor, float]:
+    """Mean and deviation of the step from `noisy`, whose share of signal is `bar`, to where it is `before`,
+    if the clean input were `clean` (DDIM, equation 12; with `eta` 1 the posterior of DDPM)."""
+    noise = (noisy - math.sqrt(bar) * clean) / math.sqrt(1.0 - bar)
+    spread = eta * math.sqrt((1.0 - before) / (1.0 - bar) * (1.0 - bar / before))
+    mean = math.sqrt(before) * clean + math.sqrt(max(1.0 - before - spread * spread, 0.0)) * noise
+    return mean, spread
 
 
 def visited_steps(steps: int, count: int) -> list[int]:
@@ -202,5 +209,6 @@ __all__ = [
     "target",
     "to_clean",
     "to_noise",
+    "towards",
     "visited_steps",
 ]

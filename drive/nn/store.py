@@ -33,7 +33,7 @@ SCHEMA = "drive-training/1"
 HEADER, JOURNAL = "header.json", "journal.jsonl"
 VISITED, PERTURBED, LEARNER = 0, 1, 2
 """Whose state a sample's is: the expert's own, one beside it, the learner's own."""
-SENSORS = ("vector", "raster", "image", "past")
+SENSORS = ("vector", "raster", "image", "past", "movers")
 HORIZON, LABELS = 40, 9
 
 
@@ -49,10 +49,11 @@ class DataRequest:
     `near` rows of the vocabulary by speed and `random` ones of the rest are labelled in each sample; all of
     it where `near` is 0. `sensors` of SENSORS; `cameras` by name (`drive.sim.sensors.camera_views`)
     for images, of `picture` (width, height), the last `frames` of them every `sizes.history_dt` s;
-    `sizes` of the vector scene. The sensor "past" tells where the ego was at the scene's moments. With
-    `scored` the expert's own score is told without a vocabulary too. `expert` and `traffic` are names
-    of the registry. Where the expert drives, the future that is `shown` is its "plan", which may misjudge
-    others, or the "drive" that came of it; beside its own states it is always the plan.
+    `sizes` of the vector scene. The sensor "past" tells where the ego was at the scene's moments, "movers"
+    what a forecaster learns from (`drive.sim.forecast.movers`). With `scored` the expert's own score is told
+    without a vocabulary too. `expert` and `traffic` are names of the registry. Where the expert drives, the
+    future that is `shown` is its "plan", which may misjudge others, or the "drive" that came of it; beside
+    its own states it is always the plan.
     """
 
     families: tuple[str, ...] = (

@@ -85,7 +85,7 @@ class ArrayOperations:
     def full(self, value: float) -> Floats:
         return np.full(self.shape, value, dtype=self.dtype)
 
-    def margin(self, left: Any, right: Any, about: str) -> Floats:
+    def margin(self, left: Any, right: Any, about: object) -> Floats:
         with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
             value = np.broadcast_to(np.asarray(left - right, dtype=self.dtype), self.shape)
         wrong = np.isnan(value)

@@ -22,7 +22,7 @@ class Operations(Protocol):
     steps: int
     soft: bool
 
-    def margin(self, left: Array, right: Array, about: str) -> Array:
+    def margin(self, left: Array, right: Array, about: object) -> Array:
         """`left - right`, in full shape; may refuse NaN at valid steps, naming `about`."""
         ...
 
@@ -146,7 +146,7 @@ def _arithmetic(run: Run, step: Step, place: int) -> Array:
 
 def _margin(run: Run, step: Step, place: int) -> Array:
     left, right = (run.trace(i) for i in step.inputs)
-    return run.ops.margin(left, right, str(run.program.leaf[place]))
+    return run.ops.margin(left, right, run.program.leaf[place])
 
 
 def _flag(run: Run, step: Step, place: int) -> Array:

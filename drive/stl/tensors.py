@@ -89,7 +89,7 @@ class TensorOperations:
     def full(self, value: float) -> Tensor:
         return self.like.new_full(self.shape, value)
 
-    def margin(self, left: Any, right: Any, about: str) -> Tensor:
+    def margin(self, left: Any, right: Any, about: object) -> Tensor:
         value = _tensor(left - right, self.like).expand(self.shape)
         return value if self.form is None else value.clamp(-LIMIT, LIMIT)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive.nn.store import Field
+from drive.sim.forecast.movers import SHAPES, sensed
 from drive.sim.observe import Record
 from drive.sim.sensors.camera import CameraRig
 from drive.sim.sensors.camera import Moment as Lit
@@ -41,6 +42,9 @@ def sensor_fields(request: DataRequest) -> dict[str, Field]:
         out["images"] = Field("|u1", (len(request.cameras), *frames, height, width, 3))
     if "past" in request.sensors:
         out["past"] = Field("<f4", (request.sizes.history - 1, 3))
+    if "movers" in request.sensors:
+        for name, (shape, kind) in SHAPES.items():
+            out[f"movers.{name}"] = Field(np.dtype(kind).str, shape)
     return out
 
 
@@ -60,6 +64,8 @@ def sensing(request: DataRequest, task: Task, run: RunLog) -> list[Sense]:
         found.append(_pictures(request, run))
     if "past" in request.sensors:
         found.append(lambda o: {"past": past_poses(o.ego_history, request.sizes, run.dt)})
+    if "movers" in request.sensors:
+        found.append(lambda o: dict(sensed(o, run)))
     return found
 
 

@@ -44,13 +44,17 @@ VARIANTS: Mapping[str, Variant] = {
     "ddpm": Variant("stl_diffusion", "ours", PLAIN),
     "vae": Variant("stl_diffusion", "vae", PLAIN),
     "mono": Variant("stl_diffusion", "mono", PLAIN),
+    "traffic": Variant("stl_diffusion", "traffic", PLAIN),
+    "rft": Variant("stl_diffusion", "rft"),
     "bare": Variant("stl_diffusion", "ours", ("variants=0",)),
     "anew": Variant("stl_diffusion", "ours", ("rti_steps=0",)),
     "full": Variant("stl_diffusion", "ours", ("rti_steps=0", "sampling.count=0")),
+    "learned": Variant("stl_diffusion", "ours", ("forecaster=learned",)),
     "slow": Variant("stl_diffusion", "ours", ("vmax=6",)),
     "wide": Variant("stl_diffusion", "ours", ("dsafe=1.5",)),
 }
-"""`bare` has no variants of samples, `anew` no warm start, `full` denoises in all steps at every call."""
+"""`bare` has no variants of samples, `anew` no warm start, `full` denoises in all steps at every call,
+`learned` are told others by the learned forecaster, `rft` is tuned by `stl_diffusion-rft`."""
 COLUMNS = {
     NO_FAULT: "no fault",
     "drivable_area_compliance": "on road",
@@ -86,7 +90,8 @@ def drive(
         return
     settings = list(variant.settings)
     if variant.training:
-        weights = folder / f"{variant.training}-{seed}" / "stl_diffusion.safetensors"
+        recipe = "stl_diffusion-rft" if variant.training == "rft" else "stl_diffusion"
+        weights = folder / f"{variant.training}-{seed}" / f"{recipe}.safetensors"
         if not weights.is_file():
             return
         settings.append(f"weights={weights}")

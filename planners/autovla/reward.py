@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,14 +13,13 @@ from drive.errors import InputError
 from drive.planners.autovla.codebook import DT, Codebook
 from drive.planners.autovla.decode import Answer, Grammar, InvalidAnswer, Sampled
 from drive.planners.learned.plans import densified
+from drive.planners.learned.scores import SCORE, pdms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from drive.nn.recipe import JudgedMoments
 
-NC, DAC, DDC, TLC, EP, TTC, LK, HC, SCORE = range(9)
-"""The columns of the teacher's labels (`drive.sim.teacher.TEACHER_NAMES`)."""
 SPEED = 3
 STEPS = 40
 LENGTH_SCALE, LENGTH_MIDDLE = 0.002, 400.0
@@ -40,14 +39,6 @@ class RewardSettings:
             raise InputError(
                 f"a reward is pdms or teacher, its penalty 0 or more: {self.score}, {self.penalty}"
             )
-
-
-def pdms(labels: NDArray[Any]) -> NDArray[np.float64]:
-    """NAVSIM's first score (arXiv 2406.15349) `(...)` of labels: NC DAC (5 TTC + 5 EP + 2 C) / 12."""
-    x = np.asarray(labels, dtype=np.float64)
-    return np.asarray(
-        x[..., NC] * x[..., DAC] * (5.0 * x[..., TTC] + 5.0 * x[..., EP] + 2.0 * x[..., HC]) / 12.0
-    )
 
 
 def length_penalty(answer: Answer, settings: RewardSettings) -> float:
@@ -93,4 +84,4 @@ def rewards_of(
     return reward, scores, sound
 
 
-__all__ = ["RewardSettings", "length_penalty", "pdms", "rewards_of"]
+__all__ = ["RewardSettings", "length_penalty", "rewards_of"]

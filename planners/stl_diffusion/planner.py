@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drive.errors import DriveError, InputError
-from drive.forecast import Forecaster
+from drive.errors import InputError
 from drive.nn.weights import Card, load_weights
 from drive.planners.learned.planner import LearnedPlanner, device_of, learned_spec
 from drive.planners.learned.shipped import digest_of, find_weights
 from drive.planners.stl_diffusion.config import STLDiffusionConfig
 from drive.planners.stl_diffusion.model import ARCHITECTURE, ModelSettings, PolicyNet
 from drive.planners.stl_diffusion.policy import STLPolicy
-from drive.registry import configure, load
+from drive.registry import configure, load_forecaster
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,15 +36,6 @@ def load_policy(path: Path, device: str = "cpu") -> tuple[PolicyNet, Card]:
     return load_weights(path, network_of, {"architecture": ARCHITECTURE}, device)
 
 
-def load_forecaster(name: str) -> Forecaster:
-    """A forecaster of the registry."""
-    made = load("drive.forecasters", name)
-    found = made() if isinstance(made, type) else made
-    if not isinstance(found, Forecaster):
-        raise DriveError(f"forecaster '{name}' has no method forecast")
-    return found
-
-
 class STLDiffusionPlanner(LearnedPlanner):
     """Diffusion over controls that obeys a formula with parameters: diverse, controllable, rule-abiding."""
 
@@ -64,4 +54,4 @@ class STLDiffusionPlanner(LearnedPlanner):
         super().__init__(learned_spec(NAME, encoder), policy, encoder, c, device, digest_of(paths), c.batch)
 
 
-__all__ = ["STLDiffusionPlanner", "load_forecaster", "load_policy", "settings_of"]
+__all__ = ["STLDiffusionPlanner", "load_policy", "settings_of"]

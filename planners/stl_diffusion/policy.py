@@ -22,13 +22,13 @@ from drive.planners.learned.decision import Decision
 from drive.planners.stl_diffusion.bounds import NO_LIMIT, relaxed
 from drive.planners.stl_diffusion.calibrate import look_times
 from drive.planners.stl_diffusion.choice import SECONDS, utility
-from drive.planners.stl_diffusion.flow import along_lanes
 from drive.planners.stl_diffusion.motion import shifted
 from drive.planners.stl_diffusion.sampling import Drawn, Told, best, draw, told_of
 from drive.planners.stl_diffusion.scorer import Looked, Scorer
 from drive.planners.stl_diffusion.signals import Others, make_ground
 from drive.planners.stl_diffusion.template import MODES, TERMS, Template
 from drive.planners.stl_diffusion.variants import variants
+from drive.sim.forecast.flow import along_lanes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -124,7 +124,7 @@ class STLPolicy:
         lanes = lanes_of(view.scene)
         others, later = others_of(seen, self.forecaster, (times, times + SECONDS), c.others, lanes)
         ground = make_ground(view.scene, self.modes, others)
-        wanted = self._parameters(view.ego)
+        wanted = asked_of(c, view.ego, len(self.modes))
         template = Template(motion.look_dt)
         scorer = Scorer(template, motion, ground, self.modes, relaxed(ground, wanted, times))
         told = told_of(self.model, view, scorer, wanted)
@@ -168,16 +168,6 @@ class STLPolicy:
         drawn, rho = best(scorer, [found.drawn, start], [found.robustness, before])
         last = before.flatten(1)[torch.arange(len(start)), [m.state.chosen for m in memories]]
         return found._replace(drawn=drawn, robustness=rho), last
-
-    def _parameters(self, ego: Tensor) -> Tensor:
-        """The settings as parameters `(B, M, 6)`; without a speed of its own the way's limit."""
-        c = self.config
-        limit = ego[:, _EGO["limit"]]
-        limit = torch.where(limit > 0.5, limit, torch.full_like(limit, NO_LIMIT))
-        vmax = limit if c.vmax <= 0.0 else torch.full_like(limit, c.vmax)
-        values = [torch.full_like(limit, v) for v in (c.vmin, c.dmin, c.dmax, c.dsafe, c.thmax)]
-        row = torch.stack((values[0], vmax, *values[1:]), -1)
-        return row[:, None].expand(-1, len(self.modes), -1)
 
     def _decisions(
         self,
@@ -318,6 +308,17 @@ def following(observation: Observation, rows: NDArray[np.intp]) -> NDArray[np.bo
     return found
 
 
+def asked_of(config: STLDiffusionConfig, ego: Tensor, modes: int) -> Tensor:
+    """The settings as parameters `(B, modes, 6)`; without a speed of its own the way's limit."""
+    c = config
+    limit = ego[:, _EGO["limit"]]
+    limit = torch.where(limit > 0.5, limit, torch.full_like(limit, NO_LIMIT))
+    vmax = limit if c.vmax <= 0.0 else torch.full_like(limit, c.vmax)
+    values = [torch.full_like(limit, v) for v in (c.vmin, c.dmin, c.dmax, c.dsafe, c.thmax)]
+    row = torch.stack((values[0], vmax, *values[1:]), -1)
+    return row[:, None].expand(-1, modes, -1)
+
+
 def lanes_of(scene: SceneArrays) -> list[NDArray[np.float64]]:
     """The points of all lanes in sight of each moment, `(S, 4)`, with cosine and sine."""
     points, there = scene.lanes[..., :4].double().cpu().numpy(), scene.lanes_valid.cpu().numpy()
@@ -372,4 +373,4 @@ def between(values: NDArray[np.float64], times: NDArray[np.float64], asked: NDAr
     return (1.0 - share) * values[:, after - 1] + share * values[:, after]
 
 
-__all__ = ["Last", "STLPolicy", "others_of", "picked"]
+__all__ = ["Last", "STLPolicy", "asked_of", "others_of", "picked"]

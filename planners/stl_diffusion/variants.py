@@ -13,6 +13,7 @@ import numpy as np
 
 from drive.nn._torch import Tensor, torch
 from drive.planners.stl_diffusion.motion import VEHICLE
+from drive.planners.stl_diffusion.onward import drawn_on
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,14 +29,10 @@ SLOWING = 2.0
 """m/s^2; how a speed above the bound is given up."""
 SIDEWAYS, YAWING = 2.5, 0.9
 """m/s^2, and a share of the greatest yaw rate: how bends are driven by who does not brake anyway."""
-LAG = 0.4
-"""s; in which a bend is begun."""
 RETURN = 0.7
 """Which share of a missed heading is made good from one knot to the next."""
 GRID = 0.5
 """m; how finely paths are looked at."""
-STRIDE, AHEAD = 1.5, (4.0, 15.0)
-"""m; how a path is drawn on, towards which point of the lane: a second ahead, within these."""
 
 
 def variants(
@@ -112,34 +109,4 @@ def fastest(bent: Floats, yaw_rate: float) -> Floats:
     return out
 
 
-def drawn_on(states: Floats, way: Way, far: float, most: float) -> tuple[Floats, Floats]:
-    """How `states (L, K, 7)` go on along lanes `way` of L: distances `(D,)` from 0 on, and curvatures
-    `(L, K, D)`, none above `most`; straight where there is no lane."""
-    x, y, heading = (states[..., k].copy() for k in range(3))
-    points = way.starts.detach().double().cpu().numpy()
-    there: NDArray[np.bool_] = np.asarray(way.missing.cpu().numpy() == 0.0)
-    known = np.any(there, -1)[:, None]
-    last = np.where(there, np.arange(there.shape[1]), 0).max(-1)[:, None]
-    step = np.median(way.lengths.detach().cpu().numpy()[there]) if there.any() else 1.0
-    index = np.round(np.clip(states[..., 3], *AHEAD) / step).astype(np.int64)
-    row = np.arange(len(states))[:, None]
-    onward = np.arange(0.0, max(far, 0.0) + 2.0 * STRIDE, STRIDE)
-    # Wheels turn by and by: knots are half a second apart.
-    share = np.minimum(STRIDE / np.maximum(LAG * states[..., 3], STRIDE), 1.0)
-    held = np.tan(states[..., 5]) / VEHICLE.wheelbase
-    out = np.zeros((*x.shape, len(onward)))
-    for k in range(len(onward)):
-        square = np.square(points[:, None] - np.stack((x, y), -1)[:, :, None]).sum(-1)
-        near = np.where(there[:, None], square, np.inf).argmin(-1)
-        goal = points[row, np.minimum(near + index, last)]
-        dx, dy = goal[..., 0] - x, goal[..., 1] - y
-        aside = dy * np.cos(heading) - dx * np.sin(heading)
-        bend = np.where(known, 2.0 * aside / np.maximum(dx * dx + dy * dy, 9.0), 0.0)
-        held = held + share * (np.clip(bend, -most, most) - held)
-        out[..., k] = bend = held
-        middle = heading + 0.5 * STRIDE * bend
-        x, y, heading = x + STRIDE * np.cos(middle), y + STRIDE * np.sin(middle), heading + STRIDE * bend
-    return onward, out
-
-
-__all__ = ["PACES", "drawn_on", "variants"]
+__all__ = ["PACES", "variants"]

@@ -32,10 +32,11 @@ from drive.planners.autovla.grpo import GRPOSettings, advantages, grpo_loss
 from drive.planners.autovla.planner import AutoVLAConfig, AutoVLAPlanner
 from drive.planners.autovla.product import ARCHITECTURE, save_product
 from drive.planners.autovla.prompt import answer_ids
-from drive.planners.autovla.reward import RewardSettings, length_penalty, pdms, rewards_of
+from drive.planners.autovla.reward import RewardSettings, length_penalty, rewards_of
 from drive.planners.autovla.rft import RECIPE as RFT
 from drive.planners.autovla.train import RECIPE as SFT
 from drive.planners.autovla.train import data_of
+from drive.planners.learned.scores import pdms
 from drive.scenario import Task
 from drive.sim import simulate
 

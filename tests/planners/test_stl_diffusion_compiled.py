@@ -29,15 +29,16 @@ from drive.planners.stl_diffusion.choice import (
     stopping,
     utility,
 )
-from drive.planners.stl_diffusion.flow import along_lanes
 from drive.planners.stl_diffusion.model import ModelSettings, PolicyNet
-from drive.planners.stl_diffusion.motion import MotionSettings, judged, roll
+from drive.planners.stl_diffusion.motion import VEHICLE, MotionSettings, judged, roll
+from drive.planners.stl_diffusion.onward import AHEAD, LAG, STRIDE, drawn_on
 from drive.planners.stl_diffusion.rolling import rolled
 from drive.planners.stl_diffusion.scorer import Scorer
 from drive.planners.stl_diffusion.signals import SIGNALS, make_ground, measured, moved_on, signals_of
 from drive.planners.stl_diffusion.template import MODES, PARAMETERS, TERMS, Template
 from drive.planners.stl_diffusion.train import take_encoder
 from drive.planners.stl_diffusion.variants import PACES, variants
+from drive.sim.forecast.flow import along_lanes
 from drive.vehicle import AgentKind
 
 SPEC = importlib.util.spec_from_file_location("stl_toy", Path(__file__).with_name("stl_toy.py"))
@@ -299,6 +300,51 @@ def test_ordered_bounds_are_met_by_and_by(scorer: Scorer) -> None:
     # From 8 m/s down by 1.5 m/s^2.
     assert vmax[0, 0].item() == pytest.approx(8.0 - 1.5 * 0.2, abs=1e-3)
     assert vmax[0, -1].item() == pytest.approx(2.0, abs=1e-3)
+
+
+def test_paths_are_drawn_on_as_without_a_compiler() -> None:
+    rng = np.random.default_rng(4)
+    speeds = (3.0, 8.0, 14.0)
+    scene = scene_tensors(
+        stack_scenes([toy.road(v, offset=o) for v, o in zip(speeds, (0.4, -0.9, 0.0), strict=True)])
+    )
+    ground = make_ground(scene, MODES, moved_on(scene, torch.zeros(1), 1))
+    states = rng.normal(0.0, 1.0, (3 * len(MODES), 5, 7)) * (9.0, 1.5, 0.3, 4.0, 1.0, 0.1, 0.1)
+    states[..., 3] = np.abs(states[..., 3])
+    for most in (0.2, 0.02):
+        found, expected = (f(states, ground.way, 31.0, most) for f in (drawn_on, plain_drawn_on))
+        assert np.array_equal(found[0], expected[0])
+        assert np.allclose(found[1], expected[1], atol=1e-9)
+        assert np.abs(found[1]).max() > 0.01
+
+
+def plain_drawn_on(states: Any, way: Any, far: float, most: float) -> Any:
+    """`drawn_on` without a compiler: all paths at once."""
+    x, y, heading = (states[..., k].copy() for k in range(3))
+    points = way.starts.detach().double().cpu().numpy()
+    there: Any = np.asarray(way.missing.cpu().numpy() == 0.0)
+    known = np.any(there, -1)[:, None]
+    last = np.where(there, np.arange(there.shape[1]), 0).max(-1)[:, None]
+    step = np.median(way.lengths.detach().cpu().numpy()[there]) if there.any() else 1.0
+    index = np.round(np.clip(states[..., 3], *AHEAD) / step).astype(np.int64)
+    row = np.arange(len(states))[:, None]
+    onward = np.arange(0.0, max(far, 0.0) + 2.0 * STRIDE, STRIDE)
+    # Wheels turn by and by: knots are half a second apart.
+    share = np.minimum(STRIDE / np.maximum(LAG * states[..., 3], STRIDE), 1.0)
+    held = np.tan(states[..., 5]) / VEHICLE.wheelbase
+    out = np.zeros((*x.shape, len(onward)))
+    for k in range(len(onward)):
+        square = np.square(points[:, None] - np.stack((x, y), -1)[:, :, None]).sum(-1)
+        near = np.where(there[:, None], square, np.inf).argmin(-1)
+        goal = points[row, np.minimum(near + index, last)]
+        dx, dy = goal[..., 0] - x, goal[..., 1] - y
+        aside = dy * np.cos(heading) - dx * np.sin(heading)
+        bend = np.where(known, 2.0 * aside / np.maximum(dx * dx + dy * dy, 9.0), 0.0)
+        held = held + share * (np.clip(bend, -most, most) - held)
+        out[..., k] = bend = held
+        middle = heading + 0.5 * STRIDE * bend
+        x, y, heading = x + STRIDE * np.cos(middle), y + STRIDE * np.sin(middle), heading + STRIDE * bend
+    return onward, out
 
 
 def test_the_encoder_of_another_planner_is_taken_as_it_is() -> None:

@@ -36,10 +36,11 @@ from drive.planners.stl_diffusion.losses import (
 )
 from drive.planners.stl_diffusion.model import ModelSettings, PolicyNet
 from drive.planners.stl_diffusion.motion import MotionSettings
+from drive.planners.stl_diffusion.own import accepted
 from drive.planners.stl_diffusion.planner import load_policy
 from drive.planners.stl_diffusion.sampling import CTG, GUIDED, PLAIN, SampleSettings, draw, told_of
 from drive.planners.stl_diffusion.scorer import OptimiseSettings
-from drive.planners.stl_diffusion.template import MODES, TERMS
+from drive.planners.stl_diffusion.template import MODES, PARAMETERS, TERMS
 from drive.planners.stl_diffusion.train import RECIPE, TrainConfig, batches_of
 from drive.registry import load_planner
 from drive.sim import simulate
@@ -285,6 +286,15 @@ def test_what_was_trained_drives_and_goes_on_from_its_last_plan(trained: Any) ->
     heard.append(Listening(alone[0]))
     simulate(scene, heard[-1], stop=3)
     assert not any(plan.figures["warm"] for plan in heard[-1].plans)
+
+
+def test_a_calibrated_formula_accepts_a_whole_set_and_no_tighter_one_does() -> None:
+    found = accepted(DATA)
+    assert found.moments > 10
+    assert found.own == 1.0
+    assert found.whole <= 1.0
+    assert set(found.tighter) == set(PARAMETERS)
+    assert all(share == 1.0 for name, share in found.tighter.items() if not np.isnan(share))
 
 
 def test_bad_settings_are_told_in_one_line(trained: Any) -> None:

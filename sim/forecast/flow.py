@@ -32,7 +32,7 @@ FADE = 2.0
 STEP = 0.2
 """s; how often a lane is looked for."""
 _ON_LANES = tuple(int(kind) for kind in AgentKind if kind not in (AgentKind.PEDESTRIAN, AgentKind.STATIC))
-_kernel = kernels_at("stl_diffusion", Path(__file__))
+_kernel = kernels_at("forecast", Path(__file__))
 _inline: Callable[[Any], Any] = register_jitable(forceinline=True)
 
 
