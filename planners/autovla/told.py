@@ -52,17 +52,22 @@ class Told:
 
 
 def told_of(folder: Path) -> dict[str, Told]:
-    """By the scenario's family, and under "all". Raises InputError where there is no run."""
+    """By the scenario's family, and under "all"; other planners' runs beside them are passed over.
+
+    Raises InputError where there is no run of autovla.
+    """
     found: dict[str, Told] = defaultdict(Told)
     for path in sorted(folder.rglob(f"*{SUFFIX}")):
         log = RunLog.load(path)
+        if "plan.slow" not in log.series:
+            continue
         about = log.header.get("scenario") or {}
         name = str(about.get("id", "")).split("/")
         family = name[1] if len(name) > 2 else "other"
         for key in (family, "all"):
             found[key].add(log)
     if not found:
-        raise InputError(f"'{folder}' holds no runs")
+        raise InputError(f"'{folder}' holds no runs of autovla")
     return dict(found)
 
 
