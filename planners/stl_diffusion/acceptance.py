@@ -102,7 +102,7 @@ def drawn_by(key: str, model: PolicyNet | None, moments: Moments, samples: int, 
         if key == "optimise":
             found = optimise(scorer, found, OptimiseSettings(steps=STEPS))
         with torch.no_grad():
-            return Drawn(found, scorer.robustness(found), STEPS if key == "optimise" else 0, 0)
+            return Drawn(found, scorer.look(found), STEPS if key == "optimise" else 0, 0)
     how = METHODS[key].how or PLAIN
     if how.count > model.settings.diffusion.steps:
         how = replace(how, count=0)

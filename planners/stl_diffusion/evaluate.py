@@ -157,7 +157,7 @@ def methods(
 
     def plain(drawn: Tensor) -> Drawn:
         with torch.no_grad():
-            return Drawn(drawn, scorer.robustness(drawn), 0, 0)
+            return Drawn(drawn, scorer.look(drawn), 0, 0)
 
     first = starts((*shape, scorer.motion.knots, 2), 0.1, generator())
     yield timed("random starts", lambda: plain(first))

@@ -23,8 +23,8 @@ from drive.planners.stl_diffusion.bounds import NO_LIMIT, relaxed
 from drive.planners.stl_diffusion.calibrate import look_times
 from drive.planners.stl_diffusion.choice import SECONDS, utility
 from drive.planners.stl_diffusion.motion import shifted
-from drive.planners.stl_diffusion.sampling import Drawn, Told, best, draw, told_of
-from drive.planners.stl_diffusion.scorer import Looked, Scorer
+from drive.planners.stl_diffusion.sampling import Drawn, Told, draw, told_of
+from drive.planners.stl_diffusion.scorer import Looked, Scorer, joined
 from drive.planners.stl_diffusion.signals import Others, make_ground
 from drive.planners.stl_diffusion.template import MODES, TERMS, Template
 from drive.planners.stl_diffusion.variants import variants
@@ -162,12 +162,11 @@ class STLPolicy:
         how = replace(c.sampling, guidance=replace(c.sampling.guidance, steps=c.rti_guidance))
         found = draw(
             self.model, told, scorer, c.candidates, how, torch.Generator().manual_seed(c.seed),
-            start=noisy, visited=visited,
+            start=noisy, visited=visited, kept=start,
         )  # fmt: skip
-        before = scorer.robustness(start)
-        drawn, rho = best(scorer, [found.drawn, start], [found.robustness, before])
-        last = before.flatten(1)[torch.arange(len(start)), [m.state.chosen for m in memories]]
-        return found._replace(drawn=drawn, robustness=rho), last
+        assert found.before is not None
+        rho = found.before.robustness.flatten(1)
+        return found, rho[torch.arange(len(start)), [m.state.chosen for m in memories]]
 
     def _decisions(
         self,
@@ -179,7 +178,7 @@ class STLPolicy:
         memories: Sequence[Memory],
     ) -> list[Decision | None]:
         c, motion = self.config, self.model.settings.motion
-        looked = scorer.look(found.drawn)
+        looked = found.looked
         held = None if gone is None else torch.tensor([m.state.chosen for m in memories])
         worth = utility(scorer, looked, found.drawn, c.choice, later, held)
         if c.variants:
@@ -187,8 +186,8 @@ class STLPolicy:
             seen_too = scorer.look(more)
             found = found._replace(drawn=torch.cat((found.drawn, more), 2))
             worth = torch.cat((worth, utility(scorer, seen_too, more, c.choice, later)), 2)
-            looked = joined(looked, seen_too)
-        found = found._replace(robustness=looked.robustness)
+            looked = joined((looked, seen_too))
+        found = found._replace(looked=looked)
         states, number = looked.states, found.drawn.shape[2]
         terms = dict(zip(TERMS, looked.terms, strict=True))
         flat = worth.flatten(1)
@@ -266,12 +265,6 @@ class STLPolicy:
         scores["mode"] = np.array([MODES.index(self.modes[k // found.drawn.shape[2]]) for k in number], float)
         times = motion.dt * np.arange(1, poses.shape[1] + 1)
         return Candidates(times, poses, scores, chosen=int(np.flatnonzero(number == choice)[0]))
-
-
-def joined(one: Looked, two: Looked) -> Looked:
-    """Samples and more samples."""
-    states, offset, gap = (torch.cat((a, b), 2) for a, b in zip(one[:3], two[:3], strict=True))
-    return Looked(states, offset, gap, torch.cat((one.terms, two.terms), 3))
 
 
 def last_of(drawn: Tensor, worth: Tensor, choice: int, count: int) -> tuple[Tensor, int]:

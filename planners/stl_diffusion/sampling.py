@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from drive.errors import InputError
 from drive.nn._torch import Tensor, torch
 from drive.nn.diffusion import sample, visited_steps
-from drive.planners.stl_diffusion.scorer import GuidanceSettings, Scorer, guided
+from drive.planners.stl_diffusion.scorer import GuidanceSettings, Looked, Scorer, guided
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,9 +55,15 @@ class Drawn(NamedTuple):
     """What was drawn for B moments, M modes and N samples, and what it took."""
 
     drawn: Tensor  # (B, M, N, knots, 2)
-    robustness: Tensor  # (B, M, N), hard
+    looked: Looked  # what they are and do
     gradients: int  # passes back through the formula
     calls: int  # of the denoiser or decoder
+    before: Looked | None = None  # of what was begun from, where that was among the choice
+
+    @property
+    def robustness(self) -> Tensor:
+        """Hard, of the whole formula, `(B, M, N)`."""
+        return self.looked.robustness
 
 
 class Told(NamedTuple):
@@ -79,11 +85,13 @@ def draw(
     noise: Tensor | None = None,
     start: Tensor | None = None,
     visited: Sequence[int] | None = None,
+    kept: Tensor | None = None,
 ) -> Drawn:
     """`number` samples in each mode of each moment.
 
     `start (B, M, N, knots, 2)` are clean samples to go on from, as noisy as they are taken to be at the first
-    of the steps to be `visited`; `noise` of that shape replaces the first draw.
+    of the steps to be `visited`; `noise` of that shape replaces the first draw; in the end each sample may be
+    that of `kept` in its place, if that one is more robust.
     """
     s, own = model.settings, settings.guidance
     b, m = told.context.shape[:2]
@@ -93,17 +101,17 @@ def draw(
         latent = torch.randn((b, m, number, s.latent), generator=generator, device=generator.device)
         latent = latent.to(told.context)
         flat = model.decode(told.context, told.parameters, latent)
-        calls, kept = 1, [flat]
+        calls, iterates = 1, [flat]
     else:
         steps = list(visited or visited_steps(s.diffusion.steps, settings.count or s.diffusion.steps))
-        calls, kept = len(steps), []
+        calls, iterates = len(steps), []
         first = len(steps) if own.steps == 0 else 0 if own.steps < 0 else max(len(steps) - own.steps, 0)
 
         def mend(k: int, clean: Tensor) -> Tensor:
             if k >= first:
                 clean = guided(scorer, knotted(clean), own).flatten(3)
             if len(steps) - k <= settings.candidates:
-                kept.append(clean)
+                iterates.append(clean)
             return clean
 
         given = start if start is not None else noise
@@ -118,24 +126,33 @@ def draw(
             mend=mend,
             device=told.context.device,
         )
-    found, rho = best(scorer, [knotted(one).clamp(-1.0, 1.0) for one in kept])
+    last = [knotted(one).clamp(-1.0, 1.0) for one in iterates]
+    # All at once: few samples cost as much as many.
+    *looks, other = scorer.look(torch.cat([*last, last[0] if kept is None else kept], 2)).parts(number)
+    found, looked = best(last, looks)
     for _ in range(settings.rolls if s.refines else 0):
-        again = model.refine(told.context, told.parameters, found, rho)
-        found, rho = best(scorer, [found, again], [rho])
-    return Drawn(found, rho, scorer.gradients - before, calls)
+        again = model.refine(told.context, told.parameters, found, looked.robustness)
+        found, looked = best([found, again], [looked, scorer.look(again)])
+    if kept is None:
+        return Drawn(found, looked, scorer.gradients - before, calls)
+    found, looked = best([found, kept], [looked, other])
+    return Drawn(found, looked, scorer.gradients - before, calls, other)
 
 
-def best(scorer: Scorer, iterates: Sequence[Tensor], known: Sequence[Tensor] = ()) -> tuple[Tensor, Tensor]:
-    """Of each sample the most robust iterate, and its robustness; `known` are those of the first ones."""
-    number, rest = iterates[0].shape[2], list(iterates[len(known) :])
-    rho = list(known)
-    if rest:  # all at once: few samples cost as much as many
-        rho += torch.split(scorer.robustness(torch.cat(rest, 2)), number, 2)
-    every = torch.stack(rho)
-    index = every.argmax(0, keepdim=True)
-    many = torch.stack(list(iterates))
-    at = index[..., None, None].expand(1, *many.shape[1:])
-    return many.gather(0, at)[0], every.gather(0, index)[0]
+def best(iterates: Sequence[Tensor], looks: Sequence[Looked]) -> tuple[Tensor, Looked]:
+    """Of each sample the most robust of some iterates, and what it is and does."""
+    if len(iterates) == 1:
+        return iterates[0], looks[0]
+    index = torch.stack([one.robustness for one in looks]).argmax(0, keepdim=True)
+
+    def at(fields: Sequence[Tensor]) -> Tensor:
+        many = torch.stack(list(fields))
+        place = index.reshape(*index.shape, *[1] * (many.ndim - index.ndim))
+        return many.gather(0, place.expand(1, *many.shape[1:]))[0]
+
+    states, offset, gap = (at(fields) for fields in list(zip(*looks, strict=True))[:3])
+    terms = at([one.terms.movedim(0, -1) for one in looks]).movedim(-1, 0)
+    return at(iterates), Looked(states, offset, gap, terms)
 
 
 def knotted(flat: Tensor) -> Tensor:

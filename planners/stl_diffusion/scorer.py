@@ -34,6 +34,17 @@ class Looked(NamedTuple):
         """Of the whole formula, `(B, M, N)`."""
         return self.terms.amin(0)
 
+    def parts(self, number: int) -> list[Looked]:
+        """`number` samples at a time."""
+        split = (field.split(number, 2) for field in self[:3])
+        return [Looked(*fields) for fields in zip(*split, self.terms.split(number, 3), strict=True)]
+
+
+def joined(looked: Sequence[Looked]) -> Looked:
+    """Samples and more samples."""
+    states, offset, gap = (torch.cat(fields, 2) for fields in list(zip(*looked, strict=True))[:3])
+    return Looked(states, offset, gap, torch.cat([one.terms for one in looked], 3))
+
 
 @dataclass(eq=False)
 class Scorer:
@@ -189,4 +200,4 @@ def guided(scorer: Scorer, drawn: Tensor, settings: GuidanceSettings) -> Tensor:
     return (drawn + change).clamp(-1.0, 1.0)
 
 
-__all__ = ["GuidanceSettings", "OptimiseSettings", "Scorer", "guided", "optimise", "starts"]
+__all__ = ["GuidanceSettings", "OptimiseSettings", "Scorer", "guided", "joined", "optimise", "starts"]
