@@ -10,35 +10,30 @@ drive the same held-out scenes. Finished cells in `--out` are not redone.
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from drive.errors import DriveError
 from drive.nn._torch import torch
 from drive.progress import Listener, on_terminal
-from drive.sim.traffic.rift.base import FAMILIES, TEST, TRAIN, TUNE, generated
+from drive.sim.traffic.rift.base import FAMILIES, TEST, TRAIN, TUNE, generated, opposed
 from drive.sim.traffic.rift.evaluate import assert_disjoint, evaluate, join, people_of
 from drive.sim.traffic.rift.measure import measure
 from drive.sim.traffic.rift.policy import load_policy
-from drive.sim.traffic.rift.pretrain import Examples, gather, head_set, train_head
+from drive.sim.traffic.rift.pretrain import gather
 from drive.sim.traffic.rift.style import STYLES, style_of
 from drive.sim.traffic.rift.table import as_text
 from drive.sim.traffic.rift.tune import TuneSettings, tune
-from drive.sim.traffic.rift.worlds import Worlds
-
-if TYPE_CHECKING:
-    from drive.scenario import Scenario
-    from drive.sim.traffic.rift.net import RiftPolicy
+from drive.sim.traffic.rift.worlds import Worlds, pools
 
 OPPOSITES = (("aggressive", "safe"), ("cautious", "interactive"))
 """A base and the style that is to mend it."""
-PEOPLE, POOL = "recorded people", 19
+PEOPLE = "recorded people"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +49,6 @@ class ProofSettings:
             rounds=12, refresh=4, scenes=2, parts=2, states=4096, epochs=3, lr=2e-3
         )
     )
-
-
-def pools(scenarios: Sequence[Scenario], size: int = POOL) -> list[Worlds]:
-    """The scenarios in batches of worlds."""
-    return [Worlds.of(scenarios[k : k + size]) for k in range(0, len(scenarios), size)]
-
-
-def opposed(base: RiftPolicy, kind: str, examples: Sequence[Any], epochs: int) -> RiftPolicy:
-    """A base whose head has learnt from relabelled examples; the rest is shared."""
-    net = copy.deepcopy(base)
-    told = Examples.of(examples, kind)
-    train_head(net, head_set(net, told), epochs=epochs, batch=256)
-    return net.eval()
 
 
 def prove(
@@ -172,4 +154,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 if __name__ == "__main__":
     raise SystemExit(main())
 
-__all__ = ["ProofSettings", "bars", "opposed", "pools", "prove"]
+__all__ = ["ProofSettings", "bars", "prove"]
