@@ -41,9 +41,9 @@ HELD = 4
 """Pools of test scenes whose states measure the return of what is chosen."""
 COLUMNS = (
     ("return", "return", "{:.2f}"), ("cpk", "CPK", "{:.2f}"), ("crash_rate", "crash", "{:.3f}"),
-    ("rp", "RP m", "{:.0f}"), ("orr", "ORR %", "{:.2f}"), ("uc", "UC %", "{:.1f}"), ("sw_speed", "SW v", "{:.2f}"),
-    ("wd", "WD v", "{:.2f}"), ("sw_acceleration", "SW a", "{:.2f}"), ("w1_speed", "W1 v", "{:.2f}"),
-    ("w1_headway", "W1 headway", "{:.2f}"), ("ego_hit", "ego hit", "{:.3f}"),
+    ("rp", "RP m", "{:.0f}"), ("orr", "ORR %", "{:.2f}"), ("uc", "UC %", "{:.1f}"),
+    ("sw_speed", "SW v", "{:.2f}"), ("wd", "WD v", "{:.2f}"), ("sw_acceleration", "SW a", "{:.2f}"),
+    ("w1_speed", "W1 v", "{:.2f}"), ("w1_headway", "W1 headway", "{:.2f}"), ("ego_hit", "ego hit", "{:.3f}"),
     ("ego_blocked", "ego blocked", "{:.3f}"),
 )  # fmt: skip
 
