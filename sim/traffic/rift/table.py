@@ -3,7 +3,8 @@
     python -m drive.sim.traffic.rift.table --base aggressive --style safe --scenes 27 --out out/rift-table
 
 The base policy drives a pool of scenes once and its candidates' worth is stored; every objective learns from
-those same states, and then drives the held-out scenes. `--base` is a name of shipped weights or a file, or
+those same states, and then drives held-out scenes. The seeds share these out, so that a row is of all of them;
+the base drives each seed's share too. `--base` is a name of shipped weights or a file, or
 "aggressive" or "cautious": the shipped base with its head trained on relabelled examples. Finished cells in
 `--out` are not redone.
 """
@@ -20,12 +21,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from drive.errors import DriveError
+from drive.errors import DriveError, InputError
 from drive.nn._torch import torch
 from drive.progress import Listener, on_terminal
 from drive.sim.traffic.rift.base import FAMILIES, TEST, TRAIN, TUNE, generated, opposed
 from drive.sim.traffic.rift.cache import Cache, collect
 from drive.sim.traffic.rift.evaluate import assert_disjoint, evaluate, people_of
+from drive.sim.traffic.rift.measure import wilson
 from drive.sim.traffic.rift.objectives import ROWS
 from drive.sim.traffic.rift.policy import load_policy
 from drive.sim.traffic.rift.pretrain import BASES, gather
@@ -70,6 +72,7 @@ def compare(
 ) -> dict[str, list[dict[str, Any]]]:  # fmt: skip
     """Figures by objective, one entry a seed; "pre-trained" first. Finished cells in `folder` are not redone.
 
+    Seed k of n drives the held-out scenes k, k + n, ... of each family, `test_scenes` in all.
     `return` is that of the preferred candidates in held-out states, `seconds` a tuning's. Raises InputError
     where a test scene or map is one of the tuning's.
     """
@@ -79,11 +82,13 @@ def compare(
     train = list(generated(families, TUNE, how.scenes))
     held = list(generated(families, TEST, test_scenes))
     assert_disjoint(train, held)
-    worlds, test = Worlds.of(train), pools(held)
+    worlds, test, seeds = Worlds.of(train), pools(held, len(families)), list(seeds)
+    if len(test) < len(seeds):
+        raise InputError(f"{len(seeds)} seeds want as many held-out scenes of each family, not {len(test)}")
     people = [people_of(w.fresh(), net) for w in test]
-    share = how.states // min(HELD, len(test))
+    some = test[:HELD]
     rng = np.random.default_rng(7)
-    seen = [collect(net, w.fresh(), wanted, rng, share)[0] for w in test[:HELD]]
+    seen = [collect(net, w.fresh(), wanted, rng, how.states // len(some))[0] for w in some]
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "cells.json"
     done: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
@@ -95,7 +100,8 @@ def compare(
             began = time.monotonic()
             made = make()
             seconds = time.monotonic() - began
-            found = evaluate(made, test, people)
+            mine = slice(seeds.index(seed), None, len(seeds))
+            found = evaluate(made, test[mine], people[mine])
             found["return"] = float(np.mean([return_of(made, cache) for cache in seen]))
             done[key] = found | {"seconds": round(seconds, 1)}
             file.write_text(json.dumps(done))
@@ -105,7 +111,8 @@ def compare(
             )
         out.setdefault(title, []).append(done[key])
 
-    cell(BEFORE, 0, lambda: net)
+    for seed in seeds:
+        cell(BEFORE, seed, lambda: net)
     for seed in seeds:
         if all(f"{ROWS[kind].title}|{seed}" in done for kind in kinds):
             cache = None
@@ -120,8 +127,8 @@ def compare(
 
 
 def as_text(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """The table as Markdown: means over the seeds, CPK with its deviation where there are several; columns
-    that no row has are left out."""
+    """The table as Markdown: over all seeds' episodes, with Wilson's interval of the crash rate and the
+    deviation of CPK where there are several; columns that no row has are left out."""
     columns = [c for c in COLUMNS if any(c[0] in one for found in rows.values() for one in found)]
     lines = [
         "| | " + " | ".join(title for _, title, _ in columns) + " |",
@@ -129,10 +136,16 @@ def as_text(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     ]
     for name, found in rows.items():
         cells = []
+        cars = np.array([one.get("vehicles", 1) for one in found], dtype=float)
         for key, _, form in columns:
-            values = [float(one[key]) for one in found]
-            text = form.format(float(np.mean(values)))
-            cells.append(text + (f" ± {np.std(values):.2f}" if key == "cpk" and len(values) > 1 else ""))
+            values = np.array([float(one[key]) for one in found])
+            text = form.format(float(values @ cars / cars.sum()))
+            if key == "cpk" and len(values) > 1:
+                text += f" ± {values.std():.2f}"
+            if key == "crash_rate" and cars.sum() > len(found):
+                low, high = wilson(round(float(values @ cars)), round(float(cars.sum())))
+                text += f" [{low:.3f}, {high:.3f}]"
+            cells.append(text)
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -143,7 +156,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--base", default="base", help="what is tuned: weights, 'aggressive' or 'cautious'")
     parser.add_argument("--style", default="safe")
     parser.add_argument("--seeds", type=int, default=3, help="how many tunings an objective")
-    parser.add_argument("--scenes", type=int, default=2, help="held-out scenes of each family")
+    parser.add_argument(
+        "--scenes", type=int, default=3, help="held-out scenes of each family, shared by the seeds"
+    )
     parser.add_argument("--tune-scenes", type=int, default=2, help="scenes of each family to tune on")
     parser.add_argument("--rounds", type=int, default=16)
     parser.add_argument("--objective", action="append", help=f"one of {', '.join(ROWS)}; default all")
