@@ -3,10 +3,10 @@
     python -m drive.sim.traffic.rift.table --base aggressive --style safe --scenes 27 --out out/rift-table
 
 The base policy drives a pool of scenes once and its candidates' worth is stored; every objective learns from
-those same states, and then drives held-out scenes. The seeds share these out, so that a row is of all of them;
-the base drives each seed's share too. `--base` is a name of shipped weights or a file, or
-"aggressive" or "cautious": the shipped base with its head trained on relabelled examples. Finished cells in
-`--out` are not redone.
+those same states, and then drives held-out scenes. The seeds share these out, so that a row is of all of
+them; the base drives each share too. `--base` is a name of shipped weights or a file, or "aggressive" or
+"cautious": the shipped base with its head trained on relabelled examples. Finished cells in `--out` are not
+redone.
 """
 
 from __future__ import annotations
