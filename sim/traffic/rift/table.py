@@ -165,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("out/rift-table"))
     given = parser.parse_args(arguments)
     try:
-        how = TuneSettings(rounds=given.rounds, scenes=given.tune_scenes)
+        how = TuneSettings(rounds=given.rounds, scenes=given.tune_scenes, states=4096)
         with on_terminal() as listener:
             rows = compare(
                 given.base, given.style, given.out, how, kinds=given.objective or tuple(ROWS),
