@@ -1,4 +1,4 @@
-"""What the committed tunings hold: the table of all objectives, or another one by DRIVE_RIFT_TABLE=cells.json.
+"""What the committed tunings hold: the table of all objectives, or another one: DRIVE_RIFT_TABLE=cells.json.
 
 The command that makes it stands in the file; it takes 20 minutes of a core.
 """
@@ -12,8 +12,8 @@ import pytest
 
 pytest.importorskip("torch", reason="the traffic policy needs torch")
 
-from drive.sim.traffic.rift.measure import wilson  # noqa: E402
-from drive.sim.traffic.rift.objectives import ROWS  # noqa: E402
+from drive.sim.traffic.rift.measure import wilson
+from drive.sim.traffic.rift.objectives import ROWS
 
 OWN = Path(__file__).parent / "rift_table.json"
 Cell = dict[str, Any]
