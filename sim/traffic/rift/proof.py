@@ -52,9 +52,11 @@ class ProofSettings:
 
 
 def prove(
-    base: str, folder: Path, how: ProofSettings, *, shipped: bool = True, progress: Listener | None = None
-) -> dict[str, dict[str, Any]]:
-    """Figures by row, and for tuned ones by seed ("aggressive base, safe, seed 0").
+    base: str, folder: Path, how: ProofSettings, *, shipped: bool = True, opposites: bool = True,
+    progress: Listener | None = None,
+) -> dict[str, dict[str, Any]]:  # fmt: skip
+    """Figures by row, and for tuned ones by seed ("aggressive base, safe, seed 0"): of the `shipped` styles,
+    and of bases of the other kind (`opposites`).
 
     Raises InputError where a test scene or map is one of the tuning's.
     """
@@ -84,7 +86,7 @@ def prove(
     parts = [train[k :: how.tune.parts] for k in range(how.tune.parts)]
     made = [Worlds.of(part) for part in parts]
     examples: list[Any] = []
-    for kind, style in OPPOSITES:
+    for kind, style in OPPOSITES if opposites else ():
         name = f"{kind} base"
         keys = [f"{name}, {style}, seed {seed}" for seed in range(how.seeds)]
         if all(key in done for key in (name, *keys)):
@@ -124,12 +126,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--base", default="base", help="shipped weights, or a file")
     parser.add_argument("--scenes", type=int, default=ProofSettings().scenes, help="of each family")
     parser.add_argument("--seeds", type=int, default=ProofSettings().seeds)
+    parser.add_argument("--shipped", action="store_true", help="the shipped styles alone")
     parser.add_argument("--out", type=Path, default=Path("out/rift-proof"))
     given = parser.parse_args(arguments)
     try:
         with on_terminal() as listener:
             how = ProofSettings(scenes=given.scenes, seeds=given.seeds)
-            done = prove(given.base, given.out, how, shipped=given.base == "base", progress=listener)
+            done = prove(
+                given.base, given.out, how, shipped=given.base == "base", opposites=not given.shipped,
+                progress=listener,
+            )  # fmt: skip
     except DriveError as error:
         print(f"error: {error}")
         return 1
