@@ -239,8 +239,8 @@ class PolicyCars:
         ego = seen.ego
         c, s = np.cos(ego[2]), np.sin(ego[2])
         rear = self.eyes.figures.params.rear_axle_to_center
-        rows = {self.eyes.ego: (ego[0] + rear * c, ego[1] + rear * s, ego[2], ego[3] * c, ego[3] * s)}
-        rows |= seen.others
+        own = (ego[0] + rear * c, ego[1] + rear * s, ego[2], ego[3] * c, ego[3] * s)
+        rows: dict[int, tuple[float, ...]] = {self.eyes.ego: own, **seen.others}
         self.past = [rows, *self.past][: SIZES.history]
         mine = [self.eyes.ego, *(car.id for car in self.cars)]
         known = set(mine)
