@@ -56,6 +56,8 @@ BARS = (
     Bar("always over 4096 x 80", "stl/always", most=5e-3),
     Bar("eventually over 4096 x 80", "stl/eventually", most=5e-3),
     Bar("until over 4096 x 80", "stl/until", most=20e-3),
+    Bar("a second of 64 worlds x 16 under rift", "rift", most=1.0, times=64, needs="torch"),
+    Bar("a decision of 16 vehicles under rift", "rift/decision", most=0.010, needs="torch"),
     Bar("three pictures of 96 x 384", "camera/wide", most=5e-3),
     Bar("a call of mpc", planner="mpc", most=3e-3),
     Bar("cpto, 5 branches x 6 obstacles x 50 steps", planner="cpto 5x6x50", most=3e-3),

@@ -10,6 +10,7 @@ from drive.eval.perf import Row, Times, cores
 from drive.eval.perf_camera import camera_rows
 from drive.eval.perf_learn import learn_rows
 from drive.eval.perf_process import process_rows
+from drive.eval.perf_rift import rift_rows
 from drive.eval.perf_scenes import CANDIDATE_STEPS, CROWD, batch_world, candidate_batch
 from drive.eval.perf_step import part_rows
 from drive.eval.perf_stl import stl_rows
@@ -29,6 +30,7 @@ def kernel_rows(worlds: int = WORLDS, candidates: int = CANDIDATES) -> list[Row]
         *step_rows(worlds, many),
         *part_rows(worlds),
         *learn_rows(worlds),
+        *rift_rows(),
         *stl_rows(),
         *camera_rows(),
         *process_rows(),

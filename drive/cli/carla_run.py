@@ -41,7 +41,13 @@ def command(
             help="Folder with .xodr files, for the server of our own.",
         ),
     ] = None,
-    traffic: Annotated[int, typer.Option(metavar="N", help="Cars of CARLA's Traffic Manager.")] = 30,
+    traffic: Annotated[int, typer.Option(metavar="N", help="Cars around the route.")] = 30,
+    drivers: Annotated[
+        str,
+        typer.Option(
+            metavar="M", help="Who drives them: CARLA's Traffic Manager (carla_tm), or rift:STYLE, a policy."
+        ),
+    ] = "carla_tm",
     scenarios: Annotated[
         bool, typer.Option("--scenarios/--no-scenarios", help="Stage what the routes' scenarios ask for.")
     ] = True,
@@ -65,6 +71,7 @@ def command(
     Examples:
       drive carla run --route routes.xml --maps towns --planner pdm --planner idm
       drive carla run --route routes.xml --route-id 24211 --port 2000 --traffic 50
+      drive carla run --route routes.xml --maps towns --traffic 30 --drivers rift:interactive
     """
     load("drive.sim.carla.client:client_module")()
     if traffic < 0:
@@ -96,6 +103,7 @@ def command(
                 ids=route_id or (),
                 settings=registry.parse_set(settings or []),
                 traffic=traffic,
+                drivers=drivers,
                 scenarios=scenarios,
                 seed=seed,
                 scores=score or module.SCORES,

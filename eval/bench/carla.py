@@ -41,7 +41,7 @@ SPAWN = multiprocessing.get_context("spawn")
 @dataclass(frozen=True, slots=True)
 class CarlaOptions:
     """`routes` is a leaderboard route file, `ids` those of it (all without any); `port` the server's;
-    `traffic` the cars of the Traffic Manager around each route; `maps` the towns that the server has, None
+    `traffic` the cars around each route, that `drivers` drive; `maps` the towns that the server has, None
     for all of them."""
 
     routes: Path
@@ -52,6 +52,7 @@ class CarlaOptions:
     ids: Sequence[str] = ()
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     traffic: int = 0
+    drivers: str = "carla_tm"
     scenarios: bool = True
     seed: int = 0
     scores: Sequence[str] = SCORES
@@ -70,8 +71,9 @@ def run_carla(options: CarlaOptions, say: Callable[[str], None] = lambda line: N
     started = time.time()
     routes = choose_routes(options)
     entries = entries_of(options.planners, options.settings)
-    from drive.sim.carla.bridge import check_planner
+    from drive.sim.carla.bridge import check_drivers, check_planner
 
+    check_drivers(options.drivers)
     for entry in entries:
         check_planner(entry.make())
     here = [r for r in routes if options.towns is None or _bare(r.town) in options.towns]
@@ -88,7 +90,7 @@ def run_carla(options: CarlaOptions, say: Callable[[str], None] = lambda line: N
         )
     journal.prepare(options.out, options.resume, options.force)
     scores = load_scores(list(options.scores))
-    traffic = f"carla_tm:{options.traffic}" if options.traffic else "none"
+    traffic = f"{options.drivers}:{options.traffic}" if options.traffic else "none"
     setup = Setup(entries, (), traffic, scores, False, "all", "none", 60.0, options.out, "closed", 1)
     chosen = [
         Chosen(
@@ -246,7 +248,7 @@ def _one(
         route.town,
         lambda text: errand_of(text, route.town, route, options.routes.name, job.scenario),
         planner,
-        Ride(options.traffic, job.seed, watchdog=patience),
+        Ride(options.traffic, options.drivers, job.seed, watchdog=patience),
         planner_name=job.label,
         planner_config=setup.entries[job.planner].config,
         extra=scenes_of(route.events) if options.scenarios and route.events else None,

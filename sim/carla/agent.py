@@ -29,9 +29,9 @@ from drive.errors import InputError, PlanError
 from drive.files import file_stem
 from drive.registry import load_planner
 from drive.sim.asking import PlannerFailure
-from drive.sim.carla.bridge import PER_SAMPLE, check_planner, unseen
+from drive.sim.carla.bridge import PER_SAMPLE, check_planner
 from drive.sim.carla.client import client_module
-from drive.sim.carla.eyes import Eyes, figures_of
+from drive.sim.carla.eyes import Eyes, figures_of, unseen
 from drive.sim.carla.maps import bare_name
 from drive.sim.carla.pedals import Foot
 from drive.sim.carla.pilot import DT, WATCHDOG, Pilot

@@ -11,7 +11,7 @@ import numpy as np
 from drive.errors import InputError, SimulationError
 from drive.sim.asking import PlannerFailure
 from drive.sim.carla.client import client_module, enter_town, thaw
-from drive.sim.carla.eyes import Eyes, figures_of
+from drive.sim.carla.eyes import Eyes, figures_of, unseen
 from drive.sim.carla.frames import to_carla
 from drive.sim.carla.pedals import Foot
 from drive.sim.carla.pilot import DT, Pilot
@@ -41,13 +41,16 @@ PASSED, AT_GOAL = 1.0, 10.0
 CLEAR, AROUND = 15.0, 200.0
 """Metres around the ego's start without traffic, and around the route with it."""
 PER_SAMPLE = round(DT / STEP)
+TRAFFIC_MANAGER = "carla_tm"
 
 
 @dataclass(frozen=True, slots=True)
 class Ride:
-    """How a route is driven: the number of cars of the Traffic Manager, the seed, the ego's blueprint."""
+    """How a route is driven: the number of cars, who drives them (CARLA's Traffic Manager, `TRAFFIC_MANAGER`,
+    or the traffic policy, `rift:STYLE`), the seed, the ego's blueprint."""
 
     traffic: int = 0
+    drivers: str = TRAFFIC_MANAGER
     seed: int = 0
     ego: str = EGO
     watchdog: float | None = 60.0
@@ -60,6 +63,14 @@ def check_planner(planner: Planner) -> None:
     what = what or ("cameras" if spec.cameras else "")
     if what:
         raise InputError(f"planner '{spec.name}' needs {what}, which the CARLA bridge does not give it")
+
+
+def check_drivers(drivers: str) -> None:
+    """Raise InputError for what drives no cars in CARLA, MissingExtraError without torch."""
+    if drivers != TRAFFIC_MANAGER:
+        from drive.sim.carla.crowd import director_of
+
+        director_of(drivers)
 
 
 def drive_route(
@@ -87,8 +98,13 @@ def drive_route(
     world = enter_town(client, town)
     errand = errand_in(world.get_map().to_opendrive())
     with Stage(client, world, ride.seed, max(SILENCE, 2.0 * (ride.watchdog or 0.0))) as stage:
+        # As the leaderboard does: the lights' phases are those of the drive, not of what was driven before.
+        world.reset_all_traffic_lights()
         ego = _put_ego(stage, errand, ride)
-        cars = stage.traffic(_places(stage, errand), ride.traffic)
+        places = _places(stage, errand)
+        cars = stage.traffic(places, ride.traffic, ride.drivers == TRAFFIC_MANAGER)
+        if ride.drivers != TRAFFIC_MANAGER:
+            cars = _under_policy(stage, errand, ego, places, ride)
         figures = figures_of(ego)
         stops = StopSigns.of(world, errand.roadmap, errand.origin)
         eyes = Eyes(world, ego.id, figures, errand.origin, errand.roadmap.signal_ids)
@@ -99,7 +115,7 @@ def drive_route(
                 "config": dict(planner_config or {}),
                 "privileged": False,
             },
-            "traffic": f"carla_tm:{cars}" if cars else "none",
+            "traffic": f"{ride.drivers}:{cars}" if cars else "none",
             "simulator": {
                 "name": "carla",
                 "release": str(client.get_server_version()),
@@ -147,8 +163,12 @@ def _steer(stage: Stage, eyes: Eyes, pilot: Pilot, ego: Any, act: Callable[[Pilo
             return f"out of time ({errand.duration:g} s)"
         if act is not None:
             act(pilot)
+        if stage.policy is not None:
+            stage.policy.decide(pilot.time, snapshot)
         state = frame.ego
         for k in range(PER_SAMPLE):
+            if stage.policy is not None:
+                stage.policy.press(pilot.time + k * STEP, snapshot)
             pressed = foot.follow(plan, pilot.time + k * STEP, state)
             ego.apply_control(
                 carla.VehicleControl(throttle=pressed.throttle, steer=pressed.steer, brake=pressed.brake)
@@ -180,6 +200,15 @@ def _put_ego(stage: Stage, errand: Errand, ride: Ride) -> Any:
     return ego
 
 
+def _under_policy(stage: Stage, errand: Errand, ego: Any, places: list[Any], ride: Ride) -> int:
+    """Let the traffic policy drive the cars that were just put down; how many there are."""
+    from drive.sim.carla.crowd import PolicyCars, director_of
+
+    mine = [i for i in stage.spawned if i != ego.id]
+    stage.policy = PolicyCars.of(stage, errand, ego, mine, places, director_of(ride.drivers), ride.seed)
+    return len(stage.policy)
+
+
 def _places(stage: Stage, errand: Errand) -> list[Any]:
     """Spawn points around the route, but not where the ego stands."""
     line = errand.route.line[::5]
@@ -190,9 +219,3 @@ def _places(stage: Stage, errand: Errand) -> list[Any]:
         if near < AROUND and math.hypot(x - errand.start[0], y - errand.start[1]) > CLEAR:
             found.append(point)
     return found
-
-
-def unseen(world: Any) -> set[int]:
-    """Actors that are no road users: they need not be asked about again."""
-    kinds = ("vehicle.", "walker.pedestrian", "static.prop")
-    return {a.id for a in world.get_actors() if not a.type_id.startswith(kinds)}

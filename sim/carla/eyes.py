@@ -243,3 +243,9 @@ def ego_row(
     x = transform.location.x - origin[0] + figures.rear * c
     y = -transform.location.y - origin[1] + figures.rear * s
     return np.array([x, y, heading, speed, 0.0, min(max(steering, -most), most), rate])
+
+
+def unseen(world: Any) -> set[int]:
+    """Actors that are no road users: they need not be asked about again."""
+    kinds = ("vehicle.", "walker.pedestrian", "static.prop")
+    return {a.id for a in world.get_actors() if not a.type_id.startswith(kinds)}

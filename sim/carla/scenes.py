@@ -169,7 +169,7 @@ class _Brake:
 
     def __call__(self, pilot: Pilot) -> None:
         stage, now = self.stage, pilot.time
-        if stage.traffic_manager is None:
+        if stage.traffic_manager is None and stage.policy is None:
             return
         if self.until < 0.0 and float(pilot.progress()[0]) >= self.station:
             self.until = now + HARD_FOR
@@ -178,14 +178,14 @@ class _Brake:
                 row = pilot.seen[-1][car.id]
                 ahead = (row[0] - ego[0]) * math.cos(ego[2]) + (row[1] - ego[1]) * math.sin(ego[2])
                 if car.type_id.startswith("vehicle.") and 0.0 < ahead < LOOK:
-                    car.set_autopilot(False, stage.traffic_manager.get_port())
+                    stage.hold(car, True)
                     self.held.append(car)
         for car in self.held:
             try:
-                if now < self.until:
+                if now >= self.until:
+                    stage.hold(car, False)
+                elif stage.policy is None:
                     car.apply_control(stage.carla.VehicleControl(brake=1.0))
-                else:
-                    car.set_autopilot(True, stage.traffic_manager.get_port())
             except RuntimeError as error:
                 raise SimulationError(f"CARLA lost a car of the traffic: {line(error)}") from None
         if now >= self.until >= 0.0:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType, TracebackType
 
+    from drive.sim.carla.crowd import PolicyCars
+
 STEP = 0.05
 """Seconds of a step: CARLA's physics is not made for more than 0.1 s, its agents expect 0.05 s."""
 SILENCE = 120.0
@@ -37,6 +39,8 @@ class Stage:
         self.before = world.get_settings()
         self.spawned: list[int] = []
         self.traffic_manager: Any = None
+        self.policy: PolicyCars | None = None
+        """Who drives the cars of the traffic: CARLA's Traffic Manager, or the traffic policy."""
         self._handlers: dict[int, Any] = {}
         self._lock = threading.Lock()
         self._left = False
@@ -94,15 +98,18 @@ class Stage:
         at = transforms[0].location
         raise SimulationError(f"CARLA has no room for {blueprint.id} at ({at.x:.1f}, {at.y:.1f})")
 
-    def traffic(self, points: Sequence[Any], count: int) -> int:
-        """Up to `count` cars at spawn points, driven by CARLA's own Traffic Manager; how many there are."""
+    def traffic(self, points: Sequence[Any], count: int, managed: bool = True) -> int:
+        """Up to `count` cars at spawn points, `managed` by CARLA's own Traffic Manager or standing; how many
+        there are."""
         if count < 1 or not points:
             return 0
-        carla, rng = self.carla, random.Random(self.seed)
-        manager = self.traffic_manager = self.client.get_trafficmanager(free_port())
-        manager.set_synchronous_mode(True)
-        manager.set_random_device_seed(self.seed)
-        manager.set_global_distance_to_leading_vehicle(2.5)
+        carla, rng, port = self.carla, random.Random(self.seed), 0
+        if managed:
+            manager = self.traffic_manager = self.client.get_trafficmanager(free_port())
+            manager.set_synchronous_mode(True)
+            manager.set_random_device_seed(self.seed)
+            manager.set_global_distance_to_leading_vehicle(2.5)
+            port = manager.get_port()
         cars = [
             b
             for b in self.world.get_blueprint_library().filter("vehicle.*")
@@ -111,18 +118,28 @@ class Stage:
         cars.sort(key=lambda b: str(b.id))
         places = list(points)
         rng.shuffle(places)
-        port = manager.get_port()
         batch = []
         for place in places[:count]:
             car = rng.choice(cars)
             car.set_attribute("role_name", TRAFFIC)
-            drives = carla.command.SetAutopilot(carla.command.FutureActor, True, port)
-            batch.append(carla.command.SpawnActor(car, place).then(drives))
+            spawn = carla.command.SpawnActor(car, place)
+            if managed:
+                spawn.then(carla.command.SetAutopilot(carla.command.FutureActor, True, port))
+            batch.append(spawn)
         answers = self.client.apply_batch_sync(batch, False)
         made = [a.actor_id for a in answers if not a.error]
         self.spawned += made
         self.tick()
         return len(made)
+
+    def hold(self, car: Any, held: bool) -> None:
+        """Have a car of the traffic brake as hard as it can, or let it go on."""
+        if self.policy is not None:
+            self.policy.hold({car.id}, held)
+        elif held:
+            car.set_autopilot(False, self.traffic_manager.get_port())
+        else:
+            car.set_autopilot(True, self.traffic_manager.get_port())
 
     def leave(self) -> None:
         """Destroy what is ours, in reverse order, and restore the settings; once, and from any thread."""

@@ -24,6 +24,8 @@ EXTENSION = 250.0
 """Metres of road beyond the recorded end that a path goes on for."""
 DEFAULT_LIMIT = 10.0
 """m/s on lanes without a limit: the target of nuPlan's reactive agents."""
+BESIDE = 7.0
+"""m within which a sample of the chain beside is a sample's neighbour."""
 OFFSET_DECAY = 15.0
 BETWEEN_LANES = 1.2
 """m from the nearest centreline at which a path is between lanes; the tree's spacing makes up 1 m of it."""
@@ -42,6 +44,15 @@ class PathBook:
     merging: list[NDArray[np.uint8]] = field(default_factory=list)
     left: list[NDArray[np.int32]] = field(default_factory=list)
     right: list[NDArray[np.int32]] = field(default_factory=list)
+    trees: dict[int, Any] = field(default_factory=dict)
+
+    def tree(self, number: int) -> Any:
+        """The samples of a path for nearest neighbours."""
+        if number not in self.trees:
+            from scipy.spatial import cKDTree
+
+            self.trees[number] = cKDTree(self.points[number][:, :2])
+        return self.trees[number]
 
     def add(self, roadmap: RoadMap, line: Floats, default_limit: float) -> int:
         """Add a path along a polyline `(N, 2)` of the rear axle; returns its number."""
@@ -396,10 +407,8 @@ class LaneChains:
                 continue
             other = self.path(int(near[lane]))
             mine = np.flatnonzero(lane_at == lane)
-            rel = points[mine, None, :2] - self.book.points[other][None, :, :2]
-            gap = np.einsum("ijk,ijk->ij", rel, rel)
-            k = np.argmin(gap, axis=1)
-            close = gap[np.arange(len(mine)), k] < 49.0
+            gap, k = self.book.tree(other).query(points[mine, :2], distance_upper_bound=BESIDE)
+            close = np.isfinite(gap)
             getattr(self.book, side)[number][mine[close]] = np.column_stack(
                 (np.full(close.sum(), other), k[close])
             )

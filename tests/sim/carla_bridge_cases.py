@@ -93,6 +93,25 @@ def drives(port: int) -> Found:
     return out
 
 
+def policy(port: int) -> Found:
+    """Cars that the traffic policy drives: where they went, and that a second drive is the same."""
+    client, out = connect(port=port), {}
+    logs = [go(client, along, traffic=4, drivers="rift:safe") for _ in range(2)]
+    log = logs[0]
+    out["traffic"] = log.header["traffic"]
+    out["end"] = log.header["events"][-1]["detail"]
+    out["hashes"] = [hashlib.blake2b(one.agents.tobytes()).hexdigest() for one in logs]
+    out["after"] = state_of(client)
+    a = log.agents
+    moved, speed = [], []
+    for states, there in zip(a, log.agent_valid, strict=True):
+        own = states[there]
+        moved.append(float(np.hypot(*np.diff(own[:, :2], axis=0).T).sum()))
+        speed.append(float(np.hypot(own[:, 3], own[:, 4]).max()))
+    out["moved"], out["speed"] = moved, speed
+    return out
+
+
 def broken(port: int) -> Found:
     """An error in the middle of a stay, and a world that a dead client left."""
     client = connect(port=port)
@@ -170,11 +189,7 @@ def killed(port: int) -> Found:
     return {}
 
 
+CASES = {"drives": drives, "policy": policy, "broken": broken, "facts": facts, "killed": killed}
+
 if __name__ == "__main__":
-    print(
-        json.dumps(
-            {"drives": drives, "broken": broken, "facts": facts, "killed": killed}[sys.argv[2]](
-                int(sys.argv[1])
-            )
-        )
-    )
+    print(json.dumps(CASES[sys.argv[2]](int(sys.argv[1]))))

@@ -61,6 +61,18 @@ def test_a_route_is_driven_to_its_end_and_the_world_is_as_it_was(port: int) -> N
     assert found["no_town"].startswith("this CARLA has no map Nowhere (it has: ")
 
 
+def test_the_traffic_policy_drives_the_cars_around_the_ego(port: int) -> None:
+    pytest.importorskip("torch", reason="the traffic policy needs torch")
+    found = case(port, "policy")
+    assert found["traffic"] == "rift:safe:4"
+    assert found["end"] == "route completed"
+    assert found["hashes"][0] == found["hashes"][1]
+    # CARLA's physics moves them, and no faster than the town's 50 km/h and a little.
+    assert max(found["moved"]) > 50.0
+    assert max(found["speed"]) < 16.0
+    assert found["after"] == [False, []]
+
+
 def test_an_error_a_dead_client_and_a_silent_one_leave_no_trace(port: int) -> None:
     found = case(port, "broken")
     assert found["inside"] is True

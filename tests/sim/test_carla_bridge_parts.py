@@ -1,6 +1,7 @@
 """Parts of the bridge that need no client: pedals, stop signs, speeds for bends, the agent's settings."""
 
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -210,3 +211,36 @@ def test_a_planner_that_needs_the_log_is_refused() -> None:
 
     with pytest.raises(InputError, match="needs the log, which the CARLA bridge does not give it"):
         check_planner(load_planner("log"))
+
+
+def forked() -> RoadMap:
+    """A lane of 100 m that parts into two of 700 m, each of which leads back to where it began."""
+    builder, x = RoadMapBuilder(), np.linspace(100.0, 800.0, 71)
+    builder.add(lane("in", np.stack((x[:11] - 100.0, 0.0 * x[:11]), axis=1), ("up", "down")))
+    for name, side in (("up", 30.0), ("down", -30.0)):
+        builder.add(lane(name, np.stack((x, side * (x - 100.0) / 700.0), axis=1), ("in",)))
+    return builder.build()
+
+
+def test_a_way_is_drawn_by_chance_and_goes_on_as_it_was() -> None:
+    pytest.importorskip("torch", reason="the traffic policy needs torch")
+    from random import Random
+
+    from drive.sim.carla.crowd import WAY, drawn_way
+
+    roads = forked()
+    ways = [drawn_way(roads, 0, Random(k)) for k in range(20)]
+    assert {way[1] for way in ways} == {1, 2}
+    for way in ways:
+        assert sum(roads.length[n] for n in way) >= WAY
+        assert all(b in roads.successors(a) for a, b in pairwise(way))
+        on = drawn_way(roads, way[1], Random(99), way)
+        assert on[: len(way) - 1] == way[1:]
+
+
+def test_cars_are_driven_by_the_manager_or_by_a_style() -> None:
+    from drive.sim.carla.bridge import check_drivers
+
+    check_drivers("carla_tm")
+    with pytest.raises(InputError, match=r"driven by carla_tm or by rift:STYLE, not by 'idm'"):
+        check_drivers("idm")

@@ -281,6 +281,46 @@ def test_padding_and_order_change_no_score():
     assert found.valid.tolist() == [True, True, False]
 
 
+def test_many_at_once_are_proposed_for_as_each_alone():
+    """Vehicles are grouped by what they have around them, and come back in their order."""
+    from drive.sim.traffic.rift.policy import BATCH
+
+    torch.manual_seed(1)
+    net = RiftPolicy().eval()
+    s = scene([(60.0, 0.0, 8.0), (30.0, 3.5, 12.0), (150.0, 3.5, 6.0)])
+    fleet, crowd, lines = fleet_of(s, np.array([1, 2, 3]))
+    one = Driver(net).decide(fleet, crowd, lines.paths)
+    rows = np.random.default_rng(0).integers(0, 3, 2 * BATCH + 17)
+    many = Driver(net).decide(fleet.take(rows), crowd, lines.paths)
+    np.testing.assert_allclose(many.logits, one.logits[rows], atol=1e-4)
+
+
+def test_who_is_ahead_is_met_though_it_turns_at_the_moment():
+    """At 12 m/s behind somebody at 4 m/s whose heading has just turned by 0.15 rad: on its yaw rate alone it
+    would curl off the road within a second and a half."""
+    s = scene([(60.0, 0.0, 12.0), (84.0, 0.0, 4.0)])
+    fleet, crowd, lines = fleet_of(s, np.array([1]))
+    ahead, before = crowd.states[0, 0, 2], crowd.states[1, 0, 2]
+    ahead[2:4] = np.cos(0.15), np.sin(0.15)
+    before[2:4] = 1.0, 0.0
+    sight = fleet.look(crowd, lines.paths)
+    gap = fact(sight, 0, 0, "gap")
+    contact = drawn(fleet, sight, crowd, lines).probes[0, 0, 0]
+    # Closing in at 8 m/s (at 4 cos 0.15 m/s it drives along the line), looked at each half second.
+    assert contact * 4.0 == pytest.approx(0.5 * np.floor(gap / (12.0 - 4.0 * np.cos(0.15)) / 0.5), abs=0.01)
+
+
+def test_who_cannot_avoid_a_contact_brakes():
+    torch.manual_seed(5)
+    net = RiftPolicy().eval()
+    s = scene([(60.0, 0.0, 15.0), (69.0, 0.0, 0.0)])
+    fleet, crowd, lines = fleet_of(s, np.array([1]))
+    decision = Driver(net).decide(fleet, crowd, lines.paths)
+    own = decision.drawn.probes[0, :MODES]
+    assert (own[:, 0] < 0.5).all()  # whatever it does on its own line
+    assert decision.logits[0, :MODES].argmax() == own[:, 2].argmin()  # the slowest end
+
+
 @pytest.mark.parametrize(
     ("x", "y", "speed", "wanted"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,10 @@ from drive.sim.traffic.rift.net import RiftPolicy, RiftSettings, imitation_loss
 from drive.sim.traffic.rift.pretrain import Examples, gather, head_set, train_head
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from drive.scenario import Scenario
+    from drive.sim.traffic.rift.pretrain import Moments
 
 FAMILIES = (
     "lane_follow_curved", "stop_for_lead", "stop_and_go", "cut_in", "dense_merge", "dense_highway",
@@ -105,7 +107,15 @@ def train_base(
     return net.eval(), fitted, {**fitted.figures, **figures}
 
 
+def opposed(base: RiftPolicy, kind: str, examples: Sequence[Moments], epochs: int = 10) -> RiftPolicy:
+    """A base of another kind, "aggressive" or "cautious": its head learns relabelled examples, the rest is
+    the same."""
+    net = copy.deepcopy(base)
+    train_head(net, head_set(net, Examples.of(examples, kind)), epochs=epochs, batch=256)
+    return net.eval()
+
+
 __all__ = [
     "FAMILIES", "TEST", "TRAIN", "TUNE", "VALIDATION", "BaseSettings", "examples_of", "generated",
-    "train_base",
+    "opposed", "train_base",
 ]  # fmt: skip

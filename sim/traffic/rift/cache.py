@@ -18,6 +18,8 @@ from drive.sim.traffic.rift.net import SIZES
 from drive.sim.traffic.rift.policy import Decision, Driver, drive_on
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from drive.sim.kernels.areas import Areas
@@ -56,6 +58,11 @@ class Worth:
     returns: Array
     outcome: Array
     states: Array
+
+
+def joined(parts: Sequence[Cache]) -> Cache:
+    """The states of several caches as one."""
+    return Cache(*(np.concatenate(a) for a in zip(*parts, strict=True)))
 
 
 def worth(fleet: Fleet, decision: Decision, crowd: Crowd, areas: Areas, style: Style) -> Worth:
@@ -152,4 +159,4 @@ def _taken(decision: Decision, which: NDArray[np.intp]) -> Decision:
     )  # fmt: skip
 
 
-__all__ = ["SPARSE", "Cache", "Worth", "collect", "taught", "teacher_speed", "worth"]
+__all__ = ["SPARSE", "Cache", "Worth", "collect", "joined", "taught", "teacher_speed", "worth"]

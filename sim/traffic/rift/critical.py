@@ -7,7 +7,7 @@ distance along either way is about the same; the nearest vehicles are taken, up 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from drive.geometry import arc_length, resample_polyline, wrap_angle
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from drive.scenario import Scenario
+    from drive.scenario import Route
     from drive.sim.kernels.layout import Paths
     from drive.sim.traffic.rift.fleet import Fleet
 
@@ -34,6 +34,13 @@ STRIDE = 4
 """m between two way-points that are looked at."""
 
 
+class Routed(Protocol):
+    """A scenario, or an errand in a CARLA world."""
+
+    @property
+    def route(self) -> Route: ...
+
+
 @dataclass(slots=True, eq=False)
 class Critical:
     """Who is critical in one run; `active (N,)`, at most `most`. Who is, stays so within `FAR` of the ego."""
@@ -45,7 +52,7 @@ class Critical:
     spread: float = SPREAD
 
     @classmethod
-    def of(cls, scenario: Scenario, count: int, most: int = 3, spread: float = SPREAD) -> Critical:
+    def of(cls, scenario: Routed, count: int, most: int = 3, spread: float = SPREAD) -> Critical:
         """For the ego of a scenario; without a route nobody is critical."""
         line = scenario.route.line
         line = resample_polyline(line, float(STRIDE)) if len(line) > 1 else np.zeros((0, 2))

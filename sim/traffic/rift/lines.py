@@ -18,7 +18,7 @@ from drive.sim.traffic.paths import DEFAULT_LIMIT, EXTENSION, LaneChains, PathBo
 from drive.vehicle import AgentKind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -171,15 +171,34 @@ def compile_lines(scenario: Scenario, every: int = 5) -> Lines:
     return Lines(paths, out, path, poses, np.asarray(speed))
 
 
+def ways_lines(
+    roadmap: RoadMap, ways: Iterable[Sequence[int]]
+) -> tuple[Paths, NDArray[np.float32], NDArray[np.int32]]:
+    """The chains along ways, each from its first lane on, with those beside: the paths, the stations at which
+    they leave the map (as `Lines.leaves`), and each way's path."""
+    book = PathBook()
+    shared: dict[tuple[int, ...], int] = {}
+    leaves: dict[int, float] = {}
+    known: dict[tuple[int, ...], WayChains] = {}
+    path = []
+    for lanes in ways:
+        key = tuple(int(n) for n in lanes)
+        if key not in known:
+            way = _way(roadmap, np.asarray(key, dtype=np.int32))
+            known[key] = WayChains(roadmap, book, DEFAULT_LIMIT, way=way, shared=shared, leaves=leaves)
+        path.append(known[key].path(key[0]))
+    for chains in known.values():
+        chains.link()
+    paths = book.compile()
+    out = np.array([leaves.get(k, np.inf) for k in range(len(paths.step))], dtype=np.float32)
+    return paths, out, np.asarray(path, dtype=np.int32)
+
+
 def route_lines(roadmap: RoadMap, lanes: Iterable[int], start: int) -> tuple[Paths, int]:
     """The chains along a route's lanes from the lane `start` on, with those beside, and the first one's
     number."""
-    book = PathBook()
-    way = _way(roadmap, np.asarray([start, *lanes], dtype=np.int32))
-    chains = WayChains(roadmap, book, DEFAULT_LIMIT, way=way)
-    path = chains.path(start)
-    chains.link()
-    return book.compile(), path
+    paths, _, path = ways_lines(roadmap, [(start, *lanes)])
+    return paths, int(path[0])
 
 
 def _carried_on(line: Floats) -> Floats:
@@ -221,4 +240,4 @@ def _way(roadmap: RoadMap, lanes: NDArray[np.int32]) -> dict[int, float]:
     return found
 
 
-__all__ = ["Lines", "WayChains", "compile_lines", "route_lines"]
+__all__ = ["Lines", "WayChains", "compile_lines", "route_lines", "ways_lines"]

@@ -41,8 +41,10 @@ KNOT_DT = 0.5
 BEND = POINT_COLUMNS.index("curvature")
 """Of a line's columns: its curvature at the vehicle."""
 SHRINK, NEAR = 8.0, 0.75
-"""Nats that a contact at once costs, falling to none at this share of the horizon. Recordings hold next to no
-hard braking: from them alone the head does not learn when it is due."""
+"""Nats that a contact at once costs, falling to none at this share of the horizon, and once more for each 15
+m/s at the end: who cannot avoid it brakes. Recordings hold next to no hard braking: from them alone the head
+does not learn when it is due."""
+CONTACT, FINAL = (PROBES.index(name) - len(PROBES) for name in ("contact", "final_speed"))
 _POINT = (20.0, 20.0, 1.0, 1.0, 0.05, 10.0)
 _FACT = (2.0, 0.3, 50.0, 50.0, 50.0, 30.0, 10.0, 1.0, 30.0, 10.0, 1.0, 10.0, 10.0, 10.0, 1.0, 1.0)
 SIZES = SceneSizes(
@@ -125,9 +127,9 @@ class RiftPolicy(nn.Module):
 
     def score(self, features: Tensor) -> Tensor:
         """Logits (N, C): the head's, less what drivers shrink from: a near contact if nobody yields."""
-        contact = features[..., -len(PROBES)]
+        contact, final = features[..., CONTACT], features[..., FINAL]
         out: Tensor = self.pi_head(features).squeeze(-1)
-        return out - SHRINK * (1.0 - contact / NEAR).clamp(min=0.0)
+        return out - SHRINK * (1.0 - contact / NEAR).clamp(min=0.0) * (1.0 + final)
 
 
 def _close(lines: Tensor) -> Tensor:

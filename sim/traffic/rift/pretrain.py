@@ -63,8 +63,11 @@ def moments_of(scenario: Scenario, seed: int = 0, most: int = 120, shake: float 
     """
     if abs(scenario.dt - 0.1) > 1e-6:
         raise ScenarioError(f"scenario '{scenario.id}' has a step of {scenario.dt} s; examples need 0.1 s")
+    tracks = scenario.tracks
+    if tracks.num_steps <= HORIZON:
+        raise ScenarioError(f"scenario '{scenario.id}' is shorter than the 4 s of an example")
     rng = np.random.default_rng(seed)
-    lines, tracks = compile_lines(scenario), scenario.tracks
+    lines = compile_lines(scenario)
     times = np.arange(0, tracks.num_steps - HORIZON, MOMENT)
     ahead = np.stack([tracks.valid[:, t : t + HORIZON + 1].all(1) for t in times], 1)  # (A, W)
     fit = ahead & (lines.path[:, times] >= 0)

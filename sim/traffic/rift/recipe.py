@@ -20,9 +20,19 @@ from drive.errors import InputError
 from drive.nn.fit import FitSettings
 from drive.nn.recipe import device_name
 from drive.nn.weights import Card, save_weights
-from drive.sim.traffic.rift.base import FAMILIES, TUNE, BaseSettings, examples_of, generated, train_base
+from drive.sim.traffic.rift.base import (
+    FAMILIES,
+    TRAIN,
+    TUNE,
+    BaseSettings,
+    examples_of,
+    generated,
+    opposed,
+    train_base,
+)
 from drive.sim.traffic.rift.net import ARCHITECTURE
 from drive.sim.traffic.rift.policy import load_policy
+from drive.sim.traffic.rift.pretrain import gather
 from drive.sim.traffic.rift.style import STYLES, style_of
 from drive.sim.traffic.rift.tune import TuneSettings, tune
 from drive.sim.traffic.rift.worlds import Worlds
@@ -37,11 +47,13 @@ NAME = "rift"
 class TrainConfig:
     """`style` is one of `style.STYLES`, or empty for a base alone. Styles are tuned on `base_weights`: a
     file, the name of shipped ones, or empty: then a base is trained first. `families` of the generator make
-    the scenes of the tuning."""
+    the scenes of the tuning; in half of its states a rash driver of the same trunk has come, whose head
+    learns from `rash` scenes of each family (0: nobody)."""
 
     style: str = "default"
     base_weights: str = "base"
     families: tuple[str, ...] = FAMILIES
+    rash: int = 2
     base: BaseSettings = field(default_factory=BaseSettings)
     tune: TuneSettings = field(default_factory=TuneSettings)
 
@@ -50,8 +62,8 @@ class TrainConfig:
             style_of(self.style)
         elif self.base_weights:
             object.__setattr__(self, "base_weights", "")
-        if not self.families:
-            raise InputError("a tuning needs families of scenes")
+        if not self.families or self.rash < 0:
+            raise InputError("a tuning needs families of scenes, and a rash driver 0 or more of each")
 
 
 class Recipe:
@@ -64,7 +76,7 @@ class Recipe:
         "gpu": TrainConfig(
             base_weights="",
             base=BaseSettings(scenes=96, batch=512, fit=FitSettings(steps=12_000, warmup=300)),
-            tune=TuneSettings(rounds=40, scenes=24, parts=4, states=16_384, batch=1024),
+            tune=TuneSettings(rounds=40, refresh=6, scenes=24, parts=4, states=16_384, batch=1024),
         ),
     }
 
@@ -92,13 +104,18 @@ class Recipe:
         if not config.style:
             return base_path
         path = run.folder / f"{config.style}.safetensors"
+        rash = None
+        if config.rash:
+            shown = gather(generated(config.families, TRAIN, config.rash), run.seed, run.progress.note)
+            rash = opposed(net, "aggressive", shown)
         state = tune(
             net, style_of(config.style), pool_of(config, run.seed), config.tune, run.folder / "tune",
-            seed=run.seed, resume=run.resume, progress=run.progress,
+            seed=run.seed, resume=run.resume, progress=run.progress, rash=rash,
         )  # fmt: skip
         about = {
             "model": asdict(net.settings), "style": config.style, "weights": asdict(STYLES[config.style]),
-            "tune": asdict(config.tune), "base_weights": Path(config.base_weights).name or "own",
+            "tune": asdict(config.tune), "rash": config.rash,
+            "base_weights": Path(config.base_weights).name or "own",
         }  # fmt: skip
         last = {k: v for k, v in state.history[-1].items() if v == v}
         digest = _digest((config.families, config.tune, run.seed))

@@ -19,7 +19,7 @@ from drive.nn._torch import torch
 from drive.nn.policy import entropy, group_advantage, log_probabilities
 from drive.nn.tensors import read_tensors, write_tensors
 from drive.progress import Listener
-from drive.sim.traffic.rift.cache import Cache, collect
+from drive.sim.traffic.rift.cache import Cache, collect, joined
 from drive.sim.traffic.rift.objectives import FLOOR, ROWS, Baseline, Batch, head_loss
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ class TuneSettings:
     `objectives.ROWS`."""
 
     rounds: int = 12
-    refresh: int = 6
+    refresh: int = 12
     scenes: int = 2
-    parts: int = 2
-    states: int = 4096
+    parts: int = 1
+    states: int = 8192
     epochs: int = 4
     batch: int = 256
     lr: float = 1e-3
@@ -142,10 +142,11 @@ def learn(
 def tune(
     net: RiftPolicy, style: Style, pool: Sequence[Callable[[], Worlds]], how: TuneSettings, folder: Path, *,
     seed: int = 0, resume: bool = False, progress: Listener | None = None,
-    caches: Sequence[Cache] | None = None,
+    caches: Sequence[Cache] | None = None, rash: RiftPolicy | None = None,
 ) -> Tuning:  # fmt: skip
     """Tune a copy of `net`; `pool` makes the worlds of each part anew. With `caches` nothing is driven:
-    rounds learn from them in turn.
+    rounds learn from them in turn. Half of the states are visited by a `rash` driver of the same trunk, where
+    there is one: who drives as people do sees next to no danger, and learns nothing about it.
 
     Checkpoints and `log.csv` go to `folder`; with `resume` finished rounds are not done again, and the
     weights come out the same. Raises InputError where the folder holds a tuning and `resume` is off.
@@ -175,7 +176,11 @@ def tune(
             if place == 0:
                 rng = np.random.default_rng((seed, 1, number))
                 part = turn % len(pool)
-                kept[part], drove = collect(tuned, pool[part](), style, rng, how.states)
+                share = how.states if rash is None else how.states // 2
+                kept[part], drove = collect(tuned, pool[part](), style, rng, share)
+                if rash is not None:
+                    met, _ = collect(rash, pool[part](), style, rng, share)
+                    kept[part] = joined((kept[part], met))
                 _write_cache(folder / f"part{part}.npz", kept[part])
             for k in range(min(turn + 1, len(pool))):
                 if k not in kept:

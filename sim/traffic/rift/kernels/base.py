@@ -34,7 +34,7 @@ POINTS = len(LOOK) * len(POINT_COLUMNS)
 PROBES = (
     "contact", "clearance", "final_speed", "distance", "lateral", "speeding", "red", "end", "effort", "ahead",
 )  # fmt: skip
-"""What becomes of a candidate if the others keep speed and yaw rate: share of the horizon until its box meets
-another's (1: never), least clearance, final speed, distance, lateral acceleration, speed above what is
-allowed, whether it passes a closed signal or the line's end, mean |acceleration|, gap at its end; scaled to
-about one."""
+"""What becomes of a candidate if the others keep speed and yaw rate, and who is ahead stays on the line:
+share of the horizon until its box meets another's (1: never), least clearance, final speed, distance, lateral
+acceleration, speed above what is allowed, whether it passes a closed signal or the line's end, mean
+|acceleration|, gap at its end; scaled to about one."""

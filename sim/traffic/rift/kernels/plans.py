@@ -189,6 +189,13 @@ def probe(world, own, lines, lines_valid, ids, crowd, body, poses, along, accele
                     clearance = min(clearance, max(gap, F(-1.0)))
                     if gap <= F(0.1) and m < first:
                         first = m
+                # Who is ahead on the line is taken to stay on it, whatever it turns to at the moment.
+                if lines[n, r, facts + 7] > HALF and abs(along[n, q, t, 0]) < hw + F(0.8):
+                    until = F(m + 1) * F(0.5) * max(lines[n, r, facts + 6], ZERO)
+                    gap = lines[n, r, facts + 5] + until - along[n, q, t, 2]
+                    clearance = min(clearance, max(gap, F(-1.0)))
+                    if gap <= F(0.1) and m < first:
+                        first = m
             distance = along[n, q, HORIZON, 2]
             final = poses[n, q, HORIZON, 3]
             gap = lines[n, r, facts + 5] + lines[n, r, facts + 6] * F(4.0) - distance
