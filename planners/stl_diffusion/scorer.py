@@ -36,8 +36,8 @@ class Looked(NamedTuple):
 
     def parts(self, number: int) -> list[Looked]:
         """`number` samples at a time."""
-        split = (field.split(number, 2) for field in self[:3])
-        return [Looked(*fields) for fields in zip(*split, self.terms.split(number, 3), strict=True)]
+        split = (torch.split(field, number, 2) for field in self[:3])
+        return [Looked(*fields) for fields in zip(*split, torch.split(self.terms, number, 3), strict=True)]
 
 
 def joined(looked: Sequence[Looked]) -> Looked:
