@@ -12,7 +12,7 @@ from drive.nn._torch import Tensor, torch
 from drive.nn.scene import EGO_COLUMNS
 from drive.planners.stl_diffusion.bounds import NO_LIMIT
 from drive.planners.stl_diffusion.kernel import measure
-from drive.planners.stl_diffusion.signals import FARTHEST, NEAREST, Others, place_of
+from drive.planners.stl_diffusion.signals import FARTHEST, NEAREST, Others, among
 from drive.planners.stl_diffusion.template import BOUNDS, TERMS
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def closing(scorer: Scorer, states: Tensor, later: Others, seconds: float) -> Te
     way = BEYOND + seconds * at[..., 3]
     at[..., 0] += way * torch.cos(at[..., 2])
     at[..., 1] += way * torch.sin(at[..., 2])
-    place = place_of(scorer.ground._replace(others=later))
+    place = among(scorer.place, later)
     found = measure(place, at.flatten(0, 1).cpu().contiguous().numpy(), NEAREST, FARTHEST, False).signals[3]
     gap = torch.from_numpy(found).view(b, m, n, -1)
     return (gap < 0.0).float().mean(-1).to(states.device)
@@ -107,7 +107,7 @@ def narrow(scorer: Scorer, states: Tensor) -> Tensor:
     at[..., 1] += way * torch.sin(at[..., 2])
     others = scorer.ground.others
     there = others._replace(places=others.places[:, :, -1:].repeat(1, 1, len(ROOMS), 1))
-    place = place_of(scorer.ground._replace(others=there))
+    place = among(scorer.place, there)
     found = measure(place, at.flatten(0, 1).cpu().contiguous().numpy(), NEAREST, FARTHEST, False).signals[3]
     gap = torch.from_numpy(found).view(b, m, n, -1)
     return (gap < 0.0).float().mean(-1).to(states.device)
@@ -140,7 +140,7 @@ def stopping(scorer: Scorer, states: Tensor, now: Others) -> Tensor:
     driven = (pace - 0.5 * HARD * stood) * stood / pace.clamp(min=1e-3)
     places = now.places[:, :, :1].repeat(1, 1, len(times), 1)
     places[..., :2] += driven[..., None] * moved[:, :, None] - motion.look_dt * moved[:, :, None]
-    place = place_of(scorer.ground._replace(others=now._replace(places=places)))
+    place = among(scorer.place, now._replace(places=places))
     found = measure(place, at.reshape(b * m, n, len(times), 4), NEAREST, FARTHEST, False).signals[3]
     return torch.from_numpy((found < MARGIN).any(-1)).view(b, m, n).to(states)
 

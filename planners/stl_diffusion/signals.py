@@ -197,10 +197,20 @@ def place_of(ground: Ground) -> Place:
     body = torch.stack(
         (0.5 * ego[:, _EGO["length"]], 0.5 * ego[:, _EGO["width"]], ego[:, _EGO["rear_to_centre"]], held), -1
     )
-    floats = (way.table.transpose(0, 1), way.missing, body, others.places, others.half)
-    table, missing, about, places, half = (one.detach().cpu().contiguous().numpy() for one in floats)
-    known, valid = (one.cpu().contiguous().numpy() for one in (way.known, others.valid))
-    return Place(table, missing, known, about, places, half, valid)
+    floats = (way.table.transpose(0, 1), way.missing, body)
+    table, missing, about = (_array(one) for one in floats)
+    boxes = (_array(one) for one in (others.places, others.half, others.valid))
+    return Place(table, missing, _array(way.known), about, *boxes)
+
+
+def among(place: Place, others: Others) -> Place:
+    """The same ground with other boxes on it."""
+    places, half, valid = (_array(one) for one in (others.places, others.half, others.valid))
+    return place._replace(places=places, half=half, valid=valid)
+
+
+def _array(tensor: Tensor) -> Any:
+    return tensor.detach().cpu().contiguous().numpy()
 
 
 def clearance(ground: Ground, x: Tensor, y: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
@@ -254,6 +264,7 @@ __all__ = [
     "SIGNALS",
     "Ground",
     "Others",
+    "among",
     "beside",
     "clearance",
     "make_ground",
