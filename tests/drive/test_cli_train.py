@@ -190,8 +190,8 @@ def test_help(capsys: Any) -> None:
 
 
 def test_every_recipe_is_sound() -> None:
-    """What is registered has presets whose data can be planned, unless it makes its own, and a planner or a
-    traffic to drive with, of its name where it names no other."""
+    """What is registered has presets whose data can be planned, unless it makes its own, and a planner,
+    traffic or forecaster that takes its weights, of its name where it names no other."""
     from drive.eval.training.prepare import plan_of
 
     for name in registry.names("drive.recipes"):
@@ -201,5 +201,5 @@ def test_every_recipe_is_sound() -> None:
         for config in recipe.presets.values():
             wanted = recipe.data(config)
             assert wanted is None or plan_of(wanted).validation is not None
-        drives = getattr(recipe, "planner", name)
-        assert drives in (*registry.names("drive.planners"), *registry.names("drive.traffic"))
+        takers = ("drive.planners", "drive.traffic", "drive.forecasters")
+        assert any(getattr(recipe, "planner", name) in registry.names(group) for group in takers)
