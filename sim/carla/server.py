@@ -89,15 +89,26 @@ class Server:
         self._flags = 0
         self._stop = False
         try:
-            self.port = self.loop.listen(options.host, options.port, self._greet)
-            wanted = self.port + 1 if options.streaming_port is None else options.streaming_port
-            self.streaming_port = self.loop.listen(options.host, wanted, self.streams.greet)
+            self.port, self.streaming_port = self._listen(options)
         except DriveError:
             self.loop.close()
             raise
         self._next_step = time.monotonic() + FREE_STEP
         self.loop.after(FREE_STEP, self._free_run)
         self.loop.after(EVERY, self._look_after)
+
+    def _listen(self, options: Options, tries: int = 20) -> tuple[int, int]:
+        """The ports of calls and streams; clients look for streams at the next one."""
+        port = self.loop.listen(options.host, options.port, self._greet)
+        wanted = port + 1 if options.streaming_port is None else options.streaming_port
+        try:
+            return port, self.loop.listen(options.host, wanted, self.streams.greet)
+        except DriveError:
+            # A free port was asked for, and somebody has the one after it: another one then.
+            if options.port != 0 or options.streaming_port is not None or tries <= 1:
+                raise
+        self.loop.deaf()
+        return self._listen(options, tries - 1)
 
     # the episode
 

@@ -18,10 +18,12 @@ import pytest
 from drive.sim.carla.calls import CALLS
 from drive.sim.carla.server import Server
 from drive.sim.carla.streams import OBSERVER
+from drive.sim.carla.wire.transport import Loop
 
 HERE = Path(__file__)
 FUZZ = SimpleNamespace(**run_path(str(HERE.with_name("carla_fuzz.py"))))
-serving = run_path(str(HERE.with_name("carla_server.py")))["serving"]
+SERVER = SimpleNamespace(**run_path(str(HERE.with_name("carla_server.py"))))
+serving, tell = SERVER.serving, SERVER.tell
 CONTROL, POSE = FUZZ.CONTROL, FUZZ.POSE
 NAMES = sorted(set(CALLS) - set(FUZZ.SLOW))
 
@@ -267,3 +269,29 @@ def test_spoilt_messages_neither_end_nor_hold_the_server() -> None:
 )
 def test_a_hundred_thousand_spoilt_messages() -> None:
     _fuzz(100_000, seed=2)
+
+
+def test_a_free_port_has_a_free_one_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    listen = Loop.listen
+
+    def taken_once(self: Loop, host: str, port: int, greet: Any) -> int:
+        asked.append(port)
+        if len(asked) == 2:
+            # Somebody else listens there.
+            with socket.socket() as other:
+                other.bind((host, port))
+                other.listen()
+                return listen(self, host, port, greet)
+        return listen(self, host, port, greet)
+
+    monkeypatch.setattr(Loop, "listen", taken_once)
+    with serving() as (server, _):
+        assert len(asked) == 4
+        assert asked[0] == asked[2] == 0
+        assert server.streaming_port == server.port + 1 == asked[3]
+        assert tell(server.port, "version")[2] is None  # no error
+        # Nobody listens any more at the first try's port.
+        if asked[1] - 1 != server.port:
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", asked[1] - 1), timeout=5.0)

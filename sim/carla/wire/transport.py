@@ -192,6 +192,13 @@ class Loop:
         self._selector.register(sock, selectors.EVENT_READ, greet)
         return int(sock.getsockname()[1])
 
+    def deaf(self) -> None:
+        """Accept no more connections, anywhere."""
+        for sock in self._listening:
+            self._selector.unregister(sock)
+            sock.close()
+        self._listening.clear()
+
     def after(self, seconds: float, call: Callable[[], None]) -> None:
         heapq.heappush(self._timers, (time.monotonic() + seconds, next(self._order), call))
 
