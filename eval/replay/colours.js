@@ -47,7 +47,7 @@ function agentColour(S, about, speed) {
   if (S.colour === "speed") return speedColour(speed);
   if (S.colour === "kind") return KIND_COLOURS[about.kind] || KIND_COLOURS.unknown;
   if (VULNERABLE.has(about.kind) || about.kind === "static") return KIND_COLOURS[about.kind];
-  return CONTROLLER_COLOURS[about.controller] || CONTROLLER_COLOURS.log;
+  return CONTROLLER_COLOURS[about.controller] || CONTROLLER_COLOURS.trajectory;
 }
 
 function agentRole(S, about) {

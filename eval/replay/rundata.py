@@ -160,10 +160,20 @@ def _pack_agents(
         {
             "id": str(run.agent_ids[i]) if i < len(run.agent_ids) else str(i),
             "kind": _name_of(AgentKind, int(run.agent_kind[i])),
-            "controller": _at(CONTROLLERS, int(run.agent_controller[i])),
+            "controller": _driver(run, i),
         }
         for i in chosen
     ]
+
+
+def _driver(run: RunLog, agent: int) -> str:
+    """Who drives an agent. Along trajectories that is live traffic, as `rift:safe`, and where the traffic's
+    own rules leave them alone a storyboard."""
+    name = _at(CONTROLLERS, int(run.agent_controller[agent]))
+    if name != CONTROLLERS[-1]:
+        return name
+    traffic = str(clean(run.header.get("traffic")) or name)
+    return "a storyboard" if traffic.startswith(("idm", "mobil", "log")) else traffic
 
 
 def _pack_plans(packer: Packer, prefix: str, run: RunLog, offset: Floats, notes: list[str]) -> None:

@@ -23,10 +23,11 @@ from drive.eval.replay.events import along_route, events_of, moments_of
 from drive.eval.replay.mapdata import pack_map
 from drive.eval.replay.pack import Packer, filled
 from drive.eval.replay.page import build_page, json_block
-from drive.eval.replay.rundata import CONTROLLERS
+from drive.eval.replay.rundata import CONTROLLERS, pack_run
 from drive.eval.replay.thin import MAX_SAMPLES, thinned
 from drive.roadmap import Marking
 from drive.runlog import RunLog
+from drive.sim import Controller
 
 RUNS = SimpleNamespace(**run_path(str(Path(__file__).with_name("replay_runs.py"))))
 DT, N, ORIGIN, make_run, road = RUNS.DT, RUNS.N, RUNS.ORIGIN, RUNS.make_run, RUNS.road
@@ -89,9 +90,23 @@ def test_values_too_wide_for_whole_steps_are_kept_in_single_precision() -> None:
 
 
 def test_drivers_have_the_names_of_the_simulator_s_codes() -> None:
-    from drive.sim import Controller
-
     assert [name.upper() for name in CONTROLLERS] == [c.name for c in sorted(Controller)]
+
+
+@pytest.mark.parametrize(
+    ("traffic", "by"),
+    [("rift:safe", "rift:safe"), ("idm_brisk", "a storyboard"), ("<b>", "<b>"), (None, "trajectory")],
+)
+def test_who_is_moved_along_trajectories_is_driven_by_the_traffic(
+    run: RunLog, traffic: str | None, by: str
+) -> None:
+    moved = replace(
+        run,
+        agent_controller=np.full(len(run.agent_controller), Controller.TRAJECTORY, dtype=np.uint8),
+        header={**run.header, "traffic": traffic},
+    )
+    told = pack_run(Packer(), "run", moved, np.zeros(2))
+    assert {agent["controller"] for agent in told["agents"]} == {by}
 
 
 def test_gaps_are_held() -> None:
