@@ -13,6 +13,7 @@ from drive.planners.autovla.model import TextSettings, VisionSettings, VLASettin
 from drive.planners.autovla.product import Setup
 from drive.planners.autovla.reward import RewardSettings
 from drive.planners.autovla.scene_words import PromptSettings
+from drive.planners.autovla.seen import SeenSettings
 from drive.planners.autovla.sft import LossSettings
 
 DATA = DataRequest(
@@ -33,7 +34,8 @@ class TrainConfig:
     model: VLASettings = field(default_factory=VLASettings)
     setup: Setup = field(default_factory=Setup)
     codebook: CodebookSettings = field(default_factory=lambda: CodebookSettings(tolerance=0.1))
-    loss: LossSettings = field(default_factory=lambda: LossSettings(slow_weight=2.0))
+    loss: LossSettings = field(default_factory=lambda: LossSettings(slow_weight=2.0, spread=0.1))
+    seen: SeenSettings = field(default_factory=SeenSettings)
     data: DataRequest = DATA
     batch: int = 16
     least: float = 0.5
