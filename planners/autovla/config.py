@@ -57,10 +57,12 @@ PAPER = LossSettings()
 
 @dataclass(frozen=True, slots=True)
 class RFTConfig:
-    """`start` are the weights to go on from. `moments` of fresh scenes are learnt from, `batch` prompts a
-    step, and `held_out` ones of validation scenes are answered at each validation."""
+    """`start` are the weights to go on from, `rival` others to compare with afterwards. `moments` of fresh
+    scenes are learnt from, `batch` prompts a step, and `held_out` ones of validation scenes are answered at
+    each validation."""
 
     start: str = ""
+    rival: str = ""
     fit: FitSettings = field(default_factory=lambda: FitSettings(steps=60))
     grpo: GRPOSettings = field(default_factory=GRPOSettings)
     reward: RewardSettings = field(default_factory=RewardSettings)
