@@ -58,8 +58,8 @@ PAPER = LossSettings()
 @dataclass(frozen=True, slots=True)
 class RFTConfig:
     """`start` are the weights to go on from, `rival` others to compare with afterwards. `moments` of fresh
-    scenes are learnt from, `batch` prompts a step, and `held_out` ones of validation scenes are answered at
-    each validation."""
+    scenes are learnt from, `batch` prompts a step; `held_out` ones of validation scenes are answered at each
+    validation, and `tested` ones of others when all is done."""
 
     start: str = ""
     rival: str = ""
@@ -70,10 +70,11 @@ class RFTConfig:
     batch: int = 4
     moments: int = 192
     held_out: int = 64
+    tested: int = 256
 
     def __post_init__(self) -> None:
-        if min(self.batch, self.moments, self.held_out) < 1:
-            raise InputError("a fine-tuning's batch, moments and held_out are 1 or more")
+        if min(self.batch, self.moments, self.held_out, self.tested) < 1:
+            raise InputError("a fine-tuning's batch, moments, held_out and tested are 1 or more")
 
 
 THOUGHTFUL = DataRequest(
@@ -111,6 +112,7 @@ RFT_GPU = RFTConfig(
     batch=32,
     moments=4096,
     held_out=1024,
+    tested=4096,
 )
 GPU = TrainConfig(
     fit=FitSettings(steps=20_000, lr=5e-4, warmup=500, ema=0.999, validate_every=2000),

@@ -86,12 +86,16 @@ class RFTRecipe:
         rivals = {"start": replace(product, vla=reference)}
         if config.rival:
             rivals["rival"], _ = load_product(Path(config.rival), run.device)
-        lines = asked_held.compared(product, rivals)
+        # Fresh scenes: the weights were chosen by the held-out ones.
+        final = run.moments(
+            replace(request, first_seed=9_700, scenes=max(request.scenes // 2, 1)), config.tested
+        )
+        lines = Asked.of(product, final, config).compared(product, rivals)
         for line in lines:
             run.progress.note(line)
         about = {
             **dict(card.config), "grpo": asdict(config.grpo), "reward": asdict(config.reward),
-            "start": card.sha256, "before": room, "held_out": lines,
+            "start": card.sha256, "before": room, "tested": lines,
         }  # fmt: skip
         save_product(path, product, run.card(ARCHITECTURE, about, fitted, vocabulary=card.vocabulary))
         return path

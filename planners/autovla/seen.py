@@ -49,7 +49,7 @@ class SeenSettings:
     """`weight` of the loss beside the one of driving (0: none); `steps` of the tower alone before that (0:
     none), each of `batch` moments, at the rate `lr`; `width` of the heads."""
 
-    weight: float = 3.0
+    weight: float = 0.3
     steps: int = 1000
     batch: int = 64
     lr: float = 2e-3

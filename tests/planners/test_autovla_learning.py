@@ -199,13 +199,13 @@ def test_from_scenes_to_a_planner_that_drives(tmp_path: Path, moments: Any) -> N
     # Learning from its own answers, from there on; and again, which changes nothing.
     config = RFTConfig(
         start=str(path), rival=str(path), fit=FitSettings(steps=1, warmup=1, ema=0.0, validate_every=1),
-        grpo=GRPOSettings(2, modes="each"), data=REQUEST, batch=1, moments=2, held_out=1,
+        grpo=GRPOSettings(2, modes="each"), data=REQUEST, batch=1, moments=2, held_out=1, tested=2,
     )  # fmt: skip
     tuned = RFT.train(run_of(tmp_path / "rft", train, held, "autovla-rft"), config)
     bytes_before = tuned.read_bytes()
     after = read_card(tuned).config
     assert after["start"] == card.sha256
-    told = dict(line.split(": ", 1) for line in after["held_out"])
+    told = dict(line.split(": ", 1) for line in after["tested"])
     # The rival is what it began as: the two comparisons are one.
     assert told["rival"] == told["start"]
     assert told["learnt - rival"] == told["learnt - start"]
