@@ -34,7 +34,7 @@ class TrainConfig:
     model: VLASettings = field(default_factory=VLASettings)
     setup: Setup = field(default_factory=Setup)
     codebook: CodebookSettings = field(default_factory=lambda: CodebookSettings(tolerance=0.1))
-    loss: LossSettings = field(default_factory=lambda: LossSettings(slow_weight=2.0, spread=0.1))
+    loss: LossSettings = field(default_factory=lambda: LossSettings(slow_weight=2.0, change=2.0, spread=0.1))
     seen: SeenSettings = field(default_factory=SeenSettings)
     data: DataRequest = DATA
     batch: int = 16

@@ -16,7 +16,7 @@ from drive.planners.autovla.codebook import DT, Codebook, corners
 from drive.planners.autovla.decode import Grammar, InvalidAnswer, sample
 from drive.planners.autovla.prompt import Phrases, Prompt, answer_ids, batch_arrays, make_prompt
 from drive.planners.autovla.rationale import facts_of, needs_thought, thought
-from drive.planners.autovla.scene_words import PromptSettings, state_text
+from drive.planners.autovla.scene_words import SPEED, PromptSettings, state_text
 from drive.planners.autovla.seen import Clips, seen_loss, seen_of
 
 if TYPE_CHECKING:
@@ -35,13 +35,16 @@ class LossSettings:
     """`slow_weight` of samples that are thought over and `action_weight` of the action tokens' own loss.
 
     `form` "paper": w (L + a L_action), w = 1 for fast samples; "code" as the released program has it:
-    w L + L_action where slow, L alone where fast. With a `spread` in m actions near the expert's are right
+    w L + L_action where slow, L alone where fast. w is more by `change` for each 10 m that the expert's 4 s
+    end from where its present speed would lead, at most 2 of them: hardly any moment of a drive is one in
+    which something begins. With a `spread` in m actions near the expert's are right
     too, in L_action: by a Gaussian of the mean distance of their boxes' corners.
     """
 
     slow_weight: float = 40.0
     action_weight: float = 1.0
     form: str = "paper"
+    change: float = 0.0
     spread: float = 0.0
 
     def __post_init__(self) -> None:
@@ -49,20 +52,22 @@ class LossSettings:
             raise InputError(f"a loss's form is paper or code, not '{self.form}'")
         if not (0.0 < self.slow_weight < np.inf and 0.0 <= self.action_weight < np.inf):
             raise InputError("a loss's weights are positive and finite")
-        if not 0.0 <= self.spread < np.inf:
-            raise InputError("a loss's spread is 0 or more and finite")
+        if not (0.0 <= self.spread < np.inf and 0.0 <= self.change < np.inf):
+            raise InputError("a loss's spread and change are 0 or more and finite")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
     """The moments of a set that are learnt from: their rows, states as text, thoughts ("" where none is
-    needed), the expert's poses `(N, T, 3)` every half second, and what is there to be seen `(N, S)`."""
+    needed), the expert's poses `(N, T, 3)` every half second, how many m their ends lie from
+    where the present speed would lead `(N,)`, and what is there to be seen `(N, S)`."""
 
     data: Data | JudgedMoments
     rows: NDArray[np.int64]
     states: tuple[str, ...]
     thoughts: tuple[str, ...]
     poses: NDArray[np.float64]
+    changes: NDArray[np.float64]
     seen: NDArray[np.float32]
     pictures: bool
 
@@ -85,7 +90,7 @@ class Examples:
         Raises InputError where none is left, or the set's futures are too short.
         """
         names = [*SCENE, "past", "future", "future_valid"] + (["expert_score"] if least > 0.0 else [])
-        rows, states, thoughts, poses, seen = [], [], [], [], []
+        rows, states, thoughts, poses, changes, seen = [], [], [], [], [], []
         for begin in range(0, len(data), _CHUNK):
             at = np.arange(begin, min(begin + _CHUNK, len(data)))
             found = data.take(at, names)
@@ -101,12 +106,14 @@ class Examples:
                 states.append(state_text(scene, found["past"][k], prompt))
                 thoughts.append(thought(scene, found["future"][k], facts) if needs_thought(facts) else "")
                 poses.append(found["future"][k, STRIDE - 1 :: STRIDE][:actions])
+                way = float(np.hypot(*poses[-1][-1, :2]))
+                changes.append(abs(way - max(float(scene.ego[SPEED]), 0.0) * DT * actions))
                 seen.append(seen_of(scene, clips) if clips else np.zeros(0, dtype=np.float32))
         if not rows:
             raise InputError("the set holds no moment to learn from: none scores as it should")
         return cls(
             data, np.array(rows), tuple(states), tuple(thoughts),
-            np.stack(poses).astype(np.float64), np.stack(seen), pictures,
+            np.stack(poses).astype(np.float64), np.array(changes), np.stack(seen), pictures,
         )  # fmt: skip
 
     def images(self, which: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -134,7 +141,10 @@ def batches_of(
         slow = [bool(examples.thoughts[k]) for k in which.tolist()]
         made = batch_arrays(
             phrases, examples.prompts(phrases, which), answers,
-            [loss.slow_weight if s else 1.0 for s in slow],
+            [
+                (loss.slow_weight if s else 1.0) * (1.0 + loss.change * min(more / 10.0, 2.0))
+                for s, more in zip(slow, examples.changes[which].tolist(), strict=True)
+            ],
         )  # fmt: skip
         return {**made, "slow": np.array(slow), "seen": examples.seen[which]}
 

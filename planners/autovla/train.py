@@ -102,6 +102,8 @@ class SFTRecipe:
         begun: Product | None = None
         if config.start:
             begun, card = load_product(Path(config.start), run.device)
+            # What the prompt tells may be learnt anew; all else is the network's.
+            begun = replace(begun, setup=replace(begun.setup, prompt=config.setup.prompt))
             config = replace(config, setup=begun.setup, model=settings_of(card.config))
         setup = config.setup
         codebook = begun.codebook if begun else self._codebook(run, config, path)

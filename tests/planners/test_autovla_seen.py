@@ -18,7 +18,8 @@ import torch
 from drive.errors import InputError
 from drive.nn.scene import SceneArrays, SceneSizes, empty_scene
 from drive.planners.autovla.codebook import Codebook
-from drive.planners.autovla.prompt import answer_ids, batch_arrays
+from drive.planners.autovla.prompt import Phrases, answer_ids, batch_arrays
+from drive.planners.autovla.scene_words import PromptSettings
 from drive.planners.autovla.seen import (
     Clips,
     Eyes,
@@ -29,7 +30,7 @@ from drive.planners.autovla.seen import (
     seen_loss,
     seen_of,
 )
-from drive.planners.autovla.sft import LossSettings, nearby, sft_loss
+from drive.planners.autovla.sft import Examples, LossSettings, batches_of, nearby, sft_loss
 from drive.roadmap import LaneSpec, RoadMapBuilder
 from drive.sim.sensors.camera import CameraRig, Moment
 from drive.sim.sensors.camera_views import VIEWS, named
@@ -201,3 +202,34 @@ def test_settings_that_make_no_sense_are_refused(given: dict[str, Any]) -> None:
         SeenSettings(**given)
     with pytest.raises(InputError, match="spread"):
         LossSettings(spread=-0.1)
+
+
+def test_moments_in_which_something_begins_weigh_more() -> None:
+    class Held:
+        """Two moments at 10 m/s: one goes on, one stops within 20 m."""
+
+        def __len__(self) -> int:
+            return 2
+
+        def take(self, rows: Any, names: Any = None) -> dict[str, Any]:
+            own = empty_scene(SceneSizes())
+            own.ego[:9] = (10.0, 0.0, 0.0, 0.0, 13.9, 0.0, 0.0, 200.0, 200.0)
+            future = np.zeros((2, 40, 3))
+            future[0, :, 0] = np.arange(1, 41)
+            future[1, :, 0] = np.minimum(np.arange(1, 41), 20)
+            made = {f"scene.{name}": np.stack([array] * 2) for name, array in own._asdict().items()}
+            made |= {
+                "past": np.zeros((2, 3, 3)),
+                "future": future,
+                "future_valid": np.ones((2, 40), dtype=bool),
+            }
+            return {name: made[name][np.asarray(rows)] for name in names}
+
+    held = Examples.of(Held(), PromptSettings(), 8, pictures=False)
+    np.testing.assert_allclose(held.changes, (0.0, 20.0), atol=1e-4)
+    tokens = Codebook(toy.motions()).encode(held.poses)
+    blind = Phrases.of(toy.words(), pictures=False)
+    batch = batches_of(held, blind, tokens, 2, 0, LossSettings(change=3.0))(0)
+    plain = batches_of(held, blind, tokens, 2, 0, LossSettings())(0)
+    assert sorted(batch["weight"].tolist()) == [1.0, 7.0]
+    assert plain["weight"].tolist() == [1.0, 1.0]
