@@ -68,6 +68,8 @@ class JudgedMoments(Protocol):
 
     header: dict[str, Any]
     family: list[str]
+    scene: Any
+    """Numbers `(N,)` of the scenes that the moments are of."""
 
     def __len__(self) -> int: ...
 

@@ -13,6 +13,7 @@ from drive.planners.autovla.model import TextSettings, VisionSettings, VLASettin
 from drive.planners.autovla.product import Setup
 from drive.planners.autovla.reward import RewardSettings
 from drive.planners.autovla.scene_words import PromptSettings
+from drive.planners.autovla.seen import SeenSettings
 from drive.planners.autovla.sft import LossSettings
 
 DATA = DataRequest(
@@ -33,7 +34,8 @@ class TrainConfig:
     model: VLASettings = field(default_factory=VLASettings)
     setup: Setup = field(default_factory=Setup)
     codebook: CodebookSettings = field(default_factory=lambda: CodebookSettings(tolerance=0.1))
-    loss: LossSettings = field(default_factory=lambda: LossSettings(slow_weight=2.0))
+    loss: LossSettings = field(default_factory=lambda: LossSettings(slow_weight=2.0, change=2.0, spread=0.1))
+    seen: SeenSettings = field(default_factory=SeenSettings)
     data: DataRequest = DATA
     batch: int = 16
     least: float = 0.5
@@ -55,10 +57,12 @@ PAPER = LossSettings()
 
 @dataclass(frozen=True, slots=True)
 class RFTConfig:
-    """`start` are the weights to go on from. `moments` of fresh scenes are learnt from, `batch` prompts a
-    step, and `held_out` ones of validation scenes are answered at each validation."""
+    """`start` are the weights to go on from, `rival` others to compare with afterwards. `moments` of fresh
+    scenes are learnt from, `batch` prompts a step; `held_out` ones of validation scenes are answered at each
+    validation, and `tested` ones of others when all is done."""
 
     start: str = ""
+    rival: str = ""
     fit: FitSettings = field(default_factory=lambda: FitSettings(steps=60))
     grpo: GRPOSettings = field(default_factory=GRPOSettings)
     reward: RewardSettings = field(default_factory=RewardSettings)
@@ -66,10 +70,11 @@ class RFTConfig:
     batch: int = 4
     moments: int = 192
     held_out: int = 64
+    tested: int = 256
 
     def __post_init__(self) -> None:
-        if min(self.batch, self.moments, self.held_out) < 1:
-            raise InputError("a fine-tuning's batch, moments and held_out are 1 or more")
+        if min(self.batch, self.moments, self.held_out, self.tested) < 1:
+            raise InputError("a fine-tuning's batch, moments, held_out and tested are 1 or more")
 
 
 THOUGHTFUL = DataRequest(
@@ -107,6 +112,7 @@ RFT_GPU = RFTConfig(
     batch=32,
     moments=4096,
     held_out=1024,
+    tested=4096,
 )
 GPU = TrainConfig(
     fit=FitSettings(steps=20_000, lr=5e-4, warmup=500, ema=0.999, validate_every=2000),

@@ -14,13 +14,12 @@ from drive.nn._torch import Tensor, torch
 from drive.nn.policy import Objective, divergence, group_advantage, policy_objective
 from drive.planners.autovla.decode import FORCED, MODE, Grammar, Sampled, answer_logp, sample
 from drive.planners.autovla.prompt import Prompt, batch_arrays
+from drive.planners.autovla.reward import Judged
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from drive.planners.autovla.model import VLA
 
-Judge = Callable[[int, Sequence[Sampled]], "tuple[NDArray[Any], NDArray[Any], NDArray[Any]]"]
+Judge = Callable[[int, Sequence[Sampled]], Judged]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ def grpo_loss(
         model.eval()  # adapters drop out while they learn: what is drawn must be what is scored
         groups = drawn(model, grammar, asked, settings, generator)
         judged = [judge(row, group) for row, group in zip(which, groups, strict=True)]
-        reward = torch.tensor(np.stack([r for r, _, _ in judged]), dtype=torch.float32)
+        reward = torch.tensor(np.stack([one.reward for one in judged]), dtype=torch.float32)
         flat = [one for group in groups for one in group]
         repeated = [prompt for prompt in asked for _ in range(settings.group)]
         device = next(model.parameters()).device
@@ -111,9 +110,9 @@ def grpo_loss(
         slow = [one.ids[one.kinds.index(MODE)] == grammar.phrases.slow[0] for one in flat]
         figures = {
             "reward": reward.mean(),
-            "score": torch.tensor(np.stack([s for _, s, _ in judged])).float().mean(),
+            "score": torch.tensor(np.stack([one.score for one in judged])).float().mean(),
             "best": reward.max(1).values.mean(),
-            "valid": torch.tensor(np.stack([v for _, _, v in judged])).float().mean(),
+            "valid": torch.tensor(np.stack([one.sound for one in judged])).float().mean(),
             "slow": torch.tensor(slow).float().mean(),
             "kl": kl,
             "length": torch.tensor([float(len(one.ids)) for one in flat]).mean(),

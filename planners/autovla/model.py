@@ -104,12 +104,19 @@ class VLA(nn.Module):
     def forward(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Of a batch with answers: logits `(N, V)` that predict them, the answers' ids `(N,)`, and the row of
         the batch `(N,)` that each belongs to."""
-        hidden = self.hidden(
+        return self.told(self.seen(batch), batch["labels"])
+
+    def seen(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """Hidden states `(B, L, D)` of a batch."""
+        return self.hidden(
             batch["input_ids"], batch["attention"], batch.get("positions"), batch["patches"], batch["grid"]
         )
-        labels = batch["labels"][:, 1:]
-        row, column = torch.nonzero(labels >= 0, as_tuple=True)
-        return self.logits(hidden[row, column]), labels[row, column], row
+
+    def told(self, hidden: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What hidden states `(B, L, D)` say of the answers in labels `(B, L)`, as `forward`."""
+        after = labels[:, 1:]
+        row, column = torch.nonzero(after >= 0, as_tuple=True)
+        return self.logits(hidden[row, column]), after[row, column], row
 
 
 def tiny(settings: VLASettings, words: Words) -> VLA:

@@ -13,7 +13,7 @@ from drive.errors import InputError
 from drive.planners.autovla.codebook import DT, Codebook
 from drive.planners.autovla.decode import Answer, Grammar, InvalidAnswer, Sampled
 from drive.planners.learned.plans import densified
-from drive.planners.learned.scores import SCORE, pdms
+from drive.planners.learned.scores import NC, SCORE, pdms
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,6 +48,17 @@ def length_penalty(answer: Answer, settings: RewardSettings) -> float:
     return settings.penalty / (1.0 + math.exp(-LENGTH_SCALE * (len(answer.thought) - LENGTH_MIDDLE)))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """What a moment's answers are worth, `(G,)` each: `reward`, `score`, whether they are sound, and whether
+    they collide at fault (malformed ones do not)."""
+
+    reward: NDArray[np.float64]
+    score: NDArray[np.float64]
+    sound: NDArray[np.bool_]
+    hit: NDArray[np.bool_]
+
+
 def rewards_of(
     sampled: Sequence[Sampled],
     row: int,
@@ -55,8 +66,8 @@ def rewards_of(
     grammar: Grammar,
     codebook: Codebook,
     settings: RewardSettings,
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Rewards, scores and soundness `(G,)` of a moment's answers, which the teacher drives all at once.
+) -> Judged:
+    """What a moment's answers are worth, all driven at once by the teacher.
 
     Raises InputError where answers do not reach as far as the teacher looks.
     """
@@ -65,7 +76,7 @@ def rewards_of(
             f"the teacher scores {STEPS * 0.1:g} s: answers need {round(STEPS * 0.1 / DT)} actions"
         )
     reward, scores = np.zeros(len(sampled)), np.zeros(len(sampled))
-    sound = np.zeros(len(sampled), dtype=np.bool_)
+    sound, hit = np.zeros(len(sampled), dtype=np.bool_), np.zeros(len(sampled), dtype=np.bool_)
     speed = float(moments.take([row], ["start"])["start"][0, SPEED])
     paths, costs = [], []
     for k, one in enumerate(sampled):
@@ -81,7 +92,8 @@ def rewards_of(
         labels = moments.judge(row, np.stack(paths).astype(np.float32))
         scores[sound] = pdms(labels) if settings.score == "pdms" else labels[:, SCORE]
         reward[sound] = scores[sound] - np.array(costs)
-    return reward, scores, sound
+        hit[sound] = labels[:, NC] < 1.0
+    return Judged(reward, scores, sound, hit)
 
 
-__all__ = ["RewardSettings", "length_penalty", "rewards_of"]
+__all__ = ["Judged", "RewardSettings", "length_penalty", "rewards_of"]

@@ -3,14 +3,15 @@
     drive train autovla-rft --set start=out/sft/autovla-sft.safetensors --out out/rft
 
 Before it learns anything, it says what could be gained: the score of its likeliest answers, of answers by
-chance, and of the best of a group. The reference that it is held to is what it started as.
+chance, and of the best of a group. The reference that it is held to is what it started as. Afterwards it
+compares what was learnt with that, and with a rival: the same weights after as many steps of imitation more.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,11 +26,14 @@ from drive.planners.autovla.config import RFT_CPU, RFT_GPU, RFTConfig
 from drive.planners.autovla.decode import Sampled, sample
 from drive.planners.autovla.grpo import drawn, grpo_loss
 from drive.planners.autovla.product import ARCHITECTURE, Product, load_product, save_product
-from drive.planners.autovla.reward import rewards_of
+from drive.planners.autovla.reward import Judged, rewards_of
 from drive.planners.autovla.sft import Examples
 from drive.planners.autovla.train import data_of
+from drive.planners.learned.intervals import bootstrap
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from drive.nn.recipe import JudgedMoments, TrainingRun
 
 NAME = "autovla-rft"
@@ -70,7 +74,7 @@ class RFTRecipe:
             return {"which": epoch_rows(len(learnt), min(config.batch, len(learnt)), run.seed, step)}
 
         def validate(model: Any) -> dict[str, float]:
-            found = asked_held.greedy(replace(product, vla=model))
+            found = asked_held.greedy(replace(product, vla=model)).means()
             return {**found, "watched": 1.0 - found["score"]}
 
         how = replace(config.fit, seed=run.seed, watch="watched")
@@ -79,12 +83,43 @@ class RFTRecipe:
             device=run.device, progress=run.progress,
         )  # fmt: skip
         path = run.folder / f"{NAME}.safetensors"
+        rivals = {"start": replace(product, vla=reference)}
+        if config.rival:
+            rivals["rival"], _ = load_product(Path(config.rival), run.device)
+        # Fresh scenes: the weights were chosen by the held-out ones.
+        final = run.moments(
+            replace(request, first_seed=9_700, scenes=max(request.scenes // 2, 1)), config.tested
+        )
+        lines = Asked.of(product, final, config).compared(product, rivals)
+        for line in lines:
+            run.progress.note(line)
         about = {
             **dict(card.config), "grpo": asdict(config.grpo), "reward": asdict(config.reward),
-            "start": card.sha256, "before": room,
+            "start": card.sha256, "before": room, "tested": lines,
         }  # fmt: skip
         save_product(path, product, run.card(ARCHITECTURE, about, fitted, vocabulary=card.vocabulary))
         return path
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Greedy:
+    """Of the likeliest answer to each moment `(N,)`: score, reward, whether it is sound, slow, collides at
+    fault, and its length in tokens."""
+
+    score: NDArray[Any]
+    reward: NDArray[Any]
+    valid: NDArray[Any]
+    slow: NDArray[Any]
+    hit: NDArray[Any]
+    length: NDArray[Any]
+
+    def means(self) -> dict[str, float]:
+        """By name."""
+        return {field.name: float(getattr(self, field.name).mean()) for field in fields(self)}
+
+    def told(self) -> str:
+        """In a line."""
+        return ", ".join(f"{name} {value:.3f}" for name, value in self.means().items())
 
 
 class Asked:
@@ -108,21 +143,46 @@ class Asked:
         """The prompts of some moments."""
         return self.examples.prompts(self.grammar.phrases, which)
 
-    def judge(self, row: int, sampled: Sequence[Sampled]) -> Any:
-        """Rewards, scores and soundness of a moment's answers."""
+    def judge(self, row: int, sampled: Sequence[Sampled]) -> Judged:
+        """What a moment's answers are worth."""
         return rewards_of(sampled, row, self.moments, self.grammar, self.codebook, self.config.reward)
 
-    def greedy(self, product: Product) -> dict[str, float]:
-        """Of the likeliest answers: the mean score and reward, the share that is sound, that is slow, that
-        collides at fault, and their length in tokens."""
+    def greedy(self, product: Product, mode: str = "auto") -> Greedy:
+        """Of the likeliest answers to all moments, which think as they choose or as they are told."""
         found: list[tuple[float, ...]] = []
         for rows in self._parts():
-            for row, (one,) in zip(rows, sample(product.vla, self.grammar, self.prompts(rows)), strict=True):
-                reward, score, sound = self.judge(row, [one])
-                slow = self.grammar.phrases.slow[0] in one.ids[: len(self.grammar.phrases.think) + 1]
-                found.append((score[0], reward[0], float(sound[0]), float(slow), float(len(one.ids))))
-        means = np.array(found).mean(0).tolist()
-        return dict(zip(("score", "reward", "valid", "slow", "length"), means, strict=True))
+            answers = sample(product.vla, product.grammar, self.prompts(rows), mode=mode)
+            for row, (one,) in zip(rows, answers, strict=True):
+                judged = rewards_of(
+                    [one], row, self.moments, product.grammar, product.codebook, self.config.reward
+                )
+                slow = product.phrases.slow[0] in one.ids[: len(product.phrases.think) + 1]
+                found.append(
+                    (judged.score[0], judged.reward[0], float(judged.sound[0]), float(slow),
+                     float(judged.hit[0]), float(len(one.ids)))
+                )  # fmt: skip
+        return Greedy(*np.array(found).T)
+
+    def compared(self, product: Product, rivals: Mapping[str, Product]) -> list[str]:
+        """Lines for a reader: what was learnt against each rival, moment by moment, and slow thinking against
+        fast where it is chosen. Intervals (95 %) draw whole scenes."""
+        scenes = np.asarray(self.moments.scene)
+        own = self.greedy(product)
+        lines = [f"learnt: {own.told()}"]
+        for name, rival in rivals.items():
+            other = self.greedy(rival)
+            lines.append(f"{name}: {other.told()}")
+            gain, hits = (
+                bootstrap(a - b, scenes) for a, b in ((own.score, other.score), (own.hit, other.hit))
+            )
+            lines.append(f"learnt - {name}: score {gain}, collisions {hits}")
+        fast = self.greedy(product, "fast")
+        chosen = own.slow > 0.0
+        lines.append(f"learnt, told to be fast: {fast.told()}")
+        if chosen.any():
+            gain = bootstrap((own.score - fast.score)[chosen], scenes[chosen])
+            lines.append(f"slow - fast in the {int(chosen.sum())} moments in which slow is chosen: {gain}")
+        return lines
 
     def headroom(self, product: Product, config: RFTConfig) -> dict[str, float]:
         """Scores of the likeliest answer, of one by chance, and of the best of a group."""
@@ -131,11 +191,11 @@ class Asked:
         for rows in self._parts():
             groups = drawn(product.vla, self.grammar, self.prompts(rows), config.grpo, generator)
             for row, group in zip(rows, groups, strict=True):
-                _, scores, _ = self.judge(row, group)
+                scores = self.judge(row, group).score
                 mean.append(scores.mean())
                 best.append(scores.max())
         return {
-            "greedy": self.greedy(product)["score"],
+            "greedy": self.greedy(product).means()["score"],
             "by_chance": float(np.mean(mean)),
             f"best_of_{config.grpo.group}": float(np.mean(best)),
         }
@@ -148,4 +208,4 @@ class Asked:
 RECIPE = RFTRecipe()
 """autovla learns from the scores of its own answers."""
 
-__all__ = ["RECIPE", "Asked", "RFTRecipe"]
+__all__ = ["RECIPE", "Asked", "Greedy", "RFTRecipe"]

@@ -12,11 +12,12 @@ from drive.errors import InputError
 from drive.nn._torch import Tensor, torch
 from drive.nn.rounds import epoch_rows
 from drive.nn.scene import SceneArrays
-from drive.planners.autovla.codebook import DT, Codebook
+from drive.planners.autovla.codebook import DT, Codebook, corners
 from drive.planners.autovla.decode import Grammar, InvalidAnswer, sample
 from drive.planners.autovla.prompt import Phrases, Prompt, answer_ids, batch_arrays, make_prompt
 from drive.planners.autovla.rationale import facts_of, needs_thought, thought
-from drive.planners.autovla.scene_words import PromptSettings, state_text
+from drive.planners.autovla.scene_words import SPEED, PromptSettings, state_text
+from drive.planners.autovla.seen import Clips, seen_loss, seen_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,30 +35,40 @@ class LossSettings:
     """`slow_weight` of samples that are thought over and `action_weight` of the action tokens' own loss.
 
     `form` "paper": w (L + a L_action), w = 1 for fast samples; "code" as the released program has it:
-    w L + L_action where slow, L alone where fast.
+    w L + L_action where slow, L alone where fast. w is more by `change` for each 10 m that the expert's 4 s
+    end from where its present speed would lead, at most 2 of them: hardly any moment of a drive is one in
+    which something begins. With a `spread` in m actions near the expert's are right
+    too, in L_action: by a Gaussian of the mean distance of their boxes' corners.
     """
 
     slow_weight: float = 40.0
     action_weight: float = 1.0
     form: str = "paper"
+    change: float = 0.0
+    spread: float = 0.0
 
     def __post_init__(self) -> None:
         if self.form not in ("paper", "code"):
             raise InputError(f"a loss's form is paper or code, not '{self.form}'")
         if not (0.0 < self.slow_weight < np.inf and 0.0 <= self.action_weight < np.inf):
             raise InputError("a loss's weights are positive and finite")
+        if not (0.0 <= self.spread < np.inf and 0.0 <= self.change < np.inf):
+            raise InputError("a loss's spread and change are 0 or more and finite")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
     """The moments of a set that are learnt from: their rows, states as text, thoughts ("" where none is
-    needed), and the expert's poses `(N, T, 3)` every half second."""
+    needed), the expert's poses `(N, T, 3)` every half second, how many m their ends lie from
+    where the present speed would lead `(N,)`, and what is there to be seen `(N, S)`."""
 
     data: Data | JudgedMoments
     rows: NDArray[np.int64]
     states: tuple[str, ...]
     thoughts: tuple[str, ...]
     poses: NDArray[np.float64]
+    changes: NDArray[np.float64]
+    seen: NDArray[np.float32]
     pictures: bool
 
     def __len__(self) -> int:
@@ -71,13 +82,15 @@ class Examples:
         actions: int,
         pictures: bool = True,
         least: float = 0.0,
+        clips: Clips | None = None,
     ) -> Examples:
-        """Those whose expert's own score is `least` or more: careless demonstrations stay out.
+        """Those whose expert's own score is `least` or more: careless demonstrations stay out. Without
+        `clips` what is to be seen is not told, S = 0.
 
         Raises InputError where none is left, or the set's futures are too short.
         """
         names = [*SCENE, "past", "future", "future_valid"] + (["expert_score"] if least > 0.0 else [])
-        rows, states, thoughts, poses = [], [], [], []
+        rows, states, thoughts, poses, changes, seen = [], [], [], [], [], []
         for begin in range(0, len(data), _CHUNK):
             at = np.arange(begin, min(begin + _CHUNK, len(data)))
             found = data.take(at, names)
@@ -93,19 +106,27 @@ class Examples:
                 states.append(state_text(scene, found["past"][k], prompt))
                 thoughts.append(thought(scene, found["future"][k], facts) if needs_thought(facts) else "")
                 poses.append(found["future"][k, STRIDE - 1 :: STRIDE][:actions])
+                way = float(np.hypot(*poses[-1][-1, :2]))
+                changes.append(abs(way - max(float(scene.ego[SPEED]), 0.0) * DT * actions))
+                seen.append(seen_of(scene, clips) if clips else np.zeros(0, dtype=np.float32))
         if not rows:
             raise InputError("the set holds no moment to learn from: none scores as it should")
         return cls(
             data, np.array(rows), tuple(states), tuple(thoughts),
-            np.stack(poses).astype(np.float64), pictures,
+            np.stack(poses).astype(np.float64), np.array(changes), np.stack(seen), pictures,
         )  # fmt: skip
+
+    def images(self, which: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """What the cameras saw at some examples `(B, cameras, frames, H, W, 3)`."""
+        found: NDArray[np.uint8] = self.data.take(self.rows[which], ["images"])["images"]
+        return found
 
     def prompts(self, phrases: Phrases, which: Sequence[int] | NDArray[Any]) -> list[Prompt]:
         """The prompts of some examples."""
         chosen = np.asarray(which, dtype=np.int64)
         clips: Any = [None] * len(chosen)
         if self.pictures:
-            clips = self.data.take(self.rows[chosen], ["images"])["images"]
+            clips = self.images(chosen)
         return [make_prompt(phrases, self.states[k], c) for k, c in zip(chosen.tolist(), clips, strict=True)]
 
 
@@ -120,31 +141,57 @@ def batches_of(
         slow = [bool(examples.thoughts[k]) for k in which.tolist()]
         made = batch_arrays(
             phrases, examples.prompts(phrases, which), answers,
-            [loss.slow_weight if s else 1.0 for s in slow],
+            [
+                (loss.slow_weight if s else 1.0) * (1.0 + loss.change * min(more / 10.0, 2.0))
+                for s, more in zip(slow, examples.changes[which].tolist(), strict=True)
+            ],
         )  # fmt: skip
-        return {**made, "slow": np.array(slow)}
+        return {**made, "slow": np.array(slow), "seen": examples.seen[which]}
 
     return batches
 
 
-def sft_loss(settings: LossSettings, first_action: int) -> Callable[..., tuple[Tensor, dict[str, Tensor]]]:
-    """`loss(model, batch, generator)` of a training: cross-entropies over the answers alone."""
+def nearby(codebook: Codebook, spread: float) -> Tensor:
+    """How right each action is in place of another `(K, K)`: rows sum to 1."""
+    boxes = corners(codebook.motions, codebook.length, codebook.width)
+    apart = np.stack([np.hypot(*np.moveaxis(boxes - box, -1, 0)).mean(-1) for box in boxes])
+    near = np.exp(-0.5 * (apart / spread) ** 2)
+    return torch.from_numpy((near / near.sum(1, keepdims=True)).astype(np.float32))
+
+
+def sft_loss(
+    settings: LossSettings, first_action: int, codebook: Codebook, seen: float = 0.0
+) -> Callable[..., tuple[Tensor, dict[str, Tensor]]]:
+    """`loss(model, batch, generator)` of a training: cross-entropies over the answers alone, and `seen` times
+    what is wrong with what a `Taught` network makes of the pictures."""
+    near = nearby(codebook, settings.spread) if settings.spread else None
 
     def loss(model: Any, batch: Mapping[str, Tensor], generator: Any) -> tuple[Tensor, dict[str, Tensor]]:
-        logits, ids, row = model(batch)
+        logits, ids, row, *told = model(batch)
         each = torch.nn.functional.cross_entropy(logits, ids, reduction="none")
         action = ids >= first_action
         count = len(batch["weight"])
-        language = _mean_by(each, row, count, torch.ones_like(action))
         motion = _mean_by(each, row, count, action)
+        right = (logits.argmax(-1) == ids)[action].float().mean()
+        figures = {"action": motion.mean(), "accuracy": right}
+        if near is not None:
+            wanted = near.to(logits.device)[ids[action] - first_action]
+            logp = torch.log_softmax(logits[action], -1)[:, first_action : first_action + len(near)]
+            each = each.masked_scatter(action, -(wanted * logp).sum(-1))
+            motion = _mean_by(each, row, count, action)
+        language = _mean_by(each, row, count, torch.ones_like(action))
+        figures["language"] = language.mean()
         weight = batch["weight"]
         if settings.form == "paper":
             total = weight * (language + settings.action_weight * motion)
         else:
             total = weight * language + settings.action_weight * motion * batch["slow"]
-        right = (logits.argmax(-1) == ids)[action].float().mean()
-        figures = {"language": language.mean(), "action": motion.mean(), "accuracy": right}
-        return total.mean(), {name: value.detach() for name, value in figures.items()}
+        value = total.mean()
+        if seen and told:
+            missed, more = seen_loss(told[0], batch["seen"])
+            figures |= more
+            value = value + seen * missed
+        return value, {name: figure.detach() for name, figure in figures.items()}
 
     return loss
 
@@ -183,4 +230,4 @@ def driven_figures(
     }
 
 
-__all__ = ["Examples", "LossSettings", "batches_of", "driven_figures", "sft_loss"]
+__all__ = ["Examples", "LossSettings", "batches_of", "driven_figures", "nearby", "sft_loss"]

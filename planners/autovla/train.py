@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive.nn._torch import torch
-from drive.nn.fit import fit, mean_loss
+from drive.nn.fit import FitSettings, fit, mean_loss
 from drive.nn.recipe import DataPlan
 from drive.planners.autovla.codebook import Codebook, CodebookSettings, make_codebook, segments_of
 from drive.planners.autovla.config import GPU, TEXT, TrainConfig
@@ -31,6 +31,7 @@ from drive.planners.autovla.product import (
 )
 from drive.planners.autovla.prompt import CLOSE, FINISH, SYSTEM, SYSTEM_BLIND, THINK, VIEWS, Phrases
 from drive.planners.autovla.rationale import FAST, SLOW, SOURCE
+from drive.planners.autovla.seen import Clips, Eyes, Taught, eye_batches, eye_loss
 from drive.planners.autovla.sft import STRIDE, Examples, batches_of, driven_figures, sft_loss
 from drive.planners.autovla.tokenizer import load_words, train_words
 
@@ -101,11 +102,16 @@ class SFTRecipe:
         begun: Product | None = None
         if config.start:
             begun, card = load_product(Path(config.start), run.device)
+            # What the prompt tells may be learnt anew; all else is the network's.
+            begun = replace(begun, setup=replace(begun.setup, prompt=config.setup.prompt))
             config = replace(config, setup=begun.setup, model=settings_of(card.config))
         setup = config.setup
         codebook = begun.codebook if begun else self._codebook(run, config, path)
+        # Published weights can see, and a network without pictures has nothing to see by.
+        teach = setup.pictures and not config.model.folder
+        clips = Clips.of(len(setup.cameras), setup.frames, setup.picture) if teach else None
         train, held_out = (
-            Examples.of(data, setup.prompt, setup.actions, setup.pictures, config.least)
+            Examples.of(data, setup.prompt, setup.actions, setup.pictures, config.least, clips)
             for data in (run.train, run.validation)
         )
         slow = sum(bool(text) for text in train.thoughts) / len(train)
@@ -114,7 +120,10 @@ class SFTRecipe:
         )
         product = begun or self._made(config, codebook, train)
         grammar, vla = product.grammar, product.vla
-        loss = sft_loss(config.loss, product.words.first_action)
+        if clips and config.seen.steps and not begun:
+            self._see(run, config, vla, clips, train, held_out)
+        network: Any = Taught(vla, clips, config.seen.width) if clips and config.seen.weight else vla
+        loss = sft_loss(config.loss, product.words.first_action, codebook, config.seen.weight)
 
         def batches(examples: Examples, seed: int) -> Any:
             tokens = codebook.encode(examples.poses)
@@ -125,16 +134,34 @@ class SFTRecipe:
         some = np.random.default_rng(0).permutation(len(held_out))[: config.answered]
 
         def validate(model: Any) -> dict[str, float]:
-            return {**teacher_forced(model), **driven_figures(model, held_out, grammar, codebook, some)}
+            driver = model.vla if isinstance(model, Taught) else model
+            return {**teacher_forced(model), **driven_figures(driver, held_out, grammar, codebook, some)}
 
         how = replace(config.fit, seed=run.seed)
         fitted = fit(
-            vla, loss, batches(train, run.seed), how, run.folder / "fit", validate=validate,
+            network, loss, batches(train, run.seed), how, run.folder / "fit", validate=validate,
             resume=run.resume, device=run.device, progress=run.progress,
         )  # fmt: skip
         card = run.card(ARCHITECTURE, about(config), fitted, vocabulary=codebook.hash)
         (save_folder if config.model.folder else save_product)(path, product, card)
         return path
+
+    @staticmethod
+    def _see(
+        run: TrainingRun, config: TrainConfig, vla: Any, clips: Clips, train: Examples, held_out: Examples
+    ) -> None:
+        """Teach the vision tower where others are."""
+        s = config.seen
+        how = FitSettings(
+            steps=s.steps, lr=s.lr, ema=0.99, validate_every=max(s.steps // 4, 1), seed=run.seed, log_every=20
+        )
+        held = eye_batches(held_out.images, held_out.seen, s.batch, 0)
+        size = max(min(config.held_out, len(held_out)) // s.batch, 1)
+        fit(
+            Eyes(vla, clips, s.width), eye_loss, eye_batches(train.images, train.seen, s.batch, run.seed),
+            how, run.folder / "see", validate=mean_loss(eye_loss, held, size, run.device),
+            resume=run.resume, device=run.device, progress=run.progress,
+        )  # fmt: skip
 
     @staticmethod
     def _codebook(run: TrainingRun, config: TrainConfig, path: Path) -> Codebook:
@@ -160,6 +187,7 @@ def about(config: TrainConfig) -> dict[str, Any]:
         "model": asdict(config.model),
         "setup": asdict(config.setup),
         "loss": asdict(config.loss),
+        "seen": asdict(config.seen),
         "codebook": asdict(config.codebook),
         "rationales": SOURCE,
         "batch": config.batch,

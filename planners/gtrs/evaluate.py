@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,33 +27,10 @@ from drive.planners.gtrs.objective import LABEL_NAMES
 from drive.planners.gtrs.planner import load_all, vocabulary_path
 from drive.planners.gtrs.profiles import PROFILES
 from drive.planners.gtrs.verdict import SCORE, chunks, moment, picks
+from drive.planners.learned.intervals import bootstrap
 from drive.planners.learned.profiles import Profile, emphasised, find_profile
 
 Floats = NDArray[np.float64]
-
-
-class Interval(NamedTuple):
-    """A mean and its 95 % bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]"
-
-
-def bootstrap(
-    values: Floats, groups: NDArray[Any] | None = None, draws: int = 2000, seed: int = 0
-) -> Interval:
-    """The mean of `values (N,)`; where `groups (N,)` name the scenes, whole scenes are drawn, for the moments
-    of a scene resemble each other."""
-    names, of = np.unique(np.arange(len(values)) if groups is None else groups, return_inverse=True)
-    total, count = np.bincount(of, values, len(names)), np.bincount(of, minlength=len(names))
-    drawn = np.random.default_rng(seed).integers(0, len(names), (draws, len(names)))
-    means = total[drawn].sum(1) / count[drawn].sum(1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Interval(float(values.mean()), float(low), float(high))
 
 
 def auroc(odds: Floats, truth: NDArray[np.bool_]) -> float:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from drive.errors import DriveError, InputError
 from drive.nn._torch import torch
 from drive.nn.store import TrainingSet
-from drive.planners.gtrs.evaluate import Interval, bootstrap
+from drive.planners.learned.intervals import Interval, bootstrap
 from drive.planners.stl_diffusion.controls import CONTROLS, controlled
 from drive.planners.stl_diffusion.evaluate import FIGURES, Moments, judge, moments_of, rows_of
 from drive.planners.stl_diffusion.model import PolicyNet

@@ -24,7 +24,7 @@ from drive.errors import DriveError, InputError
 from drive.nn._torch import Tensor, torch
 from drive.nn.store import TrainingSet
 from drive.nn.tokens import SceneBatch, scene_batch
-from drive.planners.gtrs.evaluate import Interval, bootstrap
+from drive.planners.learned.intervals import Interval, bootstrap
 from drive.planners.stl_diffusion.calibrate import calibrate, likely
 from drive.planners.stl_diffusion.model import PolicyNet
 from drive.planners.stl_diffusion.motion import MotionSettings, judged

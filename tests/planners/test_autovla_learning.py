@@ -32,8 +32,9 @@ from drive.planners.autovla.grpo import GRPOSettings, advantages, grpo_loss
 from drive.planners.autovla.planner import AutoVLAConfig, AutoVLAPlanner
 from drive.planners.autovla.product import ARCHITECTURE, save_product
 from drive.planners.autovla.prompt import answer_ids
-from drive.planners.autovla.reward import RewardSettings, length_penalty, rewards_of
+from drive.planners.autovla.reward import Judged, RewardSettings, length_penalty, rewards_of
 from drive.planners.autovla.rft import RECIPE as RFT
+from drive.planners.autovla.seen import SeenSettings
 from drive.planners.autovla.train import RECIPE as SFT
 from drive.planners.autovla.train import data_of
 from drive.planners.learned.scores import pdms
@@ -65,9 +66,9 @@ def test_equal_rewards_move_nothing_and_the_reference_is_no_distance_away() -> N
     net, grammar, asked = toy.network(), toy.grammar(), toy.prompts(2)
     reference = copy.deepcopy(net)
 
-    def judge(row: int, group: Any) -> Any:
-        same = np.full(len(group), 0.5)
-        return same, same, np.ones(len(group), dtype=bool)
+    def judge(row: int, group: Any) -> Judged:
+        same, sound = np.full(len(group), 0.5), np.ones(len(group), dtype=bool)
+        return Judged(same, same, sound, ~sound)
 
     for modes in ("policy", "each"):
         loss = grpo_loss(
@@ -103,9 +104,10 @@ def test_what_pays_is_said_more_often() -> None:
         )
         return float(np.mean([sum(i == paid for i in one.ids) / 8.0 for one in drawn[0]]))
 
-    def judge(row: int, group: list[Sampled]) -> Any:
+    def judge(row: int, group: Any) -> Judged:
         good = np.array([sum(i == paid for i in one.ids) / 8.0 for one in group])
-        return good, good, np.ones(len(group), dtype=bool)
+        sound = np.ones(len(group), dtype=bool)
+        return Judged(good, good, sound, ~sound)
 
     before = share()
     loss = grpo_loss(
@@ -149,10 +151,14 @@ def test_rewards_are_the_teachers_and_malformed_answers_get_nothing(moments: Any
     answers = [[fastest] * 8, [0] * 8, [4 * 9] * 8]
     given = [Sampled(answer_ids(p, a)) for a in answers] + [Sampled(answer_ids(p, [0] * 7))]
     settings = RewardSettings(penalty=0.0)
-    reward, score, sound = rewards_of(given, 0, moments, product.grammar, product.codebook, settings)
-    assert sound.tolist() == [True, True, True, False]
+    judged = rewards_of(given, 0, moments, product.grammar, product.codebook, settings)
+    reward = judged.reward
+    assert judged.sound.tolist() == [True, True, True, False]
     assert reward[3] == 0.0
-    assert np.array_equal(reward, score)
+    assert np.array_equal(reward, judged.score)
+    # Who collides at fault is worth nothing by PDMS, and a malformed answer collides with nobody.
+    assert not judged.score[judged.hit].any()
+    assert not judged.hit[3]
     assert len(set(reward[:3].tolist())) > 1
     assert ((reward >= 0.0) & (reward <= 1.0)).all()
     with pytest.raises(InputError, match="8 actions"):
@@ -173,6 +179,7 @@ def test_from_scenes_to_a_planner_that_drives(tmp_path: Path, moments: Any) -> N
     small = TrainConfig(
         fit=FitSettings(steps=3, warmup=1, validate_every=3, log_every=1),
         model=toy.SMALL,
+        seen=SeenSettings(steps=2, batch=4, width=16),
         setup=SETUP,
         codebook=CodebookSettings(tolerance=0.3),
         batch=4,
@@ -191,12 +198,18 @@ def test_from_scenes_to_a_planner_that_drives(tmp_path: Path, moments: Any) -> N
     assert card.training["valid"] >= 0.0
     # Learning from its own answers, from there on; and again, which changes nothing.
     config = RFTConfig(
-        start=str(path), fit=FitSettings(steps=1, warmup=1, ema=0.0, validate_every=1),
-        grpo=GRPOSettings(2, modes="each"), data=REQUEST, batch=1, moments=2, held_out=1,
+        start=str(path), rival=str(path), fit=FitSettings(steps=1, warmup=1, ema=0.0, validate_every=1),
+        grpo=GRPOSettings(2, modes="each"), data=REQUEST, batch=1, moments=2, held_out=1, tested=2,
     )  # fmt: skip
     tuned = RFT.train(run_of(tmp_path / "rft", train, held, "autovla-rft"), config)
     bytes_before = tuned.read_bytes()
-    assert read_card(tuned).config["start"] == card.sha256
+    after = read_card(tuned).config
+    assert after["start"] == card.sha256
+    told = dict(line.split(": ", 1) for line in after["tested"])
+    # The rival is what it began as: the two comparisons are one.
+    assert told["rival"] == told["start"]
+    assert told["learnt - rival"] == told["learnt - start"]
+    assert {"learnt", "learnt, told to be fast"} <= set(told)
     assert (
         RFT.train(run_of(tmp_path / "rft", train, held, "autovla-rft"), config).read_bytes() == bytes_before
     )

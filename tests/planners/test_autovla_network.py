@@ -174,8 +174,8 @@ def test_the_loss_touches_the_answer_alone() -> None:
     _, ids, rows = net(tensors(arrays))
     assert [ids[rows == k].tolist() for k in range(3)] == answers
     # Each sample's share is the same, alone or padded among others; the paper's weights multiply both parts.
-    loss = sft_loss(LossSettings(), p.words.first_action)
-    code = sft_loss(LossSettings(form="code"), p.words.first_action)
+    loss = sft_loss(LossSettings(), p.words.first_action, Codebook(toy.motions()))
+    code = sft_loss(LossSettings(form="code"), p.words.first_action, Codebook(toy.motions()))
     whole, _ = loss(net, {**tensors(arrays), "slow": torch.tensor([False, True, False])}, None)
     parts, coded = [], []
     for k, weight in enumerate((1.0, 40.0, 1.0)):

@@ -101,11 +101,12 @@ def scene(agents: Any = (), kind: int = 0, bend: float = 0.0, **ego: float) -> A
 
 def test_prompts_tell_state_way_and_instruction() -> None:
     past = np.array([[-12.0, 0.0, 0.0], [-8.0, 0.0, 0.0], [-4.0, -0.01, 0.0]])
-    text = state_text(scene(), past, PromptSettings())
+    assert state_text(scene(), past, PromptSettings()).startswith("speed 8.0 limit 13.9 way 6 0.0")
+    text = state_text(scene(), past, PromptSettings(acceleration=True, history=True))
     assert text.startswith("speed 8.0 acceleration 0.0 limit 13.9 past -12.0 0.0 -8.0 0.0 -4.0 0.0 way 6 0.0")
     assert text.endswith("go straight")
-    bare = state_text(scene(bend=0.03), past, PromptSettings(history=False, way=False))
-    assert bare == "speed 8.0 acceleration 0.0 limit 13.9 turn left"
+    bare = state_text(scene(bend=0.03), past, PromptSettings(way=False))
+    assert bare == "speed 8.0 limit 13.9 turn left"
     assert instruction(Way(scene(bend=-0.03))) == "turn right"
     told = state_text(scene([(20.0, 3.0, 0.0, 5.0)], red=12.0), past, PromptSettings(agents=3, lines=True))
     assert "red 12" in told

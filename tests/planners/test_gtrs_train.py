@@ -26,7 +26,7 @@ from drive.nn.weights import Card, save_weights
 from drive.planner import PlanStatus
 from drive.planners.gtrs import planner as planners
 from drive.planners.gtrs.aug import AugSettings, draw_angles, shift_panorama
-from drive.planners.gtrs.evaluate import auroc, bootstrap, brier, table
+from drive.planners.gtrs.evaluate import auroc, brier, table
 from drive.planners.gtrs.evaluate import main as evaluate
 from drive.planners.gtrs.generator import GeneratorSettings
 from drive.planners.gtrs.model import GTRSModel, ModelSettings
@@ -48,6 +48,7 @@ from drive.planners.gtrs.train import (
 )
 from drive.planners.gtrs.verdict import chunks, moment, picks
 from drive.planners.learned.decision import Memory
+from drive.planners.learned.intervals import bootstrap
 from drive.planners.learned.profiles import Profile, emphasised
 from drive.sim.teacher import TEACHER_NAMES
 from drive.trajectory import Trajectory

@@ -30,11 +30,12 @@ from drive.eval.training.trained import SCORE, Found, collected, weights_of  # n
 from drive.nn.store import DataRequest, TrainingSet  # noqa: E402
 from drive.nn.tokens import scene_batch  # noqa: E402
 from drive.nn.vocabulary import Vocabulary  # noqa: E402
-from drive.planners.gtrs.evaluate import bootstrap, calibration, relative  # noqa: E402
+from drive.planners.gtrs.evaluate import calibration, relative  # noqa: E402
 from drive.planners.gtrs.planner import load_all, vocabulary_path  # noqa: E402
 from drive.planners.gtrs.profiles import PROFILES  # noqa: E402
 from drive.planners.gtrs.search import search  # noqa: E402
 from drive.planners.gtrs.verdict import picks  # noqa: E402
+from drive.planners.learned.intervals import bootstrap  # noqa: E402
 from drive.planners.learned.senses import Senses, batch_of  # noqa: E402
 
 FOLDER = os.environ.get("DRIVE_TRAINED", "")
