@@ -25,7 +25,7 @@ from drive.files import write_whole
 
 CORE = ("constant", "log", "idm", "mpc", "pdm", "cpto", "field")
 """Driven together: their calls are short."""
-LEARNED = ("regression", "gtrs", "hydra_next", "stl_diffusion", "rift_policy")
+LEARNED = ("regression", "gtrs", "hydra_next", "stl_diffusion")
 """Driven each on its own."""
 NONE = "–"
 
@@ -45,19 +45,15 @@ GENERATED = (
     Column(SECOND, "four others of each family", ("--suite", "second64")),
     *(
         Column(name, f"the 32 scenes of mini, traffic `{name}`", ("--suite", "mini", "--traffic", name))
-        for name in ("log", "idm", "mobil", "rift:interactive", "rift:safe")
+        for name in ("log", "idm", "mobil", "rift:interactive")
     ),
 )  # fmt: skip
 
 
 def recorded(folder: str) -> tuple[Column, ...]:
-    """The columns of recorded scenes: CommonRoad's planning problems below a folder."""
-    where = ("--scenarios", folder)
-    return (
-        Column("CommonRoad", "recorded, simulated and hand-made planning problems, traffic by IDM",
-               (*where, "--traffic", "idm")),
-        Column("CommonRoad, log", "the same, traffic replayed", (*where, "--traffic", "log")),
-    )  # fmt: skip
+    """The column of recorded scenes: CommonRoad's planning problems below a folder."""
+    about = "recorded, simulated and hand-made planning problems of CommonRoad, traffic by IDM"
+    return (Column("CommonRoad", about, ("--scenarios", folder, "--traffic", "idm")),)
 
 
 @dataclass(frozen=True, slots=True)
