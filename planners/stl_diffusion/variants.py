@@ -7,15 +7,21 @@ that has only begun, which leads to the lane from where the ego is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numba.extending import register_jitable
 
+from drive._kernel import kernels_at
 from drive.nn._torch import Tensor, torch
 from drive.planners.stl_diffusion.motion import VEHICLE
 from drive.planners.stl_diffusion.onward import drawn_on
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from drive.nn.way import Way
@@ -33,6 +39,8 @@ RETURN = 0.7
 """Which share of a missed heading is made good from one knot to the next."""
 GRID = 0.5
 """m; how finely paths are looked at."""
+_kernel = kernels_at("stl_diffusion_variants", Path(__file__))
+_inline: Callable[[Any], Any] = register_jitable(forceinline=True)
 
 
 def variants(
@@ -41,72 +49,115 @@ def variants(
     """Samples `(B, M, (K + 1) * paces, knots, 2)` along the paths of roll-outs `(B, M, K, steps + 1, 7)` and
     along the lanes `way` of B * M at steady accelerations, no faster than `caps (B, M)` in m/s."""
     b, m, count, length = states.shape[:4]
-    base = states.detach().double().cpu().numpy()
-    base = np.concatenate((base, np.repeat(base[:, :, :1, :1], length, 3)), 2)
-    count += 1
-    window = motion.every * motion.dt
-    gone = np.zeros(base.shape[:4])
-    gone[..., 1:] = np.cumsum(base[..., :-1, 3] * motion.dt, -1)
-    gone[:, :, -1] = 0.0  # the last one has only begun
-    pace = np.asarray(paces)
-    cap = caps.detach().double().cpu().numpy()[:, :, None, None]
-    speed = np.repeat(base[..., 0, 3, None], len(pace), -1)  # (B, M, K, P)
-    horizon = motion.knots * window
-    far = float((np.minimum(speed + horizon * max(pace.max(), 0.0), np.maximum(cap, speed)) * horizon).max())
-    onward, bends = drawn_on(base[..., -1, :].reshape(b * m, count, -1), way, far, motion.curvature)
-    grid = np.arange(0.0, far + 2.0 * GRID, GRID)
-    bent = np.empty((b, m, count, len(grid)))
-    for row, lane in enumerate(np.ndindex(b, m)):
-        for k in range(count):
-            at = np.concatenate((gone[(*lane, k)], gone[(*lane, k, -1)] + onward[1:]))
-            wheel = np.tan(base[(*lane, k)][:, 5]) / VEHICLE.wheelbase
-            bent[(*lane, k)] = np.interp(grid, at, np.concatenate((wheel, bends[row, k, 1:])))
-    swift = fastest(bent, YAWING * motion.yaw_rate)
-    place, drawn = np.zeros_like(speed), np.empty((*speed.shape, motion.knots, 2))
-    # The wheels turn evenly from one knot to the next: what that misses of the path's heading is made good.
-    course = np.zeros_like(bent)
-    course[..., 1:] = np.cumsum(0.5 * GRID * (bent[..., 1:] + bent[..., :-1]), -1)
-    held, missed = np.repeat(bent[..., :1], len(pace), -1), np.zeros_like(speed)
-    for k in range(motion.knots):
-        goal = np.maximum(speed + np.minimum(window * pace, np.maximum(cap - speed, -window * SLOWING)), 0.0)
-        there = place + 0.5 * window * (speed + goal)
-        limit = taken(swift, there)
-        after = np.where(pace >= 0.0, np.minimum(goal, np.maximum(limit, speed - window * SLOWING)), goal)
-        after = np.maximum(after, 0.0)
-        way_on = 0.5 * window * (speed + after)
-        before, place = place, place + way_on
-        half = 0.5 * np.maximum(way_on, 2.0 * GRID)
-        mean = (taken(course, place + half) - taken(course, place - half)) / (2.0 * half)
-        turn = np.clip(mean + RETURN * missed / (2.0 * half), -motion.curvature, motion.curvature)
-        missed = missed + taken(course, place) - taken(course, before) - 0.5 * way_on * (held + turn)
-        held = turn
-        # Who stands goes on braking: a speed of 0 is held so.
-        asked = np.where((after <= 0.0) & (pace < 0.0), pace, (after - speed) / window)
-        drawn[..., k, 0] = (asked - motion.centre) / motion.half
-        drawn[..., k, 1] = turn * np.maximum(after, motion.slowest) / motion.yaw_rate
-        speed = after
-    found = torch.from_numpy(drawn.reshape(b, m, count * len(pace), motion.knots, 2))
+    base = np.empty((b * m, count + 1, length, states.shape[4]))
+    base[:, :count] = states.detach().cpu().numpy().reshape(b * m, *states.shape[2:])
+    base[:, count] = base[:, 0, :1]  # the last one has only begun
+    pace, cap = np.asarray(paces, np.float64), caps.detach().double().cpu().numpy().reshape(-1)
+    horizon = motion.knots * motion.every * motion.dt
+    begun = base[:, 0, 0, 3]
+    far = float((np.minimum(begun + horizon * max(pace.max(), 0.0), np.maximum(cap, begun)) * horizon).max())
+    onward, bends = drawn_on(np.ascontiguousarray(base[:, :, -1]), way, far, motion.curvature)
+    size = len(np.arange(0.0, far + 2.0 * GRID, GRID))
+    drawn = np.empty((b * m, count + 1, len(pace), motion.knots, 2))
+    _paced(
+        base, onward, bends, pace, cap, motion.every, motion.dt,
+        np.array((motion.centre, motion.half, motion.yaw_rate, motion.slowest, motion.curvature)),
+        float(VEHICLE.wheelbase), np.empty((3, size)), np.empty((2, length + len(onward) - 1)), drawn,
+    )  # fmt: skip
+    found = torch.from_numpy(drawn.reshape(b, m, -1, motion.knots, 2))
     return found.to(states).clamp(-1.0, 1.0)
 
 
-def taken(values: Floats, places: Floats) -> Floats:
-    """`values (..., G)` every GRID m as they are at `places (..., P)`, linear in between."""
-    at = np.clip(places / GRID, 0.0, values.shape[-1] - 1.001)
-    index = at.astype(np.int64)
+@_inline
+def _taken(values, place):
+    """`values (G,)` every GRID m as they are at a place, linear in between."""
+    at = min(max(place / GRID, 0.0), values.shape[0] - 1.001)
+    index = int(at)
     share = at - index
-    low, high = (np.take_along_axis(values, index + k, -1) for k in (0, 1))
-    return (1.0 - share) * low + share * high
+    return (1.0 - share) * values[index] + share * values[index + 1]
 
 
-def fastest(bent: Floats, yaw_rate: float) -> Floats:
-    """How fast paths of curvatures `bent (..., G)` may be driven: with this yaw rate and SIDEWAYS at most,
-    slowed down for by SLOWING."""
-    bent = np.maximum(np.abs(bent), 1e-3)
-    out = np.minimum(yaw_rate / bent, np.sqrt(SIDEWAYS / bent))
-    for k in range(out.shape[-1] - 2, -1, -1):
-        ahead = np.sqrt(np.square(out[..., k + 1]) + 2.0 * SLOWING * GRID)
-        out[..., k] = np.minimum(out[..., k], ahead)
-    return out
+@_inline
+def _follow(states, onward, bends, dt, begun, wheelbase, points):
+    """Fill `points (2, steps + D)`: how far along a path of `states (steps + 1, 7)` and its continuation, and
+    the curvature there. Who has only `begun` has no path but that."""
+    count = states.shape[0]
+    place = 0.0
+    for k in range(count):
+        if k > 0 and not begun:
+            place += states[k - 1, 3] * dt
+        points[0, k], points[1, k] = place, math.tan(states[k, 5]) / wheelbase
+    for k in range(1, onward.shape[0]):
+        points[0, count + k - 1], points[1, count + k - 1] = place + onward[k], bends[k]
+
+
+@_inline
+def _spread(points, yaw_rate, bent, swift, course):
+    """Fill what is so every GRID m along a path `(G,)`: its curvature; how fast it may be driven with
+    `yaw_rate` and SIDEWAYS at most, slowed down for by SLOWING; its change of heading since the start."""
+    last, k = bent.shape[0] - 1, 0
+    for g in range(last + 1):
+        # Of several points in one place the last one counts.
+        while k + 1 < points.shape[1] and points[0, k + 1] <= g * GRID:
+            k += 1
+        bent[g] = points[1, k]
+        if k + 1 < points.shape[1]:
+            share = (g * GRID - points[0, k]) / (points[0, k + 1] - points[0, k])
+            bent[g] += share * (points[1, k + 1] - points[1, k])
+    for g in range(last, -1, -1):
+        bend = max(abs(bent[g]), 1e-3)
+        swift[g] = min(yaw_rate / bend, math.sqrt(SIDEWAYS / bend))
+        if g < last:
+            swift[g] = min(swift[g], math.sqrt(swift[g + 1] * swift[g + 1] + 2.0 * SLOWING * GRID))
+    course[0] = 0.0
+    for g in range(1, last + 1):
+        course[g] = course[g - 1] + 0.5 * GRID * (bent[g] + bent[g - 1])
+
+
+@_inline
+def _drive(begin, pace, cap, window, scales, bent, swift, course, out):
+    """Fill `out (knots, 2)` with what is drawn to go along a path at a pace."""
+    centre, half, yaw_rate, slowest, curvature = scales[0], scales[1], scales[2], scales[3], scales[4]
+    speed, place, missed, held = begin, 0.0, 0.0, bent[0]
+    for k in range(out.shape[0]):
+        least = speed - window * SLOWING
+        after = max(speed + min(window * pace, max(cap - speed, -window * SLOWING)), 0.0)
+        if pace >= 0.0:
+            limit = _taken(swift, place + 0.5 * window * (speed + after))
+            after = max(min(after, max(limit, least)), 0.0)
+        way_on = 0.5 * window * (speed + after)
+        before, place = place, place + way_on
+        near = 0.5 * max(way_on, 2.0 * GRID)
+        mean = (_taken(course, place + near) - _taken(course, place - near)) / (2.0 * near)
+        turn = min(max(mean + RETURN * missed / (2.0 * near), -curvature), curvature)
+        # The wheels turn evenly from one knot to the next: what that misses of the heading is made good.
+        missed += _taken(course, place) - _taken(course, before) - 0.5 * way_on * (held + turn)
+        held = turn
+        # Who stands goes on braking: a speed of 0 is held so.
+        asked = pace if after <= 0.0 and pace < 0.0 else (after - speed) / window
+        out[k, 0] = (asked - centre) / half
+        out[k, 1] = turn * max(after, slowest) / yaw_rate
+        speed = after
+
+
+@_kernel
+def _paced(
+    states: Any, onward: Any, bends: Any, paces: Any, caps: Any, every: int, dt: float, scales: Any,
+    wheelbase: float, along: Any, points: Any, out: Any,
+) -> None:  # fmt: skip
+    """Fill `out (L, K, paces, knots, 2)`: paths `states (L, K, steps + 1, 7)`, the last of each lane only
+    begun, that go on for `onward (D,)` m with curvatures `bends (L, K, D)`."""
+    window = every * dt
+    for row in range(out.shape[0]):
+        for k in range(out.shape[1]):
+            path, begun = states[row, k], k == out.shape[1] - 1
+            _follow(path, onward, bends[row, k], dt, begun, wheelbase, points)
+            _spread(points, YAWING * scales[2], along[0], along[1], along[2])
+            for p in range(out.shape[2]):
+                _drive(
+                    path[0, 3], paces[p], caps[row], window, scales, along[0], along[1], along[2],
+                    out[row, k, p],
+                )  # fmt: skip
 
 
 __all__ = ["PACES", "variants"]
