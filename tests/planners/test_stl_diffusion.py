@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +10,10 @@ import pytest
 
 pytest.importorskip("torch")
 
+import stl_toy as toy
 import torch
+from stl_toy import MOTION, scorer_of
+from stl_toy import scene_of as tensors
 
 from drive.errors import InputError
 from drive.forecast import ConstantVelocity, Forecaster, Steady, expected
@@ -21,11 +21,10 @@ from drive.nn.scene import SceneArrays, stack_scenes
 from drive.nn.tokens import scene_tensors
 from drive.planner import Forecasts
 from drive.planners.stl_diffusion.calibrate import calibrate, likely, look_times
-from drive.planners.stl_diffusion.motion import MotionSettings, fitted, judged, roll, shifted, states_of
+from drive.planners.stl_diffusion.motion import fitted, judged, roll, shifted, states_of
 from drive.planners.stl_diffusion.scorer import (
     GuidanceSettings,
     OptimiseSettings,
-    Scorer,
     guided,
     optimise,
     starts,
@@ -34,34 +33,10 @@ from drive.planners.stl_diffusion.signals import make_ground, moved_on, signals_
 from drive.planners.stl_diffusion.template import MODES, PARAMETERS, Template, book, named
 from drive.registry import load
 
-SPEC = importlib.util.spec_from_file_location("stl_toy", Path(__file__).parent / "stl_toy.py")
-assert SPEC is not None
-assert SPEC.loader is not None
-toy = importlib.util.module_from_spec(SPEC)
-sys.modules["stl_toy"] = toy
-SPEC.loader.exec_module(toy)
-
-MOTION = MotionSettings()
-WIDE = dict(vmin=-0.3, vmax=14.0, dmin=-1.0, dmax=1.0, dsafe=0.3, thmax=0.15)
-
-
-def tensors(*scenes: SceneArrays) -> SceneArrays:
-    return scene_tensors(stack_scenes(list(scenes)))
-
-
-def scorer_of(
-    scene: SceneArrays, modes: tuple[str, ...] = MODES, temperature: float = 20.0, **changed: float
-) -> Scorer:
-    ground = make_ground(scene, modes, moved_on(scene, look_times(MOTION, scene.ego)))
-    row = torch.tensor([(WIDE | changed)[name] for name in PARAMETERS])
-    parameters = row.expand(len(scene.ego), len(modes), -1)
-    return Scorer.of(Template(MOTION.look_dt, temperature), MOTION, ground, modes, parameters)
-
 
 def steady(acceleration: float = 0.0, yaw_rate: float = 0.0) -> torch.Tensor:
     """One sample of constant controls, `(1, 1, 1, knots, 2)`."""
-    row = torch.tensor([(acceleration - MOTION.centre) / MOTION.half, yaw_rate / MOTION.yaw_rate])
-    return row.expand(1, 1, 1, MOTION.knots, 2)
+    return toy.steady(acceleration, yaw_rate).expand(1, 1, 1, -1, -1)
 
 
 def test_signals_are_the_distances_of_the_scene() -> None:
