@@ -1,4 +1,4 @@
-"""What samples are worth, in one compiled loop over them: see `choice`. The tests hold it to the same in torch."""
+"""What samples are worth, in one compiled loop over them: see `choice`."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _stopping(states, dt, body, braked, half, valid):
     """Whether somebody who brakes hard from now on is met by who drives on for a second, then brakes along
     its own path; `braked (times, A, 4)`."""
     last = states.shape[0] - 1
-    begin = min(int(round(REACTION / dt)), last)
+    begin = min(round(REACTION / dt), last)
     gone = 0.0
     for k in range(begin):
         gone += states[k, 3] * dt
@@ -131,7 +131,7 @@ def _brake(places, dt, out):
 
 
 @_inline
-def _harm(terms, gap, states, look, mean):
+def _harm(terms, gap, states, look, mean, haste):
     """How bad it is to break the formula: contact the more the sooner and the faster, then the road's edge
     and red lights, and by far the least speed, place and heading."""
     first = -1
@@ -145,6 +145,13 @@ def _harm(terms, gap, states, look, mean):
         bad = 2.0 + 2.0 * soon + 0.1 * (states[(first + 1) * look, 3] + mean)
     else:
         bad = 0.5 * min(max(-terms[_SAFE], 0.0), 2.0)
+        if bad > 0.0:  # who passes somebody too near had better do so slowly
+            nearest = 0
+            for t in range(1, gap.shape[0]):
+                if gap[t] < gap[nearest]:
+                    nearest = t
+            bad *= 1.0 + haste * states[(nearest + 1) * look, 3]
+            bad = min(bad, 2.0)
     for k in range(_FIRST_BOUND, terms.shape[0]):
         if terms[k] < 0.0:
             bad += 0.5 + min(-terms[k], 2.0)
@@ -189,7 +196,7 @@ def weigh(
             for k in range(1, terms.shape[2]):
                 rho = min(rho, terms[p, n, k])
             if not rho > 0.0:
-                out[p, n] = -_harm(terms[p, n], gap[p, n], row, look, mean) - 0.01
+                out[p, n] = -_harm(terms[p, n], gap[p, n], row, look, mean, weights[10]) - 0.01
                 continue
             before = centre + scale * drawn[p, n, 0, 0]
             rough = 0.5 * (before - now) * (before - now)

@@ -25,8 +25,10 @@ from drive.planners.stl_diffusion.motion import fitted, judged, roll, shifted, s
 from drive.planners.stl_diffusion.scorer import (
     GuidanceSettings,
     OptimiseSettings,
+    PursuitSettings,
     guided,
     optimise,
+    pursued,
     starts,
 )
 from drive.planners.stl_diffusion.signals import make_ground, moved_on, signals_of
@@ -181,6 +183,26 @@ def test_a_guided_step_brakes_and_its_size_alone_does_not() -> None:
     assert (wrong - before)[..., 0].mean() > 0.01
     assert scorer.robustness(wrong) < scorer.robustness(before)
     assert (guided(scorer, before, GuidanceSettings(rate=1.0, cap=0.02)) - before).abs().max() <= 0.02 + 1e-6
+
+
+def test_a_pursuit_never_loses_and_finds_more_than_guidance_with_as_many_slopes() -> None:
+    scorer = scorer_of(tensors(toy.road(9.0, ((24.0, 0.0, 0.0), (-12.0, 3.5, 8.0)))))
+    first = starts((1, 3, 24, MOTION.knots, 2), 0.2, torch.Generator().manual_seed(1))
+    looked = scorer.look(first)
+    found, after = pursued(scorer, first, looked, PursuitSettings(10, rate=0.1, scales=(0.3, 1.0)))
+    assert scorer.gradients == 10
+    assert (after.robustness >= looked.robustness).all()
+    assert torch.allclose(scorer.look(found).robustness, after.robustness)
+    assert found.abs().max() <= 1.0
+    same = looked.robustness > 0.05  # who obeys by more than the threshold has no slope
+    assert same.any()
+    assert torch.equal(found[same], first[same])
+    plain = guided(scorer, first, GuidanceSettings(1, iterations=10, rate=0.1, cap=1.0, threshold=0.05))
+    shares = [(rho > 0.0).float().mean() for rho in (looked.robustness, scorer.robustness(plain))]
+    assert shares[0] < shares[1] < (after.robustness > 0.0).float().mean()
+    for bad in ({"iterations": -1}, {"rate": 0.0}, {"scales": ()}, {"momentum": 1.0}, {"scales": (1.0, 0.0)}):
+        with pytest.raises(InputError, match="pursuit"):
+            PursuitSettings(**bad)  # type: ignore[arg-type]
 
 
 def test_optimised_samples_obey_in_every_mode() -> None:
