@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 WEIGHTS = (
     "progress", "comfort", "margin", "harsh", "centre", "verge", "ahead", "room", "stopping", "change",
-    "haste",
 )  # fmt: skip
 """Settings in the order in which the compiled loop takes them."""
 
@@ -49,7 +48,6 @@ class ChoiceSettings:
     harsh: float = 0.15
     room: float = 1.0
     verge: float = 0.6
-    haste: float = 0.0
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

@@ -131,7 +131,7 @@ def _brake(places, dt, out):
 
 
 @_inline
-def _harm(terms, gap, states, look, mean, haste):
+def _harm(terms, gap, states, look, mean):
     """How bad it is to break the formula: contact the more the sooner and the faster, then the road's edge
     and red lights, and by far the least speed, place and heading."""
     first = -1
@@ -145,13 +145,6 @@ def _harm(terms, gap, states, look, mean, haste):
         bad = 2.0 + 2.0 * soon + 0.1 * (states[(first + 1) * look, 3] + mean)
     else:
         bad = 0.5 * min(max(-terms[_SAFE], 0.0), 2.0)
-        if bad > 0.0:  # who passes somebody too near had better do so slowly
-            nearest = 0
-            for t in range(1, gap.shape[0]):
-                if gap[t] < gap[nearest]:
-                    nearest = t
-            bad *= 1.0 + haste * states[(nearest + 1) * look, 3]
-            bad = min(bad, 2.0)
     for k in range(_FIRST_BOUND, terms.shape[0]):
         if terms[k] < 0.0:
             bad += 0.5 + min(-terms[k], 2.0)
@@ -196,7 +189,7 @@ def weigh(
             for k in range(1, terms.shape[2]):
                 rho = min(rho, terms[p, n, k])
             if not rho > 0.0:
-                out[p, n] = -_harm(terms[p, n], gap[p, n], row, look, mean, weights[10]) - 0.01
+                out[p, n] = -_harm(terms[p, n], gap[p, n], row, look, mean) - 0.01
                 continue
             before = centre + scale * drawn[p, n, 0, 0]
             rough = 0.5 * (before - now) * (before - now)

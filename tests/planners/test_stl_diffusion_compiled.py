@@ -22,15 +22,17 @@ from drive.planners.stl_diffusion.bounds import bounds_of, ordered
 from drive.planners.stl_diffusion.calibrate import look_times
 from drive.planners.stl_diffusion.choice import SECONDS, WEIGHTS, ChoiceSettings, utility
 from drive.planners.stl_diffusion.model import ModelSettings, PolicyNet
-from drive.planners.stl_diffusion.motion import judged, roll
+from drive.planners.stl_diffusion.motion import VEHICLE, judged, roll
 from drive.planners.stl_diffusion.onward import drawn_on
-from drive.planners.stl_diffusion.rolling import rolled
+from drive.planners.stl_diffusion.rolling import followed, rolled
 from drive.planners.stl_diffusion.scorer import Scorer
 from drive.planners.stl_diffusion.signals import SIGNALS, make_ground, measured, moved_on, signals_of
 from drive.planners.stl_diffusion.template import MODES, PARAMETERS, TERMS, Template
 from drive.planners.stl_diffusion.train import take_encoder
 from drive.planners.stl_diffusion.variants import PACES, variants
 from drive.sim.forecast.flow import along_lanes
+from drive.sim.trackers import make_tracker
+from drive.trajectory import Trajectory
 from drive.vehicle import AgentKind
 
 MOTION, steady = toy.MOTION, toy.steady
@@ -98,6 +100,33 @@ def test_compiled_roll_outs_and_clauses_are_those_of_torch(scorer: Scorer) -> No
         slow = scorer.robustness(leaf)
     assert slow.requires_grad
     assert torch.allclose(slow, looked.robustness, atol=1e-3)
+
+
+def test_plans_are_followed_as_the_tracker_does() -> None:
+    # Straight on, step by step, with the simulator's own tracker and the response of drive and brake.
+    drawn = torch.stack([steady(a) for a in (-6.0, -2.0, 1.0)])[None]
+    ego = toy.scene_of(toy.road(8.0)).ego
+    states = roll(MOTION, ego, drawn)
+    found = followed(MOTION, states.numpy(), 1.0)[0]
+    overrun = []
+    for plan, mine in zip(states[0].double().numpy(), found, strict=True):
+        trajectory = Trajectory.from_poses(0.1 * np.arange(len(plan)), plan[:, :3], plan[:, 3])
+        state = plan[0].copy()
+        for k in range(1, len(plan)):
+            asked, _ = make_tracker("lqr", 0.1).track(trajectory, 0.1 * (k - 1), state, VEHICLE)
+            state[4] += 0.1 / 0.3 * (asked - state[4])
+            state[0] += 0.1 * state[3]
+            state[3] = max(state[3] + 0.1 * state[4], 0.0)
+            assert mine[k, 0] == pytest.approx(state[0], abs=0.2)
+            assert mine[k, 3] == pytest.approx(state[3], abs=0.25)
+        overrun.append(state[0] - plan[-1, 0])
+    assert overrun[0] > 2.0  # of a stop in 5.3 m
+    # Along a bend the path is kept, as long as there is one.
+    bent = roll(MOTION, ego, torch.stack((steady(0.0, 0.2), steady(-1.0, 0.2)))[None])
+    driven = followed(MOTION, bent.numpy(), 1.0)
+    gap = np.linalg.norm(driven[0, 1, :, None, :2] - bent[0, 1, None, :, :2].numpy(), axis=-1).min(1)
+    assert gap[:-1].max() < 0.4
+    assert driven[0, 0, -1, 2] == pytest.approx(bent[0, 0, -1, 2].item(), abs=0.05)
 
 
 def costs(scorer: Scorer, drawn: torch.Tensor, name: str, later: Any = None) -> torch.Tensor:
