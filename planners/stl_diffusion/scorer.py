@@ -90,13 +90,13 @@ class Scorer:
             return Looked(states, signals["offset"], signals["clearance"], torch.stack(list(terms.values())))
         b, m, n = drawn.shape[:3]
         flat = drawn.detach().reshape(b, m * n, *drawn.shape[3:]).contiguous()
-        states = rolled(self.motion, self.ground.ego.numpy(), flat.numpy())
-        driven = states if self.lag <= 0.0 else followed(self.motion, states, self.lag)
-        at = np.ascontiguousarray(driven[:, :, self.motion.look :: self.motion.look])
+        plans = rolled(self.motion, self.ground.ego.numpy(), flat.numpy())
+        paths = plans if self.lag <= 0.0 else followed(self.motion, plans, self.lag)
+        at = np.ascontiguousarray(paths[:, :, self.motion.look :: self.motion.look])
         at = at.reshape(b * m, n, *at.shape[2:])
         found = measure(self.place, at, NEAREST, FARTHEST, False).signals.reshape(COUNT, b, m, n, -1)
         looked = self.template.looked(dict(zip(SIGNALS, found, strict=True)), self.traces, self.modes)
-        whole = torch.from_numpy(states).view(b, m, n, *states.shape[2:])
+        whole = torch.from_numpy(plans).view(b, m, n, *plans.shape[2:])
         offset, gap = (torch.from_numpy(found[SIGNALS.index(name)]) for name in ("offset", "clearance"))
         return Looked(whole, offset, gap, torch.from_numpy(looked))
 

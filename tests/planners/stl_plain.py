@@ -28,7 +28,8 @@ from drive.planners.stl_diffusion.onward import AHEAD, LAG, STRIDE, drawn_on
 from drive.planners.stl_diffusion.scorer import Looked, Scorer
 from drive.planners.stl_diffusion.signals import FARTHEST, NEAREST, Others, among
 from drive.planners.stl_diffusion.template import BOUNDS, TERMS
-from drive.planners.stl_diffusion.variants import GRID, PACES, RETURN, SIDEWAYS, SLOWING, YAWING
+from drive.planners.stl_diffusion.variants import PACES
+from drive.planners.stl_diffusion.variants_kernel import GRID, RETURN, SIDEWAYS, SLOWING, YAWING
 
 Tensor = torch.Tensor
 _LIMIT, _NOW = EGO_COLUMNS.index("limit"), EGO_COLUMNS.index("acceleration")
