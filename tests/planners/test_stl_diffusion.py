@@ -22,6 +22,7 @@ from drive.nn.tokens import scene_tensors
 from drive.planner import Forecasts
 from drive.planners.stl_diffusion.calibrate import calibrate, likely, look_times
 from drive.planners.stl_diffusion.motion import fitted, judged, roll, shifted, states_of
+from drive.planners.stl_diffusion.policy import others_of
 from drive.planners.stl_diffusion.scorer import (
     GuidanceSettings,
     OptimiseSettings,
@@ -34,6 +35,7 @@ from drive.planners.stl_diffusion.scorer import (
 from drive.planners.stl_diffusion.signals import make_ground, moved_on, signals_of
 from drive.planners.stl_diffusion.template import MODES, PARAMETERS, Template, book, named
 from drive.registry import load
+from drive.vehicle import AgentKind
 
 
 def steady(acceleration: float = 0.0, yaw_rate: float = 0.0) -> torch.Tensor:
@@ -249,6 +251,16 @@ def test_constant_velocity_knows_no_more_than_now(observed: Any) -> None:
         forecaster.forecast(o, np.array([o.time - 1.0]))
     with pytest.raises(InputError, match="spread"):
         ConstantVelocity(spread=-1.0)
+
+
+def test_who_walks_is_taken_to_be_larger(observed: Any) -> None:
+    o = observed(0.0, 0.0, 8.0, ((20.0, 3.5, 0.0, 0.0), (12.0, -4.0, 1.57, 1.0)))
+    o = replace(o, agent_kind=np.array([AgentKind.VEHICLE, AgentKind.PEDESTRIAN], dtype=np.uint8))
+    times = torch.tensor([0.2, 0.4])
+    plain, kept = (others_of([o], ConstantVelocity(), [times], 4, (), w)[0] for w in (0.0, 0.6))
+    assert torch.equal(plain.places, kept.places)
+    # The nearest comes first.
+    assert torch.allclose((kept.half - plain.half)[0], torch.tensor([[0.6, 0.6], [0.0, 0.0]]))
 
 
 def test_who_brakes_is_expected_to_stand_and_who_turns_to_turn(observed: Any) -> None:

@@ -121,6 +121,10 @@ def test_plans_are_followed_as_the_tracker_does() -> None:
             assert mine[k, 3] == pytest.approx(state[3], abs=0.25)
         overrun.append(state[0] - plan[-1, 0])
     assert overrun[0] > 2.0  # of a stop in 5.3 m
+    # 6.3 m to somebody who stands: enough for the stop as it is drawn.
+    scorer = toy.scorer_of(toy.scene_of(toy.road(8.0, ((12.3, 0.0, 0.0),), sides=())), ("keep",))
+    stop = drawn[:, None, :1]
+    assert scorer.look(stop).robustness > 0.0 > replace(scorer, lag=1.0).look(stop).robustness
     # Along a bend the path is kept, as long as there is one.
     bent = roll(MOTION, ego, torch.stack((steady(0.0, 0.2), steady(-1.0, 0.2)))[None])
     driven = followed(MOTION, bent.numpy(), 1.0)
