@@ -34,6 +34,7 @@ from drive.planners.stl_diffusion.planner import load_policy
 from drive.planners.stl_diffusion.sampling import (
     CHOICE,
     CTG,
+    DECODED,
     GUIDED,
     OURS,
     PLAIN,
@@ -71,9 +72,9 @@ class Method(NamedTuple):
 METHODS = {
     "random": Method("random starts", ""),
     "optimise": Method(f"trajectory optimisation, {STEPS} steps", "", None, True),
-    "vaemono": Method("VAE, no augmentation", "vaemono", PLAIN),
-    "vae": Method("VAE", "vae", PLAIN),
-    "traffic": Method("VAE like TrafficSim", "traffic", PLAIN),
+    "vaemono": Method("VAE, no augmentation", "vaemono", DECODED),
+    "vae": Method("VAE", "vae", DECODED),
+    "traffic": Method("VAE like TrafficSim", "traffic", DECODED),
     "mono": Method("DDPM, no augmentation", "mono", PLAIN),
     "ddpm": Method("DDPM", "ours", PLAIN),
     "choice": Method("+ choice among the last iterates", "ours", CHOICE),

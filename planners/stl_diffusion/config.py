@@ -22,6 +22,8 @@ class STLDiffusionConfig:
     a call goes on from the last one's samples in so many denoising steps from `rti_from` down, made noisy
     first if `rti_noise`, guided in the last `rti_guidance`; it begins anew where no sample obeys, or where
     the last plan has lost more than `rti_jump` of its robustness, if the last time was `rti_wait` s ago.
+    Samples are judged by how a tracker follows them that goes for a plan's speed `lag` s ahead (0: as drawn).
+    Whoever walks is taken to be `walkers` m wider and longer to each side than it is: it may turn round.
     `others` are the nearest agents that are looked at, `forecaster` a name of the registry. `device` "cpu",
     "cuda" or "auto".
     """
@@ -46,6 +48,8 @@ class STLDiffusionConfig:
     rti_guidance: int = 0
     rti_jump: float = 1.0
     rti_wait: float = 0.5
+    lag: float = 1.0
+    walkers: float = 0.6
     others: int = 12
     forecaster: str = "steady"
     shown: int = 16
@@ -65,6 +69,8 @@ class STLDiffusionConfig:
             "thmax",
             "rti_jump",
             "rti_wait",
+            "lag",
+            "walkers",
         ):
             if not math.isfinite(getattr(self, name)):
                 raise InputError(f"stl_diffusion's {name} must be a finite number, not {getattr(self, name)}")
@@ -75,6 +81,7 @@ class STLDiffusionConfig:
         if (
             min(self.candidates, self.others) < 1
             or min(self.rti_steps, self.rti_from, self.rti_guidance, self.shown, self.variants) < 0
+            or min(self.lag, self.walkers) < 0.0
         ):
             raise InputError("stl_diffusion's candidates and others are 1 or more, its steps 0 or more")
 

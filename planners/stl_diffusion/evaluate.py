@@ -32,6 +32,7 @@ from drive.planners.stl_diffusion.planner import load_policy
 from drive.planners.stl_diffusion.sampling import (
     CHOICE,
     CTG,
+    DECODED,
     GUIDED,
     OURS,
     PLAIN,
@@ -166,7 +167,7 @@ def methods(
         yield timed(f"optimisation, {steps} steps", lambda: plain(optimise(scorer, first, budget)))
     for name, model in models.items():
         refines = model.settings.kind == "ddpm" and model.settings.refines
-        kinds = {"": PLAIN}
+        kinds = {"": DECODED if model.settings.kind == "vae" else PLAIN}
         if model.settings.kind == "ddpm":
             kinds |= {" + choice": CHOICE}
             kinds |= (

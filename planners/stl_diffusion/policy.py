@@ -29,6 +29,7 @@ from drive.planners.stl_diffusion.signals import Others, make_ground
 from drive.planners.stl_diffusion.template import MODES, TERMS, Template
 from drive.planners.stl_diffusion.variants import variants
 from drive.sim.forecast.flow import along_lanes
+from drive.vehicle import AgentKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,11 +123,12 @@ class STLPolicy:
         seen, kept = [observations[row] for row in rows], [memories[row] for row in rows]
         times = look_times(motion, view.ego)
         lanes = lanes_of(view.scene)
-        others, later = others_of(seen, self.forecaster, (times, times + SECONDS), c.others, lanes)
+        others, later = others_of(seen, self.forecaster, (times, times + SECONDS), c.others, lanes, c.walkers)
         ground = make_ground(view.scene, self.modes, others)
         wanted = asked_of(c, view.ego, len(self.modes))
         template = Template(motion.look_dt)
-        scorer = Scorer(template, motion, ground, self.modes, relaxed(ground, wanted, times))
+        bounds = relaxed(ground, wanted, times)
+        scorer = Scorer(template, motion, ground, self.modes, bounds, lag=c.lag)
         told = told_of(self.model, view, scorer, wanted)
         gone = None
         if warm:
@@ -324,6 +326,7 @@ def others_of(
     times: Sequence[Tensor],
     most: int,
     lanes: Sequence[NDArray[np.float64]] = (),
+    walkers: float = 0.0,
 ) -> list[Others]:
     """The `most` nearest agents of each observation, where they are forecast to be at each of some `times`,
     in the ego's frame.
@@ -354,6 +357,7 @@ def others_of(
         for place, some in zip(places, asked, strict=True):
             place[k, : len(row)] = between(table, fine, some)
         half[k, : len(row)], valid[k, : len(row)] = 0.5 * o.agent_size[row, :2], True
+        half[k, : len(row)][o.agent_kind[row] == AgentKind.PEDESTRIAN] += walkers
     device = times[0].device
     sizes, known = torch.from_numpy(half).float().to(device), torch.from_numpy(valid).to(device)
     return [Others(torch.from_numpy(place).float().to(device), sizes, known) for place in places]

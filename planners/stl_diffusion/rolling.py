@@ -1,4 +1,4 @@
-"""The roll-out on a processor where no slope is asked for: `motion.roll`, compiled."""
+"""Roll-outs where no slope is asked for: `motion.roll`, compiled; and how a tracker follows them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from drive._kernel import kernels_at
 from drive.nn.scene import EGO_COLUMNS
 from drive.planners.stl_diffusion.motion import VEHICLE
+from drive.sim.kernels.lqr import ACCELERATION_LAG, Q_LONGITUDINAL, R_LONGITUDINAL
 
 if TYPE_CHECKING:
     from drive.planners.stl_diffusion.motion import MotionSettings
@@ -76,4 +77,57 @@ def rolled(settings: MotionSettings, ego: Floats, drawn: Floats) -> Floats:
     return out
 
 
-__all__ = ["rolled"]
+@_kernel
+def _follow(states, ahead, dt, out):
+    """Fill `out (R, S + 1, 4)`, x, y, heading and speed, with how `states (R, S + 1, 7)` are followed."""
+    last, turn = states.shape[1] - 1, np.float32(2.0 * math.pi)
+    reach = dt * ahead
+    gain = (
+        reach
+        * np.float32(Q_LONGITUDINAL)
+        / (reach * reach * np.float32(Q_LONGITUDINAL) + np.float32(R_LONGITUDINAL))
+    )
+    share = dt / (dt + np.float32(ACCELERATION_LAG))
+    for r in range(states.shape[0]):
+        row, to = states[r], out[r]
+        speed, given = row[0, 3], row[0, 4]
+        for j in range(3):
+            to[0, j] = row[0, j]
+        to[0, 3] = speed
+        # The path's piece that is driven on, and how far its beginning and the vehicle have come.
+        k, begun, gone = 0, np.float32(0.0), np.float32(0.0)
+        for now in range(1, last + 1):
+            gone += speed * dt
+            given += share * (gain * (row[min(now - 1 + ahead, last), 3] - speed) - given)
+            speed = max(speed + given * dt, np.float32(0.0))
+            while k < last and begun + row[k, 3] * dt <= gone:
+                begun += row[k, 3] * dt
+                k += 1
+            over = gone - begun
+            if k < last:
+                part = over / (row[k, 3] * dt)
+                change = row[k + 1, 2] - row[k, 2]
+                change -= turn * np.float32(round(change / turn))
+                to[now, 0] = row[k, 0] + part * (row[k + 1, 0] - row[k, 0])
+                to[now, 1] = row[k, 1] + part * (row[k + 1, 1] - row[k, 1])
+                to[now, 2] = row[k, 2] + part * change
+            else:  # who overruns its path goes straight on
+                to[now, 0] = row[k, 0] + over * math.cos(row[k, 2])
+                to[now, 1] = row[k, 1] + over * math.sin(row[k, 2])
+                to[now, 2] = row[k, 2]
+            to[now, 3] = speed
+
+
+def followed(settings: MotionSettings, states: Floats, lag: float) -> Floats:
+    """How plans `states (..., S + 1, 7)` are followed along their paths by a tracker that goes for their
+    speed `lag` s ahead, as nuPlan's does (`drive.sim.kernels.lqr`): `(..., S + 1, 4)`.
+
+    Near standstill it brakes no harder than its speed in that time, so that stops are overrun.
+    """
+    flat = np.ascontiguousarray(states.reshape(-1, *states.shape[-2:]))
+    out = np.empty((*flat.shape[:2], 4), np.float32)
+    _follow(flat, max(round(lag / settings.dt), 1), np.float32(settings.dt), out)
+    return out.reshape(*states.shape[:-1], 4)
+
+
+__all__ = ["followed", "rolled"]

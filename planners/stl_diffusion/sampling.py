@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import math
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from drive.errors import InputError
 from drive.nn._torch import Tensor, torch
 from drive.nn.diffusion import sample, visited_steps
-from drive.planners.stl_diffusion.scorer import GuidanceSettings, Looked, Scorer, guided
+from drive.planners.stl_diffusion.scorer import (
+    GuidanceSettings,
+    Looked,
+    PursuitSettings,
+    Scorer,
+    best,
+    guided,
+    pursued,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,31 +28,34 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class SampleSettings:
     """`count` denoising steps (0: all), `eta` of fresh noise; of the last `candidates` iterates the most
-    robust is kept for each sample; `rolls` of RefineNet; guidance."""
+    robust is kept for each sample; `rolls` of RefineNet; guidance while denoising, pursuit after all that. A
+    VAE's latents deviate by `temperature`."""
 
     count: int = 20
     eta: float = 0.0
     candidates: int = 5
     rolls: int = 1
+    temperature: float = 1.0
     guidance: GuidanceSettings = field(default_factory=GuidanceSettings)
+    pursuit: PursuitSettings = field(default_factory=PursuitSettings)
 
     def __post_init__(self) -> None:
+        if not 0.0 <= self.temperature < math.inf:
+            raise InputError(f"sampling's temperature is 0 or more, not {self.temperature}")
         if self.candidates < 1 or min(self.rolls, self.count) < 0:
             raise InputError("sampling takes 1 candidate or more, and 0 rolls and steps or more")
 
 
 PLAIN = SampleSettings(candidates=1, rolls=0)
 """The denoiser alone."""
+DECODED = SampleSettings(temperature=0.7)
+"""A VAE: nearer to the middle of what it learnt it obeys more often, and covers more for it."""
 CHOICE = SampleSettings(rolls=0)
 OURS = SampleSettings()
-GUIDED = SampleSettings(
-    candidates=10, rolls=3, guidance=GuidanceSettings(1, iterations=10, rate=0.08, cap=1.0, threshold=0.05)
-)
-"""Ten gradients, as published with ours; but signed, uncut, and all of them at the last step: there Adam's
-momentum is kept from one to the next, and what was gained is not made noisy again."""
-STRONG = SampleSettings(
-    candidates=10, rolls=3, guidance=GuidanceSettings(1, iterations=30, rate=0.05, cap=1.0, threshold=0.05)
-)
+GUIDED = SampleSettings(candidates=10, pursuit=PursuitSettings(8))
+"""Eight gradients, where ten are published with ours; signed, uncut, and all of them where they cannot be
+made noisy again: after the last step, from the best that there is."""
+STRONG = SampleSettings(candidates=10, pursuit=PursuitSettings(30))
 """Thirty gradients."""
 CTG = SampleSettings(
     count=0, eta=1.0, candidates=1, rolls=0, guidance=GuidanceSettings(-1, iterations=3, rate=0.01)
@@ -99,7 +111,7 @@ def draw(
     before = scorer.gradients
     if s.kind == "vae":
         latent = torch.randn((b, m, number, s.latent), generator=generator, device=generator.device)
-        latent = latent.to(told.context)
+        latent = settings.temperature * latent.to(told.context)
         flat = model.decode(told.context, told.parameters, latent)
         calls, iterates = 1, [flat]
     else:
@@ -133,26 +145,12 @@ def draw(
     for _ in range(settings.rolls if s.refines else 0):
         again = model.refine(told.context, told.parameters, found, looked.robustness)
         found, looked = best([found, again], [looked, scorer.look(again)])
+    if settings.pursuit.iterations:
+        found, looked = pursued(scorer, found, looked, settings.pursuit)
     if kept is None:
         return Drawn(found, looked, scorer.gradients - before, calls)
     found, looked = best([found, kept], [looked, other])
     return Drawn(found, looked, scorer.gradients - before, calls, other)
-
-
-def best(iterates: Sequence[Tensor], looks: Sequence[Looked]) -> tuple[Tensor, Looked]:
-    """Of each sample the most robust of some iterates, and what it is and does."""
-    if len(iterates) == 1:
-        return iterates[0], looks[0]
-    index = torch.stack([one.robustness for one in looks]).argmax(0, keepdim=True)
-
-    def at(fields: Sequence[Tensor]) -> Tensor:
-        many = torch.stack(list(fields))
-        place = index.reshape(*index.shape, *[1] * (many.ndim - index.ndim))
-        return many.gather(0, place.expand(1, *many.shape[1:]))[0]
-
-    states, offset, gap = (at(fields) for fields in list(zip(*looks, strict=True))[:3])
-    terms = at([one.terms.movedim(0, -1) for one in looks]).movedim(-1, 0)
-    return at(iterates), Looked(states, offset, gap, terms)
 
 
 def knotted(flat: Tensor) -> Tensor:
@@ -167,12 +165,7 @@ def told_of(model: PolicyNet, batch: object, scorer: Scorer, parameters: Tensor)
     return Told(context, parameters)
 
 
-def without_guidance(settings: SampleSettings) -> SampleSettings:
-    """The same, without a gradient."""
-    return replace(settings, guidance=replace(settings.guidance, steps=0))
-
-
 __all__ = [
-    "CHOICE", "CTG", "GUIDED", "OURS", "PLAIN", "STRONG", "Drawn", "SampleSettings", "Told", "best", "draw",
-    "knotted", "told_of", "without_guidance",
+    "CHOICE", "CTG", "DECODED", "GUIDED", "OURS", "PLAIN", "STRONG", "Drawn", "SampleSettings", "Told",
+    "draw", "knotted", "told_of",
 ]  # fmt: skip

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from drive.errors import InputError
 from drive.nn._torch import Tensor, torch
 from drive.planners.stl_diffusion.kernel import COUNT, Place, measure
 from drive.planners.stl_diffusion.motion import MotionSettings, judged, outside, roll
-from drive.planners.stl_diffusion.rolling import rolled
+from drive.planners.stl_diffusion.rolling import followed, rolled
 from drive.planners.stl_diffusion.signals import FARTHEST, NEAREST, SIGNALS, Ground, place_of, signals_of
 from drive.planners.stl_diffusion.template import Template, named
 
@@ -50,7 +51,8 @@ def joined(looked: Sequence[Looked]) -> Looked:
 class Scorer:
     """B moments, M modes and their parameters: `(B, M, 6)`, or by name as `Template.robustness` takes them.
 
-    `gradients` counts the passes back through roll-out and formula, however many samples one is of.
+    `gradients` counts the passes back through roll-out and formula, however many samples one is of. With
+    `lag` s what is looked at is how a tracker follows samples (`rolling.followed`); slopes are of these.
     """
 
     template: Template
@@ -59,6 +61,7 @@ class Scorer:
     modes: tuple[str, ...]
     parameters: Mapping[str, Tensor]
     gradients: int = 0
+    lag: float = 0.0
 
     @classmethod
     def of(
@@ -78,18 +81,22 @@ class Scorer:
     def look(self, drawn: Tensor) -> Looked:
         """Roll-outs and hard robustness, without slopes; on a processor in float32 compiled."""
         if drawn.device.type != "cpu" or drawn.dtype != torch.float32:
-            states = self.states(drawn)
-            signals = signals_of(self.ground, judged(self.motion, states))
+            states = driven = self.states(drawn)
+            if self.lag > 0.0:
+                array = followed(self.motion, states.detach().float().cpu().numpy(), self.lag)
+                driven = torch.from_numpy(array).to(states)
+            signals = signals_of(self.ground, judged(self.motion, driven))
             terms = self.template.terms(signals, self.parameters, self.modes)
             return Looked(states, signals["offset"], signals["clearance"], torch.stack(list(terms.values())))
         b, m, n = drawn.shape[:3]
         flat = drawn.detach().reshape(b, m * n, *drawn.shape[3:]).contiguous()
-        driven = rolled(self.motion, self.ground.ego.numpy(), flat.numpy())
-        at = np.ascontiguousarray(driven[:, :, self.motion.look :: self.motion.look])
+        plans = rolled(self.motion, self.ground.ego.numpy(), flat.numpy())
+        paths = plans if self.lag <= 0.0 else followed(self.motion, plans, self.lag)
+        at = np.ascontiguousarray(paths[:, :, self.motion.look :: self.motion.look])
         at = at.reshape(b * m, n, *at.shape[2:])
         found = measure(self.place, at, NEAREST, FARTHEST, False).signals.reshape(COUNT, b, m, n, -1)
         looked = self.template.looked(dict(zip(SIGNALS, found, strict=True)), self.traces, self.modes)
-        whole = torch.from_numpy(driven).view(b, m, n, *driven.shape[2:])
+        whole = torch.from_numpy(plans).view(b, m, n, *plans.shape[2:])
         offset, gap = (torch.from_numpy(found[SIGNALS.index(name)]) for name in ("offset", "clearance"))
         return Looked(whole, offset, gap, torch.from_numpy(looked))
 
@@ -189,6 +196,26 @@ class GuidanceSettings:
     threshold: float = 0.3
 
 
+@dataclass(frozen=True, slots=True)
+class PursuitSettings:
+    """Guidance of what the denoising ended with and the choice picked: `iterations` of Adam at `rate`, as for
+    guidance, with less `momentum`. Each change is tried at all `scales` of its length, and the most robust of
+    these gone on from: roll-outs without a slope are cheap. Of all that was tried the most robust is kept.
+    """
+
+    iterations: int = 0
+    rate: float = 0.1
+    momentum: float = 0.7
+    threshold: float = 0.05
+    scales: tuple[float, ...] = (0.3, 1.0)
+
+    def __post_init__(self) -> None:
+        if self.iterations < 0 or not self.scales or min(self.rate, *self.scales) <= 0.0:
+            raise InputError("a pursuit takes 0 iterations or more, and a rate and scales above 0")
+        if not 0.0 <= self.momentum < 1.0:
+            raise InputError(f"a pursuit's momentum lies within [0, 1), not at {self.momentum}")
+
+
 def guided(scorer: Scorer, drawn: Tensor, settings: GuidanceSettings) -> Tensor:
     """`drawn` after one guided step: signed, and cut to the cap."""
     leaf = drawn.detach().clone().requires_grad_()
@@ -200,4 +227,45 @@ def guided(scorer: Scorer, drawn: Tensor, settings: GuidanceSettings) -> Tensor:
     return (drawn + change).clamp(-1.0, 1.0)
 
 
-__all__ = ["GuidanceSettings", "OptimiseSettings", "Scorer", "guided", "joined", "optimise", "starts"]
+def pursued(
+    scorer: Scorer, drawn: Tensor, looked: Looked, settings: PursuitSettings
+) -> tuple[Tensor, Looked]:
+    """`drawn` after a pursuit, nowhere less robust than before, and what it is and does."""
+    leaf = drawn.detach().clone().requires_grad_()
+    optimiser = torch.optim.Adam([leaf], lr=settings.rate, betas=(settings.momentum, 0.999))
+    kept, known = drawn, looked
+    for _ in range(settings.iterations):
+        before = leaf.detach().clone()
+        leaf.grad = scorer.slope(before, settings.threshold)
+        optimiser.step()
+        with torch.no_grad():
+            change = leaf - before
+            tried = [(before + scale * change).clamp(-1.0, 1.0) for scale in settings.scales]
+            # All at once: few samples cost as much as many.
+            looks = scorer.look(torch.cat(tried, 2)).parts(drawn.shape[2])
+            now, found = best(tried, looks)
+            leaf.copy_(now)
+            kept, known = best([kept, now], [known, found])
+    return kept, known
+
+
+def best(tried: Sequence[Tensor], looks: Sequence[Looked]) -> tuple[Tensor, Looked]:
+    """Of each sample the most robust of what was tried for it, and what it is and does."""
+    if len(tried) == 1:
+        return tried[0], looks[0]
+    index = torch.stack([one.robustness for one in looks]).argmax(0, keepdim=True)
+
+    def at(fields: Sequence[Tensor]) -> Tensor:
+        many = torch.stack(list(fields))
+        place = index.reshape(*index.shape, *[1] * (many.ndim - index.ndim))
+        return many.gather(0, place.expand(1, *many.shape[1:]))[0]
+
+    states, offset, gap = (at(fields) for fields in list(zip(*looks, strict=True))[:3])
+    terms = at([one.terms.movedim(0, -1) for one in looks]).movedim(-1, 0)
+    return at(tried), Looked(states, offset, gap, terms)
+
+
+__all__ = [
+    "GuidanceSettings", "OptimiseSettings", "PursuitSettings", "Scorer", "best", "guided", "joined",
+    "optimise", "pursued", "starts",
+]  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ import pytest
 from drive.planner import Observation
 from drive.vehicle import AgentKind
 
+# The tests' own helpers: `import stl_toy`.
+sys.path.append(str(Path(__file__).parent))
 CAR = (4.5, 1.9, 1.6)
 
 

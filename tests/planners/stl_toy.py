@@ -8,11 +8,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from drive.nn._torch import Tensor, torch
+from drive.nn.diffusion import DiffusionSettings
+from drive.nn.encoders import EncoderSettings
 from drive.nn.scene import EGO_COLUMNS, FAR, SceneArrays, SceneSizes, empty_scene, stack_scenes
+from drive.nn.tokens import scene_tensors
+from drive.planners.stl_diffusion.calibrate import look_times
+from drive.planners.stl_diffusion.model import ModelSettings
+from drive.planners.stl_diffusion.motion import MotionSettings
+from drive.planners.stl_diffusion.scorer import Scorer
+from drive.planners.stl_diffusion.signals import make_ground, moved_on
+from drive.planners.stl_diffusion.template import MODES, PARAMETERS, Template
 
 SIZES = SceneSizes(agents=4, lanes=21, edges=1, route=48)
 LANE, LENGTH, WIDTH, REAR, WHEELBASE = 3.5, 4.6, 1.9, 1.4, 2.8
 BODY = dict(length=LENGTH, width=WIDTH, rear_to_centre=REAR, wheelbase=WHEELBASE)
+MOTION = MotionSettings()
+ENCODER = EncoderSettings(width=16, layers=1, heads=2, ffn=32, sizes=SIZES)
+MODEL = ModelSettings(
+    ENCODER, hidden=48, layers=2, heads=2, shard=4,
+    diffusion=DiffusionSettings(steps=20, prediction="v", zero_terminal_snr=True),
+)  # fmt: skip
+WIDE = dict(vmin=-0.3, vmax=14.0, dmin=-1.0, dmax=1.0, dsafe=0.3, thmax=0.15)
 
 
 def road(
@@ -100,3 +117,29 @@ class ToySet:
 
     def take(self, rows: Any, names: Any = None) -> dict[str, NDArray[Any]]:
         return {name: self.arrays[name][rows] for name in names or self.arrays}
+
+
+def scene_of(*scenes: SceneArrays) -> SceneArrays:
+    """Roads as a batch of moments."""
+    return scene_tensors(stack_scenes(list(scenes)))
+
+
+def scorer_of(
+    scene: SceneArrays, modes: tuple[str, ...] = MODES, temperature: float = 20.0, **changed: float
+) -> Scorer:
+    """The formula of moments in `modes`, its parameters WIDE but for what is changed."""
+    ground = make_ground(scene, modes, moved_on(scene, look_times(MOTION, scene.ego)))
+    row = torch.tensor([(WIDE | changed)[name] for name in PARAMETERS])
+    parameters = row.expand(len(scene.ego), len(modes), -1)
+    return Scorer.of(Template(MOTION.look_dt, temperature), MOTION, ground, modes, parameters)
+
+
+def steady(acceleration: float = 0.0, yaw_rate: float = 0.0) -> Tensor:
+    """Constant controls `(knots, 2)`."""
+    row = torch.tensor([(acceleration - MOTION.centre) / MOTION.half, yaw_rate / MOTION.yaw_rate])
+    return row.expand(MOTION.knots, 2)
+
+
+def no_round(planner: Any, number: int, scenes: int | None) -> Any:
+    """A training that asks for a round of closed loop fails."""
+    raise AssertionError("no round was asked for")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +10,10 @@ import pytest
 
 pytest.importorskip("torch")
 
+import stl_toy as toy
 import torch
+from stl_toy import MOTION, scorer_of
+from stl_toy import scene_of as tensors
 
 from drive.errors import InputError
 from drive.forecast import ConstantVelocity, Forecaster, Steady, expected
@@ -21,47 +21,26 @@ from drive.nn.scene import SceneArrays, stack_scenes
 from drive.nn.tokens import scene_tensors
 from drive.planner import Forecasts
 from drive.planners.stl_diffusion.calibrate import calibrate, likely, look_times
-from drive.planners.stl_diffusion.motion import MotionSettings, fitted, judged, roll, shifted, states_of
+from drive.planners.stl_diffusion.motion import fitted, judged, roll, shifted, states_of
+from drive.planners.stl_diffusion.policy import others_of
 from drive.planners.stl_diffusion.scorer import (
     GuidanceSettings,
     OptimiseSettings,
-    Scorer,
+    PursuitSettings,
     guided,
     optimise,
+    pursued,
     starts,
 )
 from drive.planners.stl_diffusion.signals import make_ground, moved_on, signals_of
 from drive.planners.stl_diffusion.template import MODES, PARAMETERS, Template, book, named
 from drive.registry import load
-
-SPEC = importlib.util.spec_from_file_location("stl_toy", Path(__file__).parent / "stl_toy.py")
-assert SPEC is not None
-assert SPEC.loader is not None
-toy = importlib.util.module_from_spec(SPEC)
-sys.modules["stl_toy"] = toy
-SPEC.loader.exec_module(toy)
-
-MOTION = MotionSettings()
-WIDE = dict(vmin=-0.3, vmax=14.0, dmin=-1.0, dmax=1.0, dsafe=0.3, thmax=0.15)
-
-
-def tensors(*scenes: SceneArrays) -> SceneArrays:
-    return scene_tensors(stack_scenes(list(scenes)))
-
-
-def scorer_of(
-    scene: SceneArrays, modes: tuple[str, ...] = MODES, temperature: float = 20.0, **changed: float
-) -> Scorer:
-    ground = make_ground(scene, modes, moved_on(scene, look_times(MOTION, scene.ego)))
-    row = torch.tensor([(WIDE | changed)[name] for name in PARAMETERS])
-    parameters = row.expand(len(scene.ego), len(modes), -1)
-    return Scorer.of(Template(MOTION.look_dt, temperature), MOTION, ground, modes, parameters)
+from drive.vehicle import AgentKind
 
 
 def steady(acceleration: float = 0.0, yaw_rate: float = 0.0) -> torch.Tensor:
     """One sample of constant controls, `(1, 1, 1, knots, 2)`."""
-    row = torch.tensor([(acceleration - MOTION.centre) / MOTION.half, yaw_rate / MOTION.yaw_rate])
-    return row.expand(1, 1, 1, MOTION.knots, 2)
+    return toy.steady(acceleration, yaw_rate).expand(1, 1, 1, -1, -1)
 
 
 def test_signals_are_the_distances_of_the_scene() -> None:
@@ -208,6 +187,26 @@ def test_a_guided_step_brakes_and_its_size_alone_does_not() -> None:
     assert (guided(scorer, before, GuidanceSettings(rate=1.0, cap=0.02)) - before).abs().max() <= 0.02 + 1e-6
 
 
+def test_a_pursuit_never_loses_and_finds_more_than_guidance_with_as_many_slopes() -> None:
+    scorer = scorer_of(tensors(toy.road(9.0, ((24.0, 0.0, 0.0), (-12.0, 3.5, 8.0)))))
+    first = starts((1, 3, 24, MOTION.knots, 2), 0.2, torch.Generator().manual_seed(1))
+    looked = scorer.look(first)
+    found, after = pursued(scorer, first, looked, PursuitSettings(10, rate=0.1, scales=(0.3, 1.0)))
+    assert scorer.gradients == 10
+    assert (after.robustness >= looked.robustness).all()
+    assert torch.allclose(scorer.look(found).robustness, after.robustness)
+    assert found.abs().max() <= 1.0
+    same = looked.robustness > 0.05  # who obeys by more than the threshold has no slope
+    assert same.any()
+    assert torch.equal(found[same], first[same])
+    plain = guided(scorer, first, GuidanceSettings(1, iterations=10, rate=0.1, cap=1.0, threshold=0.05))
+    shares = [(rho > 0.0).float().mean() for rho in (looked.robustness, scorer.robustness(plain))]
+    assert shares[0] < shares[1] < (after.robustness > 0.0).float().mean()
+    for bad in ({"iterations": -1}, {"rate": 0.0}, {"scales": ()}, {"momentum": 1.0}, {"scales": (1.0, 0.0)}):
+        with pytest.raises(InputError, match="pursuit"):
+            PursuitSettings(**bad)  # type: ignore[arg-type]
+
+
 def test_optimised_samples_obey_in_every_mode() -> None:
     scorer = scorer_of(tensors(toy.road(8.0, ((40.0, 0.0, 6.0), (-15.0, 3.5, 8.0)))))
     first = starts((1, 3, 8, MOTION.knots, 2), 0.1, torch.Generator().manual_seed(0))
@@ -252,6 +251,16 @@ def test_constant_velocity_knows_no_more_than_now(observed: Any) -> None:
         forecaster.forecast(o, np.array([o.time - 1.0]))
     with pytest.raises(InputError, match="spread"):
         ConstantVelocity(spread=-1.0)
+
+
+def test_who_walks_is_taken_to_be_larger(observed: Any) -> None:
+    o = observed(0.0, 0.0, 8.0, ((20.0, 3.5, 0.0, 0.0), (12.0, -4.0, 1.57, 1.0)))
+    o = replace(o, agent_kind=np.array([AgentKind.VEHICLE, AgentKind.PEDESTRIAN], dtype=np.uint8))
+    times = torch.tensor([0.2, 0.4])
+    plain, kept = (others_of([o], ConstantVelocity(), [times], 4, (), w)[0] for w in (0.0, 0.6))
+    assert torch.equal(plain.places, kept.places)
+    # The nearest comes first.
+    assert torch.allclose((kept.half - plain.half)[0], torch.tensor([[0.6, 0.6], [0.0, 0.0]]))
 
 
 def test_who_brakes_is_expected_to_stand_and_who_turns_to_turn(observed: Any) -> None:

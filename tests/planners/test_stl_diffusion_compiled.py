@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +10,9 @@ import pytest
 pytest.importorskip("torch")
 
 import numpy as np
+import stl_toy as toy
 import torch
+from stl_plain import plain_drawn_on, plain_utility, plain_variants
 
 from drive.errors import InputError
 from drive.geometry import wrap_angle
@@ -20,35 +20,22 @@ from drive.nn.scene import EGO_COLUMNS, SceneArrays, stack_scenes
 from drive.nn.tokens import scene_tensors
 from drive.planners.stl_diffusion.bounds import bounds_of, ordered
 from drive.planners.stl_diffusion.calibrate import look_times
-from drive.planners.stl_diffusion.choice import (
-    SECONDS,
-    ChoiceSettings,
-    closing,
-    harm,
-    narrow,
-    stopping,
-    utility,
-)
+from drive.planners.stl_diffusion.choice import SECONDS, WEIGHTS, ChoiceSettings, utility
 from drive.planners.stl_diffusion.model import ModelSettings, PolicyNet
-from drive.planners.stl_diffusion.motion import VEHICLE, MotionSettings, judged, roll
-from drive.planners.stl_diffusion.onward import AHEAD, LAG, STRIDE, drawn_on
-from drive.planners.stl_diffusion.rolling import rolled
+from drive.planners.stl_diffusion.motion import VEHICLE, judged, roll
+from drive.planners.stl_diffusion.onward import drawn_on
+from drive.planners.stl_diffusion.rolling import followed, rolled
 from drive.planners.stl_diffusion.scorer import Scorer
 from drive.planners.stl_diffusion.signals import SIGNALS, make_ground, measured, moved_on, signals_of
 from drive.planners.stl_diffusion.template import MODES, PARAMETERS, TERMS, Template
 from drive.planners.stl_diffusion.train import take_encoder
 from drive.planners.stl_diffusion.variants import PACES, variants
 from drive.sim.forecast.flow import along_lanes
+from drive.sim.trackers import make_tracker
+from drive.trajectory import Trajectory
 from drive.vehicle import AgentKind
 
-SPEC = importlib.util.spec_from_file_location("stl_toy", Path(__file__).with_name("stl_toy.py"))
-assert SPEC is not None
-assert SPEC.loader is not None
-toy = importlib.util.module_from_spec(SPEC)
-sys.modules.setdefault("stl_toy", toy)
-SPEC.loader.exec_module(toy)
-
-MOTION = MotionSettings()
+MOTION, steady = toy.MOTION, toy.steady
 
 
 def bent_road(turn: float, **more: Any) -> SceneArrays:
@@ -67,10 +54,7 @@ def bent_road(turn: float, **more: Any) -> SceneArrays:
 @pytest.fixture(scope="module")
 def scorer() -> Scorer:
     roads = [bent_road(0.02), bent_road(-0.03, offset=0.4, red=18.0), toy.road(5.0), toy.road(9.0, sides=())]
-    scene = scene_tensors(stack_scenes(roads))
-    ground = make_ground(scene, MODES, moved_on(scene, look_times(MOTION, scene.ego)))
-    row = torch.tensor([-0.3, 9.0, -1.0, 1.0, 0.3, 0.15]).expand(len(roads), len(MODES), -1)
-    return Scorer.of(Template(MOTION.look_dt), MOTION, ground, MODES, row)
+    return toy.scorer_of(toy.scene_of(*roads), vmax=9.0)
 
 
 def drawn_for(scorer: Scorer, number: int = 12) -> torch.Tensor:
@@ -118,9 +102,42 @@ def test_compiled_roll_outs_and_clauses_are_those_of_torch(scorer: Scorer) -> No
     assert torch.allclose(slow, looked.robustness, atol=1e-3)
 
 
-def steady(acceleration: float) -> torch.Tensor:
-    row = torch.tensor([(acceleration - MOTION.centre) / MOTION.half, 0.0])
-    return row.expand(MOTION.knots, 2)
+def test_plans_are_followed_as_the_tracker_does() -> None:
+    # Straight on, step by step, with the simulator's own tracker and the response of drive and brake.
+    drawn = torch.stack([steady(a) for a in (-6.0, -2.0, 1.0)])[None]
+    ego = toy.scene_of(toy.road(8.0)).ego
+    states = roll(MOTION, ego, drawn)
+    found = followed(MOTION, states.numpy(), 1.0)[0]
+    overrun = []
+    for plan, mine in zip(states[0].double().numpy(), found, strict=True):
+        trajectory = Trajectory.from_poses(0.1 * np.arange(len(plan)), plan[:, :3], plan[:, 3])
+        state = plan[0].copy()
+        for k in range(1, len(plan)):
+            asked, _ = make_tracker("lqr", 0.1).track(trajectory, 0.1 * (k - 1), state, VEHICLE)
+            state[4] += 0.1 / 0.3 * (asked - state[4])
+            state[0] += 0.1 * state[3]
+            state[3] = max(state[3] + 0.1 * state[4], 0.0)
+            assert mine[k, 0] == pytest.approx(state[0], abs=0.2)
+            assert mine[k, 3] == pytest.approx(state[3], abs=0.25)
+        overrun.append(state[0] - plan[-1, 0])
+    assert overrun[0] > 2.0  # of a stop in 5.3 m
+    # 6.3 m to somebody who stands: enough for the stop as it is drawn.
+    scorer = toy.scorer_of(toy.scene_of(toy.road(8.0, ((12.3, 0.0, 0.0),), sides=())), ("keep",))
+    stop = drawn[:, None, :1]
+    assert scorer.look(stop).robustness > 0.0 > replace(scorer, lag=1.0).look(stop).robustness
+    # Along a bend the path is kept, as long as there is one.
+    bent = roll(MOTION, ego, torch.stack((steady(0.0, 0.2), steady(-1.0, 0.2)))[None])
+    driven = followed(MOTION, bent.numpy(), 1.0)
+    gap = np.linalg.norm(driven[0, 1, :, None, :2] - bent[0, 1, None, :, :2].numpy(), axis=-1).min(1)
+    assert gap[:-1].max() < 0.4
+    assert driven[0, 0, -1, 2] == pytest.approx(bent[0, 0, -1, 2].item(), abs=0.05)
+
+
+def costs(scorer: Scorer, drawn: torch.Tensor, name: str, later: Any = None) -> torch.Tensor:
+    """What one of the choice's weights takes off samples, a unit of it."""
+    looked, none = scorer.look(drawn), ChoiceSettings(**dict.fromkeys(WEIGHTS, 0.0))
+    values = [utility(scorer, looked, drawn, s, later) for s in (none, replace(none, **{name: 1.0}))]
+    return values[0] - values[1]
 
 
 def test_who_closes_in_is_not_chosen() -> None:
@@ -134,7 +151,7 @@ def test_who_closes_in_is_not_chosen() -> None:
     looked, later = scorer.look(drawn), moved_on(scene, times + SECONDS)
     assert (looked.robustness[0, 0, :3] > 0.0).all()
     assert looked.robustness[0, 0, 3] < 0.0
-    share = closing(scorer, looked.states, later, SECONDS)[0, 0]
+    share = costs(scorer, drawn, "ahead", later)[0, 0]
     assert share[0] > share[1] >= share[2] == 0.0
     heedless = utility(scorer, looked, drawn, ChoiceSettings(ahead=0.0, room=0.0), later)[0, 0]
     assert heedless.argmax() == 0
@@ -145,6 +162,45 @@ def test_who_closes_in_is_not_chosen() -> None:
     assert held.argmax() == 2
     with pytest.raises(InputError, match="comfort"):
         ChoiceSettings(comfort=-1.0)
+
+
+def test_samples_are_worth_what_they_are_without_a_compiler() -> None:
+    roads = (
+        toy.road(8.0, ((20.0, 0.0, 6.0), (16.0, 3.5, 8.0))),
+        toy.road(9.0, ((22.0, 0.2, 8.0),), offset=0.4),
+        bent_road(0.01),
+        toy.road(8.0, ((31.5, 0.0, 0.0),), sides=()),
+    )
+    scorer = toy.scorer_of(toy.scene_of(*roads), vmax=12.0, dmin=-5.0, dmax=5.0)
+    calm = torch.lerp(drawn_for(scorer, 24), steady(-1.0), 0.9)
+    drawn = torch.cat((drawn_for(scorer, 8), calm), 2)
+    looked, others = scorer.look(drawn), scorer.ground.others
+    assert 0.2 < (looked.robustness > 0.0).float().mean() < 0.8
+    later = others._replace(places=others.places + torch.tensor([3.0, 0.2, 0.0, 0.0]))
+    held = looked.robustness.flatten(1).argmax(1)
+    settings = [ChoiceSettings(), ChoiceSettings(**dict.fromkeys(WEIGHTS, 0.0))]
+    names = (*WEIGHTS, "stay")
+    settings += [replace(settings[1], **{name: 1.0}) for name in names]
+    worth = []
+    for one in settings:
+        given = (scorer, looked, drawn, one, later, held)
+        worth.append(utility(*given))
+        assert torch.allclose(worth[-1], plain_utility(*given), atol=1e-5), one
+    assert (worth[0].diff(dim=0) != 0.0).any()
+    changed = {name: (some - worth[1]).abs().max() for name, some in zip(names, worth[2:], strict=True)}
+    assert min(changed.values()) > 0.01, changed  # each weight says something here
+    blind = (scorer, looked, drawn, settings[0])
+    assert torch.allclose(utility(*blind), plain_utility(*blind), atol=1e-5)
+
+
+def test_paths_at_other_speeds_are_those_without_a_compiler(scorer: Scorer) -> None:
+    states = scorer.states(torch.lerp(drawn_for(scorer, 6), steady(-0.5), 0.5))
+    assert (states[..., 3] == 0.0).any()
+    for cap in (2.0, 9.0):
+        caps = torch.full(states.shape[:2], cap)
+        found, expected = (f(MOTION, states, scorer.ground.way, caps) for f in (variants, plain_variants))
+        assert torch.allclose(found, expected, atol=1e-6)
+        assert found.shape[2] == 7 * len(PACES)
 
 
 def test_a_path_can_be_driven_at_other_speeds(scorer: Scorer) -> None:
@@ -258,8 +314,8 @@ def test_who_ends_near_somebody_has_no_room() -> None:
     ground = make_ground(scene, ("keep",), moved_on(scene, look_times(MOTION, scene.ego)))
     row = torch.tensor([-0.3, 14.0, -1.0, 1.0, 0.3, 0.15]).expand(1, 1, -1)
     scorer = Scorer.of(Template(MOTION.look_dt), MOTION, ground, ("keep",), row)
-    states = roll(MOTION, scene.ego, torch.stack([steady(a) for a in (-2.5, -4.0)])[None, None])
-    assert narrow(scorer, states)[0, 0].tolist() == [0.25, 0.0]  # 3.5 m are left, of 4 asked for
+    drawn = torch.stack([steady(a) for a in (-2.5, -4.0)])[None, None]
+    assert costs(scorer, drawn, "room")[0, 0].tolist() == [0.25, 0.0]  # 3.5 m are left, of 4 asked for
     with pytest.raises(InputError, match="room"):
         ChoiceSettings(room=-1.0)
 
@@ -272,16 +328,15 @@ def test_who_cannot_stop_in_time_is_told() -> None:
         ground = make_ground(scene, ("keep",), moved_on(scene, times))
         row = torch.tensor([-0.3, 14.0, -1.0, 1.0, 0.3, 0.15]).expand(1, 1, -1)
         scorer = Scorer.of(Template(MOTION.look_dt), MOTION, ground, ("keep",), row)
-        states = roll(MOTION, scene.ego, torch.stack((steady(0.0), steady(-6.0)))[None, None])
-        found = stopping(scorer, states, ground.others)[0, 0]
+        found = costs(scorer, torch.stack((steady(0.0), steady(-6.0)))[None, None], "stopping")[0, 0]
         assert found.tolist() == [1.0 - far, 0.0]
     # Among those that break the formula, who hits later and slower is less bad.
     scene = scene_tensors(stack_scenes([toy.road(12.0, ((20.0, 0.0, 0.0),), sides=())]))
     ground = make_ground(scene, ("keep",), moved_on(scene, times))
     scorer = Scorer.of(Template(MOTION.look_dt), MOTION, ground, ("keep",), row)
-    looked = scorer.look(torch.stack([steady(a) for a in (1.0, -2.0, -3.5)])[None, None])
-    bad = harm(scorer, looked)[0, 0]
-    assert bad[0] > bad[1] > bad[2] > 0.0
+    drawn = torch.stack([steady(a) for a in (1.0, -2.0, -3.5)])[None, None]
+    worth = utility(scorer, scorer.look(drawn), drawn, ChoiceSettings())[0, 0]
+    assert worth[0] < worth[1] < worth[2] < 0.0
 
 
 def test_ordered_bounds_are_met_by_and_by(scorer: Scorer) -> None:
@@ -316,35 +371,6 @@ def test_paths_are_drawn_on_as_without_a_compiler() -> None:
         assert np.array_equal(found[0], expected[0])
         assert np.allclose(found[1], expected[1], atol=1e-9)
         assert np.abs(found[1]).max() > 0.01
-
-
-def plain_drawn_on(states: Any, way: Any, far: float, most: float) -> Any:
-    """`drawn_on` without a compiler: all paths at once."""
-    x, y, heading = (states[..., k].copy() for k in range(3))
-    points = way.starts.detach().double().cpu().numpy()
-    there: Any = np.asarray(way.missing.cpu().numpy() == 0.0)
-    known = np.any(there, -1)[:, None]
-    last = np.where(there, np.arange(there.shape[1]), 0).max(-1)[:, None]
-    step = np.median(way.lengths.detach().cpu().numpy()[there]) if there.any() else 1.0
-    index = np.round(np.clip(states[..., 3], *AHEAD) / step).astype(np.int64)
-    row = np.arange(len(states))[:, None]
-    onward = np.arange(0.0, max(far, 0.0) + 2.0 * STRIDE, STRIDE)
-    # Wheels turn by and by: knots are half a second apart.
-    share = np.minimum(STRIDE / np.maximum(LAG * states[..., 3], STRIDE), 1.0)
-    held = np.tan(states[..., 5]) / VEHICLE.wheelbase
-    out = np.zeros((*x.shape, len(onward)))
-    for k in range(len(onward)):
-        square = np.square(points[:, None] - np.stack((x, y), -1)[:, :, None]).sum(-1)
-        near = np.where(there[:, None], square, np.inf).argmin(-1)
-        goal = points[row, np.minimum(near + index, last)]
-        dx, dy = goal[..., 0] - x, goal[..., 1] - y
-        aside = dy * np.cos(heading) - dx * np.sin(heading)
-        bend = np.where(known, 2.0 * aside / np.maximum(dx * dx + dy * dy, 9.0), 0.0)
-        held = held + share * (np.clip(bend, -most, most) - held)
-        out[..., k] = bend = held
-        middle = heading + 0.5 * STRIDE * bend
-        x, y, heading = x + STRIDE * np.cos(middle), y + STRIDE * np.sin(middle), heading + STRIDE * bend
-    return onward, out
 
 
 def test_the_encoder_of_another_planner_is_taken_as_it_is() -> None:

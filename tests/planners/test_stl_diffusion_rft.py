@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,20 +12,20 @@ import pytest
 
 pytest.importorskip("torch")
 
+import stl_toy as toy
 import torch
 
 from drive import load_scenario
 from drive.errors import InputError
 from drive.eval.training.rewards import judged_moments
 from drive.nn.chain import ChainSettings
-from drive.nn.diffusion import DiffusionSettings
 from drive.nn.encoders import EncoderSettings
 from drive.nn.fit import FitSettings
 from drive.nn.recipe import TrainingRun
 from drive.nn.store import DataRequest
 from drive.nn.weights import Card, read_card, save_weights
 from drive.planners.learned.scores import DAC, EP, NC, SCORE, TLC, TTC
-from drive.planners.stl_diffusion.model import ARCHITECTURE, ModelSettings, PolicyNet
+from drive.planners.stl_diffusion.model import ARCHITECTURE, PolicyNet
 from drive.planners.stl_diffusion.rft import RECIPE, RFTConfig
 from drive.planners.stl_diffusion.tuning import (
     TuneSettings,
@@ -40,16 +38,6 @@ from drive.planners.stl_diffusion.tuning import (
 from drive.registry import load_planner
 from drive.sim import simulate
 
-SPEC = importlib.util.spec_from_file_location("stl_toy", Path(__file__).with_name("stl_toy.py"))
-assert SPEC is not None
-assert SPEC.loader is not None
-toy = importlib.util.module_from_spec(SPEC)
-sys.modules.setdefault("stl_toy", toy)
-SPEC.loader.exec_module(toy)
-
-DIFFUSION = DiffusionSettings(steps=20, prediction="v", zero_terminal_snr=True)
-ENCODER = EncoderSettings(width=16, layers=1, heads=2, ffn=32, sizes=toy.SIZES)
-MODEL = ModelSettings(ENCODER, hidden=48, layers=2, heads=2, shard=4, diffusion=DIFFUSION)
 CHAIN = ChainSettings(count=5)
 
 
@@ -77,7 +65,7 @@ class Slow:
 
 def model() -> PolicyNet:
     torch.manual_seed(0)
-    return PolicyNet(MODEL)
+    return PolicyNet(toy.MODEL)
 
 
 def tuned(settings: TuneSettings, steps: int = 25) -> tuple[dict[str, float], dict[str, float], float]:
@@ -157,13 +145,9 @@ def test_diversity_is_rewarded_only_in_who_touches_nobody_and_stays_on_the_road(
     assert (plain.score[:, :2] == 0.0).all()
 
 
-def _never(*given: Any) -> Any:
-    raise AssertionError("no round was asked for")
-
-
 def test_from_weights_to_tuned_ones_that_drive_and_again_after_a_stop(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    whole = replace(MODEL, encoder=replace(ENCODER, sizes=EncoderSettings().sizes))
+    whole = replace(toy.MODEL, encoder=replace(toy.ENCODER, sizes=EncoderSettings().sizes))
     start = tmp_path / "stl_diffusion.safetensors"
     about = {"model": asdict(whole)}
     save_weights(start, PolicyNet(whole), Card("stl_diffusion", ARCHITECTURE, config=about))
@@ -181,7 +165,7 @@ def test_from_weights_to_tuned_ones_that_drive_and_again_after_a_stop(tmp_path: 
 
     few = toy.ToySet.make(2, 1)
     run = TrainingRun(
-        tmp_path / "run", "stl_diffusion-rft", "cpu", 1, False, few, few, None, _never, moments=moments
+        tmp_path / "run", "stl_diffusion-rft", "cpu", 1, False, few, few, None, toy.no_round, moments=moments
     )  # fmt: skip
     path = RECIPE.train(run, config)
     card = read_card(path)
@@ -215,11 +199,11 @@ def test_bad_tunings_are_told(tmp_path: Path) -> None:
     for worse in ({"batch": 0}, {"guard": 2.0}):
         with pytest.raises(InputError):
             RFTConfig(**worse)  # type: ignore[arg-type]
-    run: Any = TrainingRun(tmp_path, "x", "cpu", 0, False, toy.ToySet.make(2, 1), None, None, _never)  # type: ignore[arg-type]
+    run: Any = TrainingRun(tmp_path, "x", "cpu", 0, False, toy.ToySet.make(2, 1), None, None, toy.no_round)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="judged"):
         RECIPE.train(run, RFTConfig())
     vae = tmp_path / "v.safetensors"
-    settings = replace(MODEL, kind="vae")
+    settings = replace(toy.MODEL, kind="vae")
     about = {"model": asdict(settings)}
     save_weights(vae, PolicyNet(settings), Card("stl_diffusion", ARCHITECTURE, config=about))
     with pytest.raises(InputError, match="vae"):
