@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+import autovla_toy as toy
 import torch
 
 from drive import load_scenario
@@ -40,12 +40,6 @@ from drive.planners.autovla.train import data_of
 from drive.planners.learned.scores import pdms
 from drive.scenario import Task
 from drive.sim import simulate
-
-_spec = importlib.util.spec_from_file_location("autovla_toy", Path(__file__).with_name("autovla_toy.py"))
-assert _spec is not None
-assert _spec.loader is not None
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
 
 
 @pytest.mark.parametrize("modes", ["policy", "each"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+import autovla_toy as toy
 import torch
 
 from drive.errors import InputError
@@ -27,12 +27,6 @@ from drive.planners.autovla.prompt import IGNORED, Prompt, answer_ids, batch_arr
 from drive.planners.autovla.sft import LossSettings, sft_loss
 from drive.planners.autovla.tokenizer import load_words
 from drive.planners.autovla.vision_pack import pack_clips, vision_tokens
-
-_spec = importlib.util.spec_from_file_location("autovla_toy", Path(__file__).with_name("autovla_toy.py"))
-assert _spec is not None
-assert _spec.loader is not None
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
 
 
 def tensors(arrays: dict[str, Any]) -> dict[str, torch.Tensor]:

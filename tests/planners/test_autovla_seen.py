@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +11,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+import autovla_toy as toy
 import torch
 
 from drive.errors import InputError
@@ -35,12 +34,6 @@ from drive.roadmap import LaneSpec, RoadMapBuilder
 from drive.sim.sensors.camera import CameraRig, Moment
 from drive.sim.sensors.camera_views import VIEWS, named
 from drive.vehicle import AgentKind
-
-_spec = importlib.util.spec_from_file_location("autovla_toy", Path(__file__).with_name("autovla_toy.py"))
-assert _spec is not None
-assert _spec.loader is not None
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
 
 CLIPS = Clips.of(3, 2, (168, 112))
 COLUMNS = 36

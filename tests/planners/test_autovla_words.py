@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import socket
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+import autovla_toy as toy
+
 from drive.errors import InputError
 from drive.nn.scene import SceneArrays, SceneSizes, empty_scene
 from drive.planners.autovla.prompt import answer_ids
@@ -20,11 +21,6 @@ from drive.planners.autovla.rationale import facts_of, meta_actions, needs_thoug
 from drive.planners.autovla.scene_words import PromptSettings, Way, instruction, state_text
 from drive.planners.autovla.tokenizer import CONTROL, action, chat, load_words, train_words, words_of_json
 
-_spec = importlib.util.spec_from_file_location("autovla_toy", Path(__file__).with_name("autovla_toy.py"))
-assert _spec is not None
-assert _spec.loader is not None
-toy = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(toy)
 motions, phrases, words = toy.motions, toy.phrases, toy.words
 
 

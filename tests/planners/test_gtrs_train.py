@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+import gtrs_toy as toy
 import torch
 
 from drive.errors import InputError, MissingWeightsError
@@ -52,11 +51,6 @@ from drive.planners.learned.intervals import bootstrap
 from drive.planners.learned.profiles import Profile, emphasised
 from drive.sim.teacher import TEACHER_NAMES
 from drive.trajectory import Trajectory
-
-_spec = importlib.util.spec_from_file_location("gtrs_toy", Path(__file__).with_name("gtrs_toy.py"))
-toy = importlib.util.module_from_spec(_spec)
-sys.modules.setdefault(_spec.name, toy)
-_spec.loader.exec_module(toy)
 
 ENCODER = EncoderSettings(width=32, layers=1, heads=2, ffn=64, sizes=toy.SIZES)
 MODEL = ModelSettings(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+
+import test_hydra_network as made_up  # noqa: E402
 
 from drive.nn.recipe import TrainingRun  # noqa: E402
 from drive.nn.store import Field, TrainingSet  # noqa: E402
@@ -23,14 +24,6 @@ from drive.planners.hydra_next.decoder import ARCHITECTURE  # noqa: E402
 from drive.planners.hydra_next.planner import HydraNextPlanner  # noqa: E402
 from drive.planners.hydra_next.train import RECIPE, TrainConfig, batches_of, bins_of  # noqa: E402
 from drive.progress import Listener  # noqa: E402
-
-_spec = importlib.util.spec_from_file_location(
-    "hydra_scenes", Path(__file__).parent / "test_hydra_network.py"
-)
-assert _spec is not None
-assert _spec.loader is not None
-made_up = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(made_up)
 
 
 def written(folder: Path, count: int, seed: int) -> TrainingSet:
