@@ -226,7 +226,7 @@ def judged(speed, style, other=None, accelerations=None):
         fleet.world, fleet.own, sight.lines, sight.lines_valid, sight.others, crowd.states, crowd.body,
         states, d.along, areas, style.weights(), cast, returns, outcome,
     )  # fmt: skip
-    return float(returns[0, 0]), outcome[0, 0]
+    return float(returns[0, 1]), outcome[0, 1]  # the first mode would brake
 
 
 def test_returns_by_hand():
@@ -305,7 +305,7 @@ def test_who_is_ahead_is_met_though_it_turns_at_the_moment():
     before[2:4] = 1.0, 0.0
     sight = fleet.look(crowd, lines.paths)
     gap = fact(sight, 0, 0, "gap")
-    contact = drawn(fleet, sight, crowd, lines).probes[0, 0, 0]
+    contact = drawn(fleet, sight, crowd, lines).probes[0, 1, 0]
     # Closing in at 8 m/s (at 4 cos 0.15 m/s it drives along the line), looked at each half second.
     assert contact * 4.0 == pytest.approx(0.5 * np.floor(gap / (12.0 - 4.0 * np.cos(0.15)) / 0.5), abs=0.01)
 
