@@ -121,7 +121,8 @@ def learn(
         mean = spread.sum(-1) / count
         deviation = (((returns - mean[:, None]) ** 2).masked_fill(~valid, 0.0).sum(-1) / count).sqrt()
         gain = group_advantage(returns, valid, FLOOR)
-        ratio = (log_probabilities(logits, valid) - old).exp()[valid]
+        moved = (log_probabilities(logits, valid) - old).exp()
+        ratio, worse = moved[valid], moved[valid & (gain < 0.0)]
         histogram = torch.histc(ratio.clamp(max=3.99), bins=8, min=0.0, max=4.0) / len(ratio)
         rows = torch.arange(len(after))
         out = {name: float(np.mean(values)) for name, values in figures.items()}
@@ -132,6 +133,7 @@ def learn(
             "return_after": float(returns[rows, after].mean()),
             "return_best": float(returns.masked_fill(~valid, -1e9).max(-1).values.mean()),
             "advantage_after": float(gain[rows, after].mean()),
+            "ratio_most_worse": float(worse.max()) if len(worse) else 1.0,
             "spread": float(deviation.mean()),
             "spread_floored": float((deviation < FLOOR.floor).float().mean()),
         }

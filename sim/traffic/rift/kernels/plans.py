@@ -283,8 +283,8 @@ def reward(
     """Fill `returns (N, C)` of candidates that were driven, `states (N, C, T + 1, 7)`, and their `outcome`.
 
     The dense reward of RIFT's released code, step by step: discounted, ended by the first collision with the
-    others as they would go on under their present acceleration and yaw rate, but for who follows. `along` holds the plan's offset
-    and turn; `weights (17,)` are a style's. Scratch `cast (K, HORIZON, 4)`.
+    others, but for who follows, as they would go on under their present acceleration and yaw rate. `along`
+    holds the plan's offset and turn; `weights (17,)` are a style's. Scratch `cast (K, HORIZON, 4)`.
     """
     facts = lines.shape[2] - 16
     for n in range(world.shape[0]):
