@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from drive.nn.policy import group_advantage, log_probabilities  # noqa: E402
 from drive.progress import Listener  # noqa: E402
 from drive.sim.traffic.rift.base import TUNE, BaseSettings, train_base  # noqa: E402
 from drive.sim.traffic.rift.cache import Cache, collect, teacher_speed  # noqa: E402
-from drive.sim.traffic.rift.evaluate import assert_disjoint, evaluate, people_of  # noqa: E402
+from drive.sim.traffic.rift.evaluate import assert_disjoint, drive_worlds, evaluate, people_of  # noqa: E402
 from drive.sim.traffic.rift.kernels.base import FACTS, LINE_WIDTH  # noqa: E402
+from drive.sim.traffic.rift.measure import measure  # noqa: E402
 from drive.sim.traffic.rift.net import RiftPolicy  # noqa: E402
 from drive.sim.traffic.rift.objectives import FLOOR, ROWS, Baseline, Batch, head_loss  # noqa: E402
 from drive.sim.traffic.rift.pretrain import Examples, gather  # noqa: E402
@@ -144,6 +146,28 @@ def test_a_tuning_goes_on_where_it_was_stopped(net, tmp_path):
         tune(net, STYLES["safe"], [], how, tmp_path / "a", caches=caches)
     with pytest.raises(InputError, match="another collision"):
         tune(net, STYLES["default"], [], how, tmp_path / "a", caches=caches, resume=True)
+
+
+def test_a_guard_ends_a_tuning_before_speeds_leave_the_limits(net, tmp_path):
+    worlds = Worlds.of([straight_scene(straight_map(), [(60.0, 0.0, 8.0), (45.0, 3.5, 12.0)])])
+    pool = [worlds.fresh]
+    how = TuneSettings(rounds=2, epochs=2, batch=8, states=40)
+    loose = tune(net, STYLES["safe"], pool, replace(how, guard=1e3), tmp_path / "loose")
+    assert (loose.done, loose.guarded) == (2, False)
+    wd = [row["wd"] for row in loose.history]
+    _, series = drive_worlds(loose.net, worlds.fresh())
+    assert wd[-1] == pytest.approx(measure(series)["wd"])
+    # So close that no round is let through: the weights are those that were to be tuned.
+    tight = replace(how, guard=1e-9)
+    for resume in (False, True):
+        kept = tune(net, STYLES["safe"], pool, tight, tmp_path / "tight", resume=resume)
+        assert (kept.done, kept.guarded, kept.history) == (0, True, [])
+        for a, b in zip(net.pi_head.parameters(), kept.net.pi_head.parameters(), strict=True):
+            assert torch.equal(a, b)
+    with pytest.raises(InputError, match="there are none"):
+        tune(net, STYLES["safe"], [], tight, tmp_path / "none", caches=[cache_of(net, 16)])
+    with pytest.raises(InputError, match="guard"):
+        TuneSettings(guard=-1.0)
 
 
 def test_the_teacher_keeps_its_distance_and_stops():

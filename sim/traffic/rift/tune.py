@@ -20,6 +20,8 @@ from drive.nn.policy import entropy, group_advantage, log_probabilities
 from drive.nn.tensors import read_tensors, write_tensors
 from drive.progress import Listener
 from drive.sim.traffic.rift.cache import Cache, collect, joined
+from drive.sim.traffic.rift.evaluate import drive_worlds, join
+from drive.sim.traffic.rift.measure import measure
 from drive.sim.traffic.rift.objectives import FLOOR, ROWS, Baseline, Batch, head_loss
 
 if TYPE_CHECKING:
@@ -38,7 +40,11 @@ class TuneSettings:
     round, gradients cut to `clip`. Each `refresh`-th round drives one of the pool's `parts` anew and keeps
     `states` of what is visited; those between learn from what was kept last of each part, against the policy
     as it is when they begin. `scenes` seeds of each family make the pool. `objective` is one of
-    `objectives.ROWS`."""
+    `objectives.ROWS`.
+
+    With a `guard` above 0 the tuning ends before the round after which the speeds on the pool's scenes would
+    be farther from the limits than `guard` times the base's (WD of `measure`): what is gained after that is
+    gained by driving slowly."""
 
     rounds: int = 12
     refresh: int = 12
@@ -52,11 +58,14 @@ class TuneSettings:
     clip: float = 0.5
     weight_decay: float = 1e-5
     objective: str = "rift"
+    guard: float = 0.0
 
     def __post_init__(self) -> None:
         whole = (self.rounds, self.refresh, self.scenes, self.parts, self.states, self.epochs, self.batch)
         if min(whole) < 1 or not (self.lr > 0.0 and 0.0 < self.decay <= 1.0 and self.clip > 0.0):
             raise InputError("a tuning's numbers are 1 or more, its lr, decay and clip above 0")
+        if not (np.isfinite(self.guard) and self.guard >= 0.0):
+            raise InputError(f"a tuning's guard is a share of the base's WD, 0 for none, not {self.guard}")
         if self.objective not in ROWS:
             from drive.errors import UnknownNameError
 
@@ -65,11 +74,12 @@ class TuneSettings:
 
 @dataclass(slots=True, eq=False)
 class Tuning:
-    """A tuning in progress; `history` has a row of figures a round."""
+    """A tuning in progress; `history` has a row of figures a round; `guarded` if the guard ended it."""
 
     net: RiftPolicy
     base: RiftPolicy
     done: int = 0
+    guarded: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
 
 
@@ -151,9 +161,12 @@ def tune(
     there is one: who drives as people do sees next to no danger, and learns nothing about it.
 
     Checkpoints and `log.csv` go to `folder`; with `resume` finished rounds are not done again, and the
-    weights come out the same. Raises InputError where the folder holds a tuning and `resume` is off.
+    weights come out the same. Raises InputError where the folder holds a tuning and `resume` is off, or a
+    guard has no scenes to drive.
     """
     told = progress or Listener()
+    if how.guard and not pool:
+        raise InputError("a tuning's guard drives the pool's scenes, and there are none")
     tuned = copy.deepcopy(net).eval()
     for name, parameter in tuned.named_parameters():
         parameter.requires_grad_(name.startswith("pi_head."))
@@ -169,6 +182,7 @@ def tune(
     else:
         _write_rows(folder / "about.csv", [about])
     kept: dict[int, Cache] = {}
+    most = how.guard * _wd(net, pool) if how.guard and state.done < how.rounds else np.inf
     for number in range(state.done, how.rounds):
         drove: dict[str, float] = {}
         turn, place = divmod(number, how.refresh)
@@ -189,7 +203,18 @@ def tune(
                     kept[k] = _read_cache(folder / f"part{k}.npz")
             # What was just visited comes first, then the parts take turns.
             cache = kept[(turn - place) % min(turn + 1, len(pool))]
+        before = copy.deepcopy(tuned.pi_head.state_dict())
         figures = learn(tuned, net, cache, how, number, seed)
+        if how.guard:
+            figures["wd"] = _wd(tuned, pool)
+            if figures["wd"] > most:
+                tuned.pi_head.load_state_dict(before)
+                state.guarded = True
+                told.note(
+                    f"ends after round {number} of {how.rounds}: after the next the speeds would be "
+                    f"{figures['wd']:.2f} m/s from the limits, more than {most:.2f}"
+                )
+                break
         state.history.append({"round": float(number), "states": float(len(cache)), **drove, **figures})
         state.done = number + 1
         head = {k: v for k, v in tuned.state_dict().items() if k.startswith("pi_head.")}
@@ -203,6 +228,11 @@ def tune(
             f"entropy {figures['entropy']:.2f}"
         )
     return state
+
+
+def _wd(net: RiftPolicy, pool: Sequence[Callable[[], Worlds]]) -> float:
+    """The distance of the speeds from the limits where a policy drives the pool."""
+    return measure(join([drive_worlds(net, part())[1] for part in pool]))["wd"]
 
 
 def _restore(state: Tuning, file: Path, log: Path, about: Path, wanted: dict[str, str]) -> None:
