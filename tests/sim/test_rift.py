@@ -220,7 +220,7 @@ def judged(speed, style, other=None, accelerations=None):
     if accelerations is not None:
         states[..., 4] = accelerations
     areas = join_areas([DrivableArea.of(s.roadmap)], [0])
-    returns, outcome = np.zeros((1, 18), np.float32), np.zeros((1, 18, 3), np.float32)
+    returns, outcome = np.zeros((1, 18), np.float32), np.zeros((1, 18, len(plans.OUTCOMES)), np.float32)
     cast = np.empty((SIZES.agents, HORIZON, 4), dtype=np.float32)
     plans.reward(
         fleet.world, fleet.own, sight.lines, sight.lines_valid, sight.others, crowd.states, crowd.body,
@@ -353,12 +353,11 @@ def test_who_follows_is_no_reason_not_to_brake():
         assert (clearance < 1.0) == near
 
 
-def test_speed_pays_up_to_the_limit_where_there_is_no_band():
+def test_pace_is_speed_up_to_the_limit():
     weights = sum(0.98**j for j in range(40))
-    limited = replace(OFFSETLESS, band=0.0, speeding=0.0)
-    assert judged(12.0, limited)[0] == pytest.approx((0.125 + 1.2 - 0.1) * weights, abs=0.01)
-    assert judged(25.0, limited)[0] == pytest.approx((0.125 + 1.5 - 0.1) * weights, abs=0.01)
-    assert judged(25.0, replace(limited, band=20.0))[0] == pytest.approx(0.025 * weights, abs=0.01)
+    pace = plans.OUTCOMES.index("pace")
+    for speed, paid in ((2.0, 0.0), (12.0, 12.0), (25.0, 15.0)):
+        assert judged(speed, OFFSETLESS)[1][pace] == pytest.approx(paid * weights, abs=0.1)
 
 
 def test_who_cannot_avoid_a_contact_brakes():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from drive.progress import Listener  # noqa: E402
 from drive.sim.traffic.rift.base import TUNE, BaseSettings, train_base  # noqa: E402
 from drive.sim.traffic.rift.cache import Cache, collect, teacher_speed  # noqa: E402
 from drive.sim.traffic.rift.evaluate import assert_disjoint, drive_worlds, evaluate, people_of  # noqa: E402
+from drive.sim.traffic.rift.guard import Guard  # noqa: E402
 from drive.sim.traffic.rift.kernels.base import FACTS, LINE_WIDTH  # noqa: E402
 from drive.sim.traffic.rift.measure import measure  # noqa: E402
 from drive.sim.traffic.rift.net import RiftPolicy  # noqa: E402
@@ -42,7 +44,7 @@ def cache_of(net, states=256, seed=0):
     with torch.no_grad():
         logits = net.score(torch.from_numpy(features)).numpy()
     best = np.where(valid, returns, -np.inf).argmax(1)
-    return Cache(features, valid, logits, returns, np.minimum(returns, 0.0), returns, best)
+    return Cache(features, valid, logits, returns, np.minimum(returns, 0.0), returns, best, np.abs(returns))
 
 
 def batch_of(net, cache):
@@ -148,26 +150,46 @@ def test_a_tuning_goes_on_where_it_was_stopped(net, tmp_path):
         tune(net, STYLES["default"], [], how, tmp_path / "a", caches=caches, resume=True)
 
 
-def test_a_guard_ends_a_tuning_before_speeds_leave_the_limits(net, tmp_path):
+def test_a_guard_keeps_speeds_near_the_limits(net, tmp_path):
     worlds = Worlds.of([straight_scene(straight_map(), [(60.0, 0.0, 8.0), (45.0, 3.5, 12.0)])])
     pool = [worlds.fresh]
-    how = TuneSettings(rounds=2, epochs=2, batch=8, states=40)
-    loose = tune(net, STYLES["safe"], pool, replace(how, guard=1e3), tmp_path / "loose")
-    assert (loose.done, loose.guarded) == (2, False)
-    wd = [row["wd"] for row in loose.history]
-    _, series = drive_worlds(loose.net, worlds.fresh())
-    assert wd[-1] == pytest.approx(measure(series)["wd"])
-    # So close that no round is let through: the weights are those that were to be tuned.
-    tight = replace(how, guard=1e-9)
-    for resume in (False, True):
-        kept = tune(net, STYLES["safe"], pool, tight, tmp_path / "tight", resume=resume)
-        assert (kept.done, kept.guarded, kept.history) == (0, True, [])
-        for a, b in zip(net.pi_head.parameters(), kept.net.pi_head.parameters(), strict=True):
-            assert torch.equal(a, b)
+    how = TuneSettings(rounds=3, refresh=3, epochs=2, batch=8, states=40, guard=0.5)
+    found = tune(net, STYLES["safe"], pool, how, tmp_path / "a")
+    _, base = drive_worlds(net, worlds.fresh())
+    most = 0.5 * measure(base)["wd"]
+    paces = [row["pace"] for row in found.history]
+    assert paces[0] == 0.0
+    for before, after in pairwise(found.history):
+        excess = before["wd_driven"] / most - 1.0
+        assert after["pace"] == pytest.approx(max(before["pace"] + excess, 0.0))
+    assert paces[1] > 0.0
+    _, series = drive_worlds(found.net, worlds.fresh())
+    assert measure(series)["wd"] == pytest.approx(found.history[found.kept - 1]["wd_driven"])
+    # Interrupted after the first round it comes to the same.
+    tune(net, STYLES["safe"], pool, replace(how, rounds=1), tmp_path / "b")
+    rest = tune(net, STYLES["safe"], pool, how, tmp_path / "b", resume=True)
+    assert rest.kept == found.kept
+    for a, b in zip(found.net.pi_head.parameters(), rest.net.pi_head.parameters(), strict=True):
+        assert torch.equal(a, b)
     with pytest.raises(InputError, match="there are none"):
-        tune(net, STYLES["safe"], [], tight, tmp_path / "none", caches=[cache_of(net, 16)])
+        tune(net, STYLES["safe"], [], how, tmp_path / "none", caches=[cache_of(net, 16)])
     with pytest.raises(InputError, match="guard"):
         TuneSettings(guard=-1.0)
+
+
+def test_which_round_a_guard_keeps():
+    rows = [
+        {"wd_driven": wd, "crashed_driven": crashed, "pace": 0.5}
+        for wd, crashed in ((2.0, 0.3), (3.0, 0.1), (3.1, 0.0), (2.5, 0.1), (4.0, 0.0))
+    ]
+    guard = Guard(3.0, 2.0)
+    assert guard.best(rows) == 4  # within it, fewest crashes, the later one
+    assert guard.best(rows[2:3]) == 1
+    assert guard.best(rows[4:] + rows[2:3]) == 2  # none within: the nearest
+    assert guard.best([]) == 0
+    assert guard.pace([]) == 0.0
+    assert guard.pace(rows) == pytest.approx(0.5 + 2.0 / 3.0)
+    assert guard.pace(rows[:1]) == 0.0
 
 
 def test_the_teacher_keeps_its_distance_and_stops():

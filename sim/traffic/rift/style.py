@@ -23,10 +23,10 @@ class Style:
 
     `collision` and `collision_speed` a m/s are paid once, `off_road` in each step, `acceleration` and `yaw`
     in each beyond 4 m/s^2 and 4 rad/s^2; `heading` and `offset` keep to the line; `speed` is gained a m/s
-    between 3 and `band` m/s, or, with a band of 0 (ours), up to the speed limit; `standing` is paid in each
-    step in which anything moves. Ours are `speeding` a m/s above 1.05 of the limit, `red` for passing a
-    closed signal, `length` and `width` in m by which the own box is made larger on each side, and
-    `clearance`, paid for coming within `reach` m of somebody. `discount` a step.
+    between 3 and 20; `standing` is paid in each step in which anything moves. Ours are `speeding` a m/s above
+    1.05 of the limit, `red` for passing a closed signal, `length` and `width` in m by which the own box is
+    made larger on each side, and `clearance`, paid for coming within `reach` m of somebody.
+    `discount` a step.
     """
 
     meaning: str = ""
@@ -46,7 +46,6 @@ class Style:
     width: float = 0.1
     clearance: float = 0.0
     reach: float = 1.0
-    band: float = 20.0
 
     def __post_init__(self) -> None:
         for field in fields(self):

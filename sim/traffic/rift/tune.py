@@ -20,8 +20,7 @@ from drive.nn.policy import entropy, group_advantage, log_probabilities
 from drive.nn.tensors import read_tensors, write_tensors
 from drive.progress import Listener
 from drive.sim.traffic.rift.cache import Cache, collect, joined
-from drive.sim.traffic.rift.evaluate import drive_worlds, join
-from drive.sim.traffic.rift.measure import measure
+from drive.sim.traffic.rift.guard import Guard, look
 from drive.sim.traffic.rift.objectives import FLOOR, ROWS, Baseline, Batch, head_loss
 
 if TYPE_CHECKING:
@@ -42,9 +41,8 @@ class TuneSettings:
     as it is when they begin. `scenes` seeds of each family make the pool. `objective` is one of
     `objectives.ROWS`.
 
-    With a `guard` above 0 the tuning ends before the round after which the speeds on the pool's scenes would
-    be farther from the limits than `guard` times the base's (WD of `measure`): what is gained after that is
-    gained by driving slowly."""
+    With a `guard` above 0 the speeds on the pool's scenes are to be no farther from the limits than `guard`
+    times the base's: see `guard.Guard`, which has `hold` as well."""
 
     rounds: int = 12
     refresh: int = 12
@@ -59,13 +57,14 @@ class TuneSettings:
     weight_decay: float = 1e-5
     objective: str = "rift"
     guard: float = 0.0
+    hold: float = 1.0
 
     def __post_init__(self) -> None:
         whole = (self.rounds, self.refresh, self.scenes, self.parts, self.states, self.epochs, self.batch)
         if min(whole) < 1 or not (self.lr > 0.0 and 0.0 < self.decay <= 1.0 and self.clip > 0.0):
             raise InputError("a tuning's numbers are 1 or more, its lr, decay and clip above 0")
-        if not (np.isfinite(self.guard) and self.guard >= 0.0):
-            raise InputError(f"a tuning's guard is a share of the base's WD, 0 for none, not {self.guard}")
+        if not all(np.isfinite(v) and v >= 0.0 for v in (self.guard, self.hold)):
+            raise InputError("a tuning's guard and hold are finite and not below 0")
         if self.objective not in ROWS:
             from drive.errors import UnknownNameError
 
@@ -74,26 +73,30 @@ class TuneSettings:
 
 @dataclass(slots=True, eq=False)
 class Tuning:
-    """A tuning in progress; `history` has a row of figures a round; `guarded` if the guard ended it."""
+    """A tuning in progress, `done` rounds of it; `history` has a row of figures a round. `kept` is the round,
+    counted from 1, whose head a guard has kept; without one it is the last."""
 
     net: RiftPolicy
     base: RiftPolicy
     done: int = 0
-    guarded: bool = False
+    kept: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
 
 
 def learn(
-    net: RiftPolicy, base: RiftPolicy, cache: Cache, how: TuneSettings, number: int, seed: int
-) -> dict[str, float]:
+    net: RiftPolicy, base: RiftPolicy, cache: Cache, how: TuneSettings, number: int, seed: int,
+    pace: float = 0.0,
+) -> dict[str, float]:  # fmt: skip
     """One round's epochs on a cache, in place; the figures of its last epoch and of the round.
 
-    Raises DriveError where the loss is not finite.
+    `pace` is a reward a m/s for speed up to the limit beside the style's. Raises DriveError where the loss
+    is not finite.
     """
     rng = np.random.default_rng((seed, 2, number))
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
     data = [torch.from_numpy(np.ascontiguousarray(a)) for a in cache]
-    features, valid, _, returns, sparse, wish, teacher = data
+    features, valid, _, returns, sparse, wish, teacher, paced = data
+    returns = returns + pace * paced
     with torch.no_grad():
         old = log_probabilities(net.score(features), valid)
         reference = log_probabilities(base.score(features), valid)
@@ -182,7 +185,7 @@ def tune(
     else:
         _write_rows(folder / "about.csv", [about])
     kept: dict[int, Cache] = {}
-    most = how.guard * _wd(net, pool) if how.guard and state.done < how.rounds else np.inf
+    guard = Guard.of(net, pool, how.guard, how.hold) if how.guard else None
     for number in range(state.done, how.rounds):
         drove: dict[str, float] = {}
         turn, place = divmod(number, how.refresh)
@@ -203,36 +206,34 @@ def tune(
                     kept[k] = _read_cache(folder / f"part{k}.npz")
             # What was just visited comes first, then the parts take turns.
             cache = kept[(turn - place) % min(turn + 1, len(pool))]
-        before = copy.deepcopy(tuned.pi_head.state_dict())
-        figures = learn(tuned, net, cache, how, number, seed)
-        if how.guard:
-            figures["wd"] = _wd(tuned, pool)
-            if figures["wd"] > most:
-                tuned.pi_head.load_state_dict(before)
-                state.guarded = True
-                told.note(
-                    f"ends after round {number} of {how.rounds}: after the next the speeds would be "
-                    f"{figures['wd']:.2f} m/s from the limits, more than {most:.2f}"
-                )
-                break
+        pace = guard.pace(state.history) if guard else 0.0
+        figures = learn(tuned, net, cache, how, number, seed, pace)
+        if guard:
+            drove |= {"pace": pace, **look(tuned, pool)}
         state.history.append({"round": float(number), "states": float(len(cache)), **drove, **figures})
         state.done = number + 1
         head = {k: v for k, v in tuned.state_dict().items() if k.startswith("pi_head.")}
+        if guard and guard.best(state.history) == state.done:
+            write_tensors(folder / "kept.safetensors", head)
         _write_rows(log, state.history)
         write_tensors(file, {**head, "round": torch.tensor([state.done])})
         told.progress("rounds", state.done, how.rounds)
-        crashed = f"crashed {drove['crashed']:.3f}, " if drove else ""
+        crashed = f"crashed {drove['crashed']:.3f}, " if "crashed" in drove else ""
         told.note(
             f"round {state.done} of {how.rounds}: {crashed}return {figures['return_before']:.2f} -> "
             f"{figures['return_after']:.2f} of {figures['return_best']:.2f}, flips {figures['flips']:.3f}, "
             f"entropy {figures['entropy']:.2f}"
         )
+        if guard:
+            told.note(
+                f"driven: {drove['wd_driven']:.2f} m/s from the limits (at most {guard.most:.2f}), crashed "
+                f"{drove['crashed_driven']:.3f}, pace {pace:.2f}"
+            )
+    state.kept = guard.best(state.history) if guard else state.done
+    if state.kept != state.done:
+        tuned.load_state_dict(read_tensors(folder / "kept.safetensors")[0], strict=False)
+        told.note(f"round {state.kept} is kept")
     return state
-
-
-def _wd(net: RiftPolicy, pool: Sequence[Callable[[], Worlds]]) -> float:
-    """The distance of the speeds from the limits where a policy drives the pool."""
-    return measure(join([drive_worlds(net, part())[1] for part in pool]))["wd"]
 
 
 def _restore(state: Tuning, file: Path, log: Path, about: Path, wanted: dict[str, str]) -> None:

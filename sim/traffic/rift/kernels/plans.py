@@ -48,13 +48,14 @@ NEVER = np.int32(HORIZON + 1)
 NOWHERE = F(1e7)
 REWARDS = (
     "collision", "collision_speed", "off_road", "acceleration", "yaw", "heading", "offset", "speed",
-    "standing", "speeding", "red", "discount", "length", "width", "clearance", "reach", "band",
+    "standing", "speeding", "red", "discount", "length", "width", "clearance", "reach",
 )  # fmt: skip
 """A style's weights in the order in which kernels read them; see `style`."""
 (COLLISION, COLLISION_SPEED, OFF_ROAD, HARD, YAW, ALIGN, OFFSET, SPEED, STANDING, SPEEDING, RED, DISCOUNT,
- LONGER, WIDER, CLEARANCE, WITHIN, BAND) = range(len(REWARDS))  # fmt: skip
-OUTCOMES = ("collision", "off_road", "distance")
-"""Of a candidate's 4 s: whether it collides, share of samples off the road, metres."""
+ LONGER, WIDER, CLEARANCE, WITHIN) = range(len(REWARDS))  # fmt: skip
+OUTCOMES = ("collision", "off_road", "distance", "pace")
+"""Of a candidate's 4 s: whether it collides, share of samples off the road, metres, and what a reward of 1
+a m/s above 3, up to the speed limit, would add to the return."""
 
 
 @scalar
@@ -284,7 +285,7 @@ def reward(
 
     The dense reward of RIFT's released code, step by step: discounted, ended by the first collision with the
     others, but for who follows, as they would go on under their present acceleration and yaw rate. `along`
-    holds the plan's offset and turn; `weights (17,)` are a style's. Scratch `cast (K, HORIZON, 4)`.
+    holds the plan's offset and turn; `weights (16,)` are a style's. Scratch `cast (K, HORIZON, 4)`.
     """
     facts = lines.shape[2] - 16
     for n in range(world.shape[0]):
@@ -301,7 +302,7 @@ def reward(
             returns[n, q] = ZERO
             if not lines_valid[n, r]:
                 continue
-            total, factor, off = ZERO, ONE, ZERO
+            total, factor, off, pace = ZERO, ONE, ZERO, ZERO
             hit = False
             red = lines[n, r, facts + 3]
             done = ZERO
@@ -335,9 +336,10 @@ def reward(
                 )  # fmt: skip
                 if straight > HALF:
                     gain -= weights[OFFSET] * (d - F(0.05) / F(math.exp(d - HALF)))
-                if F(3.0) < v and (weights[BAND] == ZERO or v < weights[BAND]):
-                    most = v if weights[BAND] > ZERO else min(v, lines[n, r, facts + 11])
-                    gain += weights[SPEED] * max(straight, ZERO) * most
+                if F(3.0) < v and v < F(20.0):
+                    gain += weights[SPEED] * max(straight, ZERO) * v
+                if F(3.0) < v:
+                    pace += factor * max(straight, ZERO) * min(v, lines[n, r, facts + 11])
                 gain -= weights[STANDING] * F((v > ZERO) | (abs(a) > ZERO))
                 gain -= weights[SPEEDING] * max(v - F(1.05) * lines[n, r, facts + 11], ZERO)
                 if before <= red and red < done and red < F(99.0):
@@ -353,7 +355,7 @@ def reward(
                 factor *= weights[DISCOUNT]
             returns[n, q] = total
             outcome[n, q, 0], outcome[n, q, 1] = F(hit), off / F(HORIZON)
-            outcome[n, q, 2] = done
+            outcome[n, q, 2], outcome[n, q, 3] = done, pace
 
 
 @kernel
