@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,9 @@ from drive.sim.traffic.rift.table import as_text
 from drive.sim.traffic.rift.tune import TuneSettings, tune
 from drive.sim.traffic.rift.worlds import Worlds, pools
 
-OPPOSITES = (("aggressive", "safe"), ("cautious", "interactive"))
-"""A base and the style that is to mend it."""
+OPPOSITES = (("aggressive", "safe", 1.0), ("cautious", "interactive", 0.0))
+"""A base, the style that is to mend it, and the guard of the tuning: who mends a hurried base does it by
+driving slowly, if let."""
 PEOPLE = "recorded people"
 
 
@@ -86,7 +87,7 @@ def prove(
     parts = [train[k :: how.tune.parts] for k in range(how.tune.parts)]
     made = [Worlds.of(part) for part in parts]
     examples: list[Any] = []
-    for kind, style in OPPOSITES if opposites else ():
+    for kind, style, guard in OPPOSITES if opposites else ():
         name = f"{kind} base"
         keys = [f"{name}, {style}, seed {seed}" for seed in range(how.seeds)]
         if all(key in done for key in (name, *keys)):
@@ -95,9 +96,9 @@ def prove(
         other = opposed(net, kind, examples, how.epochs)
         cell(name, lambda other=other: other)
         for seed, key in enumerate(keys):
-            cell(key, lambda other=other, style=style, seed=seed, kind=kind: tune(
-                other, style_of(style), [w.fresh for w in made], how.tune, folder / f"{kind}-{style}-{seed}",
-                seed=seed, resume=True,
+            cell(key, lambda other=other, style=style, seed=seed, kind=kind, guard=guard: tune(
+                other, style_of(style), [w.fresh for w in made], replace(how.tune, guard=guard),
+                folder / f"{kind}-{style}-{seed}", seed=seed, resume=True,
             ).net)  # fmt: skip
     return done
 
