@@ -358,6 +358,11 @@ def test_pace_is_speed_up_to_the_limit():
     pace = plans.OUTCOMES.index("pace")
     for speed, paid in ((2.0, 0.0), (12.0, 12.0), (25.0, 15.0)):
         assert judged(speed, OFFSETLESS)[1][pace] == pytest.approx(paid * weights, abs=0.1)
+    # With no band the style's own weight pays the same; with the released one 25 m/s is worth nothing.
+    limited = replace(OFFSETLESS, band=0.0, speeding=0.0)
+    assert judged(12.0, limited)[0] == pytest.approx((0.125 + 1.2 - 0.1) * weights, abs=0.01)
+    assert judged(25.0, limited)[0] == pytest.approx((0.125 + 1.5 - 0.1) * weights, abs=0.01)
+    assert judged(25.0, replace(limited, band=20.0))[0] == pytest.approx(0.025 * weights, abs=0.01)
 
 
 def test_who_cannot_avoid_a_contact_brakes():

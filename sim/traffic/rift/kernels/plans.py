@@ -49,10 +49,11 @@ NOWHERE = F(1e7)
 REWARDS = (
     "collision", "collision_speed", "off_road", "acceleration", "yaw", "heading", "offset", "speed",
     "standing", "speeding", "red", "discount", "length", "width", "clearance", "reach",
+    "band",
 )  # fmt: skip
 """A style's weights in the order in which kernels read them; see `style`."""
 (COLLISION, COLLISION_SPEED, OFF_ROAD, HARD, YAW, ALIGN, OFFSET, SPEED, STANDING, SPEEDING, RED, DISCOUNT,
- LONGER, WIDER, CLEARANCE, WITHIN) = range(len(REWARDS))  # fmt: skip
+ LONGER, WIDER, CLEARANCE, WITHIN, BAND) = range(len(REWARDS))  # fmt: skip
 OUTCOMES = ("collision", "off_road", "distance", "pace")
 """Of a candidate's 4 s: whether it collides, share of samples off the road, metres, and what a reward of 1
 a m/s above 3, up to the speed limit, would add to the return."""
@@ -285,7 +286,7 @@ def reward(
 
     The dense reward of RIFT's released code, step by step: discounted, ended by the first collision with the
     others, but for who follows, as they would go on under their present acceleration and yaw rate. `along`
-    holds the plan's offset and turn; `weights (16,)` are a style's. Scratch `cast (K, HORIZON, 4)`.
+    holds the plan's offset and turn; `weights (17,)` are a style's. Scratch `cast (K, HORIZON, 4)`.
     """
     facts = lines.shape[2] - 16
     for n in range(world.shape[0]):
@@ -336,10 +337,13 @@ def reward(
                 )  # fmt: skip
                 if straight > HALF:
                     gain -= weights[OFFSET] * (d - F(0.05) / F(math.exp(d - HALF)))
-                if F(3.0) < v and v < F(20.0):
-                    gain += weights[SPEED] * max(straight, ZERO) * v
                 if F(3.0) < v:
-                    pace += factor * max(straight, ZERO) * min(v, lines[n, r, facts + 11])
+                    allowed = max(straight, ZERO) * min(v, lines[n, r, facts + 11])
+                    pace += factor * allowed
+                    if weights[BAND] == ZERO:
+                        gain += weights[SPEED] * allowed
+                    elif v < weights[BAND]:
+                        gain += weights[SPEED] * max(straight, ZERO) * v
                 gain -= weights[STANDING] * F((v > ZERO) | (abs(a) > ZERO))
                 gain -= weights[SPEEDING] * max(v - F(1.05) * lines[n, r, facts + 11], ZERO)
                 if before <= red and red < done and red < F(99.0):
