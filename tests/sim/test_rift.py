@@ -220,13 +220,13 @@ def judged(speed, style, other=None, accelerations=None):
     if accelerations is not None:
         states[..., 4] = accelerations
     areas = join_areas([DrivableArea.of(s.roadmap)], [0])
-    returns, outcome = np.zeros((1, 18), np.float32), np.zeros((1, 18, 3), np.float32)
+    returns, outcome = np.zeros((1, 18), np.float32), np.zeros((1, 18, len(plans.OUTCOMES)), np.float32)
     cast = np.empty((SIZES.agents, HORIZON, 4), dtype=np.float32)
     plans.reward(
         fleet.world, fleet.own, sight.lines, sight.lines_valid, sight.others, crowd.states, crowd.body,
         states, d.along, areas, style.weights(), cast, returns, outcome,
     )  # fmt: skip
-    return float(returns[0, 0]), outcome[0, 0]
+    return float(returns[0, 1]), outcome[0, 1]  # the first mode would brake
 
 
 def test_returns_by_hand():
@@ -305,9 +305,64 @@ def test_who_is_ahead_is_met_though_it_turns_at_the_moment():
     before[2:4] = 1.0, 0.0
     sight = fleet.look(crowd, lines.paths)
     gap = fact(sight, 0, 0, "gap")
-    contact = drawn(fleet, sight, crowd, lines).probes[0, 0, 0]
+    contact = drawn(fleet, sight, crowd, lines).probes[0, 1, 0]
     # Closing in at 8 m/s (at 4 cos 0.15 m/s it drives along the line), looked at each half second.
     assert contact * 4.0 == pytest.approx(0.5 * np.floor(gap / (12.0 - 4.0 * np.cos(0.15)) / 0.5), abs=0.01)
+
+
+def hardened(speed, ahead, lead, before=None):
+    """The first mode's acceleration of a vehicle at 60 m behind one at `ahead` m, and its contact; the leader
+    drove at `before` half a second ago."""
+    s = scene([(60.0, 0.0, speed), (ahead, 0.0, lead)])
+    fleet, crowd, lines = fleet_of(s, np.array([1]))
+    if before is not None:
+        row = 2
+        crowd.states[1, 0, row, 4:6] = before
+    sight = fleet.look(crowd, lines.paths)
+    d = drawn(fleet, sight, crowd, lines)
+    v = d.poses[0, :, :, 3]
+    return float(v[0, 5] - v[0, 0]) / 0.5, d.probes[0, :, 0], fact(sight, 0, 0, "gap"), v
+
+
+def test_the_first_mode_brakes_as_hard_as_who_is_ahead_demands():
+    # From 15 to 5 m/s while 10 m/s of closing eat the gap but for 2 m.
+    a, contact, gap, v = hardened(15.0, 82.0, 5.0)
+    assert a == pytest.approx(-(10.0**2) / 2.0 / (gap - 2.0), abs=0.01)
+    assert contact[0] == 1.0
+    assert contact[1] < 1.0
+    assert v[1:MODES, -1] == pytest.approx(15.0)  # the other modes are as proposed
+    # A leader that has fallen from 12 to 10 m/s in half a second stops after 12.5 m.
+    a, contact, gap, _ = hardened(10.0, 76.0, 10.0, before=12.0)
+    assert a == pytest.approx(-(10.0**2) / 2.0 / (gap + 10.0**2 / 8.0 - 2.0), abs=0.01)
+    assert contact[0] == 1.0
+    assert contact[1] < 1.0  # foreseen at constant speed nobody would touch it
+    assert hardened(10.0, 76.0, 10.0)[1][: 2 * MODES].min() == 1.0
+    # No harder than cars can, and not at all behind who drives away.
+    assert hardened(20.0, 70.0, 0.0)[0] == pytest.approx(-8.0, abs=0.01)
+    assert hardened(8.0, 80.0, 12.0)[0] == 0.0
+
+
+def test_who_follows_is_no_reason_not_to_brake():
+    """Somebody at 15 m/s 3 m behind on the lane keeps its distance; one on the lane beside is foreseen."""
+    for y, near in ((0.0, False), (3.5, True)):
+        s = scene([(60.0, 0.0, 8.0), (52.0, y, 15.0)])
+        fleet, crowd, lines = fleet_of(s, np.array([1]))
+        sight = fleet.look(crowd, lines.paths)
+        contact, clearance = drawn(fleet, sight, crowd, lines, -4.0).probes[0, 1, :2]
+        assert contact == 1.0
+        assert (clearance < 1.0) == near
+
+
+def test_pace_is_speed_up_to_the_limit():
+    weights = sum(0.98**j for j in range(40))
+    pace = plans.OUTCOMES.index("pace")
+    for speed, paid in ((2.0, 0.0), (12.0, 12.0), (25.0, 15.0)):
+        assert judged(speed, OFFSETLESS)[1][pace] == pytest.approx(paid * weights, abs=0.1)
+    # With no band the style's own weight pays the same; with the released one 25 m/s is worth nothing.
+    limited = replace(OFFSETLESS, band=0.0, speeding=0.0)
+    assert judged(12.0, limited)[0] == pytest.approx((0.125 + 1.2 - 0.1) * weights, abs=0.01)
+    assert judged(25.0, limited)[0] == pytest.approx((0.125 + 1.5 - 0.1) * weights, abs=0.01)
+    assert judged(25.0, replace(limited, band=20.0))[0] == pytest.approx(0.025 * weights, abs=0.01)
 
 
 def test_who_cannot_avoid_a_contact_brakes():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,8 +18,10 @@ from drive.nn.policy import group_advantage, log_probabilities  # noqa: E402
 from drive.progress import Listener  # noqa: E402
 from drive.sim.traffic.rift.base import TUNE, BaseSettings, train_base  # noqa: E402
 from drive.sim.traffic.rift.cache import Cache, collect, teacher_speed  # noqa: E402
-from drive.sim.traffic.rift.evaluate import assert_disjoint, evaluate, people_of  # noqa: E402
+from drive.sim.traffic.rift.evaluate import assert_disjoint, drive_worlds, evaluate, people_of  # noqa: E402
+from drive.sim.traffic.rift.guard import Guard  # noqa: E402
 from drive.sim.traffic.rift.kernels.base import FACTS, LINE_WIDTH  # noqa: E402
+from drive.sim.traffic.rift.measure import measure  # noqa: E402
 from drive.sim.traffic.rift.net import RiftPolicy  # noqa: E402
 from drive.sim.traffic.rift.objectives import FLOOR, ROWS, Baseline, Batch, head_loss  # noqa: E402
 from drive.sim.traffic.rift.pretrain import Examples, gather  # noqa: E402
@@ -40,7 +44,7 @@ def cache_of(net, states=256, seed=0):
     with torch.no_grad():
         logits = net.score(torch.from_numpy(features)).numpy()
     best = np.where(valid, returns, -np.inf).argmax(1)
-    return Cache(features, valid, logits, returns, np.minimum(returns, 0.0), returns, best)
+    return Cache(features, valid, logits, returns, np.minimum(returns, 0.0), returns, best, np.abs(returns))
 
 
 def batch_of(net, cache):
@@ -105,10 +109,14 @@ def test_groups_that_hardly_differ_do_not_shout():
     assert group_advantage(nearly).abs().max() > 1.0
 
 
-def test_a_stale_buffer_stays_finite(net):
+@pytest.mark.parametrize("kind", ["rift", "no_dual_clip"])
+def test_a_stale_buffer_stays_finite(net, kind):
+    """200 epochs on one buffer at ten times the rate."""
     cache, tuned = cache_of(net, 128), copy.deepcopy(net)
-    told = learn(tuned, net, cache, TuneSettings(epochs=60, batch=64, lr=1e-2), 0, 0)
+    told = learn(tuned, net, cache, TuneSettings(epochs=200, batch=128, lr=1e-2, objective=kind), 0, 0)
     assert all(np.isfinite(v) for v in told.values())
+    assert told["return_after"] > told["return_before"]
+    assert told["ratio_most_worse"] > 1.0  # some candidates below the mean have gained all the same
 
 
 def test_an_objective_that_is_unknown(net):
@@ -140,6 +148,48 @@ def test_a_tuning_goes_on_where_it_was_stopped(net, tmp_path):
         tune(net, STYLES["safe"], [], how, tmp_path / "a", caches=caches)
     with pytest.raises(InputError, match="another collision"):
         tune(net, STYLES["default"], [], how, tmp_path / "a", caches=caches, resume=True)
+
+
+def test_a_guard_keeps_speeds_near_the_limits(net, tmp_path):
+    worlds = Worlds.of([straight_scene(straight_map(), [(60.0, 0.0, 8.0), (45.0, 3.5, 12.0)])])
+    pool = [worlds.fresh]
+    how = TuneSettings(rounds=3, refresh=3, epochs=2, batch=8, states=40, guard=0.5)
+    found = tune(net, STYLES["safe"], pool, how, tmp_path / "a")
+    _, base = drive_worlds(net, worlds.fresh())
+    most = 0.5 * measure(base)["wd"]
+    paces = [row["pace"] for row in found.history]
+    assert paces[0] == 0.0
+    for before, after in pairwise(found.history):
+        excess = before["wd_driven"] / most - 1.0
+        assert after["pace"] == pytest.approx(max(before["pace"] + excess, 0.0))
+    assert paces[1] > 0.0
+    _, series = drive_worlds(found.net, worlds.fresh())
+    assert measure(series)["wd"] == pytest.approx(found.history[found.kept - 1]["wd_driven"])
+    # Interrupted after the first round it comes to the same.
+    tune(net, STYLES["safe"], pool, replace(how, rounds=1), tmp_path / "b")
+    rest = tune(net, STYLES["safe"], pool, how, tmp_path / "b", resume=True)
+    assert rest.kept == found.kept
+    for a, b in zip(found.net.pi_head.parameters(), rest.net.pi_head.parameters(), strict=True):
+        assert torch.equal(a, b)
+    with pytest.raises(InputError, match="there are none"):
+        tune(net, STYLES["safe"], [], how, tmp_path / "none", caches=[cache_of(net, 16)])
+    with pytest.raises(InputError, match="guard"):
+        TuneSettings(guard=-1.0)
+
+
+def test_which_round_a_guard_keeps():
+    rows = [
+        {"wd_driven": wd, "crashed_driven": crashed, "pace": 0.5}
+        for wd, crashed in ((2.0, 0.3), (3.0, 0.1), (3.1, 0.0), (2.5, 0.1), (4.0, 0.0))
+    ]
+    guard = Guard(3.0, 2.0)
+    assert guard.best(rows) == 4  # within it, fewest crashes, the later one
+    assert guard.best(rows[2:3]) == 1
+    assert guard.best(rows[4:] + rows[2:3]) == 2  # none within: the nearest
+    assert guard.best([]) == 0
+    assert guard.pace([]) == 0.0
+    assert guard.pace(rows) == pytest.approx(0.5 + 2.0 / 3.0)
+    assert guard.pace(rows[:1]) == 0.0
 
 
 def test_the_teacher_keeps_its_distance_and_stops():

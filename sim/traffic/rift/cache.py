@@ -36,7 +36,7 @@ SPARSE = 15.0
 class Cache(NamedTuple):
     """S states of C candidates: `features (S, C, F)`, `valid (S, C)`, `logits (S, C)` when they were visited,
     `returns (S, C)` of the style, `sparse (S, C)`, `wish (S, C)` -|teacher's mean speed - candidate's| in
-    m/s, and the `teacher (S,)`'s candidate."""
+    m/s, the `teacher (S,)`'s candidate, and the `pace (S, C)` of `plans.OUTCOMES`."""
 
     features: Array
     valid: NDArray[np.bool_]
@@ -45,6 +45,7 @@ class Cache(NamedTuple):
     sparse: Array
     wish: Array
     teacher: NDArray[np.int64]
+    pace: Array
 
     def __len__(self) -> int:
         return len(self.features)
@@ -52,7 +53,7 @@ class Cache(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Worth:
-    """What becomes of all candidates of N vehicles: `returns (N, C)`, `outcome (N, C, 3)`, driven `states
+    """What becomes of all candidates of N vehicles: `returns (N, C)`, `outcome (N, C, 4)`, driven `states
     (N, C, T + 1, 7)`."""
 
     returns: Array
@@ -138,7 +139,7 @@ def collect(
             sparse = -SPARSE * (w.outcome[..., 0] + (w.outcome[..., 1] > 0.0))
             parts.append((
                 part.features, np.repeat(part.sight.lines_valid, MODES, 1), part.logits, w.returns, sparse,
-                wish, teacher,
+                wish, teacher, w.outcome[..., 3],
             ))  # fmt: skip
         return drive_on(f, decision)
 

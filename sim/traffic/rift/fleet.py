@@ -41,7 +41,8 @@ class Crowd(NamedTuple):
 
 class Sight(NamedTuple):
     """What N vehicles see: the arrays of a scene, their reference lines `(N, LINES, LINE_WIDTH)`, the paths
-    and rows of these, and the rows of the nearest others `(N, K)`."""
+    and rows of these, the rows of the nearest others `(N, K)`, and how hard who is ahead on each line brakes
+    `(N, LINES)` in m/s^2."""
 
     scene: SceneArrays
     lines: Array
@@ -49,6 +50,7 @@ class Sight(NamedTuple):
     line_path: NDArray[np.int32]
     line_row: NDArray[np.int32]
     others: NDArray[np.int32]
+    braking: Array
 
 
 class Drawn(NamedTuple):
@@ -105,18 +107,22 @@ class Fleet:
         valid = np.zeros((n, LINES), dtype=np.bool_)
         line_path, line_row = np.zeros((2, n, LINES), dtype=np.int32)
         others = np.full((n, SIZES.agents), -1, dtype=np.int32)
+        braking = np.zeros((n, LINES), dtype=np.float32)
         sense(
             self.world, self.row, self.path, self.at, self.states, self.own, crowd.states, crowd.body,
             crowd.signals, paths.rows, paths.points, paths.start, paths.step, paths.stop, paths.give_way,
             paths.left, paths.right, 2, others, scene.ego, scene.agents, scene.agents_valid, scene.bodies,
             scene.lanes, scene.lane_info, scene.lanes_valid, scene.route, scene.route_valid, lines, valid,
-            line_path, line_row,
+            line_path, line_row, braking,
         )  # fmt: skip
-        return Sight(scene, lines, valid, line_path, line_row, others)
+        return Sight(scene, lines, valid, line_path, line_row, others, braking)
 
     def draw(self, sight: Sight, accelerations: Array, lengths: Array, crowd: Crowd, paths: Paths) -> Drawn:
-        """The candidates of `accelerations (N, C, KNOTS)` and `lengths (N, C)`."""
+        """The candidates of `accelerations (N, C, KNOTS)` and `lengths (N, C)`; the first mode of each line
+        brakes harder where who is ahead demands it."""
         n = len(self)
+        accelerations = accelerations.copy()
+        plans.harden(sight.lines, sight.braking, accelerations)
         poses = np.empty((n, CANDIDATES, HORIZON + 1, 4), dtype=np.float32)
         along = np.empty((n, CANDIDATES, HORIZON + 1, 3), dtype=np.float32)
         probes = np.zeros((n, CANDIDATES, len(PROBES)), dtype=np.float32)
@@ -127,7 +133,7 @@ class Fleet:
         cast = np.empty((SIZES.agents, KNOTS, 4), dtype=np.float32)
         plans.probe(
             self.world, self.own, sight.lines, sight.lines_valid, sight.others, crowd.states, crowd.body,
-            poses, along, accelerations, cast, probes,
+            poses, along, accelerations, sight.braking, cast, probes,
         )  # fmt: skip
         return Drawn(poses, along, probes)
 

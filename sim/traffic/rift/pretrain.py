@@ -21,7 +21,7 @@ from drive.sim.traffic.rift.fleet import Crowd, Fleet, Sight, bodies_of, crowd_s
 from drive.sim.traffic.rift.kernels.base import HORIZON, KNOTS, LINES, MODES, PROBES
 from drive.sim.traffic.rift.kernels.sense import project_future
 from drive.sim.traffic.rift.lines import compile_lines
-from drive.sim.traffic.rift.net import SIZES, RiftPolicy, travel
+from drive.sim.traffic.rift.net import SIZES, RiftPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -226,8 +226,7 @@ def head_set(net: RiftPolicy, examples: Examples) -> HeadSet:
             )
             out.append(net.features(found.queries, torch.from_numpy(drawn.probes)).numpy())
             begin += n
-            metres = travel(found.accelerations, torch.from_numpy(m.fleet.states[:, 3])).numpy()
-            out.append(metres)
+            out.append(drawn.along[:, :, HORIZON // KNOTS :: HORIZON // KNOTS, 2])
     features, metres = np.concatenate(out[::2]), np.concatenate(out[1::2])
     f = examples.fields
     line, target = f["target_line"], f["target_s"]

@@ -117,7 +117,7 @@ class Recipe:
             "tune": asdict(config.tune), "rash": config.rash,
             "base_weights": Path(config.base_weights).name or "own",
         }  # fmt: skip
-        last = {k: v for k, v in state.history[-1].items() if v == v}
+        last = {k: v for k, v in state.history[state.kept - 1].items() if v == v}
         digest = _digest((config.families, config.tune, run.seed))
         save_weights(path, state.net, _card(run, about, digest, state.done, time.monotonic() - began, last))
         return path

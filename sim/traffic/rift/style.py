@@ -23,7 +23,8 @@ class Style:
 
     `collision` and `collision_speed` a m/s are paid once, `off_road` in each step, `acceleration` and `yaw`
     in each beyond 4 m/s^2 and 4 rad/s^2; `heading` and `offset` keep to the line; `speed` is gained a m/s
-    between 3 and 20; `standing` is paid in each step in which anything moves. Ours are `speeding` a m/s above
+    between 3 and `band` m/s; `standing` is paid in each step in which anything moves. Ours are a `band` of 0,
+    which pays for speed up to the limit, `speeding` a m/s above
     1.05 of the limit, `red` for passing a closed signal, `length` and `width` in m by which the own box is
     made larger on each side, and `clearance`, paid for coming within `reach` m of somebody.
     `discount` a step.
@@ -46,6 +47,7 @@ class Style:
     width: float = 0.1
     clearance: float = 0.0
     reach: float = 1.0
+    band: float = 20.0
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -68,18 +70,20 @@ STYLES: Mapping[str, Style] = MappingProxyType(
             DEFAULT,
             meaning="waits rather than risk anything: collisions weigh more than any progress",
             collision=150.0, speed=0.05, length=1.0, width=0.25, clearance=0.3, reach=1.5,
+            band=0.0,
         ),
         "default": DEFAULT,
         "interactive": replace(
             DEFAULT,
             meaning="presses on: takes gaps that are large enough, and keeps short distances",
             collision=60.0, speed=0.2, standing=0.0, length=0.2, width=0.1, offset=0.2,
+            band=0.0,
         ),
         "aggressive": replace(
             DEFAULT,
             meaning="in a hurry: speed is worth a risk, and others are expected to brake",
             collision=10.0, collision_speed=0.3, speed=0.3, standing=0.0, speeding=0.1, acceleration=0.3,
-            length=0.0, width=0.0, offset=0.1,
+            length=0.0, width=0.0, offset=0.1, band=0.0,
         ),
     }
 )  # fmt: skip

@@ -20,6 +20,7 @@ from drive.nn.policy import entropy, group_advantage, log_probabilities
 from drive.nn.tensors import read_tensors, write_tensors
 from drive.progress import Listener
 from drive.sim.traffic.rift.cache import Cache, collect, joined
+from drive.sim.traffic.rift.guard import Guard, look
 from drive.sim.traffic.rift.objectives import FLOOR, ROWS, Baseline, Batch, head_loss
 
 if TYPE_CHECKING:
@@ -38,7 +39,10 @@ class TuneSettings:
     round, gradients cut to `clip`. Each `refresh`-th round drives one of the pool's `parts` anew and keeps
     `states` of what is visited; those between learn from what was kept last of each part, against the policy
     as it is when they begin. `scenes` seeds of each family make the pool. `objective` is one of
-    `objectives.ROWS`."""
+    `objectives.ROWS`.
+
+    With a `guard` above 0 the speeds on the pool's scenes are to be no farther from the limits than `guard`
+    times the base's: see `guard.Guard`, which has `hold` as well."""
 
     rounds: int = 12
     refresh: int = 12
@@ -52,11 +56,15 @@ class TuneSettings:
     clip: float = 0.5
     weight_decay: float = 1e-5
     objective: str = "rift"
+    guard: float = 0.0
+    hold: float = 1.0
 
     def __post_init__(self) -> None:
         whole = (self.rounds, self.refresh, self.scenes, self.parts, self.states, self.epochs, self.batch)
         if min(whole) < 1 or not (self.lr > 0.0 and 0.0 < self.decay <= 1.0 and self.clip > 0.0):
             raise InputError("a tuning's numbers are 1 or more, its lr, decay and clip above 0")
+        if not all(np.isfinite(v) and v >= 0.0 for v in (self.guard, self.hold)):
+            raise InputError("a tuning's guard and hold are finite and not below 0")
         if self.objective not in ROWS:
             from drive.errors import UnknownNameError
 
@@ -65,25 +73,30 @@ class TuneSettings:
 
 @dataclass(slots=True, eq=False)
 class Tuning:
-    """A tuning in progress; `history` has a row of figures a round."""
+    """A tuning in progress, `done` rounds of it; `history` has a row of figures a round. `kept` is the round,
+    counted from 1, whose head a guard has kept; without one it is the last."""
 
     net: RiftPolicy
     base: RiftPolicy
     done: int = 0
+    kept: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
 
 
 def learn(
-    net: RiftPolicy, base: RiftPolicy, cache: Cache, how: TuneSettings, number: int, seed: int
-) -> dict[str, float]:
+    net: RiftPolicy, base: RiftPolicy, cache: Cache, how: TuneSettings, number: int, seed: int,
+    pace: float = 0.0,
+) -> dict[str, float]:  # fmt: skip
     """One round's epochs on a cache, in place; the figures of its last epoch and of the round.
 
-    Raises DriveError where the loss is not finite.
+    `pace` is a reward a m/s for speed up to the limit beside the style's. Raises DriveError where the loss
+    is not finite.
     """
     rng = np.random.default_rng((seed, 2, number))
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
     data = [torch.from_numpy(np.ascontiguousarray(a)) for a in cache]
-    features, valid, _, returns, sparse, wish, teacher = data
+    features, valid, _, returns, sparse, wish, teacher, paced = data
+    returns = returns + pace * paced
     with torch.no_grad():
         old = log_probabilities(net.score(features), valid)
         reference = log_probabilities(base.score(features), valid)
@@ -121,7 +134,8 @@ def learn(
         mean = spread.sum(-1) / count
         deviation = (((returns - mean[:, None]) ** 2).masked_fill(~valid, 0.0).sum(-1) / count).sqrt()
         gain = group_advantage(returns, valid, FLOOR)
-        ratio = (log_probabilities(logits, valid) - old).exp()[valid]
+        moved = (log_probabilities(logits, valid) - old).exp()
+        ratio, worse = moved[valid], moved[valid & (gain < 0.0)]
         histogram = torch.histc(ratio.clamp(max=3.99), bins=8, min=0.0, max=4.0) / len(ratio)
         rows = torch.arange(len(after))
         out = {name: float(np.mean(values)) for name, values in figures.items()}
@@ -132,6 +146,7 @@ def learn(
             "return_after": float(returns[rows, after].mean()),
             "return_best": float(returns.masked_fill(~valid, -1e9).max(-1).values.mean()),
             "advantage_after": float(gain[rows, after].mean()),
+            "ratio_most_worse": float(worse.max()) if len(worse) else 1.0,
             "spread": float(deviation.mean()),
             "spread_floored": float((deviation < FLOOR.floor).float().mean()),
         }
@@ -149,9 +164,12 @@ def tune(
     there is one: who drives as people do sees next to no danger, and learns nothing about it.
 
     Checkpoints and `log.csv` go to `folder`; with `resume` finished rounds are not done again, and the
-    weights come out the same. Raises InputError where the folder holds a tuning and `resume` is off.
+    weights come out the same. Raises InputError where the folder holds a tuning and `resume` is off, or a
+    guard has no scenes to drive.
     """
     told = progress or Listener()
+    if how.guard and not pool:
+        raise InputError("a tuning's guard drives the pool's scenes, and there are none")
     tuned = copy.deepcopy(net).eval()
     for name, parameter in tuned.named_parameters():
         parameter.requires_grad_(name.startswith("pi_head."))
@@ -167,6 +185,7 @@ def tune(
     else:
         _write_rows(folder / "about.csv", [about])
     kept: dict[int, Cache] = {}
+    guard = Guard.of(net, pool, how.guard, how.hold) if how.guard else None
     for number in range(state.done, how.rounds):
         drove: dict[str, float] = {}
         turn, place = divmod(number, how.refresh)
@@ -187,19 +206,33 @@ def tune(
                     kept[k] = _read_cache(folder / f"part{k}.npz")
             # What was just visited comes first, then the parts take turns.
             cache = kept[(turn - place) % min(turn + 1, len(pool))]
-        figures = learn(tuned, net, cache, how, number, seed)
+        pace = guard.pace(state.history) if guard else 0.0
+        figures = learn(tuned, net, cache, how, number, seed, pace)
+        if guard:
+            drove |= {"pace": pace, **look(tuned, pool)}
         state.history.append({"round": float(number), "states": float(len(cache)), **drove, **figures})
         state.done = number + 1
         head = {k: v for k, v in tuned.state_dict().items() if k.startswith("pi_head.")}
+        if guard and guard.best(state.history) == state.done:
+            write_tensors(folder / "kept.safetensors", head)
         _write_rows(log, state.history)
         write_tensors(file, {**head, "round": torch.tensor([state.done])})
         told.progress("rounds", state.done, how.rounds)
-        crashed = f"crashed {drove['crashed']:.3f}, " if drove else ""
+        crashed = f"crashed {drove['crashed']:.3f}, " if "crashed" in drove else ""
         told.note(
             f"round {state.done} of {how.rounds}: {crashed}return {figures['return_before']:.2f} -> "
             f"{figures['return_after']:.2f} of {figures['return_best']:.2f}, flips {figures['flips']:.3f}, "
             f"entropy {figures['entropy']:.2f}"
         )
+        if guard:
+            told.note(
+                f"driven: {drove['wd_driven']:.2f} m/s from the limits (at most {guard.most:.2f}), crashed "
+                f"{drove['crashed_driven']:.3f}, pace {pace:.2f}"
+            )
+    state.kept = guard.best(state.history) if guard else state.done
+    if state.kept != state.done:
+        tuned.load_state_dict(read_tensors(folder / "kept.safetensors")[0], strict=False)
+        told.note(f"round {state.kept} is kept")
     return state
 
 

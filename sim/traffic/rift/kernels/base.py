@@ -15,6 +15,10 @@ LINES, MODES = 3, 6
 """Reference lines a vehicle (its own, the one to its left and to its right) and longitudinal modes a line."""
 HORIZON = 40
 """Steps of 0.1 s of a candidate."""
+HISTORY = 0.5
+"""s between two moments of the crowd."""
+HARDEST = 8.0
+"""m/s^2 that a vehicle brakes with at most."""
 KNOTS = 8
 """Accelerations of a candidate, one each 0.5 s."""
 LOOK = (0.0, 4.0, 8.0, 12.0, 18.0, 26.0, 36.0, 48.0, 64.0, 84.0)
@@ -34,7 +38,8 @@ POINTS = len(LOOK) * len(POINT_COLUMNS)
 PROBES = (
     "contact", "clearance", "final_speed", "distance", "lateral", "speeding", "red", "end", "effort", "ahead",
 )  # fmt: skip
-"""What becomes of a candidate if the others keep speed and yaw rate, and who is ahead stays on the line:
+"""What becomes of a candidate if the others keep speed and yaw rate, who is ahead stays on the line and
+brakes on, and who follows keeps its distance:
 share of the horizon until its box meets another's (1: never), least clearance, final speed, distance, lateral
 acceleration, speed above what is allowed, whether it passes a closed signal or the line's end, mean
 |acceleration|, gap at its end; scaled to about one."""

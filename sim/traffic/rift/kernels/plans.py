@@ -23,6 +23,8 @@ from drive.sim.traffic.rift.kernels.base import (
     CSPEED,
     CX,
     CY,
+    HARDEST,
+    HISTORY,
     HORIZON,
     KNOTS,
     MODES,
@@ -34,7 +36,8 @@ F = np.float32
 ZERO, HALF, ONE, TWO = F(0.0), F(0.5), F(1.0), F(2.0)
 DT = F(0.1)
 PER_KNOT = HORIZON // KNOTS
-HISTORY = F(0.5)  # s between two moments of the crowd
+BETWEEN, HARD_MOST = F(HISTORY), F(HARDEST)
+ROOM = F(2.0)  # m behind who is ahead at which hard braking is to end
 STEEPEST = F(0.6)  # rad of turn on the line that a candidate begins with at most
 ABOUT, LEAST, TURNED = F(5.0), F(1.6), F(2.0)
 """The offset falls to an eighth over the distance over which it is worked off, which is so many lengths of
@@ -42,20 +45,56 @@ the decay; a length is at least so many m, and at most so many over the slope: w
 SHARPEST = F(0.15)  # 1/m of bend against the line that a candidate begins with at most
 PI, TWO_PI = F(math.pi), F(2.0 * math.pi)
 NEVER = np.int32(HORIZON + 1)
+NOWHERE = F(1e7)
 REWARDS = (
     "collision", "collision_speed", "off_road", "acceleration", "yaw", "heading", "offset", "speed",
     "standing", "speeding", "red", "discount", "length", "width", "clearance", "reach",
+    "band",
 )  # fmt: skip
 """A style's weights in the order in which kernels read them; see `style`."""
 (COLLISION, COLLISION_SPEED, OFF_ROAD, HARD, YAW, ALIGN, OFFSET, SPEED, STANDING, SPEEDING, RED, DISCOUNT,
- LONGER, WIDER, CLEARANCE, WITHIN) = range(len(REWARDS))  # fmt: skip
-OUTCOMES = ("collision", "off_road", "distance")
-"""Of a candidate's 4 s: whether it collides, share of samples off the road, metres."""
+ LONGER, WIDER, CLEARANCE, WITHIN, BAND) = range(len(REWARDS))  # fmt: skip
+OUTCOMES = ("collision", "off_road", "distance", "pace")
+"""Of a candidate's 4 s: whether it collides, share of samples off the road, metres, and what a reward of 1
+a m/s above 3, up to the speed limit, would add to the return."""
 
 
 @scalar
 def wrapped(angle):
     return angle - TWO_PI * F(math.floor((angle + PI) / TWO_PI))
+
+
+@scalar
+def ahead_after(t, speed, braking):
+    """Metres that who drives at `speed` and brakes has come after `t` s."""
+    u = max(speed, ZERO)
+    if braking * t > u:
+        return HALF * u * u / braking
+    return u * t - HALF * braking * t * t
+
+
+@kernel
+def harden(lines, braking, accelerations):
+    """Lower `accelerations (N, C, KNOTS)` of each line's first mode to what it takes to come to the speed of
+    who is ahead `ROOM` m behind, or to rest where that one's braking ends, by at most `HARDEST`.
+
+    Recordings, in which next to nobody has to brake hard, draw that mode to 3 m/s^2.
+    """
+    facts = lines.shape[2] - 16
+    for n in range(lines.shape[0]):
+        for r in range(lines.shape[1]):
+            if lines[n, r, facts + 7] < HALF:
+                continue
+            v, u = lines[n, r, facts + 13], max(lines[n, r, facts + 6], ZERO)
+            room = lines[n, r, facts + 5] - ROOM
+            closing = max(v - u, ZERO)
+            need = HALF * closing * closing / max(room, HALF)
+            d = braking[n, r]
+            if d > ZERO:
+                need = max(need, HALF * v * v / max(room + HALF * u * u / d, HALF))
+            least = -min(need, HARD_MOST)
+            for k in range(accelerations.shape[2]):
+                accelerations[n, r * MODES, k] = min(accelerations[n, r * MODES, k], least)
 
 
 @kernel
@@ -122,11 +161,14 @@ def draw(
 
 
 @scalar
-def foresee(n, w, ids, crowd, every, with_acceleration, cast):
+def foresee(n, w, own, ids, crowd, body, x0, y0, h0, every, with_acceleration, cast):
     """Fill `cast (K, T / every, 4)`: centres, cosine, sine of the others, and return how many there are.
 
-    They keep their yaw rate, and their speed or their acceleration.
+    They keep their yaw rate, and their speed or their acceleration. Who follows on the lane of the rear axle
+    `x0`, `y0` that heads to `h0` keeps its distance, whatever happens: it is nowhere.
     """
+    c0, s0 = F(math.cos(h0)), F(math.sin(h0))
+    rear = own[n, 2] - HALF * own[n, 0]
     count = 0
     for q in range(ids.shape[1]):
         j = ids[n, q]
@@ -138,10 +180,14 @@ def foresee(n, w, ids, crowd, every, with_acceleration, cast):
         rate, a = ZERO, ZERO
         if crowd.shape[0] > 1 and crowd[1, w, j, CHERE] != ZERO:
             c1, s1 = crowd[1, w, j, CCOS], crowd[1, w, j, CSIN]
-            rate = F(math.atan2(s * c1 - c * s1, c * c1 + s * s1)) / HISTORY
+            rate = F(math.atan2(s * c1 - c * s1, c * c1 + s * s1)) / BETWEEN
             rate = min(max(rate, F(-0.6)), F(0.6))
             if with_acceleration:
-                a = min(max((v - crowd[1, w, j, CSPEED]) / HISTORY, F(-6.0)), F(3.0))
+                a = min(max((v - crowd[1, w, j, CSPEED]) / BETWEEN, F(-6.0)), F(3.0))
+        back = (x - x0) * c0 + (y - y0) * s0 + HALF * body[w, j, 0]
+        aside = abs((y - y0) * c0 - (x - x0) * s0)
+        if back < rear and aside < HALF * (own[n, 1] + body[w, j, 1]) and c * c0 + s * s0 > F(0.7):
+            x = NOWHERE
         rc, rs = F(math.cos(rate * DT)), F(math.sin(rate * DT))
         for t in range(HORIZON):
             x, y = x + v * c * DT, y + v * s * DT
@@ -154,13 +200,16 @@ def foresee(n, w, ids, crowd, every, with_acceleration, cast):
 
 
 @kernel
-def probe(world, own, lines, lines_valid, ids, crowd, body, poses, along, accelerations, cast, out):
+def probe(world, own, lines, lines_valid, ids, crowd, body, poses, along, accelerations, braking, cast, out):
     """Fill `out (N, C, P)` with PROBES of the candidates `poses`; scratch `cast (K, HORIZON // 5, 4)`."""
     facts = lines.shape[2] - 16
     steps = HORIZON // PER_KNOT
     for n in range(world.shape[0]):
         w = world[n]
-        count = foresee(n, w, ids, crowd, PER_KNOT, False, cast)
+        count = foresee(
+            n, w, own, ids, crowd, body, poses[n, 0, 0, 0], poses[n, 0, 0, 1], poses[n, 0, 0, 2], PER_KNOT,
+            False, cast,
+        )  # fmt: skip
         hl, hw, ahead = HALF * own[n, 0], HALF * own[n, 1], own[n, 2]
         for q in range(poses.shape[1]):
             r = q // MODES
@@ -189,16 +238,18 @@ def probe(world, own, lines, lines_valid, ids, crowd, body, poses, along, accele
                     clearance = min(clearance, max(gap, F(-1.0)))
                     if gap <= F(0.1) and m < first:
                         first = m
-                # Who is ahead on the line is taken to stay on it, whatever it turns to at the moment.
+                # Who is ahead on the line is taken to stay on it, whatever it turns to at the moment, and to
+                # brake on.
                 if lines[n, r, facts + 7] > HALF and abs(along[n, q, t, 0]) < hw + F(0.8):
-                    until = F(m + 1) * F(0.5) * max(lines[n, r, facts + 6], ZERO)
+                    until = ahead_after(F(m + 1) * F(0.5), lines[n, r, facts + 6], braking[n, r])
                     gap = lines[n, r, facts + 5] + until - along[n, q, t, 2]
                     clearance = min(clearance, max(gap, F(-1.0)))
                     if gap <= F(0.1) and m < first:
                         first = m
             distance = along[n, q, HORIZON, 2]
             final = poses[n, q, HORIZON, 3]
-            gap = lines[n, r, facts + 5] + lines[n, r, facts + 6] * F(4.0) - distance
+            gap = lines[n, r, facts + 5] - distance
+            gap += ahead_after(F(4.0), lines[n, r, facts + 6], braking[n, r])
             out[n, q, 0], out[n, q, 1] = F(first) / F(steps), clearance / F(5.0)
             out[n, q, 2], out[n, q, 3] = final / F(15.0), distance / F(50.0)
             out[n, q, 4], out[n, q, 5] = min(lateral, F(10.0)) / F(5.0), max(speeding, ZERO) / F(5.0)
@@ -234,13 +285,16 @@ def reward(
     """Fill `returns (N, C)` of candidates that were driven, `states (N, C, T + 1, 7)`, and their `outcome`.
 
     The dense reward of RIFT's released code, step by step: discounted, ended by the first collision with the
-    others as they would go on under their present acceleration and yaw rate. `along` holds the plan's offset
-    and turn; `weights (16,)` are a style's. Scratch `cast (K, HORIZON, 4)`.
+    others, but for who follows, as they would go on under their present acceleration and yaw rate. `along`
+    holds the plan's offset and turn; `weights (17,)` are a style's. Scratch `cast (K, HORIZON, 4)`.
     """
     facts = lines.shape[2] - 16
     for n in range(world.shape[0]):
         w = world[n]
-        count = foresee(n, w, ids, crowd, 1, True, cast)
+        count = foresee(
+            n, w, own, ids, crowd, body, states[n, 0, 0, 0], states[n, 0, 0, 1], states[n, 0, 0, 2], 1, True,
+            cast,
+        )  # fmt: skip
         area = area_at(areas.of[w], areas)
         ahead = own[n, 2]
         hl, hw = HALF * own[n, 0], HALF * own[n, 1]
@@ -249,7 +303,7 @@ def reward(
             returns[n, q] = ZERO
             if not lines_valid[n, r]:
                 continue
-            total, factor, off = ZERO, ONE, ZERO
+            total, factor, off, pace = ZERO, ONE, ZERO, ZERO
             hit = False
             red = lines[n, r, facts + 3]
             done = ZERO
@@ -283,8 +337,13 @@ def reward(
                 )  # fmt: skip
                 if straight > HALF:
                     gain -= weights[OFFSET] * (d - F(0.05) / F(math.exp(d - HALF)))
-                if F(3.0) < v and v < F(20.0):
-                    gain += weights[SPEED] * max(straight, ZERO) * v
+                if F(3.0) < v:
+                    allowed = max(straight, ZERO) * min(v, lines[n, r, facts + 11])
+                    pace += factor * allowed
+                    if weights[BAND] == ZERO:
+                        gain += weights[SPEED] * allowed
+                    elif v < weights[BAND]:
+                        gain += weights[SPEED] * max(straight, ZERO) * v
                 gain -= weights[STANDING] * F((v > ZERO) | (abs(a) > ZERO))
                 gain -= weights[SPEEDING] * max(v - F(1.05) * lines[n, r, facts + 11], ZERO)
                 if before <= red and red < done and red < F(99.0):
@@ -300,7 +359,7 @@ def reward(
                 factor *= weights[DISCOUNT]
             returns[n, q] = total
             outcome[n, q, 0], outcome[n, q, 1] = F(hit), off / F(HORIZON)
-            outcome[n, q, 2] = done
+            outcome[n, q, 2], outcome[n, q, 3] = done, pace
 
 
 @kernel

@@ -11,10 +11,13 @@ from drive.sim.traffic.rift.kernels.base import (
     CCOS,
     CHERE,
     CSIN,
+    CSPEED,
     CVX,
     CVY,
     CX,
     CY,
+    HARDEST,
+    HISTORY,
     LINES,
     LOOK,
     SEEN,
@@ -27,6 +30,7 @@ FAR2 = F(1e12)
 LOOK_AHEAD = tuple(F(v) for v in LOOK)
 COUNT = len(LOOK)
 AT_MOST = F(SEEN)
+BETWEEN, HARD = F(HISTORY), F(HARDEST)
 REACH = F(80.0)  # m within which others are told
 BESIDE = F(0.25)  # m of lateral clearance below which somebody drives on the line
 PIECE = F(20.0)  # m of a piece of lane
@@ -81,8 +85,9 @@ def shortest_turn(c, s, k, p_rows):
 
 @scalar
 def see_line(n, r, w, i, x, y, c, s, k, first, last, step, own, speed, crowd, body, signals, p_rows, p_points,
-             p_stop, p_give, stride, out):  # fmt: skip
-    """Fill `out[n, r]` in LINE columns for the line with rows `first .. last` and the foot at row `k`."""
+             p_stop, p_give, stride, out, braking):  # fmt: skip
+    """Fill `out[n, r]` in LINE columns for the line with rows `first .. last` and the foot at row `k`, and
+    `braking[n, r]` with the deceleration of who is ahead."""
     over, offset = frenet(x, y, k, p_rows)
     turn = shortest_turn(c, s, k, p_rows)
     for q in range(COUNT):
@@ -142,6 +147,10 @@ def see_line(n, r, w, i, x, y, c, s, k, first, last, step, own, speed, crowd, bo
             d = station - long - front
             if d < gap:
                 gap, lead_speed, lead = max(d, F(-5.0)), v, ONE
+                braking[n, r] = ZERO
+                if crowd.shape[0] > 1 and crowd[1, w, j, CHERE] != ZERO:
+                    slower = (crowd[1, w, j, CSPEED] - crowd[0, w, j, CSPEED]) / BETWEEN
+                    braking[n, r] = min(max(slower, ZERO), HARD)
         else:
             d = rear - (station + long)
             if d < rear_gap:
@@ -227,13 +236,14 @@ def see_others(n, w, i, x, y, c, s, crowd, body, ids, agents, valid, bodies):
 @kernel
 def sense(world, row, path, at, states, own, crowd, body, signals, p_rows, p_points, p_start, p_step, p_stop,
           p_give, p_left, p_right, stride, ids, ego, agents, agents_valid, bodies, lanes, lane_info,
-          lanes_valid, route, route_valid, lines, lines_valid, line_path, line_row):  # fmt: skip
+          lanes_valid, route, route_valid, lines, lines_valid, line_path, line_row, braking):  # fmt: skip
     """What N vehicles see, `world (N,)`, `row (N,)` and on the line `path (N,)`.
 
     `at (N,)` the line's row that they were last at, -1 unknown, is brought up to date. `states (N, 7)` rear
     axles, `own (N, 4)` length, width, rear axle to centre, wheelbase; `crowd (H, W, A, 8)` now and before,
     `body (W, A, 3)` length, width and kind, `signals (W, S)` now. The outputs must hold zeros, `ids (N, K)`
-    -1. `line_path (N, 3)`, `line_row (N, 3)` name the reference lines and the rows at their feet.
+    -1. `line_path (N, 3)`, `line_row (N, 3)` name the reference lines and the rows at their feet, `braking
+    (N, 3)` is the deceleration in m/s^2 of who is ahead on each.
     """
     for n in range(world.shape[0]):
         w, i = world[n], row[n]
@@ -259,7 +269,7 @@ def sense(world, row, path, at, states, own, crowd, body, signals, p_rows, p_poi
             line_path[n, r], line_row[n, r] = line, foot
             lines_valid[n, r] = True
             see_line(n, r, w, i, x, y, c, s, foot, a, b, p_step[line], own, states[n, 3], crowd, body,
-                     signals, p_rows, p_points, p_stop, p_give, stride, lines)  # fmt: skip
+                     signals, p_rows, p_points, p_stop, p_give, stride, lines, braking)  # fmt: skip
             o = COUNT * 6
             see_pieces(n, r, x, y, c, s, foot, a, b, p_step[line], lines[n, r, o + 3], lines[n, r, o + 4],
                        p_rows, p_points, lanes, lane_info, lanes_valid)  # fmt: skip
