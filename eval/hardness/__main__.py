@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
-from drive.errors import DriveError
+from drive.errors import DriveError, UnknownNameError
 
 
 def main() -> int:
@@ -21,6 +22,15 @@ def main() -> int:
     scenes.add_argument("--jobs", type=int, default=2)
     scenes.add_argument("--resume", action="store_true")
     scenes.add_argument("--out", type=Path, default=Path("out/hardness/scenes"))
+    fuzz = commands.add_parser("fuzz", help="spoilt files for every reader: each must be read or refused")
+    fuzz.add_argument(
+        "path", nargs="*", type=Path, help="sound files and folders of scenes, beside our own seeds"
+    )
+    fuzz.add_argument("--inputs", type=int, default=10_000, help="of each reader")
+    fuzz.add_argument("--first", type=int, default=0, help="the number of the first input")
+    fuzz.add_argument("--seed", type=int, default=0)
+    fuzz.add_argument("--reader", action="append", help="only this one; may be repeated")
+    fuzz.add_argument("--out", type=Path, default=Path("out/hardness/fuzz"), help="where findings are kept")
     options = parser.parse_args()
     try:
         return run(options)
@@ -31,11 +41,44 @@ def main() -> int:
 
 def run(options: argparse.Namespace) -> int:
     """What the options ask for."""
+    if options.command == "fuzz":
+        return _fuzz(options)
     from drive.eval.hardness.scenes import drive_many
 
     account = drive_many(options.count, options.out, options.planner, options.jobs, resume=options.resume)
     print(account.row())
     return 0 if account.complete else 1
+
+
+def _fuzz(options: argparse.Namespace) -> int:
+    from drive.eval.hardness.fuzz import HEAD, fuzz
+    from drive.eval.hardness.seeds import make_seeds
+    from drive.eval.hardness.targets import seeds_in, targets
+
+    known = targets()
+    for name in options.reader or ():
+        if name not in known:
+            raise UnknownNameError("reader", name, known)
+    with tempfile.TemporaryDirectory(prefix="drive-seeds-") as folder:
+        seeds = make_seeds(Path(folder), lambda line: print(line, file=sys.stderr))
+        for name, found in seeds_in(options.path).items():
+            seeds.setdefault(name, []).extend(found)
+        print(HEAD)
+        bad = 0
+        for name, target in known.items():
+            if name not in seeds or (options.reader and name not in options.reader):
+                continue
+            try:
+                tally = fuzz(target, seeds[name], options.inputs, options.seed, options.first, options.out)
+            except DriveError as error:
+                print(f"drive: error: {error}", file=sys.stderr)
+                bad += 1
+                continue
+            bad += tally.bad
+            print(tally.row(), flush=True)
+            for found in tally.findings.values():
+                print(f"{name}: input {found.number}: {found.where}", file=sys.stderr)
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":
