@@ -60,7 +60,7 @@ def _fuzz(options: argparse.Namespace) -> int:
         if name not in known:
             raise UnknownNameError("reader", name, known)
     with tempfile.TemporaryDirectory(prefix="drive-seeds-") as folder:
-        seeds = make_seeds(Path(folder), lambda line: print(line, file=sys.stderr))
+        seeds = make_seeds(Path(folder), _note)
         for name, found in seeds_in(options.path).items():
             seeds.setdefault(name, []).extend(found)
         print(HEAD)
@@ -69,16 +69,22 @@ def _fuzz(options: argparse.Namespace) -> int:
             if name not in seeds or (options.reader and name not in options.reader):
                 continue
             try:
-                tally = fuzz(target, seeds[name], options.inputs, options.seed, options.first, options.out)
+                tally = fuzz(
+                    target, seeds[name], options.inputs, options.seed, options.first, options.out, _note
+                )
             except DriveError as error:
-                print(f"drive: error: {error}", file=sys.stderr)
+                _note(f"drive: error: {error}")
                 bad += 1
                 continue
             bad += tally.bad
             print(tally.row(), flush=True)
             for found in tally.findings.values():
-                print(f"{name}: input {found.number}: {found.where}", file=sys.stderr)
+                _note(f"{name}: input {found.number}: {found.where}")
     return 1 if bad else 0
+
+
+def _note(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

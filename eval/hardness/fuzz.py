@@ -23,13 +23,14 @@ import time
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from drive._imports import one_line
 from drive.errors import DriveError
 from drive.eval.hardness.targets import Place, Seed, Target
 
@@ -95,12 +96,26 @@ HEAD = (
 
 
 def fuzz(
-    target: Target, seeds: Sequence[Seed], count: int, seed: int = 0, first: int = 0, keep: Path | None = None
+    target: Target,
+    seeds: Sequence[Seed],
+    count: int,
+    seed: int = 0,
+    first: int = 0,
+    keep: Path | None = None,
+    note: Callable[[str], None] = print,
 ) -> Tally:
     """Try the inputs `first` to `first + count`; the findings go to files in the folder `keep`.
 
-    Raises DriveError where the reader does not take a seed as it is.
+    Seeds that the reader does not take as they are are told and left out; raises DriveError without others.
     """
+    fit = {name: "" for name in range(len(seeds))}
+    _apart(_try_seeds, target, seeds, answer=fit.update)
+    for at, reason in fit.items():
+        if reason:
+            note(f"{target.name} does not take '{seeds[at].name}' as it is: {reason}")
+    seeds = [one for at, one in enumerate(seeds) if not fit[at]]
+    if not seeds:
+        raise DriveError(f"{target.name} takes none of the seeds")
     tally = Tally(target.name, len(seeds))
     began = time.monotonic()
     number, end = first, first + count
@@ -176,6 +191,33 @@ def _process(target: Target, seeds: Sequence[Seed], seed: int, number: int, end:
     return int(at) + 1
 
 
+def _apart(main: Callable[..., None], *arguments: Any, answer: Callable[[Any], None]) -> None:
+    """Run a function in a process of its own, and hand what it sends to `answer`."""
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=main, args=(*arguments, theirs), daemon=True)
+    process.start()
+    theirs.close()
+    with contextlib.suppress(EOFError):
+        while True:
+            answer(ours.recv())
+    process.join()
+
+
+def _try_seeds(target: Target, seeds: Sequence[Seed], pipe: Connection[Any, Any]) -> None:
+    """Send what is wrong with each seed."""
+    with tempfile.TemporaryDirectory(prefix="drive-fuzz-", dir=_fast_folder()) as work:
+        for at, one in enumerate(seeds):
+            pipe.send({at: "the process that read it ended"})
+            place = one.place(Path(work) / str(at))
+            place.write(one.data)
+            try:
+                target.read(place.ref)
+                pipe.send({at: ""})
+            except Exception as error:
+                pipe.send({at: one_line(error)})
+
+
 def _child(
     target: Target,
     seeds: Sequence[Seed],
@@ -195,12 +237,8 @@ def _child(
         try:
             places = {id(one): one.place(Path(work) / str(k)) for k, one in enumerate(seeds)}
             for one in seeds:
-                kind, _, text = _one(target, places[id(one)], one.data, 0)
-                if kind != "read":
-                    pipe.send(
-                        ("unfit", f"{target.name} does not take '{one.name}' as it is ({kind}): {text}")
-                    )
-                    return
+                places[id(one)].write(one.data)
+                target.read(places[id(one)].ref)  # what is loaded on use is loaded before memory is counted
             gc.collect()
             _bound_memory()
             before = _peak()

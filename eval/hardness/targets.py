@@ -302,6 +302,10 @@ def seeds_in(paths: Iterable[Path]) -> dict[str, list[Seed]]:
         for file in files:
             if file.stat().st_size > LARGEST_SEED:
                 continue
+            if file.name.startswith("log_map_archive"):
+                for table in file.parent.glob("*.parquet"):
+                    found.setdefault("argoverse2 map", []).append(Seed.of(file, table.name))
+                continue
             source = next((s for s in sources() if s.matches(str(file))), None)
             if source is not None:
                 found.setdefault(f"scenes:{source.name}", []).append(Seed.of(file))
