@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import os
 import re
@@ -23,11 +24,21 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 31
 MAX_ENTRIES = 10_000
+KINDS = "biufUS"
+"""Truth values, whole numbers, real numbers and texts: no complex numbers, dates or records."""
 
 
 def file_stem(name: str) -> str:
     """A name as part of a file's name: what is no letter, digit or one of `_.@-` becomes `_`."""
     return re.sub(r"[^A-Za-z0-9_.@-]", "_", name)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What JSON from an unknown hand holds. Raises ValueError for what is none, and for endless nesting."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def write_whole(path: Path, content: str | bytes, lasting: bool = False) -> Path:
@@ -107,6 +118,8 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
     shape, _, dtype = header(data)
     if dtype.hasobject:
         raise InputError(f"'{entry.filename}' needs a pickle, which is never read")
+    if dtype.kind not in KINDS:
+        raise InputError(f"'{entry.filename}' is of type {dtype}, which no file of ours holds")
     # Before anything of that shape is made.
     if math.prod(shape) * dtype.itemsize != entry.file_size - data.tell():
         raise InputError(f"'{entry.filename}' does not fill its shape {shape}")

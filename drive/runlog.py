@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive.errors import DriveError, InputError, RunLogError
-from drive.files import read_npz, write_npz
+from drive.files import parse_json, read_npz, write_npz
 from drive.frames import Frames
 from drive.roadmap.model import RoadMap
 from drive.terrain import Terrain
@@ -181,7 +181,7 @@ class RunLog:
         source = Path(path)
         arrays = _read_arrays(source)
         try:
-            header = json.loads(arrays.pop("header").tobytes().decode())
+            header = parse_json(arrays.pop("header").tobytes().decode())
             schema = header.get("schema")
         except (KeyError, ValueError, AttributeError):
             raise RunLogError(f"{source.name} is no run log: it has no readable header") from None

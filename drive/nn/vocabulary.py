@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive.errors import InputError
-from drive.files import read_npz, write_npz
+from drive.files import parse_json, read_npz, write_npz
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,9 +94,9 @@ class Vocabulary:
         source = Path(path)
         try:
             arrays = read_npz(source)
-            header = json.loads(arrays["header"].tobytes().decode())
+            header = parse_json(arrays["header"].tobytes().decode())
             if header["schema"] != SCHEMA:
-                raise InputError(f"it has version '{header['schema']}', this toolkit reads '{SCHEMA}'")
+                raise InputError(f"it has version '{header['schema']!s:.40}', this toolkit reads '{SCHEMA}'")
             steps = arrays["steps"]
             if steps.dtype != np.int16 or steps.ndim != 3:
                 raise InputError(f"its steps are {steps.dtype} {steps.shape}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from drive.errors import DriveError, InputError
+from drive.files import parse_json
 
 SCHEMA = "drive-bench-runs/1"
 NAME = "runs.jsonl"
@@ -145,8 +146,8 @@ def _parse(path: Path) -> tuple[list[Record], int]:
         line = data[start : end if end >= 0 else len(data)]
         start = end + 1 if end >= 0 else len(data)
         try:
-            value = json.loads(line)
-            whole = end >= 0 and isinstance(value, dict)
+            value = parse_json(line)
+            whole = end >= 0 and (_headed(value) if number == 1 else _recorded(value))
         except ValueError:
             whole = False
         if not whole:
@@ -157,6 +158,21 @@ def _parse(path: Path) -> tuple[list[Record], int]:
         lines.append(value)
         good = start
     return lines, good
+
+
+def _headed(value: Any) -> bool:
+    """Whether a first line may be one; what else stands there is its version's own matter."""
+    if not isinstance(value, dict):
+        return False
+    return value.get("schema") != SCHEMA or isinstance(value.get("config"), dict)
+
+
+def _recorded(value: Any) -> bool:
+    """Whether a line is that of a scenario-run."""
+    if not isinstance(value, dict) or not {"scenario", "planner", "run"} <= value.keys():
+        return False
+    named = isinstance(value["scenario"], str) and isinstance(value["planner"], str)
+    return named and isinstance(value["run"], str | None)
 
 
 def _parted(place: str, was: Any, now: Any) -> tuple[str, Any, Any]:

@@ -31,6 +31,7 @@ from types import FrameType
 from typing import Any
 
 from drive._imports import one_line
+from drive.cache import cache_folder
 from drive.errors import DriveError
 from drive.eval.hardness.targets import Place, Seed, Target
 
@@ -141,7 +142,9 @@ def save(found: Finding, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{found.target}-{hashlib.blake2b(found.where.encode(), digest_size=4).hexdigest()}"
     (folder / f"{name}.txt").write_text(
-        f"{found.kind} at input {found.number} of {found.target}: {found.where}\n{found.text}\n", "utf-8"
+        f"{found.kind} at input {found.number} of {found.target}: {found.where}\n{found.text}\n",
+        "utf-8",
+        "backslashreplace",
     )
     path = folder / f"{name}.bin"
     path.write_bytes(found.data)
@@ -233,7 +236,13 @@ def _child(
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
     counts = dict.fromkeys(ENDS, 0)
+    kernels = cache_folder("kernels")
     with tempfile.TemporaryDirectory(prefix="drive-fuzz-", dir=_fast_folder()) as work:
+        # What is made of spoilt files must not fill the user's cache; the machine code is the same.
+        cache = Path(work, "cache")
+        cache.mkdir()
+        (cache / "kernels").symlink_to(kernels)
+        os.environ["DRIVE_CACHE_DIR"] = str(cache)
         try:
             places = {id(one): one.place(Path(work) / str(k)) for k, one in enumerate(seeds)}
             for one in seeds:
