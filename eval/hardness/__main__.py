@@ -31,6 +31,13 @@ def main() -> int:
     fuzz.add_argument("--seed", type=int, default=0)
     fuzz.add_argument("--reader", action="append", help="only this one; may be repeated")
     fuzz.add_argument("--out", type=Path, default=Path("out/hardness/fuzz"), help="where findings are kept")
+    kills = commands.add_parser(
+        "kills", help="a benchmark killed at random moments: resumed to equal results?"
+    )
+    kills.add_argument("--times", type=int, default=100)
+    kills.add_argument("--seed", type=int, default=0)
+    kills.add_argument("--scenes", nargs="+", default=["gen/stop_for_lead/0:20", "gen/cut_in/0:20"])
+    kills.add_argument("--out", type=Path, default=Path("out/hardness/kills"))
     options = parser.parse_args()
     try:
         return run(options)
@@ -43,6 +50,12 @@ def run(options: argparse.Namespace) -> int:
     """What the options ask for."""
     if options.command == "fuzz":
         return _fuzz(options)
+    if options.command == "kills":
+        from drive.eval.hardness.kills import kill_often
+
+        killed = kill_often(options.times, options.out, options.scenes, options.seed)
+        print(killed.row())
+        return 0 if killed.equal and killed.logs_equal else 1
     from drive.eval.hardness.scenes import drive_many
 
     account = drive_many(options.count, options.out, options.planner, options.jobs, resume=options.resume)

@@ -63,7 +63,7 @@ def openscenario(folder: Path) -> None:
     turn = t.event(
         "turn",
         t.change('<AbsoluteTargetLane value="-2"/>'),
-        t.when('<SimulationTimeCondition value="2" rule="greaterThan"/>'),
+        t.after(2.0),
     )
     t.write(folder, event + turn)
 
