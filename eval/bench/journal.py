@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,34 @@ Key = tuple[str, str]
 
 class OutputError(DriveError):
     """The output folder cannot be written; what was written stays."""
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Keep other benchmarks out of the folder; a kill lets go of it as well.
+
+    Raises `InputError` where another one is at work there. What is wrong with the folder `prepare` tells.
+    """
+    try:
+        import fcntl
+
+        out.mkdir(parents=True, exist_ok=True)
+        folder = os.open(out, os.O_RDONLY)
+    except (ImportError, OSError):  # not on every system
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"another benchmark is at work in '{out}'; wait for it, or give another --out"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        yield
+    finally:
+        os.close(folder)
 
 
 def prepare(out: Path, resume: bool, force: bool) -> None:

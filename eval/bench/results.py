@@ -148,7 +148,7 @@ def _wrong(data: Mapping[str, Any]) -> str | None:
     """What in results is not as it is written, of that which everything else relies on."""
     if not isinstance(data["suite"], dict) or not isinstance(data["suite"].get("scenarios"), int):
         return "its suite has no number of scenarios"
-    if not (_texts(data["scores"]) and data["scores"]):
+    if not (isinstance(data["scores"], dict) and data["scores"]):
         return "it names no scores"
     planners = data["planners"]
     if not isinstance(planners, list) or not all(isinstance(planner, dict) for planner in planners):
@@ -178,10 +178,6 @@ def _sound(row: Mapping[str, Any]) -> bool:
         and row.keys() >= ROW
         and isinstance(row["run"], str | None)
     )
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
 def _number(value: Any) -> bool:

@@ -73,7 +73,7 @@ def _fuzz(options: argparse.Namespace) -> int:
         if name not in known:
             raise UnknownNameError("reader", name, known)
     with tempfile.TemporaryDirectory(prefix="drive-seeds-") as folder:
-        seeds = make_seeds(Path(folder), _note)
+        seeds = make_seeds(Path(folder), _note, options.reader or ())
         for name, found in seeds_in(options.path).items():
             seeds.setdefault(name, []).extend(found)
         print(HEAD)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,17 @@ REFERENCES = ("gen/cut_in/17", "gen/cut_in/3:9", "gen/dense_merge", "gen/lunar_h
 SETTINGS = '[idm]\nheadway = 1.5\nname = "x"\n[pdm.lqr]\nweights = [1.0, 2, -3e4]\non = true\n'
 
 
-def make_seeds(folder: Path, note: Callable[[str], None]) -> dict[str, list[Seed]]:
-    """Write them below `folder`; by target. What an extra is missing for is told and left out."""
+def make_seeds(
+    folder: Path, note: Callable[[str], None], wanted: Collection[str] = ()
+) -> dict[str, list[Seed]]:
+    """Write them below `folder`; by target, at least those `wanted`, which are all where none are named.
+
+    What an extra is missing for is told and left out.
+    """
     found: dict[str, list[Seed]] = {}
-    for make in (_scenes, _nuplan, _runs, _learned, _training, _bench, _texts, _messages):
+    for make, targets in MAKERS.items():
+        if wanted and not targets & set(wanted):
+            continue
         place = folder / make.__name__.strip("_")
         place.mkdir(parents=True, exist_ok=True)
         try:
@@ -199,3 +206,15 @@ def short(ref: str, steps: int = 12) -> Any:
 def _write(path: Path, data: bytes) -> Seed:
     path.write_bytes(data)
     return Seed(path.name, data)
+
+
+MAKERS: dict[Callable[[Path], dict[str, list[Seed]]], set[str]] = {
+    _scenes: {"scenes:native", "scenes:commonroad", "scenes:dem"},
+    _nuplan: {"scenes:nuplan"},
+    _runs: {"run log"},
+    _learned: {"weights", "card", "vocabulary"},
+    _training: {"training set"},
+    _bench: {"journal", "results"},
+    _texts: {"suite", "rule book", "settings", "formula", "filter", "reference"},
+    _messages: {"planner message", "CARLA request"},
+}
