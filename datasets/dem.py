@@ -164,8 +164,8 @@ def _checked(
     if holes.any():
         nearest: Any = distance_transform_edt(holes, return_distances=False, return_indices=True)
         height = height[tuple(nearest)]
-    if not 0.0 < resolution < 20.0:
-        raise InputError(f"{name}: cells of {resolution:g} m are no ground for a rover (below 20 m)")
+    if not 1e-3 <= resolution < 20.0:
+        raise InputError(f"{name}: cells of {resolution:g} m are no ground for a rover (0.001 to 20 m)")
     # A rover's world begins at 0; the model's own zero may be kilometres away.
     return Elevation(np.ascontiguousarray(height - height.min()), resolution, gravity, sun)
 

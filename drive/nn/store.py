@@ -175,8 +175,8 @@ class TrainingSet:
                 one = Field(str(about["dtype"]), tuple(int(n) for n in about["shape"]))
                 arrays[name] = _mapped(place / f"{name}.npy", one, rows)
             header["hash"], header["teacher"], header["vocabulary"]
-            for scene in header["scenes"]:
-                tuple(scene["key"])
+            if not all(isinstance(part, str) for scene in header["scenes"] for part in scene["key"]):
+                raise ValueError("a scene's key holds what is no text")
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"the training set '{place}' has no sound header ({error})") from None
         return cls(place, header, arrays)

@@ -165,7 +165,7 @@ def _rule(name: str, table: Any, where: str) -> Rule:
     if not isinstance(when, list) or not all(isinstance(w, str) for w in when):
         raise InputError(f"{where}: 'when' is a list of signals")
     plain = isinstance(parameters, dict) and all(
-        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v)
+        isinstance(v, int | float) and not isinstance(v, bool) and abs(v) < math.inf
         for v in parameters.values()
     )
     if not plain:

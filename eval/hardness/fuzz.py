@@ -32,7 +32,7 @@ from typing import Any
 
 from drive._imports import one_line
 from drive.cache import cache_folder
-from drive.errors import DriveError
+from drive.errors import LONGEST, DriveError
 from drive.eval.hardness.targets import Place, Seed, Target
 
 LIMIT_S = 5.0
@@ -243,6 +243,7 @@ def _child(
         cache.mkdir()
         (cache / "kernels").symlink_to(kernels)
         os.environ["DRIVE_CACHE_DIR"] = str(cache)
+        os.chdir(cache)  # a reference that is no path but `.` stands for a small folder
         try:
             places = {id(one): one.place(Path(work) / str(k)) for k, one in enumerate(seeds)}
             for one in seeds:
@@ -277,7 +278,7 @@ def _one(target: Target, place: Place, data: bytes, number: int) -> tuple[str, s
         kind, where, text = "read", "", ""
     except DriveError as error:
         kind, where, text = "refused", "", str(error)
-        if "\n" in text or not text.strip() or len(text) > 1000:
+        if len(text.splitlines()) != 1 or not text.strip() or len(text) > LONGEST:
             kind, where = "fault", f"message of {len(text.splitlines())} lines: {_place_of(error)}"
     except _TooLongError as error:
         kind, where, text = "hang", f"hang: {_place_of(error)}", f"more than {LIMIT_S:g} s\n{_told()}"
