@@ -153,9 +153,9 @@ def _card(path: Path) -> object:
 
 
 def _run_log(path: Path) -> object:
-    from drive.runlog import RunLog
+    from drive.cli.inspect import describe
 
-    return RunLog.load(path)
+    return describe(str(path))
 
 
 def _vocabulary(path: Path) -> object:
