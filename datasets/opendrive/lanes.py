@@ -28,9 +28,9 @@ PROBES = 9
 KNOT_GAP = 0.02
 JUST_BEFORE = 0.002
 MAX_SAMPLES = 200_000
+"""Samples of one section: a road of 1000 km at the longest step."""
 MAX_REACH = 1000.0
 """Metres from a road's reference line to the border of a lane: an airfield's apron is narrower."""
-"""Samples of one section: a road of 1000 km at the longest step."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
