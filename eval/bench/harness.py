@@ -161,7 +161,7 @@ def _run(options: Options, told: Listener, held: ExitStack) -> Results:
         scene.visibility,
         scene.detection,
         options.watchdog,
-        out,
+        out.absolute(),
         mode,
         stages_of(scores.values()),
         options.tracker,
