@@ -19,6 +19,7 @@ def main() -> int:
     )
     scenes.add_argument("--count", type=int, default=10_000)
     scenes.add_argument("--planner", default="constant")
+    scenes.add_argument("--steps", type=int, default=0, help="only so many steps of each; 0: all of them")
     scenes.add_argument("--jobs", type=int, default=2)
     scenes.add_argument("--resume", action="store_true")
     scenes.add_argument("--out", type=Path, default=Path("out/hardness/scenes"))
@@ -58,7 +59,9 @@ def run(options: argparse.Namespace) -> int:
         return 0 if killed.equal and killed.logs_equal else 1
     from drive.eval.hardness.scenes import drive_many
 
-    account = drive_many(options.count, options.out, options.planner, options.jobs, resume=options.resume)
+    account = drive_many(
+        options.count, options.out, options.planner, options.jobs, options.steps, options.resume
+    )
     print(account.row())
     return 0 if account.complete else 1
 
@@ -76,7 +79,7 @@ def _fuzz(options: argparse.Namespace) -> int:
         seeds = make_seeds(Path(folder), _note, options.reader or ())
         for name, found in seeds_in(options.path).items():
             seeds.setdefault(name, []).extend(found)
-        print(HEAD)
+        print(HEAD, flush=True)
         bad = 0
         for name, target in known.items():
             if name not in seeds or (options.reader and name not in options.reader):

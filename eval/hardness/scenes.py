@@ -16,6 +16,8 @@ from drive.eval.bench.journal import NAME, RESULTS
 from drive.eval.hardness.memory import Sample, growth, watch
 
 FAMILIES = ("stop_for_lead", "cut_in", "dense_merge", "signalised_intersection", "parked_vehicle")
+DISTINCT = 500
+"""Generated scenes of which short ones are made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,26 +60,43 @@ class Account:
         )
 
 
-def drive_many(
-    count: int,
-    out: Path,
-    planner: str = "constant",
-    jobs: int = 2,
-    families: Sequence[str] = FAMILIES,
-    resume: bool = False,
-) -> Account:
-    """Drive `count` generated scenes, those of `families` in equal parts, by `drive bench`, and count.
+def write_scenes(folder: Path, count: int, steps: int, distinct: int = DISTINCT) -> Path:
+    """`count` scene files of `steps` steps: the beginnings of `distinct` generated scenes of `FAMILIES`, again and
+    again under ids of their own (so that each has traffic of its own seed)."""
+    from drive.datasets.native import save_scene
+    from drive.datasets.source import load
+    from drive.eval.bench.worker import shortened
 
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = []
+    for number in range(count):
+        if number < distinct:
+            family, seed = FAMILIES[number % len(FAMILIES)], number // len(FAMILIES)
+            kept.append(shortened(load(f"gen/{family}/{seed}"), steps))
+        scene = kept[number % distinct]
+        save_scene(scene.with_(id=f"{scene.id}/{number}"), folder / f"{number:06d}.scene.npz")
+    return folder
+
+
+def drive_many(
+    count: int, out: Path, planner: str = "constant", jobs: int = 2, steps: int = 0, resume: bool = False
+) -> Account:
+    """Drive `count` generated scenes, those of `FAMILIES` in equal parts, by `drive bench`, and count.
+
+    Whole ones where `steps` is 0, else files of their first steps (`write_scenes`), which lie in OUT-scenes.
     Memory over time goes to OUT/memory.csv, what the command says to OUT.log. Raises DriveError where the
     benchmark leaves no results.
     """
-    parts = [count // len(families) + (k < count % len(families)) for k in range(len(families))]
-    scenes = [f"gen/{family}/0:{part}" for family, part in zip(families, parts, strict=True) if part]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if steps:
+        scenes = [str(write_scenes(out.with_name(f"{out.name}-scenes"), count, steps))]
+    else:
+        parts = [count // len(FAMILIES) + (k < count % len(FAMILIES)) for k in range(len(FAMILIES))]
+        scenes = [f"gen/{family}/0:{part}" for family, part in zip(FAMILIES, parts, strict=True) if part]
     arguments = [
         sys.executable, "-m", "drive", "bench", *scenes, "--planner", planner, "--jobs", str(jobs),
         "--out", str(out), "--resume" if resume else "--force",
     ]  # fmt: skip
-    out.parent.mkdir(parents=True, exist_ok=True)
     log = out.with_name(f"{out.name}.log")
     seen = watch(arguments, log, _Lines(out / NAME).count, environment=os.environ)
     _write(out / "memory.csv", seen.samples)
