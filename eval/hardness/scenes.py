@@ -61,8 +61,10 @@ class Account:
 
 
 def write_scenes(folder: Path, count: int, steps: int, distinct: int = DISTINCT) -> Path:
-    """`count` scene files of `steps` steps: the beginnings of `distinct` generated scenes of `FAMILIES`, again and
-    again under ids of their own (so that each has traffic of its own seed)."""
+    """`count` scene files of `steps` steps: the beginnings of `distinct` generated scenes, again and again.
+
+    Each has an id of its own, and so traffic of its own seed.
+    """
     from drive.datasets.native import save_scene
     from drive.datasets.source import load
     from drive.eval.bench.worker import shortened
