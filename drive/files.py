@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 31
 MAX_ENTRIES = 10_000
+BROKEN_ARRAY = (
+    *(OSError, EOFError, ValueError, TypeError),
+    *(MemoryError, OverflowError, SyntaxError, tokenize.TokenError),
+)
+"""What NumPy raises for an array's file whose header is damaged: it reads it as Python would."""
 KINDS = "biufUS"
 """Truth values, whole numbers, real numbers and texts: no complex numbers, dates or records."""
 
@@ -102,8 +107,8 @@ def read_npz(path: Path, limit: int = MAX_BYTES) -> dict[str, NDArray[Any]]:
     except FileNotFoundError:
         raise
     except (
-        *(OSError, EOFError, ValueError, KeyError, TypeError, NotImplementedError, RuntimeError),
-        *(zipfile.BadZipFile, zlib.error, struct.error, MemoryError, SyntaxError, tokenize.TokenError),
+        *(*BROKEN_ARRAY, KeyError, NotImplementedError, RuntimeError),
+        *(zipfile.BadZipFile, zlib.error, struct.error),
     ) as error:
         raise InputError(" ".join(str(error).split())[:200] or type(error).__name__) from None
 

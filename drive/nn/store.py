@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from drive.errors import InputError
-from drive.files import parse_json
+from drive.files import BROKEN_ARRAY, parse_json
 from drive.nn.scene import SceneArrays, SceneSizes, is_mask, scene_shapes
 
 if TYPE_CHECKING:
@@ -331,7 +331,7 @@ def _mapped(path: Path, one: Field, rows: int) -> NDArray[Any]:
         found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"the training set lacks '{path}'") from None
-    except (OSError, ValueError, EOFError) as error:
+    except BROKEN_ARRAY as error:
         raise InputError(f"'{path}' is truncated or is no array ({error})") from None
     if found.dtype.str != one.dtype or found.shape != (rows, *one.shape):
         raise InputError(f"'{path}' is {found.dtype.str} {found.shape}, its header says {one} of {rows} rows")

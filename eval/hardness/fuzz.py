@@ -243,7 +243,9 @@ def _child(
         cache.mkdir()
         (cache / "kernels").symlink_to(kernels)
         os.environ["DRIVE_CACHE_DIR"] = str(cache)
-        os.chdir(cache)  # a reference that is no path but `.` stands for a small folder
+        lonely = cache.joinpath(*("deep" * 8))
+        lonely.mkdir(parents=True)
+        os.chdir(lonely)  # a reference such as `../..` stands for an empty folder that is ours
         try:
             places = {id(one): one.place(Path(work) / str(k)) for k, one in enumerate(seeds)}
             for one in seeds:

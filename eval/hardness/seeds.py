@@ -124,7 +124,10 @@ def _training(folder: Path) -> dict[str, list[Seed]]:
         scene = {"ref": f"gen/cut_in/{seed}", "key": ["gen", "cut_in", str(seed)], "licence": "Apache-2.0"}
         writer.add(scene, {n: np.zeros((3, *f.shape), f.dtype) for n, f in fields.items()})
     writer.finish()
-    return {"training set": [Seed.of(folder / "header.json")]}
+    return {
+        "training set": [Seed.of(folder / "header.json")],
+        "training array": [Seed.of(folder / "time.npy", "header.json")],
+    }
 
 
 def _bench(folder: Path) -> dict[str, list[Seed]]:
@@ -213,7 +216,7 @@ MAKERS: dict[Callable[[Path], dict[str, list[Seed]]], set[str]] = {
     _nuplan: {"scenes:nuplan"},
     _runs: {"run log"},
     _learned: {"weights", "card", "vocabulary"},
-    _training: {"training set"},
+    _training: {"training set", "training array"},
     _bench: {"journal", "results"},
     _texts: {"suite", "rule book", "settings", "formula", "filter", "reference"},
     _messages: {"planner message", "CARLA request"},

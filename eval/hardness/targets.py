@@ -276,6 +276,7 @@ def targets() -> dict[str, Target]:
         Target("card", _card, _in(ways.JSON)),
         Target("vocabulary", _vocabulary, _zip),
         Target("training set", _training, _in(ways.JSON)),
+        Target("training array", _training, _in(ways.BYTES)),
         Target("journal", _journal, _in(ways.JSON)),
         Target("results", _results, _in(ways.JSON)),
         Target("suite", _suite, _in((*ways.TEXT, ways.word))),
