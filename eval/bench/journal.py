@@ -110,8 +110,15 @@ def read(out: Path, config: Mapping[str, Any]) -> dict[Key, Record]:
     return {
         key: record
         for key, record in records.items()
-        if record["run"] is None or (out / record["run"]).is_file()
+        if record["run"] is None or _is_there(out / record["run"])
     }
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False
 
 
 class Journal:
