@@ -204,7 +204,7 @@ def arrays(rng: random.Random, data: bytes) -> bytes:
     return packed(inside)
 
 
-def packed(held: dict[str, np.ndarray]) -> bytes:  # type: ignore[type-arg]
+def packed(held: dict[str, np.ndarray]) -> bytes:
     """A zip of arrays, not compressed."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
@@ -215,7 +215,7 @@ def packed(held: dict[str, np.ndarray]) -> bytes:  # type: ignore[type-arg]
     return out.getvalue()
 
 
-def array(rng: random.Random, values: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def array(rng: random.Random, values: np.ndarray) -> np.ndarray:
     """An array with extreme values, or of another shape or kind; bytes that are JSON are spoilt as such."""
     if values.dtype == np.uint8 and values.ndim == 1 and values[:1].tobytes() in (b"{", b"["):
         return np.frombuffer(spoil(rng, values.tobytes(), JSON), dtype=np.uint8)
@@ -246,7 +246,7 @@ def array(rng: random.Random, values: np.ndarray) -> np.ndarray:  # type: ignore
     return np.full(values.shape, "\ufffd" * 5)
 
 
-def held(data: bytes) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+def held(data: bytes) -> dict[str, np.ndarray]:
     """The arrays of a zip; nothing of one that is not sound."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -258,7 +258,7 @@ def held(data: bytes) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
         return {}
 
 
-def _extreme(rng: random.Random, dtype: np.dtype) -> object:  # type: ignore[type-arg]
+def _extreme(rng: random.Random, dtype: np.dtype) -> object:
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
             return dtype.type(rng.choice(_REALS))
