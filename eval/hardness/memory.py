@@ -40,24 +40,23 @@ def watch(
     arguments: Sequence[str],
     log: Path,
     done: Callable[[], int],
+    tell: Callable[[Sample], None] = lambda sample: None,
     every: float = 1.0,
-    environment: Mapping[str, str] | None = None,
 ) -> Watched:
     """Run a command to its end and look at its memory every `every` s.
 
-    `done()` counts its work; what it prints goes to the file `log`. Raises DriveError without /proc.
+    `done()` counts its work, `tell` hears each sample; what it prints goes to the file `log`. Raises DriveError without /proc.
     """
     if not (PROC / "self" / "statm").exists():
         raise DriveError("memory is read from /proc, which this system lacks")
     samples: list[Sample] = []
     began = time.monotonic()
     with open(log, "wb") as file:
-        process = subprocess.Popen(
-            arguments, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment
-        )
+        process = subprocess.Popen(arguments, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         while process.poll() is None:
             children = {child: resident(child) for child in children_of(process.pid)}
             samples.append(Sample(time.monotonic() - began, done(), resident(process.pid), children))
+            tell(samples[-1])
             time.sleep(every)
     return Watched(process.returncode, log.read_text(encoding="utf-8", errors="replace"), tuple(samples))
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from drive.errors import DriveError
 from drive.eval.bench.journal import NAME, RESULTS
@@ -63,20 +64,20 @@ class Account:
 def write_scenes(folder: Path, count: int, steps: int, distinct: int = DISTINCT) -> Path:
     """`count` scene files of `steps` steps: the beginnings of `distinct` generated scenes, again and again.
 
-    Each has an id of its own, and so traffic of its own seed.
+    The benchmark gives those of one id ids of their own, and with these seeds of their own.
     """
     from drive.datasets.native import save_scene
     from drive.datasets.source import load
     from drive.eval.bench.worker import shortened
 
     folder.mkdir(parents=True, exist_ok=True)
-    kept = []
     for number in range(count):
+        path = folder / f"{number:06d}.scene.npz"
         if number < distinct:
             family, seed = FAMILIES[number % len(FAMILIES)], number // len(FAMILIES)
-            kept.append(shortened(load(f"gen/{family}/{seed}"), steps))
-        scene = kept[number % distinct]
-        save_scene(scene.with_(id=f"{scene.id}/{number}"), folder / f"{number:06d}.scene.npz")
+            save_scene(shortened(load(f"gen/{family}/{seed}"), steps), path)
+        else:
+            shutil.copyfile(folder / f"{number % distinct:06d}.scene.npz", path)
     return folder
 
 
@@ -86,7 +87,7 @@ def drive_many(
     """Drive `count` generated scenes, those of `FAMILIES` in equal parts, by `drive bench`, and count.
 
     Whole ones where `steps` is 0, else files of their first steps (`write_scenes`), which lie in OUT-scenes.
-    Memory over time goes to OUT/memory.csv, what the command says to OUT.log. Raises DriveError where the
+    Memory over time goes to OUT-memory.csv, what the command says to OUT.log. Raises DriveError where the
     benchmark leaves no results.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -100,8 +101,8 @@ def drive_many(
         "--out", str(out), "--resume" if resume else "--force",
     ]  # fmt: skip
     log = out.with_name(f"{out.name}.log")
-    seen = watch(arguments, log, _Lines(out / NAME).count, environment=os.environ)
-    _write(out / "memory.csv", seen.samples)
+    with open(out.with_name(f"{out.name}-memory.csv"), "w", newline="", encoding="utf-8") as file:
+        seen = watch(arguments, log, _Lines(out / NAME).count, _Table(file).add)
     return account(count, out, seen.samples, seen.status, seen.printed)
 
 
@@ -148,10 +149,14 @@ class _Lines:
         return max(self.found, 0)
 
 
-def _write(path: Path, samples: Sequence[Sample]) -> None:
-    with open(path, "w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(("seconds", "drives", "command_mib", "children_mib"))
-        for s in samples:
-            children = " ".join(f"{held:.1f}" for held in s.children.values())
-            table.writerow((f"{s.time:.1f}", s.done, f"{s.parent:.1f}", children))
+class _Table:
+    """Samples as rows of a table, each written at once: a run that is stopped has shown what it held."""
+
+    def __init__(self, file: TextIO) -> None:
+        self.file, self.table = file, csv.writer(file)
+        self.table.writerow(("seconds", "drives", "command_mib", "children_mib"))
+
+    def add(self, s: Sample) -> None:
+        children = " ".join(f"{held:.1f}" for held in s.children.values())
+        self.table.writerow((f"{s.time:.1f}", s.done, f"{s.parent:.1f}", children))
+        self.file.flush()
