@@ -45,7 +45,9 @@ def watch(
 ) -> Watched:
     """Run a command to its end and look at its memory every `every` s.
 
-    `done()` counts its work, `tell` hears each sample; what it prints goes to the file `log`. Raises DriveError without /proc.
+    `done()` counts its work, `tell` hears each sample; what it prints goes to the file `log`.
+
+    Raises DriveError without /proc.
     """
     if not (PROC / "self" / "statm").exists():
         raise DriveError("memory is read from /proc, which this system lacks")
