@@ -77,8 +77,8 @@ def _fuzz(options: argparse.Namespace) -> int:
             raise UnknownNameError("reader", name, known)
     with tempfile.TemporaryDirectory(prefix="drive-seeds-") as folder:
         seeds = make_seeds(Path(folder), _note, options.reader or ())
-        for name, found in seeds_in(options.path).items():
-            seeds.setdefault(name, []).extend(found)
+        for name, more in seeds_in(options.path).items():
+            seeds.setdefault(name, []).extend(more)
         print(HEAD, flush=True)
         bad = 0
         for name, target in known.items():

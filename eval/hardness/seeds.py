@@ -118,7 +118,11 @@ def _training(folder: Path) -> dict[str, list[Seed]]:
     from drive.nn.writer import Writer
 
     fields = training_fields(DataRequest(families=("cut_in",), sensors=()), None)
-    about = {"request": {"sensors": [], "sizes": {}}, "vocabulary": None, "teacher": {"version": "1"}}
+    about: dict[str, Any] = {
+        "request": {"sensors": [], "sizes": {}},
+        "vocabulary": None,
+        "teacher": {"version": "1"},
+    }
     writer = Writer(folder, fields, about, resume=True)
     for seed in (1, 2):
         scene = {"ref": f"gen/cut_in/{seed}", "key": ["gen", "cut_in", str(seed)], "licence": "Apache-2.0"}

@@ -125,7 +125,7 @@ def _zip(rng: random.Random, data: bytes, others: Sequence[bytes]) -> bytes:
 
 def _scene(rng: random.Random, data: bytes, others: Sequence[bytes]) -> bytes:
     """A scene of ours, mostly with the hash that belongs to what is in it now."""
-    from drive.datasets.native import hash_arrays
+    from drive.roadmap import hash_arrays
 
     out = _zip(rng, data, others)
     try:
