@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     if options.command == "kills":
         from drive.eval.hardness.kills import kill_often
 
-        killed = kill_often(options.times, options.out, options.scenes, options.seed)
+        killed = kill_often(options.times, options.out, options.scenes, options.seed, note=_note)
         print(killed.row())
         return 0 if killed.equal and killed.logs_equal else 1
     from drive.eval.hardness.scenes import drive_many

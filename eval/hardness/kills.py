@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,12 @@ class Killed:
 
 
 def kill_often(
-    times: int, out: Path, scenes: list[str], seed: int = 0, planners: tuple[str, ...] = ("constant", "idm")
+    times: int,
+    out: Path,
+    scenes: list[str],
+    seed: int = 0,
+    planners: tuple[str, ...] = ("constant", "idm"),
+    note: Callable[[str], None] = lambda line: None,
 ) -> Killed:
     """Kill a benchmark of two workers `times` times at random moments, resume it each time, and compare.
 
@@ -79,6 +85,7 @@ def kill_often(
                 if process.poll() is None and _kill(process, victim, rng):
                     kills[victim] += 1
                     done.append(drives)
+                    note(f"kill {len(done)} of {times}: {victim}, {drives} drives done")
             status = process.wait()
             _bury(process)
             if status == 0:
