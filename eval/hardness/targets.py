@@ -153,9 +153,9 @@ def _card(path: Path) -> object:
 
 
 def _run_log(path: Path) -> object:
-    from drive.cli.inspect import describe
+    from drive.runlog import RunLog
 
-    return describe(str(path))
+    return RunLog.load(path)
 
 
 def _vocabulary(path: Path) -> object:
