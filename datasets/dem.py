@@ -17,9 +17,10 @@ import numpy as np
 
 from drive.datasets.generate.terrain import Place, passable, to_scenario
 from drive.errors import InputError, MissingExtraError, ScenarioError
+from drive.files import read_npz
 from drive.scenario import Provenance
 from drive.sim.surface import cast_shadow
-from drive.terrain import Terrain
+from drive.terrain import HIGHEST, Terrain
 from drive.vehicle import RoverParams
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 BODIES = {"moon": 1.62, "mars": 3.71, "earth": 9.81}
 """Gravity in m/s^2 of what a file's own words name; the Moon's where they name none of these."""
 DEFAULT_SUN = (0.6, 0.5)
+HEAVIEST = 30.0
+"""m/s^2; Jupiter has 25."""
 LONGEST = 60.0
 """Metres between the start and the goal that are chosen, at most."""
 MARGIN = 5.0
@@ -126,7 +129,6 @@ def read_elevation(path: Path) -> Elevation:
     except rasterio.errors.RasterioError as error:
         raise InputError(f"{path.name}: cannot be read as GeoTIFF: {error}") from None
     height = np.asarray(band.filled(np.nan))
-    height[~np.isfinite(height) | (np.abs(height) > 1e5)] = np.nan
     resolution = 0.5 * (width + depth)
     if crs is not None and crs.is_geographic:
         raise InputError(f"{path.name}: its cells are degrees; warp it to metres (gdalwarp -t_srs) first")
@@ -136,13 +138,14 @@ def read_elevation(path: Path) -> Elevation:
 
 def _read_npz(path: Path) -> Elevation:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            height, resolution = np.asarray(file["height"], dtype=np.float64), float(file["resolution"])
-            gravity = float(file["gravity"]) if "gravity" in file else BODIES["moon"]
-            sun = np.asarray(file["sun"], dtype=np.float64).reshape(-1) if "sun" in file else DEFAULT_SUN
-    except (OSError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+        file = read_npz(path)
+        height, resolution = np.asarray(file["height"], dtype=np.float64), float(file["resolution"])
+        gravity = float(file["gravity"]) if "gravity" in file else BODIES["moon"]
+        azimuth, elevation = file["sun"].reshape(-1).tolist() if "sun" in file else DEFAULT_SUN
+        sun = (float(azimuth), float(elevation))
+    except (OSError, ValueError, TypeError, KeyError, InputError) as error:
         raise InputError(f"{path.name}: no elevation model with height and resolution ({error})") from None
-    return _checked(path.name, height, resolution, gravity, (float(sun[0]), float(sun[1])))
+    return _checked(path.name, height, resolution, gravity, sun)
 
 
 def _checked(
@@ -152,14 +155,17 @@ def _checked(
 
     if height.ndim != 2 or min(height.shape) < 8:
         raise InputError(f"{name}: an elevation model needs at least 8 x 8 cells, got {height.shape}")
-    holes = ~np.isfinite(height)
+    if not (0.0 < gravity <= HEAVIEST and abs(sun[0]) <= 2.0 * np.pi and abs(sun[1]) <= 0.5 * np.pi):
+        said = f"gravity {gravity:g} m/s^2, sun {sun[0]:g}, {sun[1]:g} rad"
+        raise InputError(f"{name}: no planet or moon has such a place: {said}")
+    holes = ~(np.abs(height) <= HIGHEST)
     if holes.mean() > 0.5:
         raise InputError(f"{name}: more than half of its cells are empty")
     if holes.any():
         nearest: Any = distance_transform_edt(holes, return_distances=False, return_indices=True)
         height = height[tuple(nearest)]
-    if not 0.0 < resolution < 20.0:
-        raise InputError(f"{name}: cells of {resolution:g} m are no ground for a rover (below 20 m)")
+    if not 1e-3 <= resolution < 20.0:
+        raise InputError(f"{name}: cells of {resolution:g} m are no ground for a rover (0.001 to 20 m)")
     # A rover's world begins at 0; the model's own zero may be kilometres away.
     return Elevation(np.ascontiguousarray(height - height.min()), resolution, gravity, sun)
 

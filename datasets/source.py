@@ -76,9 +76,13 @@ def sources() -> tuple[Source, ...]:
 
 def source_of(ref: str) -> Source:
     """The first reader that takes `ref`; raises `InputError` saying what is wrong with it."""
-    for source in sources():
-        if source.matches(ref):
-            return source
+    try:
+        for source in sources():
+            if source.matches(ref):
+                return source
+    except (OSError, ValueError) as error:  # a name that is too long, or that no system takes
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"'{ref[:80]}' cannot be looked up: {why}") from None
     known = ", ".join(source.name for source in sources()) or "none"
     about = f"(known: {known})" + "".join(f"; {line}" for line in _installed()[1])
     if Path(ref.partition("#")[0]).exists():

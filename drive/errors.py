@@ -9,9 +9,16 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 2000
+"""Characters of a message: what a damaged file holds in the place of a name may be of any length."""
+
 
 class DriveError(Exception):
-    """Base of all errors raised on purpose; its message is fit to be shown to a user."""
+    """Base of all errors raised on purpose; its message is one line, fit to be shown to a user."""
+
+    def __str__(self) -> str:
+        line = " ".join(super().__str__().splitlines())
+        return line if len(line) <= LONGEST else f"{line[: LONGEST - 400]} … {line[-300:]}"
 
 
 class InputError(DriveError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import math
 import os
 import re
@@ -23,11 +24,26 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 31
 MAX_ENTRIES = 10_000
+BROKEN_ARRAY = (
+    *(OSError, EOFError, ValueError, TypeError),
+    *(MemoryError, OverflowError, SyntaxError, tokenize.TokenError),
+)
+"""What NumPy raises for an array's file whose header is damaged: it reads it as Python would."""
+KINDS = "biufUS"
+"""Truth values, whole numbers, real numbers and texts: no complex numbers, dates or records."""
 
 
 def file_stem(name: str) -> str:
     """A name as part of a file's name: what is no letter, digit or one of `_.@-` becomes `_`."""
     return re.sub(r"[^A-Za-z0-9_.@-]", "_", name)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What JSON from an unknown hand holds. Raises ValueError for what is none, and for endless nesting."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def write_whole(path: Path, content: str | bytes, lasting: bool = False) -> Path:
@@ -91,8 +107,8 @@ def read_npz(path: Path, limit: int = MAX_BYTES) -> dict[str, NDArray[Any]]:
     except FileNotFoundError:
         raise
     except (
-        *(OSError, EOFError, ValueError, KeyError, TypeError, NotImplementedError, RuntimeError),
-        *(zipfile.BadZipFile, zlib.error, struct.error, MemoryError, SyntaxError, tokenize.TokenError),
+        *(*BROKEN_ARRAY, KeyError, NotImplementedError, RuntimeError),
+        *(zipfile.BadZipFile, zlib.error, struct.error),
     ) as error:
         raise InputError(" ".join(str(error).split())[:200] or type(error).__name__) from None
 
@@ -107,6 +123,8 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> NDArray[Any]:
     shape, _, dtype = header(data)
     if dtype.hasobject:
         raise InputError(f"'{entry.filename}' needs a pickle, which is never read")
+    if dtype.kind not in KINDS:
+        raise InputError(f"'{entry.filename}' is of type {dtype}, which no file of ours holds")
     # Before anything of that shape is made.
     if math.prod(shape) * dtype.itemsize != entry.file_size - data.tell():
         raise InputError(f"'{entry.filename}' does not fill its shape {shape}")

@@ -271,6 +271,9 @@ class Plan:
         p = np.asarray(poses, dtype=np.float64)
         if p.ndim != 2 or p.shape[1] < 3:
             raise PlanError(f"poses must be (T, 3), got {p.shape}")
+        for values in (p, () if speed is None else speed):
+            if (np.abs(values) > MAX_STATE).any():  # what is no number is for `check_plan` to tell
+                raise PlanError(f"poses or speeds of the plan are infinite, or beyond {MAX_STATE:g}")
         times = observation.time + dt * np.arange(len(p) + 1)
         v = None
         if speed is not None:

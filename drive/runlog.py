@@ -30,11 +30,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive.errors import DriveError, InputError, RunLogError
-from drive.files import read_npz, write_npz
+from drive.files import parse_json, read_npz, write_npz
 from drive.frames import Frames
 from drive.roadmap.model import RoadMap
 from drive.terrain import Terrain
-from drive.vehicle import VehicleParams
+from drive.vehicle import AgentKind, VehicleParams
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -181,7 +181,7 @@ class RunLog:
         source = Path(path)
         arrays = _read_arrays(source)
         try:
-            header = json.loads(arrays.pop("header").tobytes().decode())
+            header = parse_json(arrays.pop("header").tobytes().decode())
             schema = header.get("schema")
         except (KeyError, ValueError, AttributeError):
             raise RunLogError(f"{source.name} is no run log: it has no readable header") from None
@@ -242,6 +242,9 @@ class RunLog:
             raise RunLogError(f"its heat has the shapes {found} instead of ({heats}, R, C), ({heats}, 3)")
         if self.signals.ndim != 2 or self.signals.shape[1] != n:
             raise RunLogError(f"its signals cover {self.signals.shape}, not (S, {n})")
+        known = [int(kind) for kind in AgentKind]
+        if not np.isin(self.agent_kind, known).all():
+            raise RunLogError("its array 'agent_kind' holds kinds of road users that nobody knows")
         if len(self.agent_ids) != a or int(self.plan_start[-1]) != rows:
             raise RunLogError("its agent ids or plans do not fit its other arrays")
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
+HIGHEST = 1e5
+"""Metres: no ground of a planet or moon lies as far from another point of it."""
+
 
 @dataclass(frozen=True, eq=False)
 class Terrain:
@@ -39,10 +42,10 @@ class Terrain:
         object.__setattr__(self, "shadow", np.asarray(self.shadow, dtype=np.float32))
         if self.height.ndim != 2 or min(self.height.shape) < 2:
             raise MapError(f"a terrain needs a grid of at least 2 x 2 heights, got {self.height.shape}")
-        if not np.isfinite(self.height).all():
-            raise MapError("a terrain's heights must be finite")
-        if not (self.resolution > 0.0 and self.gravity > 0.0):
-            raise MapError("a terrain's resolution and gravity must be positive")
+        if not (np.abs(self.height) <= HIGHEST).all():
+            raise MapError(f"a terrain's heights must be finite, and at most {HIGHEST:.0f} m")
+        if not (0.0 < self.resolution < np.inf and 0.0 < self.gravity < np.inf):
+            raise MapError("a terrain's resolution and gravity must be positive and finite")
         t = len(self.sun_times)
         if self.sun_times.ndim != 1 or self.sun.shape != (t, 2) or not (np.diff(self.sun_times) > 0).all():
             raise MapError(

@@ -95,7 +95,7 @@ def _points(path: Path, where: str, owner: Mapping[str, Any], name: str) -> Floa
     """A list of {x, y, z} as `(N, 3)`; z is NaN where it is missing."""
     try:
         points = np.asarray([(p["x"], p["y"], p.get("z", np.nan)) for p in owner[name]], dtype=np.float64)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise InputError(f"{path.name}: {where}: '{name}' is no list of points") from None
     points = points.reshape(-1, 3)
     if len(points) < 2 or not (np.abs(points[:, :2]) < MAX_VALUE).all():

@@ -21,6 +21,7 @@ from drive.datasets.nuplan.gpkg import Features, read_layers
 from drive.datasets.nuplan.rejoin import full_name, lane_key, rejoined, signal_name
 from drive.datasets.nuplan.specs import specs_of
 from drive.errors import InputError, MapError
+from drive.files import parse_json
 from drive.roadmap import RoadMap, RoadMapBuilder
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def build_city(path: Path, restore: bool = True) -> City:
     middle = np.median(np.concatenate([e.center for e in edges]), axis=0)
     origin = origin_near(float(middle[0]), float(middle[1]))
     builder = RoadMapBuilder(origin)
-    specs = rejoined(edges, _other_lanes(layers), path.name) if ours else specs_of(edges, layers)
+    specs = rejoined(edges, _other_lanes(layers, path.name), path.name) if ours else specs_of(edges, layers)
     for spec in specs:
         try:
             builder.add(spec)
@@ -197,7 +198,7 @@ def _city(
     )
 
 
-def _other_lanes(layers: Mapping[str, Features]) -> list[Any]:
+def _other_lanes(layers: Mapping[str, Features], name: str) -> list[Any]:
     import shapely
 
     layer = layers.get("drive_lanes")
@@ -205,7 +206,14 @@ def _other_lanes(layers: Mapping[str, Features]) -> list[Any]:
     for text, shape in zip(layer.columns.get("drive", []), layer.shapes, strict=True) if layer else ():
         lines = [shapely.get_coordinates(part) for part in shapely.get_parts(shape)]
         if len(lines) == 3:
-            out.append((json.loads(text), (lines[0], lines[1], lines[2])))
+            try:
+                about = parse_json(text)
+            except (TypeError, ValueError):
+                about = None
+            if not isinstance(about, dict):
+                told = str(text)[:40]
+                raise MapError(f"{name}: the column 'drive' holds '{told}' instead of what we write")
+            out.append((about, (lines[0], lines[1], lines[2])))
     return out
 
 

@@ -16,7 +16,7 @@ from drive.errors import ScenarioError
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -190,7 +190,7 @@ class Log:
         return Boxes(
             tuple(tracks),
             np.fromiter((row_of[token] for token in whose), dtype=np.intp, count=len(whose)),
-            np.fromiter((at[token] for token in where), dtype=np.intp, count=len(where)),
+            self._places(at, where).astype(np.intp),
             self._numbers(values, "lidar_box"),
         )
 
@@ -220,7 +220,7 @@ class Log:
             frames,
         )
         where, connectors, states = _columns([row for row in rows if row[1] is not None], 3)
-        at_frame = np.fromiter((at[token] for token in where), dtype=np.int64, count=len(where))
+        at_frame = self._places(at, where)
         both = (np.asarray(values, dtype=np.int64) for values in (connectors, states))
         return np.stack((at_frame, *both), axis=-1)
 
@@ -229,6 +229,13 @@ class Log:
         if "drive_export" not in self.extra:
             return {}
         return {str(k): str(v) for k, v in self.query("SELECT key, value FROM drive_export LIMIT 100")}
+
+    def _places(self, at: Mapping[bytes, int], where: Sequence[Any]) -> NDArray[np.int64]:
+        """Which of the frames asked for each row belongs to; a damaged index gives others as well."""
+        try:
+            return np.fromiter((at[token] for token in where), dtype=np.int64, count=len(where))
+        except (KeyError, TypeError):
+            raise ScenarioError(f"{self.path.name}: damaged: an index does not fit its table") from None
 
     def _numbers(self, columns: Sequence[tuple[Any, ...]], table: str) -> Floats:
         try:

@@ -45,7 +45,7 @@ def run(
     """All rows of a query; raises InputError naming the file where it is damaged."""
     try:
         return db.execute(query, values).fetchall()
-    except (sqlite3.Error, OverflowError, MemoryError) as error:
+    except (sqlite3.Error, OverflowError, MemoryError, UnicodeDecodeError) as error:
         raise InputError(f"{path.name}: the database is damaged or truncated ({error})") from None
 
 

@@ -29,6 +29,8 @@ KNOT_GAP = 0.02
 JUST_BEFORE = 0.002
 MAX_SAMPLES = 200_000
 """Samples of one section: a road of 1000 km at the longest step."""
+MAX_REACH = 1000.0
+"""Metres from a road's reference line to the border of a lane: an airfield's apron is narrower."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +63,10 @@ def section_lines(road: Road, section: Section) -> SectionLines:
 
 
 def lane_borders(road: Road, section: Section, s: Floats) -> dict[int, tuple[Floats, Floats]]:
-    """The t `(N,)` of each lane's inner and outer border at stations `s (N,)`; widths below 0 count as 0."""
+    """The t `(N,)` of each lane's inner and outer border at stations `s (N,)`; widths below 0 count as 0.
+
+    Raises MapError for a lane that lies farther than `MAX_REACH` from its road's reference line.
+    """
     middle = road.lane_offset.at(s, section.end)
     ds, end = s - section.start, section.end - section.start
     out: dict[int, tuple[Floats, Floats]] = {}
@@ -73,6 +78,9 @@ def lane_borders(road: Road, section: Section, s: Floats) -> dict[int, tuple[Flo
                 outer = side * np.maximum(np.abs(lane.widths.at(ds, end)), side * inner)
             else:
                 outer = inner + side * np.maximum(lane.widths.at(ds, end), 0.0)
+            if not (np.abs(outer) <= MAX_REACH).all():
+                far = f"lane {lane_id} reaches more than {MAX_REACH:g} m aside"
+                raise MapError(f"road '{road.id}': {far}: its widths or offsets are no metres")
             out[lane_id] = (inner, outer)
             inner = outer
     return out

@@ -82,7 +82,7 @@ def read_opendrive(path: str | Path) -> OpenDriveFile:
 
 
 def _version(doc: Document, node: Node, skipped: Counter[str]) -> str:
-    text = f"{node.attributes.get('revMajor', '')}.{node.attributes.get('revMinor', '')}"
+    text = f"{node.attributes.get('revMajor', ''):.20}.{node.attributes.get('revMinor', ''):.20}"
     try:
         found = (int(node.attributes["revMajor"]), int(node.attributes["revMinor"]))
     except (KeyError, ValueError):

@@ -325,7 +325,7 @@ def _connections(
         if start is None or end is None or (via is not None and via not in lanes):
             lost += 1
             continue
-        link = int(number(document, node, "linkIndex", -1.0))
+        link = max(int(number(document, node, "linkIndex", -1.0)), -1)
         found.append(Connection(start, end, via, a.get("tl"), link, a.get("state", "M")))
     return tuple(found), lost
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import threading
@@ -79,6 +80,10 @@ class _LazyGroup(TyperGroup):
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status. `arguments` default to those of the process."""
     status = FAILED
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # In a locale that lacks a character a sign stands for it; a command does not end for that.
+            stream.reconfigure(errors="replace")
     try:
         status = _run(arguments)
         sys.stdout.flush()

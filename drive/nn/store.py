@@ -10,7 +10,6 @@ A folder without header.json is not finished (`drive.nn.writer`). The fields: se
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from drive.errors import InputError
+from drive.files import BROKEN_ARRAY, parse_json
 from drive.nn.scene import SceneArrays, SceneSizes, is_mask, scene_shapes
 
 if TYPE_CHECKING:
@@ -174,8 +174,10 @@ class TrainingSet:
             for name, about in header["fields"].items():
                 one = Field(str(about["dtype"]), tuple(int(n) for n in about["shape"]))
                 arrays[name] = _mapped(place / f"{name}.npy", one, rows)
-            header["scenes"], header["hash"], header["teacher"], header["vocabulary"]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            header["hash"], header["teacher"], header["vocabulary"]
+            if not all(isinstance(part, str) for scene in header["scenes"] for part in scene["key"]):
+                raise ValueError("a scene's key holds what is no text")
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"the training set '{place}' has no sound header ({error})") from None
         return cls(place, header, arrays)
 
@@ -329,7 +331,7 @@ def _mapped(path: Path, one: Field, rows: int) -> NDArray[Any]:
         found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise InputError(f"the training set lacks '{path}'") from None
-    except (OSError, ValueError, EOFError) as error:
+    except BROKEN_ARRAY as error:
         raise InputError(f"'{path}' is truncated or is no array ({error})") from None
     if found.dtype.str != one.dtype or found.shape != (rows, *one.shape):
         raise InputError(f"'{path}' is {found.dtype.str} {found.shape}, its header says {one} of {rows} rows")
@@ -338,7 +340,7 @@ def _mapped(path: Path, one: Field, rows: int) -> NDArray[Any]:
 
 def _read_header(place: Path) -> dict[str, Any]:
     try:
-        header = json.loads((place / HEADER).read_text(encoding="utf-8"))
+        header = parse_json((place / HEADER).read_text(encoding="utf-8"))
     except FileNotFoundError:
         if (place / JOURNAL).exists():
             raise InputError(f"the training set '{place}' is not finished: go on with --resume") from None

@@ -7,6 +7,7 @@ The format: 8 bytes with the header's length, a JSON header of names, kinds, sha
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,8 @@ def read_tensors(path: Path, limit: int = MAX_BYTES) -> tuple[dict[str, Tensor],
     """
     try:
         with open(path, "rb") as file:
-            data = file.read(limit + 1)
+            # As much as there is: memory for the limit itself is not set aside.
+            data = file.read(min(os.fstat(file.fileno()).st_size, limit) + 1)
     except OSError as error:
         raise InputError(f"'{path}' cannot be read: {error.strerror}") from error
     if len(data) > limit:

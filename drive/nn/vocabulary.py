@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive.errors import InputError
-from drive.files import read_npz, write_npz
+from drive.files import parse_json, read_npz, write_npz
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,8 +44,8 @@ class Vocabulary:
 
     def __post_init__(self) -> None:
         counts = _counts(self.poses)
-        if not (np.isfinite(self.dt) and self.dt > 0.0):
-            raise InputError(f"a vocabulary's dt must be positive, got {self.dt}")
+        if not 1e-3 <= self.dt <= 1e3:
+            raise InputError(f"a vocabulary's dt must lie between 0.001 and 1000 s, got {self.dt}")
         poses = np.ascontiguousarray(counts * STEPS, dtype=np.float32)
         poses.flags.writeable = False
         object.__setattr__(self, "poses", poses)
@@ -94,18 +94,18 @@ class Vocabulary:
         source = Path(path)
         try:
             arrays = read_npz(source)
-            header = json.loads(arrays["header"].tobytes().decode())
+            header = parse_json(arrays["header"].tobytes().decode())
             if header["schema"] != SCHEMA:
-                raise InputError(f"it has version '{header['schema']}', this toolkit reads '{SCHEMA}'")
+                raise InputError(f"it has version '{header['schema']!s:.40}', this toolkit reads '{SCHEMA}'")
             steps = arrays["steps"]
             if steps.dtype != np.int16 or steps.ndim != 3:
                 raise InputError(f"its steps are {steps.dtype} {steps.shape}")
             counts = np.cumsum(steps.transpose(2, 1, 0), axis=1, dtype=np.int16)
             made = cls((counts * STEPS).astype(np.float32), float(header["dt"]), header["provenance"])
-            stored = header["hash"]
+            stored = str(header["hash"])
         except FileNotFoundError:
             raise InputError(f"there is no vocabulary '{source}'") from None
-        except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
+        except (InputError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise InputError(f"{source.name} is no sound vocabulary: {error}") from None
         if made.hash != stored:
             raise InputError(f"{source.name} is damaged: its hash is {made.hash[:12]}, not {stored[:12]}")

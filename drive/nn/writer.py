@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from drive.errors import InputError
-from drive.files import write_whole
+from drive.files import parse_json, write_whole
 from drive.nn.store import HEADER, JOURNAL, SCHEMA, Field, TrainingSet
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Writer:
         lines = journal.read_bytes().split(b"\n")
         whole, torn = lines[:-1], lines[-1]
         try:
-            entries = [json.loads(line) for line in whole]
+            entries = [parse_json(line) for line in whole]
         except ValueError:
             raise InputError(f"'{journal}' is damaged: remove the folder and begin again") from None
         if torn:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import sys
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -165,7 +166,7 @@ def _rule(name: str, table: Any, where: str) -> Rule:
     if not isinstance(when, list) or not all(isinstance(w, str) for w in when):
         raise InputError(f"{where}: 'when' is a list of signals")
     plain = isinstance(parameters, dict) and all(
-        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v)
+        isinstance(v, int | float) and not isinstance(v, bool) and abs(v) <= sys.float_info.max
         for v in parameters.values()
     )
     if not plain:

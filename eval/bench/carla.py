@@ -10,7 +10,7 @@ import hashlib
 import multiprocessing
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +68,12 @@ def run_carla(options: CarlaOptions, say: Callable[[str], None] = lambda line: N
 
     A route whose town the server does not have is reported and skipped. Raises a DriveError with one line.
     """
+    with ExitStack() as held:
+        return _run(options, say, held)
+
+
+def _run(options: CarlaOptions, say: Callable[[str], None], held: ExitStack) -> Results:
+    """The benchmark; `held` keeps its folder until all is written."""
     started = time.time()
     routes = choose_routes(options)
     entries = entries_of(options.planners, options.settings)
@@ -88,6 +94,7 @@ def run_carla(options: CarlaOptions, say: Callable[[str], None] = lambda line: N
         raise InputError(
             f"{options.routes.name}: the server has the town of none of its {len(routes)} routes"
         )
+    held.enter_context(journal.alone(options.out))
     journal.prepare(options.out, options.resume, options.force)
     scores = load_scores(list(options.scores))
     traffic = f"{options.drivers}:{options.traffic}" if options.traffic else "none"

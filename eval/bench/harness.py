@@ -7,6 +7,7 @@ import multiprocessing
 import tempfile
 import time
 from collections.abc import Container, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,8 +118,13 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
 
     Raises a DriveError with one line for whatever the user can mend.
     """
+    with ExitStack() as held:
+        return _run(options, listener or Listener(), held)
+
+
+def _run(options: Options, told: Listener, held: ExitStack) -> Results:
+    """The benchmark; `held` keeps its folder until all is written."""
     started = time.time()
-    told = listener or Listener()
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         # A worker reads the script again to find the planner's class; it must not begin a benchmark itself.
         raise DriveError("put what runs in this script under: if __name__ == '__main__':")
@@ -139,6 +145,7 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
     for file, reason in skipped:
         told.note(f"skipped {file}: {reason}")
     out = Path(options.out) if options.out is not None else Path(tempfile.mkdtemp(prefix="drive-bench-"))
+    held.enter_context(journal.alone(out))
     journal.prepare(out, options.resume, options.force)
 
     scores = load_scores(options.scores or default_scores(environment, options.mode))
@@ -154,7 +161,7 @@ def run_bench(options: Options, listener: Listener | None = None) -> Results:
         scene.visibility,
         scene.detection,
         options.watchdog,
-        out,
+        out.absolute(),
         mode,
         stages_of(scores.values()),
         options.tracker,

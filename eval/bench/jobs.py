@@ -20,6 +20,8 @@ FAILURES = ("planner_error", "planner_timeout", "simulator_error", "invalid_scen
 
 
 PULSE_CELLS = 3
+CLOSED = 77
+"""Exit status of a worker whose connection was closed from within."""
 COMPILING = "compiling kernels (first run only)…"
 
 

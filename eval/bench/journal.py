@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from drive.errors import DriveError, InputError
+from drive.files import parse_json
 
 SCHEMA = "drive-bench-runs/1"
 NAME = "runs.jsonl"
@@ -25,6 +27,34 @@ Key = tuple[str, str]
 
 class OutputError(DriveError):
     """The output folder cannot be written; what was written stays."""
+
+
+@contextmanager
+def alone(out: Path) -> Iterator[None]:
+    """Keep other benchmarks out of the folder; a kill lets go of it as well.
+
+    Raises `InputError` where another one is at work there. What is wrong with the folder `prepare` tells.
+    """
+    try:
+        import fcntl
+
+        out.mkdir(parents=True, exist_ok=True)
+        folder = os.open(out, os.O_RDONLY)
+    except (ImportError, OSError):  # not on every system
+        yield
+        return
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                f"another benchmark is at work in '{out}'; wait for it, or give another --out"
+            ) from None
+        except OSError:
+            pass  # a file system without locks
+        yield
+    finally:
+        os.close(folder)
 
 
 def prepare(out: Path, resume: bool, force: bool) -> None:
@@ -80,8 +110,15 @@ def read(out: Path, config: Mapping[str, Any]) -> dict[Key, Record]:
     return {
         key: record
         for key, record in records.items()
-        if record["run"] is None or (out / record["run"]).is_file()
+        if record["run"] is None or _is_there(out / record["run"])
     }
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long
+        return False
 
 
 class Journal:
@@ -145,8 +182,8 @@ def _parse(path: Path) -> tuple[list[Record], int]:
         line = data[start : end if end >= 0 else len(data)]
         start = end + 1 if end >= 0 else len(data)
         try:
-            value = json.loads(line)
-            whole = end >= 0 and isinstance(value, dict)
+            value = parse_json(line)
+            whole = end >= 0 and (_headed(value) if number == 1 else _recorded(value))
         except ValueError:
             whole = False
         if not whole:
@@ -157,6 +194,21 @@ def _parse(path: Path) -> tuple[list[Record], int]:
         lines.append(value)
         good = start
     return lines, good
+
+
+def _headed(value: Any) -> bool:
+    """Whether a first line may be one; what else stands there is its version's own matter."""
+    if not isinstance(value, dict):
+        return False
+    return value.get("schema") != SCHEMA or isinstance(value.get("config"), dict)
+
+
+def _recorded(value: Any) -> bool:
+    """Whether a line is that of a scenario-run."""
+    if not isinstance(value, dict) or not {"scenario", "planner", "run"} <= value.keys():
+        return False
+    named = isinstance(value["scenario"], str) and isinstance(value["planner"], str)
+    return named and isinstance(value["run"], str | None)
 
 
 def _parted(place: str, was: Any, now: Any) -> tuple[str, Any, Any]:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from drive.errors import DriveError
 from drive.eval.bench.jobs import (
+    CLOSED,
     COMPILING,
     PULSE_CELLS,
     Drive,
@@ -79,8 +80,12 @@ class LocalPool:
     worker: Worker
 
     def run(self, jobs: Sequence[Job]) -> Iterator[tuple[Probe | Drive, Reply]]:
+        own = os.getpid()
         for job in jobs:
-            yield from spread(job, self.worker.handle(job))
+            reply = self.worker.handle(job)
+            if os.getpid() != own:
+                os._exit(0)  # a planner forked: one benchmark goes on
+            yield from spread(job, reply)
 
     def close(self) -> None:
         pass
@@ -287,6 +292,8 @@ class ProcessPool:
         if isinstance(job, Probe):
             return {"failure": "invalid_scenario", "reason": f"{how} while it was loaded"}
         kind = "planner_error" if worker.phase is Phase.DRIVE else "simulator_error"
+        if worker.process.exitcode == CLOSED:
+            kind, how = "planner_error", "the planner closed what its process had open"
         return failed(empty_record(job), self.scores, kind, how)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 from drive.errors import InputError, MissingExtraError, UnknownNameError
 from drive.eval.bench.journal import NAME, RESULTS
 from drive.eval.bench.statistics import Estimate, paired_difference
+from drive.files import parse_json
 
 if TYPE_CHECKING:
     from drive.runlog import RunLog
 
 SCHEMA = "drive-bench/1"
 PARTS = ("suite", "scores", "planners")
+ROW = {"id", "family", "valid", "failure", "reason", "expert_source", "goal_reached", "seed", "run"}
+"""What each scenario of a planner has, beside its hash, metrics and times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Results:
         path = Path(folder)
         file = path if path.name == RESULTS else path / RESULTS
         try:
-            data = json.loads(file.read_text(encoding="utf-8"))
+            data = parse_json(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             hint = "; it is unfinished, go on with --resume" if (path / NAME).exists() else ""
             raise InputError(f"'{folder}' holds no {RESULTS}{hint}") from None
@@ -66,6 +69,8 @@ class Results:
             raise InputError(f"'{file}' has version '{version}', this toolkit reads '{SCHEMA}'")
         if missing := [name for name in PARTS if name not in data]:
             raise InputError(f"'{file}' is incomplete: it lacks {', '.join(missing)}")
+        if wrong := _wrong(data):
+            raise InputError(f"'{file}' is damaged: {wrong}; go on with --resume to write it again")
         return cls(data, file.parent)
 
     def __repr__(self) -> str:
@@ -123,11 +128,10 @@ class Results:
             import pandas as pd
         except ModuleNotFoundError:
             raise MissingExtraError("pandas", "pandas") from None
-        plain = ("id", "family", "valid", "failure", "reason", "expert_source", "goal_reached", "seed", "run")
         rows = [
             {
                 "planner": planner["name"],
-                **{key: row[key] for key in plain},
+                **{key: row[key] for key in row if key in ROW},
                 **row["metrics"],
                 "latency_p50_ms": row["latency_ms"]["p50"],
                 "latency_p95_ms": row["latency_ms"]["p95"],
@@ -138,6 +142,46 @@ class Results:
             for row in planner["scenarios"]
         ]
         return pd.DataFrame(rows)
+
+
+def _wrong(data: Mapping[str, Any]) -> str | None:
+    """What in results is not as it is written, of that which everything else relies on."""
+    if not isinstance(data["suite"], dict) or not isinstance(data["suite"].get("scenarios"), int):
+        return "its suite has no number of scenarios"
+    if not (isinstance(data["scores"], dict) and data["scores"]):
+        return "it names no scores"
+    planners = data["planners"]
+    if not isinstance(planners, list) or not all(isinstance(planner, dict) for planner in planners):
+        return "its planners are no list of tables"
+    for planner in planners:
+        if not isinstance(planner.get("name"), str) or not isinstance(planner.get("scores"), dict):
+            return "a planner lacks its name or scores"
+        rows = planner.get("scenarios")
+        if not isinstance(rows, list) or not all(isinstance(row, dict) and _sound(row) for row in rows):
+            return f"the scenarios of planner '{planner['name']:.40}' are not whole"
+    return None
+
+
+def _sound(row: Mapping[str, Any]) -> bool:
+    """Whether a planner's entry for one scenario is as it is written."""
+    texts = (row.get(key) for key in ("id", "hash"))
+    spent = (row.get(key) for key in ("wall_s", "cpu_s"))
+    metrics, latency = row.get("metrics"), row.get("latency_ms")
+    return (
+        all(isinstance(text, str) for text in texts)
+        and isinstance(row.get("valid"), bool)
+        and all(value is None or _number(value) for value in spent)
+        and isinstance(metrics, dict)
+        and all(value is None or _number(value) for value in metrics.values())
+        and isinstance(latency, dict)
+        and {"p50", "p95"} <= latency.keys()
+        and row.keys() >= ROW
+        and isinstance(row["run"], str | None)
+    )
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf
 
 
 def compare(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import signal
@@ -14,7 +15,7 @@ from multiprocessing import parent_process
 from typing import TYPE_CHECKING
 
 from drive._imports import one_line
-from drive.eval.bench.jobs import Pulse, Setup
+from drive.eval.bench.jobs import CLOSED, Pulse, Setup
 from drive.eval.bench.worker import Worker, kernels_are_cold
 
 if TYPE_CHECKING:
@@ -43,10 +44,18 @@ def serve(connection: Connection, cells: MutableSequence[int]) -> None:
             return
         worker = Worker(setup, pulse)
         connection.send({"ready": True, "cold": kernels_are_cold()})
+        own = os.getpid()
         while True:
-            connection.send(worker.handle(connection.recv()))
+            reply = worker.handle(connection.recv())
+            if os.getpid() != own:
+                os._exit(0)  # a planner forked: the copy's answer would be taken for that to the next job
+            connection.send(reply)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
+    except OSError as error:
+        if error.errno != errno.EBADF:
+            raise
+        os._exit(CLOSED)
 
 
 def _watch(pulse: Pulse) -> None:
@@ -66,4 +75,5 @@ def _watch(pulse: Pulse) -> None:
         # Machine code that is read from the disk holds the lock as well, but not for long.
         pulse.tell_compiling(held >= 4)
         time.sleep(0.25)
-    os._exit(1)
+    # Read only where the parent lives after all: then the planner has closed what we see it by.
+    os._exit(CLOSED)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import importlib.resources
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ from drive.errors import InputError, UnknownNameError
 _DEFAULTS = ("traffic", "visibility", "detection")
 _KEYS = ("description", "families", "seeds", "scenarios", "ego", *_DEFAULTS)
 EGOS = ("planned", "recorded")
+SEED = re.compile(r"[0-9]{1,9}")
+MOST = 100_000
+"""Seeds of a suite, each with every family."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +133,12 @@ def _texts(name: str, table: Mapping[str, Any], key: str) -> list[str]:
 def _seeds(name: str, value: object) -> list[int]:
     if isinstance(value, str):
         low, colon, high = value.partition(":")
-        if colon and low.strip().isdigit() and high.strip().isdigit() and int(low) < int(high):
-            return list(range(int(low), int(high)))
+        if colon and SEED.fullmatch(low.strip()) and SEED.fullmatch(high.strip()):
+            first, last = int(low), int(high)
+            if first < last <= first + MOST:
+                return list(range(first, last))
     elif isinstance(value, list) and all(isinstance(seed, int) and seed >= 0 for seed in value):
         return value
-    raise InputError(f"suite '{name}': seeds must be \"FIRST:LAST\" (half open) or a list of whole numbers")
+    raise InputError(
+        f"suite '{name}': seeds must be \"FIRST:LAST\" (half open, at most {MOST}) or a list of whole numbers"
+    )

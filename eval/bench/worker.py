@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import time
 from collections import Counter
@@ -51,6 +53,7 @@ class Worker:
     note: Callable[[str], None] = lambda text: None
     _planners: dict[int, Planner] = field(default_factory=dict)
     _warm: set[int | str] = field(default_factory=set)
+    _home: tuple[str, int] = field(default_factory=lambda: _surroundings())
     _kept: dict[str | int, Scenario] = field(default_factory=dict)
 
     def handle(self, job: Job) -> Reply:
@@ -101,6 +104,7 @@ class Worker:
         started, cpu = time.perf_counter(), time.process_time()
         self.pulse.enter(Phase.DRIVE)
         runs = lockstep(list(begun.values()), notes.append)
+        self._come_home()
         self.pulse.enter(Phase.SCORE)
         share = max(len(runs), 1)
         wall, used = (time.perf_counter() - started) / share, (time.process_time() - cpu) / share
@@ -138,6 +142,13 @@ class Worker:
         wall += time.perf_counter() - started
         used += time.process_time() - cpu
         return {**record, "run": job.path, "wall_s": round(wall, 4), "cpu_s": round(used, 4)}
+
+    def _come_home(self) -> None:
+        """Undo what a planner did to its whole process: scenes may be named from the folder that it left."""
+        folder, mask = self._home
+        os.umask(mask)
+        with contextlib.suppress(OSError):
+            os.chdir(folder)
 
     def _failed(self, job: Drive, error: BaseException) -> Reply:
         """The answer to a drive that an error ended."""
@@ -267,6 +278,13 @@ class Worker:
         # What was measured until a failure stays in the log alone: it would flatter the means.
         kept = {key: found[key] for key in ("expert_source", "latency_ms", "plan_status", "log")}
         return failed({**record, **kept}, self.setup.scores, failure["class"], failure["reason"])
+
+
+def _surroundings() -> tuple[str, int]:
+    """The folder that this process is in, and its mask of permissions (read by setting it)."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return os.getcwd(), mask
 
 
 def shortened(scenario: Scenario, steps: int) -> Scenario:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from drive.errors import DriveError, InputError, PlanError
-from drive.planner import Candidates, Control, ControlKind, Plan, PlannerSpec, PlanStatus
+from drive.planner import MAX_SPAN, Candidates, Control, ControlKind, Plan, PlannerSpec, PlanStatus
 from drive.planners.process.client import drive_client as wire
 from drive.trajectory import Trajectory
 
@@ -290,6 +290,8 @@ def plan_of(told: Any, observation: Observation, dt: float) -> Plan:
         more = dict(_more(told))
         if "poses" in told:
             step = float(told.get("dt", dt))
+            if not 0.0 < step <= MAX_SPAN:
+                raise ValueError(f"a dt of {step:g} s")
             bare = Plan.from_poses(observation, _floats(told["poses"]), step, told.get("speed"))
             trajectory = bare.trajectory
         else:

@@ -36,7 +36,7 @@ def signals_of(letters: Mapping[str, str], links: Sequence[tuple[str, int]]) -> 
     shown = ((letters.get(program, ""), k) for program, k in links)
     return np.array(
         [
-            LETTERS.get(text[k], SignalState.UNKNOWN) if k < len(text) else SignalState.UNKNOWN
+            LETTERS.get(text[k], SignalState.UNKNOWN) if 0 <= k < len(text) else SignalState.UNKNOWN
             for text, k in shown
         ],
         dtype=np.uint8,

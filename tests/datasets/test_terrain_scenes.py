@@ -149,7 +149,7 @@ def test_an_npz_is_a_scenario_with_a_way_of_its_own_or_a_named_one(tmp_path):
     [
         ({"height": np.zeros((3, 3))}, "", "at least 8 x 8"),
         ({"height": np.full((20, 20), np.nan)}, "", "more than half"),
-        ({"resolution": 50.0}, "", "below 20 m"),
+        ({"resolution": 50.0}, "", "0.001 to 20 m"),
         ({"resolution": "coarse"}, "", "no elevation model"),
         ({}, "#here", "name start and goal in metres"),
         ({}, "#500,20>60,40", "outside of the model"),

@@ -23,6 +23,7 @@ from drive.eval.bench import Listener, Options, Results, run_bench
 from drive.eval.bench import journal as journal_module
 from drive.eval.bench.journal import Journal, OutputError, read
 from drive.eval.bench.table import results_table
+from drive.eval.hardness.kills import without_times
 from drive.planner import FunctionPlanner, PlannerSpec
 from drive.runlog import RunLog
 from drive.sim import simulate
@@ -52,14 +53,6 @@ def bench(out: Path, **changes: Any) -> Results:
 
 def by_name(name: str) -> str:
     return f"{FILE}:{name}"
-
-
-def without_times(data: Any) -> Any:
-    """Results without what differs from run to run: times, the command, how often the code was there."""
-    if isinstance(data, dict):
-        drop = ("latency_ms", "latency_histogram_ms", "wall_s", "cpu_s", "command", "machine")
-        return {key: without_times(value) for key, value in data.items() if key not in drop}
-    return [without_times(item) for item in data] if isinstance(data, list) else data
 
 
 def numbers(data: Any) -> list[float]:

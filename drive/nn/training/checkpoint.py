@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from drive.errors import InputError
-from drive.files import write_whole
+from drive.files import parse_json, write_whole
 from drive.nn._torch import torch
 from drive.nn.tensors import read_tensors, write_tensors
 
@@ -65,7 +65,7 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     notes: list[str] = []
     for path in _paths(folder):
         try:
-            document = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            document = parse_json(path.with_suffix(".json").read_text(encoding="utf-8"))
             if document["schema"] != SCHEMA:
                 raise InputError(f"'{path}' is of the version {document['schema']}")
             tensors, sha256 = read_tensors(path)

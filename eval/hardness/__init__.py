@@ -1,0 +1,1 @@
+"""Attempts to break the toolkit: spoilt files, kills, thousands of scenes; see `__main__`."""
