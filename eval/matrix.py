@@ -183,7 +183,8 @@ def order_of(found: Found, first: str, second: str, planners: Sequence[str]) -> 
     """The order in two columns; planners that only one of them has are left out."""
     names = [n for n in planners if (n, first) in found and (n, second) in found]
     same = clear = pairs = 0
-    turned, swapped = [], []
+    turned: list[str] = []
+    swapped: list[str] = []
     for i, a in enumerate(names):
         for b in names[i + 1 :]:
             one, two = (compare((found[a, c], a), (found[b, c], b)) for c in (first, second))

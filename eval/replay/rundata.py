@@ -160,7 +160,7 @@ def _pack_agents(
         {
             "id": str(run.agent_ids[i]) if i < len(run.agent_ids) else str(i),
             "kind": _name_of(AgentKind, int(run.agent_kind[i])),
-            "controller": _driver(run, i),
+            "controller": _driver(run, int(i)),
         }
         for i in chosen
     ]

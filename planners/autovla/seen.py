@@ -153,7 +153,8 @@ class Columns(nn.Module):
         """`(count, columns * 3)` of the tokens `(count * T, D)` of prompts' clips."""
         time, down, across = self.clips.grid
         shape = (count, self.clips.cameras, time, down // 2, across // 2, tokens.shape[-1])
-        return self.head(tokens.reshape(shape).permute(0, 1, 4, 2, 3, 5).flatten(3)).flatten(1)
+        seen: Tensor = self.head(tokens.reshape(shape).permute(0, 1, 4, 2, 3, 5).flatten(3))
+        return seen.flatten(1)
 
 
 class Eyes(nn.Module):
@@ -167,7 +168,8 @@ class Eyes(nn.Module):
     def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
         """What the tower makes of a batch's clips `(B, columns * 3)`."""
         found = self.tower(batch["patches"], grid_thw=batch["grid"]).pooler_output
-        return self.columns(found, len(batch["seen"]))
+        seen: Tensor = self.columns(found, len(batch["seen"]))
+        return seen
 
 
 class Taught(nn.Module):
@@ -194,10 +196,10 @@ def seen_loss(found: Tensor, wanted: Tensor) -> tuple[Tensor, dict[str, Tensor]]
     """What is wrong with what was seen `(B, columns * 3)` or, with `ON_WAY`, `(B, columns * 3 + 4)`: squared
     errors by channel, speeds where somebody is; each channel is divided by about its variance."""
     columns = wanted.shape[1] - len(ON_WAY)
-    error = ((found[:, :columns] - wanted[:, :columns]) ** 2).unflatten(1, (-1, CHANNELS))
-    there = (wanted[:, :columns].unflatten(1, (-1, CHANNELS))[..., 0] > FAINT).float()
-    near, foot = error[..., 0].mean(), error[..., 2].mean()
-    speed = (error[..., 1] * there).sum() / there.sum().clamp(min=1.0)
+    error = (found[:, :columns] - wanted[:, :columns]) ** 2
+    there = (wanted[:, :columns:CHANNELS] > FAINT).float()
+    near, foot = error[:, ::CHANNELS].mean(), error[:, 2::CHANNELS].mean()
+    speed = (error[:, 1::CHANNELS] * there).sum() / there.sum().clamp(min=1.0)
     total = near / 0.04 + foot / 0.01 + 0.5 * speed / 0.4
     figures = {"near": near, "speed": speed, "foot": foot}
     if found.shape[1] > columns:
