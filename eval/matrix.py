@@ -138,14 +138,15 @@ def found_of(cells: Iterable[Cell]) -> dict[tuple[str, str], Results]:
 
 def table(found: Found, columns: Sequence[Column], planners: Sequence[str]) -> str:
     """Markdown: mean score and its 95 % interval, in brackets how many were at fault in a collision, and how
-    many runs failed where any did. Rows by the first column's mean."""
+    many runs failed where any did. Rows by the first column's mean; who was driven nowhere has none."""
 
     def mean(name: str) -> float:
         results = found.get((name, columns[0].name))
         value = results.planner(name)["scores"][results.scores[0]]["mean"] if results else None
         return -1.0 if value is None else float(value)
 
-    names = sorted(planners, key=mean, reverse=True)
+    driven = {name for name, _ in found}
+    names = sorted((name for name in planners if name in driven), key=mean, reverse=True)
     lines = ["| | " + " | ".join(c.name for c in columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for name in names:
         cells = [_told(found.get((name, c.name)), name) for c in columns]

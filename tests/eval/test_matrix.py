@@ -57,11 +57,13 @@ def test_an_order_that_holds_and_one_that_turns() -> None:
 def test_a_table_tells_faults_failures_and_what_was_not_driven() -> None:
     columns = (Column(FIRST, "", ()), Column("other", "", ()))
     one = results({"a": [0.5, 0.7], "b": [0.9, 0.9]}, fault=2, failed=3)
-    lines = table({("a", FIRST): one, ("b", FIRST): one}, columns, ("a", "b", "c")).splitlines()
+    found = {("a", FIRST): one, ("b", FIRST): one, ("c", "other"): results({"c": [0.25]})}
+    lines = table(found, columns, ("a", "b", "c", "d")).splitlines()
     assert lines[0] == "| | first 64 | other |"
     assert lines[2] == "| `b` | 0.900 [0.900, 0.900] (2), 3 failed | – |"
     assert lines[3] == "| `a` | 0.600 [0.500, 0.700] (2), 3 failed | – |"
-    assert lines[4] == "| `c` | – | – |"
+    assert lines[4] == "| `c` | – | 0.250 [0.250, 0.250] (0) |"
+    assert len(lines) == 5
 
 
 def test_settings_go_to_the_cells_that_they_name(tmp_path: Path) -> None:
