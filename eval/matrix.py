@@ -137,7 +137,7 @@ def found_of(cells: Iterable[Cell]) -> dict[tuple[str, str], Results]:
 
 
 def table(found: Found, columns: Sequence[Column], planners: Sequence[str]) -> str:
-    """Markdown: mean score and its 95 % interval, in brackets how many were at fault in a collision, and how
+    """Markdown: mean score and its 95 % interval, in brackets the collisions at fault, and how
     many runs failed where any did. Rows by the first column's mean; who was driven nowhere has none."""
 
     def mean(name: str) -> float:
