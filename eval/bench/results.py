@@ -85,6 +85,13 @@ class Results:
     def scores(self) -> tuple[str, ...]:
         return tuple(self.data["scores"])
 
+    @property
+    def score(self) -> str:
+        """The first of the scores; raises `InputError` where there is none."""
+        if not self.scores:
+            raise InputError(f"the results in '{self.path}' have no score")
+        return self.scores[0]
+
     def planner(self, name: str) -> Mapping[str, Any]:
         """The entry of one planner; raises `UnknownNameError`."""
         for planner in self.data["planners"]:
@@ -95,7 +102,7 @@ class Results:
 
     def values(self, planner: str, score: str | None = None) -> dict[str, float]:
         """Scenario id -> score (or metric) of a planner, over the scenarios that count."""
-        name = score or self.scores[0]
+        name = score or self.score
         rows = [row for row in self.planner(planner)["scenarios"] if row["valid"]]
         found = {row["id"]: row["metrics"][name] for row in rows if row["metrics"].get(name) is not None}
         if not found and rows:
@@ -105,7 +112,7 @@ class Results:
 
     def hashes(self, planner: str) -> dict[str, str]:
         """Scenario id -> content hash."""
-        return {row["id"]: row["hash"] for row in self.planner(planner)["scenarios"]}
+        return {row["id"]: row.get("hash", "") for row in self.planner(planner)["scenarios"]}
 
     def paired(self, first: str, second: str, score: str | None = None) -> PairedDifference:
         """How much better `first` is than `second`, scenario by scenario."""
@@ -118,8 +125,8 @@ class Results:
         rows = {row["id"]: row for row in self.planner(planner)["scenarios"]}
         if scenario not in rows:
             raise UnknownNameError("scenario in these results", scenario, rows)
-        if rows[scenario]["run"] is None:
-            raise InputError(f"{planner} left no log of {scenario}: {rows[scenario]['reason']}")
+        if rows[scenario].get("run") is None:
+            raise InputError(f"{planner} left no log of {scenario}: {rows[scenario].get('reason')}")
         return RunLog.load(self.path / rows[scenario]["run"])
 
     def to_pandas(self) -> Any:
@@ -133,10 +140,10 @@ class Results:
                 "planner": planner["name"],
                 **{key: row[key] for key in row if key in ROW},
                 **row["metrics"],
-                "latency_p50_ms": row["latency_ms"]["p50"],
-                "latency_p95_ms": row["latency_ms"]["p95"],
-                "wall_s": row["wall_s"],
-                "cpu_s": row["cpu_s"],
+                "latency_p50_ms": (row.get("latency_ms") or {}).get("p50"),
+                "latency_p95_ms": (row.get("latency_ms") or {}).get("p95"),
+                "wall_s": row.get("wall_s"),
+                "cpu_s": row.get("cpu_s"),
             }
             for planner in self.data["planners"]
             for row in planner["scenarios"]
@@ -148,8 +155,8 @@ def _wrong(data: Mapping[str, Any]) -> str | None:
     """What in results is not as it is written, of that which everything else relies on."""
     if not isinstance(data["suite"], dict) or not isinstance(data["suite"].get("scenarios"), int):
         return "its suite has no number of scenarios"
-    if not (isinstance(data["scores"], dict) and data["scores"]):
-        return "it names no scores"
+    if not isinstance(data["scores"], dict):
+        return "its scores are no table"
     planners = data["planners"]
     if not isinstance(planners, list) or not all(isinstance(planner, dict) for planner in planners):
         return "its planners are no list of tables"
@@ -163,20 +170,17 @@ def _wrong(data: Mapping[str, Any]) -> str | None:
 
 
 def _sound(row: Mapping[str, Any]) -> bool:
-    """Whether a planner's entry for one scenario is as it is written."""
-    texts = (row.get(key) for key in ("id", "hash"))
-    spent = (row.get(key) for key in ("wall_s", "cpu_s"))
-    metrics, latency = row.get("metrics"), row.get("latency_ms")
+    """Whether a planner's entry for one scenario has what it must, and nothing of another kind: what was
+    written by other versions may lack the rest."""
+    metrics = row.get("metrics")
     return (
-        all(isinstance(text, str) for text in texts)
+        isinstance(row.get("id"), str)
         and isinstance(row.get("valid"), bool)
-        and all(value is None or _number(value) for value in spent)
         and isinstance(metrics, dict)
         and all(value is None or _number(value) for value in metrics.values())
-        and isinstance(latency, dict)
-        and {"p50", "p95"} <= latency.keys()
-        and row.keys() >= ROW
-        and isinstance(row["run"], str | None)
+        and all(row.get(key) is None or _number(row[key]) for key in ("wall_s", "cpu_s"))
+        and all(isinstance(row.get(key), str | None) for key in ("hash", "family", "run", "reason"))
+        and isinstance(row.get("latency_ms"), dict | None)
     )
 
 
@@ -191,7 +195,7 @@ def compare(
 
     Scenarios pair where id and content are equal: a file that changed is another scenario.
     """
-    name = score or first[0].scores[0]
+    name = score or first[0].score
     values = [results.values(planner, name) for results, planner in (first, second)]
     hashes = [results.hashes(planner) for results, planner in (first, second)]
     same = {key for key in values[0].keys() & values[1].keys() if hashes[0][key] == hashes[1][key]}
@@ -237,7 +241,7 @@ def compare_folders(folders: Sequence[str | Path], score: str | None = None) -> 
 
 def ranked(results: Results, score: str | None = None) -> list[str]:
     """The planners, best mean first."""
-    name = score or results.scores[0]
+    name = score or results.score
 
     def mean(planner: str) -> float:
         values = results.values(planner, name)
