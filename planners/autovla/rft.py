@@ -68,6 +68,9 @@ class RFTRecipe:
         room = asked_held.headroom(product, config)
         run.progress.note("before: " + ", ".join(f"{name} {value:.3f}" for name, value in room.items()))
         reference = copy.deepcopy(product.vla).eval().requires_grad_(False)
+        rivals = {"start": replace(product, vla=reference)}
+        if config.rival:
+            rivals["rival"] = rival_of(product, Path(config.rival), run.device)
         loss = grpo_loss(product.grammar, reference, asked.prompts, asked.judge, config.grpo)
 
         def batches(step: int) -> Mapping[str, Any]:
@@ -83,9 +86,6 @@ class RFTRecipe:
             device=run.device, progress=run.progress,
         )  # fmt: skip
         path = run.folder / f"{NAME}.safetensors"
-        rivals = {"start": replace(product, vla=reference)}
-        if config.rival:
-            rivals["rival"], _ = load_product(Path(config.rival), run.device)
         # Fresh scenes: the weights were chosen by the held-out ones.
         final = run.moments(
             replace(request, first_seed=9_700, scenes=max(request.scenes // 2, 1)), config.tested
@@ -99,6 +99,15 @@ class RFTRecipe:
         }  # fmt: skip
         save_product(path, product, run.card(ARCHITECTURE, about, fitted, vocabulary=card.vocabulary))
         return path
+
+
+def rival_of(product: Product, path: Path, device: str) -> Product:
+    """Weights to compare with. Raises InputError for those that are asked or answer in another way."""
+    rival, _ = load_product(path, device)
+    same = rival.setup == product.setup and rival.codebook.hash == product.codebook.hash
+    if not same or rival.words.json() != product.words.json():
+        raise InputError(f"'{path}' has another setup, codebook or tokenizer than what is tuned: no rival")
+    return rival
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,12 +160,11 @@ class Asked:
         """Of the likeliest answers to all moments, which think as they choose or as they are told."""
         found: list[tuple[float, ...]] = []
         for rows in self._parts():
-            answers = sample(product.vla, product.grammar, self.prompts(rows), mode=mode)
+            answers = sample(product.vla, self.grammar, self.prompts(rows), mode=mode)
             for row, (one,) in zip(rows, answers, strict=True):
-                judged = rewards_of(
-                    [one], row, self.moments, product.grammar, product.codebook, self.config.reward
-                )
-                slow = product.phrases.slow[0] in one.ids[: len(product.phrases.think) + 1]
+                judged = self.judge(row, [one])
+                phrases = self.grammar.phrases
+                slow = phrases.slow[0] in one.ids[: len(phrases.think) + 1]
                 found.append(
                     (judged.score[0], judged.reward[0], float(judged.sound[0]), float(slow),
                      float(judged.hit[0]), float(len(one.ids)))
@@ -208,4 +216,4 @@ class Asked:
 RECIPE = RFTRecipe()
 """autovla learns from the scores of its own answers."""
 
-__all__ = ["RECIPE", "Asked", "Greedy", "RFTRecipe"]
+__all__ = ["RECIPE", "Asked", "Greedy", "RFTRecipe", "rival_of"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,11 @@ from drive.planners.autovla.config import RFTConfig, TrainConfig
 from drive.planners.autovla.decode import MODE, Answer, Sampled, sample
 from drive.planners.autovla.grpo import GRPOSettings, advantages, grpo_loss
 from drive.planners.autovla.planner import AutoVLAConfig, AutoVLAPlanner
-from drive.planners.autovla.product import ARCHITECTURE, save_product
+from drive.planners.autovla.product import ARCHITECTURE, load_product, save_product
 from drive.planners.autovla.prompt import answer_ids
 from drive.planners.autovla.reward import Judged, RewardSettings, length_penalty, rewards_of
 from drive.planners.autovla.rft import RECIPE as RFT
+from drive.planners.autovla.rft import rival_of
 from drive.planners.autovla.seen import SeenSettings
 from drive.planners.autovla.train import RECIPE as SFT
 from drive.planners.autovla.train import data_of
@@ -215,6 +216,13 @@ def test_from_scenes_to_a_planner_that_drives(tmp_path: Path, moments: Any) -> N
     assert np.diff(log.plan_step).tolist() == [5] * (len(log.plan_step) - 1)
     assert {"plan.slow", "plan.action_0"} <= set(log.series)
     assert log.header["plan_reason"][0].startswith("fast: [")
+    # Weights that are asked in another way are refused before anything is learnt.
+    product, own = load_product(path)
+    other = replace(product, setup=replace(SETUP, thought=SETUP.thought + 1))
+    elsewhere = tmp_path / "other.safetensors"
+    save_product(elsewhere, other, replace(own, config={**own.config, "setup": asdict(other.setup)}))
+    with pytest.raises(InputError, match="no rival"):
+        rival_of(product, elsewhere, "cpu")
     with pytest.raises(InputError, match="start"):
         RFT.train(run_of(tmp_path / "x", train, held, "autovla-rft"), RFTConfig())
 
