@@ -12,8 +12,8 @@ import pytest
 import drive
 from drive.eval.check.scenes import straight_map
 from drive.geometry import rotate, wrap_angle
-from drive.nn.scene import FAR, SceneArrays, SceneSizes, empty_scene, is_mask, scene_shapes
-from drive.planner import Observation, PlannerSpec
+from drive.nn.scene import FAR, SceneArrays, SceneSizes, is_mask, scene_shapes
+from drive.planner import Observation
 from drive.roadmap import LaneSpec, RoadMapBuilder
 from drive.roadmap.drivable import DrivableArea
 from drive.roadmap.model import LaneKind, Polygons
@@ -21,7 +21,7 @@ from drive.scenario import Route, SignalState, Task
 from drive.sim.kernels import line as columns
 from drive.sim.road.follow import Follower
 from drive.sim.road.frame import exact_edges
-from drive.sim.sensors.pieces import Pictured, cut_lines, outline
+from drive.sim.sensors.pieces import Pictured
 from drive.sim.sensors.vector import VectorSensor
 from drive.vehicle import AgentKind, VehicleParams
 
@@ -504,29 +504,7 @@ def test_a_recorded_scene(watched):
     assert abs(a.ego[5]) < 1.0
 
 
-# The cutter and the follower.
-
-
-def test_lines_are_cut_evenly():
-    station = np.array([0.0, 3.0, 10.0, 0.0, 45.0, 0.0, 1.0])
-    row, share, owner = cut_lines(station, np.array([0, 3, 5, 7]), np.array([0, 1, 2]), 20.0, 3)
-    np.testing.assert_array_equal(owner, [0, 1, 1, 2])
-    at = station[row] + share * (station[row + 1] - station[row])
-    np.testing.assert_allclose(at, [[0, 5, 10], [0, 11.25, 22.5], [22.5, 33.75, 45], [0, 0.5, 1.0]])
-
-
-def test_the_outline_of_a_road_with_a_hole():
-    """A ring road: the outer ring runs counter-clockwise, the inner one clockwise, both closed."""
-    angle = np.linspace(0.0, 2.0 * np.pi, 73)
-    unit = np.stack((np.cos(angle), np.sin(angle)), -1)
-    builder = RoadMapBuilder()
-    builder.add(LaneSpec("ring", 20.0 * unit, 24.0 * unit, speed_limit=8.0))
-    rings = outline(builder.build())
-    area = [0.5 * np.sum(r[:-1, 0] * r[1:, 1] - r[:-1, 1] * r[1:, 0]) for r in rings]
-    # Polygons of 72 corners inscribed in circles.
-    per_square = 36.0 * math.sin(2.0 * math.pi / 72.0)
-    assert sorted(area) == pytest.approx([-per_square * 400.0, per_square * 576.0], rel=5e-3)
-    assert all((r[0] == r[-1]).all() for r in rings)
+# The room beside the way.
 
 
 @pytest.mark.parametrize("ref", SCENES)
@@ -550,23 +528,3 @@ def test_the_room_beside_the_way_is_shapelys(drives, ref):
     assert np.quantile(np.abs(differ), 0.98) < 2e-3
     coarse = frame.rows[:, [columns.EDGE_LEFT, columns.EDGE_RIGHT]]
     assert ((room - coarse > -1e-9) & (room - coarse < 0.2501)).all()
-
-
-def test_a_follower_renews_its_way_when_it_is_left():
-    roadmap = straight_map()
-    follower = Follower(roadmap, Route())
-    frame, state = follower.follow(np.array([50.0, 0.0, 0.0, 10.0, 0, 0, 0]), 0.0)
-    assert state[[0, 3]] == pytest.approx([frame.nearest(50.0, 0.0), 0.0], abs=0.3)
-    assert follower.follow(np.array([51.0, 0.2, 0.0, 10.0, 0, 0, 0]), 0.1)[0] is frame
-    # 9 m beside the way: a new one where there is a road again, the old one as long as there is none.
-    again, _ = follower.follow(np.array([52.0, 9.0, 0.0, 10.0, 0, 0, 0]), 0.2)
-    assert again is frame
-    again, state = follower.follow(np.array([90.0, 9.0, 0.0, 10.0, 0, 0, 0]), 1.0)
-    assert again is not frame
-    assert abs(state[3]) < 9.0
-    assert Follower(roadmap, Route()).follow(np.array([1e5, 1e5, 0.0, 0, 0, 0, 0]), 0.0) is None
-
-
-def test_empty_scenes_have_nothing_valid():
-    assert not any(x.any() for x in empty_scene(SceneSizes()))
-    assert PlannerSpec("x", history=1.5).history >= (SceneSizes().history - 1) * SceneSizes().history_dt
