@@ -35,19 +35,22 @@ def _taken(values, place):
 
 
 @_inline
-def _follow(states, onward, bends, dt, begun, wheelbase, points):
+def _follow(states, onward, bends, dt, begun, beside, wheelbase, points):
     """Fill `points (2, steps + 1 + D)`: how far along a path of `states (steps + 1, 7)` and its continuation,
-    and the curvature there. Who has only `begun` has no path but that. A stretch of the continuation has its
-    curvature in its middle."""
+    and the curvature there. Who has only `begun` has no path but that. A way `beside` the lane begins with
+    a bend, which counts from its first stretch on: each has its curvature in the middle. The others go on as
+    the wheels stand, and have it where the stretch begins."""
     count = states.shape[0]
     place = 0.0
     for k in range(count):
         if k > 0 and not begun:
             place += states[k - 1, 3] * dt
         points[0, k], points[1, k] = place, math.tan(states[k, 5]) / wheelbase
-    half = 0.5 * (onward[1] - onward[0])
+    half = 0.5 * (onward[1] - onward[0]) if beside else 0.0
     for k in range(onward.shape[0]):
-        points[0, count + k], points[1, count + k] = place + onward[k] + half, bends[k]
+        held = k == 0 and not beside
+        points[0, count + k] = place + onward[k] + half
+        points[1, count + k] = points[1, count - 1] if held else bends[k]
 
 
 @_inline
@@ -110,7 +113,7 @@ def paced(
     for row in range(out.shape[0]):
         for k in range(out.shape[1]):
             path, begun = states[row, k], k >= drawn
-            _follow(path, onward, bends[row, k], dt, begun, wheelbase, points)
+            _follow(path, onward, bends[row, k], dt, begun, k > drawn, wheelbase, points)
             _spread(points, YAWING * scales[2], along[0], along[1], along[2])
             for p in range(out.shape[2]):
                 _drive(

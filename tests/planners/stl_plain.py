@@ -181,10 +181,12 @@ def plain_variants(
     bent = np.empty((b, m, count, len(grid)))
     for row, lane in enumerate(np.ndindex(b, m)):
         for k in range(count):
-            middles = onward + 0.5 * (onward[1] - onward[0])
-            at = np.concatenate((gone[(*lane, k)], gone[(*lane, k, -1)] + middles))
+            # A way beside the lane begins with a bend, the others as the wheels stand.
+            first = 0 if k > drawn_paths else 1
+            onto = onward[first:] + (0.0 if first else 0.5 * (onward[1] - onward[0]))
+            at = np.concatenate((gone[(*lane, k)], gone[(*lane, k, -1)] + onto))
             wheel = np.tan(base[(*lane, k)][:, 5]) / VEHICLE.wheelbase
-            bent[(*lane, k)] = np.interp(grid, at, np.concatenate((wheel, bends[row, k])))
+            bent[(*lane, k)] = np.interp(grid, at, np.concatenate((wheel, bends[row, k, first:])))
     swift = fastest(bent, YAWING * motion.yaw_rate)
     place, drawn = np.zeros_like(speed), np.empty((*speed.shape, motion.knots, 2))
     # The wheels turn evenly from one knot to the next: what that misses of the path's heading is made good.
