@@ -23,10 +23,12 @@ DATA = DataRequest(
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """`batch` samples a step. Demonstrations whose own score is below `least` are left out. A tokenizer of
-    `text_tokens` is trained unless `model.folder` brings one. `held_out` samples are validated on, of which
-    `answered` are answered in full. `start` are weights to go on from, with their tokenizer, codebook and
-    setup."""
+    """`batch` samples a step, of which a share `even` is drawn evenly from moments that brake, slow down and
+    speed up. After the first training come `rounds` of driving in `round_scenes` fresh scenes of each family
+    and learning again, each `again` times as long and at half the rate. Demonstrations whose own score is
+    below `least` are left out. A tokenizer of `text_tokens` is trained unless `model.folder` brings one.
+    `held_out` samples are validated on, of which `answered` are answered in full. `start` are weights to go
+    on from, with their tokenizer, codebook and setup."""
 
     fit: FitSettings = field(
         default_factory=lambda: FitSettings(steps=600, lr=2e-3, ema=0.995, validate_every=300)
@@ -43,8 +45,14 @@ class TrainConfig:
     held_out: int = 192
     answered: int = 48
     start: str = ""
+    even: float = 0.0
+    rounds: int = 0
+    round_scenes: int = 6
+    again: float = 1.0
 
     def __post_init__(self) -> None:
+        if not 0.0 <= self.even <= 1.0 or self.rounds < 0 or self.round_scenes < 1 or self.again <= 0.0:
+            raise InputError("a training's even is 0 to 1, rounds 0 or more, round_scenes and again positive")
         if min(self.batch, self.held_out, self.answered) < 1 or self.text_tokens < 300:
             raise InputError(
                 "a training's batch, held_out and answered are 1 or more, text_tokens 300 or more"

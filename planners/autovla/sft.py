@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 STRIDE = round(DT / 0.1)
 SCENE = tuple(f"scene.{name}" for name in SceneArrays._fields)
 _CHUNK = 512
+CHANGES = (-12.0, -4.0, 4.0)
+"""m of way in 4 s, more or less than at the present speed, between moments that brake, slow down, go on and
+speed up."""
+GOES_ON = 2
+"""Which of them goes on as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +64,8 @@ class LossSettings:
 @dataclass(frozen=True, slots=True, eq=False)
 class Examples:
     """The moments of a set that are learnt from: their rows, states as text, thoughts ("" where none is
-    needed), the expert's poses `(N, T, 3)` every half second, how many m their ends lie from
-    where the present speed would lead `(N,)`, and what is there to be seen `(N, S)`."""
+    needed), the expert's poses `(N, T, 3)` every half second, how many m more or less (below 0) of way they
+    have than the present speed would lead `(N,)`, and what is there to be seen `(N, S)`."""
 
     data: Data | JudgedMoments
     rows: NDArray[np.int64]
@@ -107,7 +112,7 @@ class Examples:
                 thoughts.append(thought(scene, found["future"][k], facts) if needs_thought(facts) else "")
                 poses.append(found["future"][k, STRIDE - 1 :: STRIDE][:actions])
                 way = float(np.hypot(*poses[-1][-1, :2]))
-                changes.append(abs(way - max(float(scene.ego[SPEED]), 0.0) * DT * actions))
+                changes.append(way - max(float(scene.ego[SPEED]), 0.0) * DT * actions)
                 seen.append(seen_of(scene, clips) if clips else np.zeros(0, dtype=np.float32))
         if not rows:
             raise InputError("the set holds no moment to learn from: none scores as it should")
@@ -130,19 +135,38 @@ class Examples:
         return [make_prompt(phrases, self.states[k], c) for k, c in zip(chosen.tolist(), clips, strict=True)]
 
 
+def drawn_rows(
+    changes: NDArray[np.float64], batch: int, seed: int, step: int, even: float
+) -> NDArray[np.int64]:
+    """The rows `(batch,)` that a step learns from, a pure function of it: epoch after epoch in a new order,
+    and a share `even` of the batch drawn from those that brake, slow down and speed up in turn, of which a
+    drive has few."""
+    kind = np.digitize(changes, CHANGES)
+    kinds = [rows for k in range(len(CHANGES) + 1) if k != GOES_ON and len(rows := np.flatnonzero(kind == k))]
+    size = round(even * batch) if kinds else 0
+    rng = np.random.default_rng((seed, 2, step))
+    some = [rng.choice(kinds[(step * size + k) % len(kinds)]) for k in range(size)]
+    if size == batch:
+        return np.array(some)
+    return np.concatenate(
+        (epoch_rows(len(changes), batch - size, seed, step), np.array(some, dtype=np.int64))
+    )
+
+
 def batches_of(
-    examples: Examples, phrases: Phrases, tokens: NDArray[np.int64], batch: int, seed: int, loss: LossSettings
-) -> Callable[[int], Mapping[str, Any]]:
-    """`batches(step)`: epoch after epoch in a new order; a pure function of the step."""
+    examples: Examples, phrases: Phrases, tokens: NDArray[np.int64], batch: int, seed: int,
+    loss: LossSettings, even: float = 0.0,
+) -> Callable[[int], Mapping[str, Any]]:  # fmt: skip
+    """`batches(step)` of `drawn_rows`."""
 
     def batches(step: int) -> Mapping[str, Any]:
-        which = epoch_rows(len(examples), min(batch, len(examples)), seed, step)
+        which = drawn_rows(examples.changes, min(batch, len(examples)), seed, step, even)
         answers = [answer_ids(phrases, tokens[k], examples.thoughts[k]) for k in which.tolist()]
         slow = [bool(examples.thoughts[k]) for k in which.tolist()]
         made = batch_arrays(
             phrases, examples.prompts(phrases, which), answers,
             [
-                (loss.slow_weight if s else 1.0) * (1.0 + loss.change * min(more / 10.0, 2.0))
+                (loss.slow_weight if s else 1.0) * (1.0 + loss.change * min(abs(more) / 10.0, 2.0))
                 for s, more in zip(slow, examples.changes[which].tolist(), strict=True)
             ],
         )  # fmt: skip

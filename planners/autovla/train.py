@@ -6,7 +6,7 @@ drive train autovla-rft --set start=out/sft/autovla-sft.safetensors --out out/rf
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,11 @@ import numpy as np
 from drive.nn._torch import torch
 from drive.nn.fit import FitSettings, fit, mean_loss
 from drive.nn.recipe import DataPlan
+from drive.nn.rounds import train_in_rounds
 from drive.planners.autovla.codebook import Codebook, CodebookSettings, make_codebook, segments_of
 from drive.planners.autovla.config import GPU, TEXT, TrainConfig
 from drive.planners.autovla.model import load_folder, tiny
+from drive.planners.autovla.planner import AutoVLAConfig, AutoVLAPlanner
 from drive.planners.autovla.product import (
     ARCHITECTURE,
     CODEBOOK,
@@ -36,6 +38,7 @@ from drive.planners.autovla.sft import STRIDE, Examples, batches_of, driven_figu
 from drive.planners.autovla.tokenizer import load_words, train_words
 
 if TYPE_CHECKING:
+    from drive.nn.fit import Fitted
     from drive.nn.recipe import Data, TrainingRun
     from drive.nn.store import DataRequest
 
@@ -110,10 +113,11 @@ class SFTRecipe:
         # Published weights can see, and a network without pictures has nothing to see by.
         teach = setup.pictures and not config.model.folder
         clips = Clips.of(len(setup.cameras), setup.frames, setup.picture) if teach else None
-        train, held_out = (
-            Examples.of(data, setup.prompt, setup.actions, setup.pictures, config.least, clips)
-            for data in (run.train, run.validation)
-        )
+
+        def examples_of(data: Data) -> Examples:
+            return Examples.of(data, setup.prompt, setup.actions, setup.pictures, config.least, clips)
+
+        train, held_out = examples_of(run.train), examples_of(run.validation)
         slow = sum(bool(text) for text in train.thoughts) / len(train)
         run.progress.note(
             f"{len(train)} moments of {len(run.train)} are learnt from, {slow:.0%} slow ({SOURCE})"
@@ -125,9 +129,9 @@ class SFTRecipe:
         network: Any = Taught(vla, clips, config.seen.width) if clips and config.seen.weight else vla
         loss = sft_loss(config.loss, product.words.first_action, codebook, config.seen.weight)
 
-        def batches(examples: Examples, seed: int) -> Any:
+        def batches(examples: Examples, seed: int, even: float = 0.0) -> Any:
             tokens = codebook.encode(examples.poses)
-            return batches_of(examples, product.phrases, tokens, config.batch, seed, config.loss)
+            return batches_of(examples, product.phrases, tokens, config.batch, seed, config.loss, even)
 
         size = max(min(config.held_out, len(held_out)) // config.batch, 1)
         teacher_forced = mean_loss(loss, batches(held_out, 0), size, run.device)
@@ -137,14 +141,21 @@ class SFTRecipe:
             driver = model.vla if isinstance(model, Taught) else model
             return {**teacher_forced(model), **driven_figures(driver, held_out, grammar, codebook, some)}
 
-        how = replace(config.fit, seed=run.seed)
-        fitted = fit(
-            network, loss, batches(train, run.seed), how, run.folder / "fit", validate=validate,
-            resume=run.resume, device=run.device, progress=run.progress,
-        )  # fmt: skip
-        card = run.card(ARCHITECTURE, about(config), fitted, vocabulary=codebook.hash)
-        (save_folder if config.model.folder else save_product)(path, product, card)
-        return path
+        def learn(data: Data, how: FitSettings, folder: Path) -> Fitted:
+            examples = train if data is run.train else examples_of(data)
+            return fit(
+                network, loss, batches(examples, how.seed, config.even), how, folder, validate=validate,
+                resume=run.resume, device=run.device, progress=run.progress,
+            )  # fmt: skip
+
+        def write(path: Path, fits: Sequence[Fitted], data: Data) -> None:
+            card = run.card(ARCHITECTURE, about(config), fits, data, vocabulary=codebook.hash)
+            (save_folder if config.model.folder else save_product)(path, product, card)
+
+        def learner(path: Path) -> AutoVLAPlanner:
+            return learner_of(path, bool(config.model.folder))
+
+        return train_in_rounds(run, NAME, config, learn, write, learner)
 
     @staticmethod
     def _see(
@@ -181,6 +192,15 @@ class SFTRecipe:
         return Product(vla, words, codebook, config.setup, Phrases.of(words, config.setup.pictures))
 
 
+def learner_of(path: Path, folder: bool = False) -> AutoVLAPlanner:
+    """The planner that drives between two rounds, with the shortest answers, for only the states matter;
+    weights at `path`, or in the `folder` beside it."""
+    if folder:
+        where = {"weights": str(path.parent / "weights"), "codebook": str(path.with_suffix(CODEBOOK))}
+        return AutoVLAPlanner(AutoVLAConfig(**where, thinking="fast"))
+    return AutoVLAPlanner(AutoVLAConfig(weights=str(path), thinking="fast"))
+
+
 def about(config: TrainConfig) -> dict[str, Any]:
     """What a card says of the configuration."""
     return {
@@ -192,6 +212,10 @@ def about(config: TrainConfig) -> dict[str, Any]:
         "rationales": SOURCE,
         "batch": config.batch,
         "least": config.least,
+        "even": config.even,
+        "rounds": config.rounds,
+        "round_scenes": config.round_scenes,
+        "again": config.again,
     }
 
 

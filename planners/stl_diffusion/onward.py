@@ -27,10 +27,11 @@ _kernel = kernels_at("stl_diffusion_onward", Path(__file__))
 
 @_kernel
 def _pursue(
-    states: Any, held: Any, share: Any, index: Any, points: Any, there: Any, last: Any, most: Any,
-    stride: Any, out: Any,
+    states: Any, held: Any, share: Any, index: Any, points: Any, along: Any, aside: Any, there: Any,
+    last: Any, most: Any, stride: Any, out: Any,
 ) -> None:  # fmt: skip
-    """Fill the curvatures `out (L, K, D)`; a lane without points is driven straight."""
+    """Fill the curvatures `out (L, K, D)` towards so many m `aside (L, K)` of the lanes' `points`, to the
+    left; a lane without points is driven straight."""
     for row in range(out.shape[0]):
         known = last[row] >= 0
         for path in range(out.shape[1]):
@@ -47,9 +48,10 @@ def _pursue(
                             if square < best:
                                 best, near = square, p
                     goal = min(near + index[row, path], last[row])
-                    dx, dy = points[row, goal, 0] - x, points[row, goal, 1] - y
-                    aside = dy * math.cos(heading) - dx * math.sin(heading)
-                    bend = 2.0 * aside / max(dx * dx + dy * dy, 9.0)
+                    dx = points[row, goal, 0] - aside[row, path] * along[row, goal, 1] - x
+                    dy = points[row, goal, 1] + aside[row, path] * along[row, goal, 0] - y
+                    left = dy * math.cos(heading) - dx * math.sin(heading)
+                    bend = 2.0 * left / max(dx * dx + dy * dy, 9.0)
                 bent += share[row, path] * (min(max(bend, -most), most) - bent)
                 out[row, path, k] = bent
                 middle = heading + 0.5 * stride * bent
@@ -58,9 +60,10 @@ def _pursue(
                 heading += stride * bent
 
 
-def drawn_on(states: Floats, way: Way, far: float, most: float) -> tuple[Floats, Floats]:
-    """How `states (L, K, 7)` go on along lanes `way` of L: distances `(D,)` from 0 on, and curvatures
-    `(L, K, D)`, none above `most`; straight where there is no lane."""
+def drawn_on(states: Floats, way: Way, far: float, most: float, aside: Floats) -> tuple[Floats, Floats]:
+    """How `states (L, K, 7)` go on along lanes `way` of L, so many m `aside (L, K)` to the left of them:
+    distances `(D,)` from 0 on, and curvatures `(L, K, D)`, none above `most`; straight where there is no
+    lane."""
     points = way.starts.detach().double().cpu().numpy()
     there: NDArray[np.bool_] = np.asarray(way.missing.cpu().numpy() == 0.0)
     last = np.where(there, np.arange(there.shape[1]), -1).max(-1)
@@ -73,7 +76,8 @@ def drawn_on(states: Floats, way: Way, far: float, most: float) -> tuple[Floats,
     out = np.zeros((*states.shape[:2], len(onward)))
     _pursue(
         np.ascontiguousarray(states), np.ascontiguousarray(held), np.ascontiguousarray(share), index,
-        np.ascontiguousarray(points), np.ascontiguousarray(there), last, float(most), STRIDE, out,
+        np.ascontiguousarray(points), np.ascontiguousarray(way.directions.detach().double().cpu().numpy()),
+        np.ascontiguousarray(aside), np.ascontiguousarray(there), last, float(most), STRIDE, out,
     )  # fmt: skip
     return onward, out
 

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 SLACK = 0.2
 """m/s; how far variants stay below the greatest speed."""
+WITHIN = 0.15
+"""m; how far a way beside the lane's middle stays within its bound."""
 LANE, SWAY, TURNED = 1.2, 0.1, 0.8
 """m, m per m, rad: who is behind and no farther aside, nor turned more, follows the ego."""
 GRID = 0.2
@@ -241,8 +243,8 @@ class STLPolicy:
         return out
 
     def _variants(self, scorer: Scorer, looked: Looked, worth: Tensor) -> Tensor:
-        """The paths of the best samples of each mode, of the one that gets farthest on the road, and the
-        lane itself, at other speeds."""
+        """The paths of the best samples of each mode, of the one that gets farthest on the road, the lane
+        itself, and a way along its left bound, at other speeds."""
         lane = torch.stack([looked.terms[TERMS.index(name)] for name in ("offset", "heading", "edge")]).amin(
             0
         )
@@ -250,7 +252,9 @@ class STLPolicy:
         best = worth.topk(min(self.config.variants, worth.shape[2]), 2).indices
         rows = torch.cat((best, far), 2)[..., None, None].expand(-1, -1, -1, *looked.states.shape[3:])
         caps = scorer.parameters["vmax"][:, :, 0, -1] - SLACK
-        return variants(scorer.motion, looked.states.gather(2, rows), scorer.ground.way, caps)
+        left = (scorer.parameters["dmax"][:, :, 0, -1] - WITHIN).clamp(min=0.0)
+        asides = torch.stack((torch.zeros_like(left), left), 2)
+        return variants(scorer.motion, looked.states.gather(2, rows), scorer.ground.way, caps, asides)
 
     def _candidates(
         self, row: int, picked: Tensor, choice: int, states: Tensor, utility: Tensor, found: Drawn,

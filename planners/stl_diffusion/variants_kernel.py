@@ -35,17 +35,22 @@ def _taken(values, place):
 
 
 @_inline
-def _follow(states, onward, bends, dt, begun, wheelbase, points):
-    """Fill `points (2, steps + D)`: how far along a path of `states (steps + 1, 7)` and its continuation, and
-    the curvature there. Who has only `begun` has no path but that."""
+def _follow(states, onward, bends, dt, begun, beside, wheelbase, points):
+    """Fill `points (2, steps + 1 + D)`: how far along a path of `states (steps + 1, 7)` and its continuation,
+    and the curvature there. Who has only `begun` has no path but that. A way `beside` the lane begins with
+    a bend, which counts from its first stretch on: each has its curvature in the middle. The others go on as
+    the wheels stand, and have it where the stretch begins."""
     count = states.shape[0]
     place = 0.0
     for k in range(count):
         if k > 0 and not begun:
             place += states[k - 1, 3] * dt
         points[0, k], points[1, k] = place, math.tan(states[k, 5]) / wheelbase
-    for k in range(1, onward.shape[0]):
-        points[0, count + k - 1], points[1, count + k - 1] = place + onward[k], bends[k]
+    half = 0.5 * (onward[1] - onward[0]) if beside else 0.0
+    for k in range(onward.shape[0]):
+        held = k == 0 and not beside
+        points[0, count + k] = place + onward[k] + half
+        points[1, count + k] = points[1, count - 1] if held else bends[k]
 
 
 @_inline
@@ -99,16 +104,16 @@ def _drive(begin, pace, cap, window, scales, bent, swift, course, out):
 
 @_kernel
 def paced(
-    states: Any, onward: Any, bends: Any, paces: Any, caps: Any, every: int, dt: float, scales: Any,
-    wheelbase: float, along: Any, points: Any, out: Any,
+    states: Any, drawn: int, onward: Any, bends: Any, paces: Any, caps: Any, every: int, dt: float,
+    scales: Any, wheelbase: float, along: Any, points: Any, out: Any,
 ) -> None:  # fmt: skip
-    """Fill `out (L, K, paces, knots, 2)`: paths `states (L, K, steps + 1, 7)`, the last of each lane only
-    begun, that go on for `onward (D,)` m with curvatures `bends (L, K, D)`."""
+    """Fill `out (L, K, paces, knots, 2)`: paths `states (L, K, steps + 1, 7)`, those after the first `drawn`
+    only begun, that go on for `onward (D,)` m with curvatures `bends (L, K, D)`."""
     window = every * dt
     for row in range(out.shape[0]):
         for k in range(out.shape[1]):
-            path, begun = states[row, k], k == out.shape[1] - 1
-            _follow(path, onward, bends[row, k], dt, begun, wheelbase, points)
+            path, begun = states[row, k], k >= drawn
+            _follow(path, onward, bends[row, k], dt, begun, k > drawn, wheelbase, points)
             _spread(points, YAWING * scales[2], along[0], along[1], along[2])
             for p in range(out.shape[2]):
                 _drive(

@@ -155,31 +155,38 @@ def plain_utility(
 
 
 def plain_variants(
-    motion: MotionSettings, states: Tensor, way: Any, caps: Tensor, paces: tuple[float, ...] = PACES
-) -> Tensor:
-    """Samples `(B, M, (K + 1) * paces, knots, 2)` along the paths of roll-outs `(B, M, K, steps + 1, 7)` and
-    along the lanes `way` of B * M at steady accelerations, no faster than `caps (B, M)` in m/s."""
-    b, m, count, length = states.shape[:4]
+    motion: MotionSettings, states: Tensor, way: Any, caps: Tensor, asides: Tensor,
+    paces: tuple[float, ...] = PACES,
+) -> Tensor:  # fmt: skip
+    """`variants` without a compiler."""
+    b, m, drawn_paths, length = states.shape[:4]
     base = states.detach().double().cpu().numpy()
-    base = np.concatenate((base, np.repeat(base[:, :, :1, :1], length, 3)), 2)
-    count += 1
+    begun = np.repeat(np.repeat(base[:, :, :1, :1], length, 3), asides.shape[2], 2)
+    base = np.concatenate((base, begun), 2)
+    count = base.shape[2]
+    beside = np.zeros((b, m, count))
+    beside[:, :, drawn_paths:] = asides.double().numpy()
     window = motion.every * motion.dt
     gone = np.zeros(base.shape[:4])
     gone[..., 1:] = np.cumsum(base[..., :-1, 3] * motion.dt, -1)
-    gone[:, :, -1] = 0.0  # the last one has only begun
+    gone[:, :, drawn_paths:] = 0.0  # the last ones have only begun
     pace = np.asarray(paces)
     cap = caps.detach().double().cpu().numpy()[:, :, None, None]
     speed = np.repeat(base[..., 0, 3, None], len(pace), -1)  # (B, M, K, P)
     horizon = motion.knots * window
     far = float((np.minimum(speed + horizon * max(pace.max(), 0.0), np.maximum(cap, speed)) * horizon).max())
-    onward, bends = drawn_on(base[..., -1, :].reshape(b * m, count, -1), way, far, motion.curvature)
+    ends = base[..., -1, :].reshape(b * m, count, -1)
+    onward, bends = drawn_on(ends, way, far, motion.curvature, beside.reshape(b * m, count))
     grid = np.arange(0.0, far + 2.0 * GRID, GRID)
     bent = np.empty((b, m, count, len(grid)))
     for row, lane in enumerate(np.ndindex(b, m)):
         for k in range(count):
-            at = np.concatenate((gone[(*lane, k)], gone[(*lane, k, -1)] + onward[1:]))
+            # A way beside the lane begins with a bend, the others as the wheels stand.
+            first = 0 if k > drawn_paths else 1
+            onto = onward[first:] + (0.0 if first else 0.5 * (onward[1] - onward[0]))
+            at = np.concatenate((gone[(*lane, k)], gone[(*lane, k, -1)] + onto))
             wheel = np.tan(base[(*lane, k)][:, 5]) / VEHICLE.wheelbase
-            bent[(*lane, k)] = np.interp(grid, at, np.concatenate((wheel, bends[row, k, 1:])))
+            bent[(*lane, k)] = np.interp(grid, at, np.concatenate((wheel, bends[row, k, first:])))
     swift = fastest(bent, YAWING * motion.yaw_rate)
     place, drawn = np.zeros_like(speed), np.empty((*speed.shape, motion.knots, 2))
     # The wheels turn evenly from one knot to the next: what that misses of the path's heading is made good.
@@ -228,7 +235,7 @@ def fastest(bent: Any, yaw_rate: float) -> Any:
     return out
 
 
-def plain_drawn_on(states: Any, way: Any, far: float, most: float) -> Any:
+def plain_drawn_on(states: Any, way: Any, far: float, most: float, beside: Any) -> Any:
     """`drawn_on` without a compiler: all paths at once."""
     x, y, heading = (states[..., k].copy() for k in range(3))
     points = way.starts.detach().double().cpu().numpy()
@@ -246,7 +253,9 @@ def plain_drawn_on(states: Any, way: Any, far: float, most: float) -> Any:
     for k in range(len(onward)):
         square = np.square(points[:, None] - np.stack((x, y), -1)[:, :, None]).sum(-1)
         near = np.where(there[:, None], square, np.inf).argmin(-1)
-        goal = points[row, np.minimum(near + index, last)]
+        number = np.minimum(near + index, last)
+        along = way.directions.detach().double().cpu().numpy()[row, number]
+        goal = points[row, number] + beside[..., None] * np.stack((-along[..., 1], along[..., 0]), -1)
         dx, dy = goal[..., 0] - x, goal[..., 1] - y
         aside = dy * np.cos(heading) - dx * np.sin(heading)
         bend = np.where(known, 2.0 * aside / np.maximum(dx * dx + dy * dy, 9.0), 0.0)

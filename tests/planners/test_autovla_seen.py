@@ -29,7 +29,15 @@ from drive.planners.autovla.seen import (
     seen_loss,
     seen_of,
 )
-from drive.planners.autovla.sft import Examples, LossSettings, batches_of, nearby, sft_loss
+from drive.planners.autovla.sft import (
+    CHANGES,
+    Examples,
+    LossSettings,
+    batches_of,
+    drawn_rows,
+    nearby,
+    sft_loss,
+)
 from drive.roadmap import LaneSpec, RoadMapBuilder
 from drive.sim.sensors.camera import CameraRig, Moment
 from drive.sim.sensors.camera_views import VIEWS, named
@@ -219,10 +227,26 @@ def test_moments_in_which_something_begins_weigh_more() -> None:
             return {name: made[name][np.asarray(rows)] for name in names}
 
     held = Examples.of(Held(), PromptSettings(), 8, pictures=False)
-    np.testing.assert_allclose(held.changes, (0.0, 20.0), atol=1e-4)
+    np.testing.assert_allclose(held.changes, (0.0, -20.0), atol=1e-4)
     tokens = Codebook(toy.motions()).encode(held.poses)
     blind = Phrases.of(toy.words(), pictures=False)
     batch = batches_of(held, blind, tokens, 2, 0, LossSettings(change=3.0))(0)
     plain = batches_of(held, blind, tokens, 2, 0, LossSettings())(0)
     assert sorted(batch["weight"].tolist()) == [1.0, 7.0]
     assert plain["weight"].tolist() == [1.0, 1.0]
+
+
+def test_a_batch_holds_as_many_that_brake_as_that_speed_up() -> None:
+    changes = np.zeros(1000)
+    changes[:3], changes[3:23], changes[23:53] = -20.0, -6.0, 9.0
+    steps = [drawn_rows(changes, 16, 0, step, 0.375) for step in range(200)]
+    assert all(len(rows) == 16 for rows in steps)
+    kinds = np.digitize(changes[np.stack(steps)[:, 10:]], CHANGES)
+    np.testing.assert_array_equal(np.bincount(kinds.ravel()), (400, 400, 0, 400))
+    # The rest goes through all moments in turn, and a step is the same again.
+    np.testing.assert_array_equal(
+        np.sort(np.concatenate([rows[:10] for rows in steps[:100]])), np.arange(1000)
+    )
+    np.testing.assert_array_equal(drawn_rows(changes, 16, 0, 7, 0.375), steps[7])
+    assert len(drawn_rows(np.zeros(20), 16, 0, 0, 0.5)) == 16
+    assert (np.digitize(changes[drawn_rows(changes, 16, 0, 0, 1.0)], CHANGES) != 2).all()

@@ -198,9 +198,11 @@ def test_paths_at_other_speeds_are_those_without_a_compiler(scorer: Scorer) -> N
     assert (states[..., 3] == 0.0).any()
     for cap in (2.0, 9.0):
         caps = torch.full(states.shape[:2], cap)
-        found, expected = (f(MOTION, states, scorer.ground.way, caps) for f in (variants, plain_variants))
-        assert torch.allclose(found, expected, atol=1e-6)
-        assert found.shape[2] == 7 * len(PACES)
+        for aside in ((0.0,), (0.0, 1.75), (0.0, -1.0, 1.5)):
+            given = (MOTION, states, scorer.ground.way, caps, torch.tensor(aside).expand(*caps.shape, -1))
+            found, expected = variants(*given), plain_variants(*given)
+            assert torch.allclose(found, expected, atol=1e-6)
+            assert found.shape[2] == (6 + len(aside)) * len(PACES)
 
 
 def test_a_path_can_be_driven_at_other_speeds(scorer: Scorer) -> None:
@@ -210,7 +212,7 @@ def test_a_path_can_be_driven_at_other_speeds(scorer: Scorer) -> None:
     cap = torch.full((1, 1), 9.0)
     scene = scene_tensors(stack_scenes([toy.road(8.0)]))
     way = make_ground(scene, ("keep",), moved_on(scene, look_times(MOTION, scene.ego))).way
-    more = variants(MOTION, states, way, cap)
+    more = variants(MOTION, states, way, cap, torch.zeros(1, 1, 1))
     found = roll(MOTION, scorer.ground.ego[:1], more)[0, 0]
     assert len(found) == 3 * len(PACES)
     assert found[..., 3].max() < 9.1
@@ -233,7 +235,8 @@ def test_paths_lead_back_to_the_lane_and_bends_are_driven_slowly() -> None:
         one = scene_tensors(stack_scenes([scene]))
         ground = make_ground(one, ("keep",), moved_on(one, look_times(MOTION, one.ego)))
         states = roll(MOTION, one.ego, steady(-6.0)[None, None, None])
-        more = variants(MOTION, states, ground.way, torch.full((1, 1), 12.0))[:, :, len(PACES) :]
+        more = variants(MOTION, states, ground.way, torch.full((1, 1), 12.0), torch.zeros(1, 1, 1))
+        more = more[:, :, len(PACES) :]
         found = judged(MOTION, roll(MOTION, one.ego, more))
         row = PACES.index(0.8)
         offset = signals_of(ground, found)["offset"][0, 0, row].abs()
@@ -243,6 +246,22 @@ def test_paths_lead_back_to_the_lane_and_bends_are_driven_slowly() -> None:
         assert found[0, 0, row, 5:, 3].min() > slow
     # A bend of 20 m is driven at 2.5 m/s^2, which is 7.1 m/s.
     assert found[0, 0, row, -1, 3] < 7.3
+
+
+@pytest.mark.parametrize("speed", [0.0, 8.0])
+def test_a_way_beside_the_middle_leads_around(speed: float) -> None:
+    one = scene_tensors(stack_scenes([toy.road(speed)]))
+    ground = make_ground(one, ("keep",), moved_on(one, look_times(MOTION, one.ego)))
+    states = roll(MOTION, one.ego, steady(0.0)[None, None, None])
+    asides = torch.tensor([[[0.0, 1.5, -1.5]]])
+    more = variants(MOTION, states, ground.way, torch.full((1, 1), 12.0), asides)[:, :, 2 * len(PACES) :]
+    found = roll(MOTION, one.ego, more)[0, 0]
+    for path, side in enumerate((1.0, -1.0)):
+        driven = found[path * len(PACES) + PACES.index(1.6)]
+        gone, aside = driven[:, 0], side * driven[:, 1]
+        assert 1.0 < aside.max() < 1.6
+        assert aside[gone > 10.0 + speed].min() > 0.7
+        assert driven[:, 2].abs().max() < 0.55  # what the formula's clause on headings allows
 
 
 def test_others_follow_their_lanes_in_compiled_code_as_in_plain() -> None:
@@ -366,8 +385,9 @@ def test_paths_are_drawn_on_as_without_a_compiler() -> None:
     ground = make_ground(scene, MODES, moved_on(scene, torch.zeros(1), 1))
     states = rng.normal(0.0, 1.0, (3 * len(MODES), 5, 7)) * (9.0, 1.5, 0.3, 4.0, 1.0, 0.1, 0.1)
     states[..., 3] = np.abs(states[..., 3])
+    aside = np.linspace(-2.0, 2.0, states[..., 0].size).reshape(states.shape[:2])
     for most in (0.2, 0.02):
-        found, expected = (f(states, ground.way, 31.0, most) for f in (drawn_on, plain_drawn_on))
+        found, expected = (f(states, ground.way, 31.0, most, aside) for f in (drawn_on, plain_drawn_on))
         assert np.array_equal(found[0], expected[0])
         assert np.allclose(found[1], expected[1], atol=1e-9)
         assert np.abs(found[1]).max() > 0.01
