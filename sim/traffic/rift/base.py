@@ -12,7 +12,7 @@ from drive.nn._torch import torch
 from drive.nn.fit import FitSettings, Fitted, fit, mean_loss
 from drive.progress import Listener
 from drive.sim.traffic.rift.net import RiftPolicy, RiftSettings, imitation_loss
-from drive.sim.traffic.rift.pretrain import Examples, gather, head_set, train_head
+from drive.sim.traffic.rift.pretrain import Examples, gather, head_set, preference, train_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,14 +33,19 @@ None is a suite's, and every seed has its own map."""
 
 @dataclass(frozen=True, slots=True)
 class BaseSettings:
-    """How a base is made: `scenes` seeds of each of `families`, `held_out` for validation, and recorded
-    `scenarios` beside them; `base` "human", or relabelled "aggressive" or "cautious"."""
+    """How a base is made: `scenes` seeds of each of `families`, `held_out` for validation; `base` "human", or
+    relabelled "aggressive" or "cautious". Recorded `scenarios` beside them are taken `repeats` times, each
+    time with other moments and displacements, for recordings are few; `unseen` ones are only looked at
+    afterwards. `licences` of the recordings go on the card."""
 
     base: str = "human"
     families: tuple[str, ...] = FAMILIES
     scenes: int = 32
     held_out: int = 3
     scenarios: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+    repeats: int = 8
+    licences: tuple[str, ...] = ()
     batch: int = 128
     head_epochs: int = 6
     smoothing: float = 0.1
@@ -48,8 +53,13 @@ class BaseSettings:
     model: RiftSettings = field(default_factory=RiftSettings)
 
     def __post_init__(self) -> None:
-        if min(self.scenes, self.held_out, self.batch, self.head_epochs) < 1 or not self.families:
-            raise InputError("a base needs families, and 1 or more scenes, held_out, batch and head_epochs")
+        if (
+            min(self.scenes, self.held_out, self.batch, self.head_epochs, self.repeats) < 1
+            or not self.families
+        ):
+            raise InputError(
+                "a base needs families, and 1 or more scenes, held_out, batch, head_epochs and repeats"
+            )
 
 
 def generated(families: Iterable[str], first: int, count: int) -> Iterator[Scenario]:
@@ -65,22 +75,35 @@ def generated(families: Iterable[str], first: int, count: int) -> Iterator[Scena
 def examples_of(
     settings: BaseSettings, seed: int = 0, progress: Listener | None = None
 ) -> tuple[Examples, Examples]:
-    """Examples to learn from and to validate on."""
-    from drive.api import load_scenarios
-
+    """Examples to learn from and to validate on, of generated scenes and, if there are any, recorded ones."""
     told = progress or Listener()
-    recorded = load_scenarios(list(settings.scenarios)) if settings.scenarios else []
+    recorded = recordings(settings.scenarios)
     total = settings.scenes * len(settings.families)
 
     def counted() -> Iterator[Scenario]:
-        yield from recorded
+        for _ in range(settings.repeats):
+            yield from recorded
         for k, one in enumerate(generated(settings.families, TRAIN, settings.scenes)):
             told.progress("recordings", k, total)
             yield one
 
-    train = gather(counted(), seed, told.note)
+    noted: set[str] = set()
+
+    def note(line: str) -> None:
+        if line not in noted:
+            noted.add(line)
+            told.note(line)
+
+    train = gather(counted(), seed, note)
     held = gather(generated(settings.families, VALIDATION, settings.held_out), seed, told.note)
     return Examples.of(train, settings.base, seed=seed), Examples.of(held, settings.base, seed=seed)
+
+
+def recordings(scenarios: Sequence[str]) -> list[Scenario]:
+    """Recorded scenarios by their names or paths."""
+    from drive.api import load_scenarios
+
+    return load_scenarios(list(scenarios)) if scenarios else []
 
 
 def train_base(
@@ -104,6 +127,11 @@ def train_base(
     figures = {f"head_{k}": v for k, v in train_head(
         net, head_set(net, examples), epochs=settings.head_epochs, smoothing=settings.smoothing, seed=seed
     ).items()}  # fmt: skip
+    figures |= {f"held_{k}": v for k, v in preference(net, held).items()}
+    told = progress or Listener()
+    for name, scenarios in (("recorded", settings.scenarios), ("unseen", settings.unseen)):
+        if parts := gather(recordings(scenarios), seed, told.note):
+            figures |= {f"{name}_{k}": v for k, v in preference(net, Examples.of(parts)).items()}
     return net.eval(), fitted, {**fitted.figures, **figures}
 
 
@@ -117,5 +145,5 @@ def opposed(base: RiftPolicy, kind: str, examples: Sequence[Moments], epochs: in
 
 __all__ = [
     "FAMILIES", "TEST", "TRAIN", "TUNE", "VALIDATION", "BaseSettings", "examples_of", "generated",
-    "opposed", "train_base",
+    "opposed", "recordings", "train_base",
 ]  # fmt: skip
