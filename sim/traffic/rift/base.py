@@ -12,6 +12,7 @@ from drive.nn._torch import torch
 from drive.nn.fit import FitSettings, Fitted, fit, mean_loss
 from drive.progress import Listener
 from drive.sim.traffic.rift.net import RiftPolicy, RiftSettings, imitation_loss
+from drive.sim.traffic.rift.policy import load_policy
 from drive.sim.traffic.rift.pretrain import Examples, gather, head_set, preference, train_head
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ class BaseSettings:
     """How a base is made: `scenes` seeds of each of `families`, `held_out` for validation; `base` "human", or
     relabelled "aggressive" or "cautious". Recorded `scenarios` beside them are taken `repeats` times, each
     time with other moments and displacements, for recordings are few; `unseen` ones are only looked at
-    afterwards. `licences` of the recordings go on the card."""
+    afterwards. `licences` of the recordings go on the card. From weights to `start` with all is kept but the
+    scoring head."""
 
     base: str = "human"
     families: tuple[str, ...] = FAMILIES
@@ -46,6 +48,7 @@ class BaseSettings:
     unseen: tuple[str, ...] = ()
     repeats: int = 8
     licences: tuple[str, ...] = ()
+    start: str = ""
     batch: int = 128
     head_epochs: int = 6
     smoothing: float = 0.1
@@ -109,8 +112,30 @@ def recordings(scenarios: Sequence[str]) -> list[Scenario]:
 def train_base(
     settings: BaseSettings, examples: Examples, held: Examples, folder: Path, *, seed: int = 0,
     resume: bool = False, device: str = "cpu", progress: Listener | None = None,
-) -> tuple[RiftPolicy, Fitted, dict[str, float]]:  # fmt: skip
-    """Both stages; the second is short, and done anew after an interruption."""
+) -> tuple[RiftPolicy, Fitted | None, dict[str, float]]:  # fmt: skip
+    """Both stages, or the second one alone where there are weights to start with; it is short, and done anew
+    after an interruption. The figures say what the base prefers, too (`pretrain.preference`)."""
+    told = progress or Listener()
+    fitted = None
+    if settings.start:
+        net = copy.deepcopy(load_policy(settings.start)[0])
+    else:
+        net, fitted = _fit_all(settings, examples, held, folder, seed, resume, device, told)
+    figures = {f"head_{k}": v for k, v in train_head(
+        net, head_set(net, examples), epochs=settings.head_epochs, smoothing=settings.smoothing, seed=seed
+    ).items()}  # fmt: skip
+    figures |= {f"held_{k}": v for k, v in preference(net, held).items()}
+    for name, scenarios in (("recorded", settings.scenarios), ("unseen", settings.unseen)):
+        if parts := gather(recordings(scenarios), seed, told.note):
+            figures |= {f"{name}_{k}": v for k, v in preference(net, Examples.of(parts)).items()}
+    return net.eval(), fitted, {**(fitted.figures if fitted else {}), **figures}
+
+
+def _fit_all(
+    settings: BaseSettings, examples: Examples, held: Examples, folder: Path, seed: int, resume: bool,
+    device: str, progress: Listener,
+) -> tuple[RiftPolicy, Fitted]:  # fmt: skip
+    """The first stage: everything learns, the scoring head blind to what becomes of the candidates."""
     torch.manual_seed(seed)
     net = RiftPolicy(settings.model)
 
@@ -121,18 +146,9 @@ def train_base(
     validate = mean_loss(loss, held.batches(settings.batch, 0), count, device)
     fitted = fit(
         net, loss, examples.batches(settings.batch, seed), settings.fit, folder, validate=validate,
-        resume=resume, device=device, progress=progress or Listener(),
+        resume=resume, device=device, progress=progress,
     )  # fmt: skip
-    net.to("cpu").eval()
-    figures = {f"head_{k}": v for k, v in train_head(
-        net, head_set(net, examples), epochs=settings.head_epochs, smoothing=settings.smoothing, seed=seed
-    ).items()}  # fmt: skip
-    figures |= {f"held_{k}": v for k, v in preference(net, held).items()}
-    told = progress or Listener()
-    for name, scenarios in (("recorded", settings.scenarios), ("unseen", settings.unseen)):
-        if parts := gather(recordings(scenarios), seed, told.note):
-            figures |= {f"{name}_{k}": v for k, v in preference(net, Examples.of(parts)).items()}
-    return net.eval(), fitted, {**fitted.figures, **figures}
+    return net.to("cpu").eval(), fitted
 
 
 def opposed(base: RiftPolicy, kind: str, examples: Sequence[Moments], epochs: int = 10) -> RiftPolicy:

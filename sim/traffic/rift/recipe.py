@@ -101,9 +101,10 @@ class Recipe:
             about = {
                 "model": asdict(how.model), "base": how.base, "scenes": how.scenes,
                 "recorded": [Path(one).name for one in how.scenarios], "repeats": how.repeats,
-                "unseen": [Path(one).name for one in how.unseen],
+                "unseen": [Path(one).name for one in how.unseen], "start": Path(how.start).name,
             }  # fmt: skip
-            card = _card(run, about, _digest(how), fitted.steps, fitted.seconds, figures, how.licences)
+            steps, seconds = (fitted.steps, fitted.seconds) if fitted else (0, time.monotonic() - began)
+            card = _card(run, about, _digest(how), steps, seconds, figures, how.licences)
             save_weights(base_path, net, card)
         if not config.style:
             return base_path
