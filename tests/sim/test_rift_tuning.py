@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,17 +14,19 @@ torch: Any = pytest.importorskip("torch")
 
 from drive.errors import InputError, UnknownNameError  # noqa: E402
 from drive.eval.check.scenes import straight_map, straight_scene  # noqa: E402
+from drive.nn.fit import FitSettings  # noqa: E402
 from drive.nn.policy import group_advantage, log_probabilities  # noqa: E402
+from drive.nn.weights import Card, save_weights  # noqa: E402
 from drive.progress import Listener  # noqa: E402
-from drive.sim.traffic.rift.base import TUNE, BaseSettings, train_base  # noqa: E402
+from drive.sim.traffic.rift.base import TUNE, BaseSettings, examples_of, recordings, train_base  # noqa: E402
 from drive.sim.traffic.rift.cache import Cache, collect, teacher_speed  # noqa: E402
 from drive.sim.traffic.rift.evaluate import assert_disjoint, drive_worlds, evaluate, people_of  # noqa: E402
 from drive.sim.traffic.rift.guard import Guard  # noqa: E402
 from drive.sim.traffic.rift.kernels.base import FACTS, LINE_WIDTH  # noqa: E402
 from drive.sim.traffic.rift.measure import measure  # noqa: E402
-from drive.sim.traffic.rift.net import RiftPolicy  # noqa: E402
+from drive.sim.traffic.rift.net import ARCHITECTURE, RiftPolicy  # noqa: E402
 from drive.sim.traffic.rift.objectives import FLOOR, ROWS, Baseline, Batch, head_loss  # noqa: E402
-from drive.sim.traffic.rift.pretrain import Examples, gather  # noqa: E402
+from drive.sim.traffic.rift.pretrain import Examples, gather, head_set, preference, train_head  # noqa: E402
 from drive.sim.traffic.rift.recipe import RECIPE, TrainConfig  # noqa: E402
 from drive.sim.traffic.rift.style import STYLES  # noqa: E402
 from drive.sim.traffic.rift.tune import TuneSettings, learn, tune  # noqa: E402
@@ -241,14 +243,73 @@ def test_imitation_learns_and_relabels(net, tmp_path):
     slow = Examples.of(parts, "cautious", 1.0)
     assert (hurried.fields["target_s"][:, -1] > people.fields["target_s"][:, -1]).mean() > 0.8
     assert (slow.fields["target_s"][:, -1] < people.fields["target_s"][:, -1]).mean() > 0.8
-    from drive.nn.fit import FitSettings
-
     how = BaseSettings(batch=32, head_epochs=3, fit=FitSettings(steps=30, warmup=5, validate_every=10))
     _, fitted, figures = train_base(how, people, people, tmp_path, progress=Listener())
+    assert fitted is not None
     assert fitted.steps == 30
     assert figures["miss"] < 4.0  # all drive at constant speed: 4 s of the next mode would be 6 m off
     with pytest.raises(InputError, match="base is one of"):
         Examples.of(parts, "angry")
+
+
+def test_recordings_are_imitated_too(net, tmp_path):
+    noted = []
+
+    class Told(Listener):
+        def note(self, line):
+            noted.append(line)
+
+    how = BaseSettings(
+        families=("lane_follow_curved",), scenes=1, held_out=1, batch=16, head_epochs=2,
+        scenarios=("gen/dense_merge/70", "gen/cut_in/70"), unseen=("gen/cut_in/71",), repeats=3,
+        fit=FitSettings(steps=10, warmup=2, validate_every=5),
+    )  # fmt: skip
+    generated, held = examples_of(replace(how, scenarios=()), progress=Told())
+    both, _ = examples_of(how, progress=Told())
+    once = Examples.of(gather(recordings(how.scenarios)))
+    assert len(both) > len(generated) + 2 * len(once)
+    # The same moments, each time displaced otherwise.
+    parts = both.parts[:6]
+    assert len(parts[0].line) == len(parts[2].line)
+    assert not np.array_equal(parts[0].fleet.states, parts[2].fleet.states)
+    assert len(noted) == len(set(noted))
+    first, _, figures = train_base(how, both, held, tmp_path, progress=Told())
+    for name, count in (("held", len(held)), ("recorded", len(once))):
+        assert figures[f"{name}_examples"] == count
+        assert figures[f"{name}_best"] >= 0.0
+        assert figures[f"{name}_miss"] > 0.0
+    assert {"unseen_right", "unseen_miss"} <= set(figures)
+    # From weights to start with only the head learns, and it is what it was before for what is the same.
+    path = tmp_path / "first.safetensors"
+    save_weights(path, first, Card("rift", ARCHITECTURE, config={"model": asdict(first.settings)}))
+    second, fitted, _ = train_base(replace(how, start=str(path), head_epochs=1), both, held, tmp_path)
+    assert fitted is None
+    changed = {
+        name
+        for name, value in second.state_dict().items()
+        if not torch.equal(value, first.state_dict()[name])
+    }
+    assert changed
+    assert all(name.startswith("pi_head.") for name in changed)
+    with pytest.raises(InputError, match="repeats"):
+        BaseSettings(repeats=0)
+
+
+def test_who_prefers_what_was_done_is_right(net):
+    """Two vehicles that keep their speed: a head that knows the modes is right, one turned around is not."""
+    examples = Examples.of(gather([straight_scene(straight_map(), [(60.0, 0.0, 8.0), (30.0, 3.5, 12.0)])]))
+    data = head_set(net, examples)
+    train_head(net, data, epochs=60, batch=16)
+    found = preference(net, examples)
+    # Not quite, for half of the moments are displaced, and modes lie close together.
+    assert found["right"] > 0.6
+    assert found["miss"] < found["best"] + 1.0
+    with torch.no_grad():
+        net.pi_head[-1].weight.neg_()
+    turned = preference(net, examples)
+    assert turned["right"] < 0.1
+    assert turned["miss"] > found["miss"] + 1.0
+    assert turned["best"] == found["best"]
 
 
 def test_the_recipe_and_its_seeds():

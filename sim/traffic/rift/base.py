@@ -12,7 +12,8 @@ from drive.nn._torch import torch
 from drive.nn.fit import FitSettings, Fitted, fit, mean_loss
 from drive.progress import Listener
 from drive.sim.traffic.rift.net import RiftPolicy, RiftSettings, imitation_loss
-from drive.sim.traffic.rift.pretrain import Examples, gather, head_set, train_head
+from drive.sim.traffic.rift.policy import load_policy
+from drive.sim.traffic.rift.pretrain import Examples, gather, head_set, preference, train_head
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -33,14 +34,21 @@ None is a suite's, and every seed has its own map."""
 
 @dataclass(frozen=True, slots=True)
 class BaseSettings:
-    """How a base is made: `scenes` seeds of each of `families`, `held_out` for validation, and recorded
-    `scenarios` beside them; `base` "human", or relabelled "aggressive" or "cautious"."""
+    """How a base is made: `scenes` seeds of each of `families`, `held_out` for validation; `base` "human", or
+    relabelled "aggressive" or "cautious". Recorded `scenarios` beside them are taken `repeats` times, each
+    time with other moments and displacements, for recordings are few; `unseen` ones are only looked at
+    afterwards. `licences` of the recordings go on the card. From weights to `start` with all is kept but the
+    scoring head."""
 
     base: str = "human"
     families: tuple[str, ...] = FAMILIES
     scenes: int = 32
     held_out: int = 3
     scenarios: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
+    repeats: int = 8
+    licences: tuple[str, ...] = ()
+    start: str = ""
     batch: int = 128
     head_epochs: int = 6
     smoothing: float = 0.1
@@ -48,8 +56,13 @@ class BaseSettings:
     model: RiftSettings = field(default_factory=RiftSettings)
 
     def __post_init__(self) -> None:
-        if min(self.scenes, self.held_out, self.batch, self.head_epochs) < 1 or not self.families:
-            raise InputError("a base needs families, and 1 or more scenes, held_out, batch and head_epochs")
+        if (
+            min(self.scenes, self.held_out, self.batch, self.head_epochs, self.repeats) < 1
+            or not self.families
+        ):
+            raise InputError(
+                "a base needs families, and 1 or more scenes, held_out, batch, head_epochs and repeats"
+            )
 
 
 def generated(families: Iterable[str], first: int, count: int) -> Iterator[Scenario]:
@@ -65,29 +78,64 @@ def generated(families: Iterable[str], first: int, count: int) -> Iterator[Scena
 def examples_of(
     settings: BaseSettings, seed: int = 0, progress: Listener | None = None
 ) -> tuple[Examples, Examples]:
-    """Examples to learn from and to validate on."""
-    from drive.api import load_scenarios
-
+    """Examples to learn from and to validate on, of generated scenes and, if there are any, recorded ones."""
     told = progress or Listener()
-    recorded = load_scenarios(list(settings.scenarios)) if settings.scenarios else []
+    recorded = recordings(settings.scenarios)
     total = settings.scenes * len(settings.families)
 
     def counted() -> Iterator[Scenario]:
-        yield from recorded
+        for _ in range(settings.repeats):
+            yield from recorded
         for k, one in enumerate(generated(settings.families, TRAIN, settings.scenes)):
             told.progress("recordings", k, total)
             yield one
 
-    train = gather(counted(), seed, told.note)
+    noted: set[str] = set()
+
+    def note(line: str) -> None:
+        if line not in noted:
+            noted.add(line)
+            told.note(line)
+
+    train = gather(counted(), seed, note)
     held = gather(generated(settings.families, VALIDATION, settings.held_out), seed, told.note)
     return Examples.of(train, settings.base, seed=seed), Examples.of(held, settings.base, seed=seed)
+
+
+def recordings(scenarios: Sequence[str]) -> list[Scenario]:
+    """Recorded scenarios by their names or paths."""
+    from drive.api import load_scenarios
+
+    return load_scenarios(list(scenarios)) if scenarios else []
 
 
 def train_base(
     settings: BaseSettings, examples: Examples, held: Examples, folder: Path, *, seed: int = 0,
     resume: bool = False, device: str = "cpu", progress: Listener | None = None,
-) -> tuple[RiftPolicy, Fitted, dict[str, float]]:  # fmt: skip
-    """Both stages; the second is short, and done anew after an interruption."""
+) -> tuple[RiftPolicy, Fitted | None, dict[str, float]]:  # fmt: skip
+    """Both stages, or the second one alone where there are weights to start with; it is short, and done anew
+    after an interruption. The figures say what the base prefers, too (`pretrain.preference`)."""
+    told = progress or Listener()
+    fitted = None
+    if settings.start:
+        net = copy.deepcopy(load_policy(settings.start)[0])
+    else:
+        net, fitted = _fit_all(settings, examples, held, folder, seed, resume, device, told)
+    figures = {f"head_{k}": v for k, v in train_head(
+        net, head_set(net, examples), epochs=settings.head_epochs, smoothing=settings.smoothing, seed=seed
+    ).items()}  # fmt: skip
+    figures |= {f"held_{k}": v for k, v in preference(net, held).items()}
+    for name, scenarios in (("recorded", settings.scenarios), ("unseen", settings.unseen)):
+        if parts := gather(recordings(scenarios), seed, told.note):
+            figures |= {f"{name}_{k}": v for k, v in preference(net, Examples.of(parts)).items()}
+    return net.eval(), fitted, {**(fitted.figures if fitted else {}), **figures}
+
+
+def _fit_all(
+    settings: BaseSettings, examples: Examples, held: Examples, folder: Path, seed: int, resume: bool,
+    device: str, progress: Listener,
+) -> tuple[RiftPolicy, Fitted]:  # fmt: skip
+    """The first stage: everything learns, the scoring head blind to what becomes of the candidates."""
     torch.manual_seed(seed)
     net = RiftPolicy(settings.model)
 
@@ -98,13 +146,9 @@ def train_base(
     validate = mean_loss(loss, held.batches(settings.batch, 0), count, device)
     fitted = fit(
         net, loss, examples.batches(settings.batch, seed), settings.fit, folder, validate=validate,
-        resume=resume, device=device, progress=progress or Listener(),
+        resume=resume, device=device, progress=progress,
     )  # fmt: skip
-    net.to("cpu").eval()
-    figures = {f"head_{k}": v for k, v in train_head(
-        net, head_set(net, examples), epochs=settings.head_epochs, smoothing=settings.smoothing, seed=seed
-    ).items()}  # fmt: skip
-    return net.eval(), fitted, {**fitted.figures, **figures}
+    return net.to("cpu").eval(), fitted
 
 
 def opposed(base: RiftPolicy, kind: str, examples: Sequence[Moments], epochs: int = 10) -> RiftPolicy:
@@ -117,5 +161,5 @@ def opposed(base: RiftPolicy, kind: str, examples: Sequence[Moments], epochs: in
 
 __all__ = [
     "FAMILIES", "TEST", "TRAIN", "TUNE", "VALIDATION", "BaseSettings", "examples_of", "generated",
-    "opposed", "train_base",
+    "opposed", "recordings", "train_base",
 ]  # fmt: skip

@@ -98,8 +98,13 @@ class Recipe:
                 how, examples, held, run.folder / "fit", seed=run.seed, resume=run.resume, device=run.device,
                 progress=run.progress,
             )  # fmt: skip
-            about = {"model": asdict(how.model), "base": how.base, "scenes": how.scenes}
-            card = _card(run, about, _digest(how), fitted.steps, fitted.seconds, figures)
+            about = {
+                "model": asdict(how.model), "base": how.base, "scenes": how.scenes,
+                "recorded": [Path(one).name for one in how.scenarios], "repeats": how.repeats,
+                "unseen": [Path(one).name for one in how.unseen], "start": Path(how.start).name,
+            }  # fmt: skip
+            steps, seconds = (fitted.steps, fitted.seconds) if fitted else (0, time.monotonic() - began)
+            card = _card(run, about, _digest(how), steps, seconds, figures, how.licences)
             save_weights(base_path, net, card)
         if not config.style:
             return base_path
@@ -147,7 +152,7 @@ def _digest(what: Any) -> str:
 
 def _card(
     run: TrainingRun, about: Mapping[str, Any], digest: str, steps: int, seconds: float,
-    figures: Mapping[str, float],
+    figures: Mapping[str, float], licences: tuple[str, ...] = (),
 ) -> Card:  # fmt: skip
     import numpy as np
 
@@ -156,7 +161,7 @@ def _card(
 
     return Card(
         recipe=run.recipe, architecture=ARCHITECTURE, preset=run.preset, seed=run.seed,
-        config=json.loads(json.dumps(about)), data=digest, licences=("Apache-2.0",), steps=steps,
+        config=json.loads(json.dumps(about)), data=digest, licences=("Apache-2.0", *licences), steps=steps,
         seconds=round(seconds, 1), device=device_name(run.device),
         training={k: float(v) for k, v in figures.items()},
         versions={"drive-toolkit": __version__, "torch": str(torch.__version__), "numpy": np.__version__},
