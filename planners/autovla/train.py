@@ -195,10 +195,10 @@ class SFTRecipe:
 def learner_of(path: Path, folder: bool = False) -> AutoVLAPlanner:
     """The planner that drives between two rounds, with the shortest answers, for only the states matter;
     weights at `path`, or in the `folder` beside it."""
-    if folder:
-        where = {"weights": str(path.parent / "weights"), "codebook": str(path.with_suffix(CODEBOOK))}
-        return AutoVLAPlanner(AutoVLAConfig(**where, thinking="fast"))
-    return AutoVLAPlanner(AutoVLAConfig(weights=str(path), thinking="fast"))
+    if not folder:
+        return AutoVLAPlanner(AutoVLAConfig(weights=str(path), thinking="fast"))
+    weights, codebook = path.parent / "weights", path.with_suffix(CODEBOOK)
+    return AutoVLAPlanner(AutoVLAConfig(weights=str(weights), codebook=str(codebook), thinking="fast"))
 
 
 def about(config: TrainConfig) -> dict[str, Any]:
