@@ -12,6 +12,9 @@ WALL = 4.0
 BESIDE = 6.0
 """Metres beyond a lane's edge up to which its height holds."""
 
+FAR_COST, FOOT_COST = 1e-3, 1e-2
+"""What a square metre of distance from a lane's middle costs beside one beyond its edge; and a lane that is
+not for vehicles."""
 OFF_ROAD = 2.0
 """Metres beyond a lane's edge up to which a vehicle is on it: its limit holds."""
 
@@ -41,7 +44,7 @@ def nearest_piece(x, y, z, grid, start, segments, rows, lane_of_row, drivable):
         out = max(far - rows[p, 3] - t * (rows[p + 1, 3] - rows[p, 3]), 0.0)
         high = max(abs(z - rows[p, 2] - t * (rows[p + 1, 2] - rows[p, 2])) - 1.0, 0.0)
         lane = lane_of_row[p]
-        cost = out * out + 1e-3 * far * far + WALL * high * high + (0.0 if drivable[lane] else 1e-2)
+        cost = out * out + FAR_COST * far * far + WALL * high * high + (0.0 if drivable[lane] else FOOT_COST)
         if out < BESIDE and cost < best:
             best, found, beside = cost, p, out
     if found < 0:

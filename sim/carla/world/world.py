@@ -32,10 +32,11 @@ from drive.sim.carla.world.ackermann import follow
 from drive.sim.carla.world.actors import KIND_NAMES, Actor, Actors
 from drive.sim.carla.world.blueprints import BY_UID, Blueprint, find_blueprint
 from drive.sim.carla.world.errors import ActorError, SpawnError
+from drive.sim.carla.world.ground import ground_arrays
 from drive.sim.carla.world.handles import Handles, numbers
 from drive.sim.carla.world.light_handles import LightHandles
 from drive.sim.carla.world.lights import Lights
-from drive.sim.carla.world.making import equip, ground_arrays
+from drive.sim.carla.world.making import equip
 from drive.sim.carla.world.pedals import throttle_table
 from drive.sim.carla.world.physics import VehiclePhysics, physics_of, set_physics
 from drive.sim.carla.world.scans import all_between, project
