@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 CONTROL = COMMANDS.index("vehicle_control")
 SPAWN = COMMANDS.index("spawn")
-_BATCH, _NO_TICK = b"apply_batch", b"\xc2"
 FUTURE_ACTOR = 0
 """The id in `do_after` that means the actor just spawned."""
 MOST_NESTED = 4
@@ -62,10 +61,10 @@ def room() -> tuple[NDArray[Any], ...]:
 def quick_batch(server: Server, data: bytes) -> bytes | None:
     """The answer to a whole message that is a batch of sound controls and nothing else, applied at once; None
     for any other."""
-    if data[-1:] != _NO_TICK or _BATCH not in data[:20] or server.world.ackermann:
+    world, scratch = server.world, server.scratch
+    if world.ackermann:
         return None
-    a, scratch = server.world.actors, server.scratch
-    message = np.frombuffer(data, dtype=np.uint8)
+    a, message = world.actors, np.frombuffer(data, dtype=np.uint8)
     end = read_controls(message, NAME, LOW, HIGH, a.count, a.flag, a.control, *scratch)
     return scratch[-1][:end].tobytes() if end else None
 
