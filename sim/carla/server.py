@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from drive.errors import DriveError, InputError
 from drive.sim.carla.calls import CALLS
-from drive.sim.carla.calls.batch import room
+from drive.sim.carla.calls.batch import Room
 from drive.sim.carla.maps import Maps
 from drive.sim.carla.sensors import record_of
 from drive.sim.carla.session import Session
@@ -70,7 +70,7 @@ class Server:
         self.release = options.release
         self._observer_type = self.release.sensor_type("world_observer")
         self.calls = CALLS
-        self.scratch = room()
+        self.room = Room()
         self.packed: dict[bytes, tuple[Any, bytes]] = {}
         """Answers that are known until what they tell changes (drive.sim.carla.calls.bare)."""
         self._load = load

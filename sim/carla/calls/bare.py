@@ -39,12 +39,17 @@ def front(data: bytes) -> tuple[int, bytes]:
     return begin, data[begin : begin + 4 + (data[begin] & 0x1F)] if begin else b""
 
 
-def quick(server: Server, session: Session, data: bytes) -> tuple[bytes | None, bytes]:
+def quick(server: Server, session: Session, data: bytes) -> tuple[bytes | bytearray | None, bytes]:
     """The answer to the call that `data` begins with, None where it is none of those known here; and what is
     left of `data`."""
     begin, name = front(data)
-    if name in _ASKED:
-        answer = _known(server, name)
+    asked = _ASKED.get(name)
+    if asked is not None:
+        value = asked[0](server)
+        kept = server.packed.get(name)
+        if kept is None or kept[0] is not value:
+            kept = server.packed[name] = value, pack(good(asked[1](value)))
+        answer = kept[1]
     elif name in _TICKS:
         answer = _tick(server, session)
     elif name in _BATCHES and (batch := quick_batch(server, data)) is not None:
@@ -53,16 +58,6 @@ def quick(server: Server, session: Session, data: bytes) -> tuple[bytes | None, 
     else:
         return None, data
     return _REPLY + data[2:begin] + _NO_ERROR + answer, data[begin + len(name) :]
-
-
-def _known(server: Server, name: bytes) -> bytes:
-    """What a call returns whose value is one object until it changes; packed when it is a new one."""
-    get, shape = _ASKED[name]
-    value = get(server)
-    kept = server.packed.get(name)
-    if kept is None or kept[0] is not value:
-        kept = server.packed[name] = value, pack(good(shape(value)))
-    return kept[1]
 
 
 def _tick(server: Server, session: Session) -> bytes:
@@ -77,6 +72,7 @@ def _named(name: str) -> tuple[bytes, ...]:
 
 
 _TICKS = _named("tick_cue")
+# What tells, and how it is packed: one object until it changes, so that it is packed once.
 _ASKED: dict[bytes, tuple[Callable[[Server], Any], Callable[[Any], Any]]] = {
     name: (get, shape)
     for call, get, shape in (

@@ -69,7 +69,7 @@ def step_all(count, body, param, control, flag, table, pairs, near, hits, what, 
 @kernel
 def advance(
     count, body, param, control, flag, relative, table, pairs, hits, what, grid, start, segments, rows,
-    lane_of_row, drivable, limits, lamp, cycle, elapsed, span, box, dt, steps, out,
+    lane_of_row, drivable, limits, lamp, cycle, elapsed, span, box, out, dt, steps,
 ):  # fmt: skip
     """Advance everybody by `dt` in `steps` steps and fill the records `out`; returns how many pairs met.
 

@@ -16,13 +16,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _HEADER = struct.Struct("<QQd6f")
-_OBSERVED = struct.Struct("<IQQd6fQdf3iI")
+_OBSERVED = struct.Struct("<IQQd24xQdf12xI")
 _LENGTH = struct.Struct("<I")
 _TOKEN = struct.Struct("<IHBB16s")
 _IMAGE = struct.Struct("<IIf")
 
-NOWHERE = (0.0,) * 6
-"""Where the observer is."""
 MAP_CHANGED = 1
 """A flag of an episode: the first snapshot after a change of map; the client asks for the map again."""
 
@@ -39,23 +37,20 @@ def framed(record: bytes) -> bytes:
 
 def observed(
     message: memoryview,
-    sensor_type: int,
+    kind: int,
     frame: int,
     seconds: float,
-    number: int,
-    platform: float,
+    episode: int,
+    now: float,
     dt: float,
     flags: int,
 ) -> None:
-    """Fill in what leads in the world observer's `message`: its length, the header, and the episode `number`.
+    """Fill in what leads in the world observer's `message`: its length, the header, and the `episode`.
 
-    The records of the actors follow and are there already (drive.sim.carla.kernels.layout.LEAD). The map's
-    origin is that of the map's own frame.
+    The actors' records follow, and are there already (drive.sim.carla.kernels.layout.LEAD). The map's origin
+    is that of the map's own frame; so is the place of the observer.
     """
-    _OBSERVED.pack_into(
-        message, 0, len(message) - _LENGTH.size, sensor_type, frame, seconds, *NOWHERE,
-        number, platform, dt, 0, 0, 0, flags,
-    )  # fmt: skip
+    _OBSERVED.pack_into(message, 0, len(message) - 4, kind, frame, seconds, episode, now, dt, flags)
 
 
 def token(stream: int, port: int, address: tuple[int, int, int, int]) -> bytes:

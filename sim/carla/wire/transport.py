@@ -177,6 +177,7 @@ class Loop:
 
     def __init__(self, by: Callable[[], Poller] = poller) -> None:
         self._poller = by()
+        self._poll = self._poller.poll
         # By file descriptor: what to do when it is ready.
         self._owners: dict[int, Callable[[int], None]] = {}
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
@@ -248,8 +249,9 @@ class Loop:
         if now >= self._due:
             self._ring(now)
             now = time.monotonic()
+        wait = self._due - now
         # To wait for less than nothing would be for ever.
-        for fd, events in self._poller.poll(max(self._due - now, 0.0)):
+        for fd, events in self._poll(wait if wait > 0.0 else 0.0):
             owner = self._owners.get(fd)
             if owner is not None:  # not closed by one before it
                 owner(events)

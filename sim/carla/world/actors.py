@@ -75,6 +75,9 @@ class Actors:
         self.flag: Ints = np.zeros((room, FLAG_SIZE), dtype=np.int64)
         self.relative: Floats = np.zeros((room, 6))
         self.sheet, self.records = _sheet(room)
+        self.snapshot = memoryview(b"")
+        """The bytes of all records behind `LEAD` others, as they are now."""
+        self._counted(0)
         self.facts: list[Actor] = []
         self.row_of: dict[int, int] = {}
 
@@ -114,7 +117,8 @@ class Actors:
             self.flag[row, PARENT] = self.row(fact.parent)
         self.facts.append(fact)
         self.row_of[fact.id] = row
-        self.count, self.next_id = row + 1, fact.id + 1
+        self.next_id = fact.id + 1
+        self._counted(row + 1)
         return row
 
     def remove(self, ids: Collection[int]) -> NDArray[np.intp]:
@@ -128,14 +132,13 @@ class Actors:
         for name in ("body", "param", "control", "flag", "relative", "records"):
             array = getattr(self, name)
             array[: len(kept)] = array[:n][kept]
-        self.count = len(kept)
+        self._counted(len(kept))
         parents = self.flag[: self.count, PARENT]
         self.flag[: self.count, PARENT] = np.where(parents >= 0, new[parents], -1)
         self.facts = [self.facts[k] for k in kept]
         self.row_of = {fact.id: row for row, fact in enumerate(self.facts)}
         return new
 
-    @property
-    def snapshot(self) -> memoryview:
-        """The bytes of all records behind `LEAD` others, as they are now."""
-        return memoryview(self.sheet)[: LEAD + self.count * ACTOR_STATE.itemsize]
+    def _counted(self, count: int) -> None:
+        self.count = count
+        self.snapshot = memoryview(self.sheet)[: LEAD + count * ACTOR_STATE.itemsize]

@@ -91,6 +91,7 @@ class CarlaWorld(Handles, LightHandles):
         self._what = np.zeros((256, 2))
         self._met = 0
         self._crowd = 0
+        self._arrays: tuple[NDArray[Any], ...] = (self._what,)
         self.spectator_id = self._place("spectator", OTHER, (0.0, 0.0, 10.0, -20.0, 0.0, 0.0))
         lamp = 0
         for sign in town.signs:
@@ -253,20 +254,26 @@ class CarlaWorld(Handles, LightHandles):
             self._pairs = np.zeros((room, 2), dtype=np.int64)
             self._hits = np.zeros((4 * self._crowd, 2), dtype=np.int64)
             self._what = np.zeros((4 * self._crowd, 2))
+            self._gather_arrays()
         for actor, wish in self.ackermann.items():
             follow(self, actor, a.row(actor), wish)
         if self.walks:
             advance_walks(self)
-        light = self.lights
-        self._met = advance(
-            a.count, a.body, a.param, a.control, a.flag, a.relative, self._table, self._pairs, self._hits,
-            self._what, *self.ground, light.lamp, light.cycle, light.elapsed, light.span, light.box, dt,
-            max(math.ceil(dt / SUBSTEP - 1e-9), 1), a.records,
-        )  # fmt: skip
+        if self._arrays[0] is not a.body:
+            self._gather_arrays()
+        self._met = advance(a.count, *self._arrays, dt, max(math.ceil(dt / SUBSTEP - 1e-9), 1))
         self.frame += 1
         self.time += dt
         self.dt = dt
         return self.frame
+
+    def _gather_arrays(self) -> None:
+        """What `advance` works on; the actors' arrays are others once there are more of them."""
+        a, light = self.actors, self.lights
+        self._arrays = (
+            a.body, a.param, a.control, a.flag, a.relative, self._table, self._pairs, self._hits, self._what,
+            *self.ground, light.lamp, light.cycle, light.elapsed, light.span, light.box, a.records,
+        )  # fmt: skip
 
     def ground_height(self, place: ArrayLike) -> float:
         """Height of the ground under a place `(3,)`; where no lane is near, its own height without a fall."""
