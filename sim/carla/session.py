@@ -72,12 +72,13 @@ class Session:
     def received(self, data: bytes) -> None:
         self.heard += 1
         while self._between and not self._peer.full:
-            answer, data = quick(self._server, self, data)
+            answer, end = quick(self._server, self, data)
             if answer is None:
                 break
             self._peer.send(answer)
-            if not data or not self._peer.open:
+            if end == len(data) or not self._peer.open:
                 return
+            data = data[end:]
         self._between = False
         try:
             self._reader.feed(data)

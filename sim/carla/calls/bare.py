@@ -33,38 +33,34 @@ _BEGIN = bytes(3 if head < 0x80 else 3 + _WIDTH[head] if head in _WIDTH else 0 f
 def front(data: bytes) -> tuple[int, bytes]:
     """Where the name of the request that `data` begins with stands, and its bytes with the first three of the
     parameters; (0, nothing) for what is no request with a short name."""
-    if len(data) < _SHORTEST or data[:2] != _REQUEST:
-        return 0, b""
-    begin = _BEGIN[data[2]]
+    begin = _BEGIN[data[2]] if data[:2] == _REQUEST and len(data) >= _SHORTEST else 0
     return begin, data[begin : begin + 4 + (data[begin] & 0x1F)] if begin else b""
 
 
-def quick(server: Server, session: Session, data: bytes) -> tuple[bytes | bytearray | None, bytes]:
-    """The answer to the call that `data` begins with, None where it is none of those known here; and what is
-    left of `data`."""
+def quick(server: Server, session: Session, data: bytes) -> tuple[bytes | bytearray | None, int]:
+    """The answer to the call that `data` begins with, None where it is none of those known here; and where
+    what follows it begins."""
     begin, name = front(data)
     asked = _ASKED.get(name)
     if asked is not None:
         value = asked[0](server)
         kept = server.packed.get(name)
         if kept is None or kept[0] is not value:
-            kept = server.packed[name] = value, pack(good(asked[1](value)))
-        answer = kept[1]
-    elif name in _TICKS:
-        answer = _tick(server, session)
-    elif name in _BATCHES and (batch := quick_batch(server, data)) is not None:
+            kept = server.packed[name] = value, _NO_ERROR + pack(good(asked[1](value)))
+        return _REPLY + data[2:begin] + kept[1], begin + len(name)
+    if name in _TICKS:
+        return _REPLY + data[2:begin] + _tick(server, session), begin + len(name)
+    if name in _BATCHES and (batch := quick_batch(server, data)) is not None:
         session.batches.came()
-        return batch, b""
-    else:
-        return None, data
-    return _REPLY + data[2:begin] + _NO_ERROR + answer, data[begin + len(name) :]
+        return batch, len(data)
+    return None, 0
 
 
 def _tick(server: Server, session: Session) -> bytes:
     try:
-        return pack(good(server.tick(session)))
+        return _NO_ERROR + pack(good(server.tick(session)))
     except Exception as error:  # as for every call: a client must not be able to end the server
-        return pack(session.fault("tick_cue", Kind.VALUE, error))
+        return _NO_ERROR + pack(session.fault("tick_cue", Kind.VALUE, error))
 
 
 def _named(name: str) -> tuple[bytes, ...]:

@@ -5,6 +5,7 @@ Every message passes here: what `selectors` wraps around epoll costs as much as 
 
 from __future__ import annotations
 
+import select
 import selectors
 import sys
 from typing import Protocol
@@ -59,8 +60,4 @@ def _theirs_to_ours(mask: int) -> int:
 
 def poller() -> Poller:
     """The system's best one."""
-    if sys.platform == "linux":
-        import select
-
-        return select.epoll()
-    return Selected()
+    return Selected() if sys.platform != "linux" else select.epoll()

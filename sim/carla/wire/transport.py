@@ -32,6 +32,9 @@ LONG = 1e6
 """Seconds to wait where nothing is to be done at any time."""
 
 
+Buffer = bytes | bytearray | memoryview
+
+
 class Handler(Protocol):
     """What a connection's bytes are given to."""
 
@@ -71,7 +74,7 @@ class Peer:
         """Bytes that the other side has yet to take."""
         return self._queued
 
-    def send(self, data: bytes | memoryview) -> None:
+    def send(self, data: Buffer) -> None:
         """Send all of it, now or when the other side takes it; what is given may change afterwards."""
         sent = 0
         if not self._out:
@@ -100,7 +103,7 @@ class Peer:
         self._queued += more
         self.full = self._queued > HIGH_WATER
 
-    def offer(self, data: bytes | memoryview) -> None:
+    def offer(self, data: Buffer) -> None:
         """Send a record of a stream; where the reader is slow the oldest records that wait are dropped."""
         if self._out:
             if time.monotonic() - self._took > STALLED_AFTER:
