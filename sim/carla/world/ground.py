@@ -31,19 +31,19 @@ def ground_arrays(town: Town) -> tuple[Any, ...]:
     rows[:, 0], rows[:, 1] = m.points[:, 0], -m.points[:, 1]
     if len(m.elevation):
         rows[:, 2] = m.elevation
-    rows[:, 3], rows[:, 4] = m.half_width.min(1), m.station
-    drivable = m.kind <= 1
+    rows[:, 3] = m.half_width.min(1)
+    rows[:, 4] = np.where(m.kind[index.lane_of_row] <= 1, 0.0, FOOT_COST)
     grid = np.array([index.x0, index.y0, index.cell, index.columns, index.rows], dtype=np.float64)
     start, segments = index.start, index.segments
     # Elsewhere the best lane depends on the height from which one looks.
     if not np.ptp(rows[:, 2]) > 0.0:
-        start, segments = cut(index, rows, drivable)
+        start, segments = cut(index, rows)
         grid[2:] = index.cell / PARTS, index.columns * PARTS, index.rows * PARTS
     limits = np.nan_to_num(m.speed_limit, nan=0.0)
-    return grid, start, segments, rows, index.lane_of_row, drivable, limits
+    return grid, start, segments, rows, index.lane_of_row, limits
 
 
-def cut(index: GridIndex, rows: Floats, drivable: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+def cut(index: GridIndex, rows: Floats) -> tuple[Ints, Ints]:
     """Cut cells into `PARTS` x `PARTS`, each with those of its cell's segments that can be the best one
     somewhere in it (kernels.ground.nearest_piece), in the same order.
 
@@ -60,7 +60,7 @@ def cut(index: GridIndex, rows: Floats, drivable: NDArray[np.bool_]) -> tuple[In
         # Middles of the parts (N, PARTS, PARTS), by row and column.
         x = index.x0 + column[:, None, None] * index.cell + parts[None, None, :]
         y = -(index.y0 + row * index.cell + parts[None, :, None])
-        low, high = _bounds(x, y, radius, rows, listed, drivable[index.lane_of_row[listed]])
+        low, high = _bounds(x, y, radius, rows, listed)
         least = np.full((index.columns, PARTS, PARTS), np.inf)
         np.minimum.at(least, column, high)
         for part in range(PARTS):
@@ -72,14 +72,12 @@ def cut(index: GridIndex, rows: Floats, drivable: NDArray[np.bool_]) -> tuple[In
     return np.concatenate(starts), np.concatenate(kept)
 
 
-def _bounds(
-    x: Floats, y: Floats, radius: float, rows: Floats, p: Ints, drivable: NDArray[np.bool_]
-) -> tuple[Floats, Floats]:
+def _bounds(x: Floats, y: Floats, radius: float, rows: Floats, p: Ints) -> tuple[Floats, Floats]:
     """What segments `p (N,)` cost at least and at most within `radius` of places `(N, ...)`, heights apart.
 
     A distance changes by no more than the place does. Where it may be out of reach, at most is infinite.
     """
-    ax, ay, _, wide, _ = (v[:, None, None] for v in rows[p].T)
+    ax, ay, _, wide, foot = (v[:, None, None] for v in rows[p].T)
     bx, by, _, wide_b, _ = (v[:, None, None] for v in rows[p + 1].T)
     ex, ey = bx - ax, by - ay
     square = ex * ex + ey * ey
@@ -90,7 +88,6 @@ def _bounds(
     near, far = np.maximum(far - radius, 0.0), far + radius
     out_low = np.maximum(near - np.maximum(wide, wide_b), 0.0)
     out_high = np.maximum(far - np.minimum(wide, wide_b), 0.0)
-    foot = np.where(drivable, 0.0, FOOT_COST)[:, None, None]
     low = out_low**2 + FAR_COST * near**2 + foot
     high = out_high**2 + FAR_COST * far**2 + foot
     return low, np.where(out_high < BESIDE - ROUNDING, high, np.inf)
