@@ -50,7 +50,9 @@ def observed(
     The actors' records follow, and are there already (drive.sim.carla.kernels.layout.LEAD). The map's origin
     is that of the map's own frame; so is the place of the observer.
     """
-    _OBSERVED.pack_into(message, 0, len(message) - 4, kind, frame, seconds, episode, now, dt, flags)
+    _OBSERVED.pack_into(
+        message, 0, len(message) - _LENGTH.size, kind, frame, seconds, episode, now, dt, flags
+    )
 
 
 def token(stream: int, port: int, address: tuple[int, int, int, int]) -> bytes:

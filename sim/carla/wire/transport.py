@@ -1,4 +1,4 @@
-"""Sockets: one thread, one selector, and connections whose memory is bounded on both sides.
+"""Sockets: one thread, one poller, and connections whose memory is bounded on both sides.
 
 One thread suffices (a tick's work is a fraction of what the client does with it), keeps every client's calls
 in order, and needs no lock around the world. An empty call's round trip over loopback took 32 us at the
