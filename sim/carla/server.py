@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from drive.errors import DriveError, InputError
 from drive.sim.carla.calls import CALLS
-from drive.sim.carla.calls.batch import room
+from drive.sim.carla.calls.batch import Room
 from drive.sim.carla.maps import Maps
 from drive.sim.carla.sensors import record_of
 from drive.sim.carla.session import Session
 from drive.sim.carla.stall import EVERY, look_after
-from drive.sim.carla.streams import OBSERVER, SENSORS, Streams, framed_record
+from drive.sim.carla.streams import OBSERVER, SENSORS, Streams
 from drive.sim.carla.wire import records
 from drive.sim.carla.wire.messages import MAX_MESSAGE
 from drive.sim.carla.wire.shapes import CLEAR_NOON, Settings
@@ -37,7 +37,6 @@ FREE_STEP = 0.05
 ANNOUNCED_AFTER = 0.3
 """Seconds between the answer to `load_world` and its first snapshot. The client rebuilds its Traffic Manager
 in the stream's callback; announced before the answer, it was seen to die of that."""
-NOWHERE = (0.0,) * 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +68,11 @@ class Server:
     ) -> None:
         self.maps, self.options, self.log = maps, options, log
         self.release = options.release
+        self._observer_type = self.release.sensor_type("world_observer")
         self.calls = CALLS
-        self.scratch = room()
-        self.packed_lamps: tuple[Any, bytes] = (None, b"")
+        self.room = Room()
+        self.packed: dict[bytes, tuple[Any, bytes]] = {}
+        """Answers that are known until what they tell changes (drive.sim.carla.calls.bare)."""
         self._load = load
         self.episode = 0
         self.frame = 0
@@ -190,13 +191,16 @@ class Server:
 
     def _welcome(self, stream: int, peer: Peer) -> None:
         if stream == OBSERVER and self._announce_at is None:
-            peer.offer(framed_record(self._state()))
+            peer.offer(self._state())
 
-    def _state(self) -> bytes:
-        head = records.header(
-            self.release.sensor_type("world_observer"), self.frame, self.seconds, NOWHERE
-        ) + records.episode(self.episode, time.monotonic(), self.dt, self._flags)
-        return head + self.world.snapshot().tobytes()
+    def _state(self) -> memoryview:
+        """The snapshot as it is sent; the next tick overwrites it."""
+        message = self.world.actors.snapshot
+        records.observed(
+            message, self._observer_type, self.frame, self.seconds, self.episode, time.monotonic(), self.dt,
+            self._flags,
+        )  # fmt: skip
+        return message
 
     def _publish_state(self) -> None:
         if self._announce_at is None and OBSERVER in self.streams.readers:
@@ -210,7 +214,7 @@ class Server:
             head = records.header(
                 self.release.sensor_type(kind), self.frame, self.seconds, self.world.transform(actor)
             )
-            self.streams.publish(actor + SENSORS, head + record)
+            self.streams.publish(actor + SENSORS, records.framed(head + record))
 
     # clients
 

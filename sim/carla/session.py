@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from drive.errors import DriveError
-from drive.sim.carla.calls.bare import quick_call
-from drive.sim.carla.calls.batch import quick_batch
+from drive.sim.carla.calls.bare import quick
 from drive.sim.carla.calls.table import Kind
 from drive.sim.carla.stall import Batches
 from drive.sim.carla.wire.messages import (
@@ -34,6 +33,7 @@ class Session:
     """What the server keeps of one connection."""
 
     __slots__ = (
+        "_between",
         "_complaints",
         "_peer",
         "_reader",
@@ -48,6 +48,8 @@ class Session:
     def __init__(self, server: Server, peer: Peer) -> None:
         self._server, self._peer = server, peer
         self._reader = Reader(server.options.max_message)
+        self._between = True
+        """Whether no message waits to be taken apart or to be whole."""
         self._complaints = 0
         self.keeps = False
         """Whether it set synchronous mode or ticked: the world stands still when all who do are gone."""
@@ -69,15 +71,15 @@ class Session:
 
     def received(self, data: bytes) -> None:
         self.heard += 1
-        if self._reader.empty and not self._peer.full:
-            answer = quick_batch(self._server, data)
-            if answer is not None:
-                self.batches.came()
-            else:
-                answer = quick_call(self._server, self, data)
-            if answer is not None:
-                self._peer.send(answer)
+        while self._between and not self._peer.full:
+            answer, end = quick(self._server, self, data)
+            if answer is None:
+                break
+            self._peer.send(answer)
+            if end == len(data) or not self._peer.open:
                 return
+            data = data[end:]
+        self._between = False
         try:
             self._reader.feed(data)
         except BrokenStreamError as error:
@@ -90,6 +92,7 @@ class Session:
         try:
             while self._peer.open and not self._peer.full:
                 request = self._reader.next()
+                self._between = self._reader.empty
                 if request is None:
                     return
                 answer = self.answer(request)
@@ -120,11 +123,8 @@ class Session:
             result = call.function(self._server, self, *call.parameters(request.parameters))
             if call.kind is Kind.VALUE:
                 result = good(result)
-        except DriveError as error:
-            result = self._fault(request.name, call.kind, str(error))
         except Exception as error:  # a client must not be able to end the server, whatever it found
-            self._server.broken(request.name, error)
-            result = self._fault(request.name, call.kind, f"internal error: {type(error).__name__}: {error}")
+            result = self.fault(request.name, call.kind, error)
         if number is None:
             return None
         try:
@@ -133,7 +133,12 @@ class Session:
             self._server.broken(request.name, error)
             return refusal(number, f"internal error: {type(error).__name__}")
 
-    def _fault(self, name: str, kind: Kind, message: str) -> Any:
+    def fault(self, name: str, kind: Kind, error: Exception) -> Any:
+        """What is answered to a call that raised."""
+        message = str(error)
+        if not isinstance(error, DriveError):
+            self._server.broken(name, error)
+            message = f"internal error: {type(error).__name__}: {error}"
         self._complain(name, message)
         line = f"{name}: {message}"
         return bad_void(line) if kind is Kind.VOID else line if kind is Kind.RAW else bad(line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -26,13 +25,10 @@ class Streams:
     def greet(self, peer: Peer) -> Reader:
         return Reader(self, peer)
 
-    def publish(self, stream: int, record: bytes) -> None:
-        """Send one record to all who read the stream."""
-        readers = self.readers.get(stream)
-        if readers:
-            framed = framed_record(record)
-            for peer in tuple(readers):
-                peer.offer(framed)
+    def publish(self, stream: int, framed: bytes | memoryview) -> None:
+        """Send one record, behind its length, to all who read the stream."""
+        for peer in tuple(self.readers.get(stream, ())):
+            peer.offer(framed)
 
     def end(self, stream: int) -> None:
         """Cut off the readers of a stream that is no more."""
@@ -43,10 +39,6 @@ class Streams:
     def listened(self) -> list[int]:
         """The sensors' actors whose streams somebody reads."""
         return [stream - SENSORS for stream in self.readers if stream > SENSORS]
-
-
-def framed_record(record: bytes) -> bytes:
-    return struct.pack("<I", len(record)) + record
 
 
 class Reader:

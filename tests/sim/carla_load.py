@@ -1,7 +1,8 @@
 """The real client with many cars: CARLA's Traffic Manager, and ticks by themselves.
 
-Run as `carla_load.py PORT traffic CARS TICKS TM_PORT [TICKS_BEFORE]` or `carla_load.py PORT bare CARS TICKS`;
-prints what was found as JSON.
+Run as `carla_load.py PORT traffic CARS TICKS TM_PORT [TICKS_BEFORE [PID]]` or
+`carla_load.py PORT bare CARS TICKS`; prints what was found as JSON: with the server's process id (Linux) also
+its own processor time a tick.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 import random
 import time
+from pathlib import Path
 from typing import Any
 
 import carla
@@ -23,7 +25,12 @@ def _seen(found: Any, actor: Any) -> list[float]:
     return [where.location.x, where.location.y, where.rotation.yaw, speed, float(held)]
 
 
-def traffic(port: int, count: str, length: str, tm_port: str, warm: str = "0") -> Found:
+def _spent(pid: str) -> float:
+    """Milliseconds of processor time of a process's first thread."""
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e6 if pid else 0.0
+
+
+def traffic(port: int, count: str, length: str, tm_port: str, warm: str = "0", pid: str = "") -> Found:
     """CARLA's own Traffic Manager with `count` cars for `length` ticks."""
     client, world = join(port)
     manager = client.get_trafficmanager(int(tm_port))
@@ -49,6 +56,7 @@ def traffic(port: int, count: str, length: str, tm_port: str, warm: str = "0") -
     start = [place(c) for c in cars]
     for _ in range(int(warm)):
         world.tick()
+    server = _spent(pid)
     began, process = time.perf_counter(), time.process_time()
     track = []
     finite = True
@@ -61,6 +69,7 @@ def traffic(port: int, count: str, length: str, tm_port: str, warm: str = "0") -
     took = time.perf_counter() - began
     out = {
         "cars": len(ids),
+        "server_cpu_ms": (_spent(pid) - server) / int(length) if pid else None,
         "ticks_per_second": int(length) / took,
         "client_cpu_ms": (time.process_time() - process) / int(length) * 1e3,
         "finite": finite,

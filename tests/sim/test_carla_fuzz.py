@@ -194,7 +194,7 @@ def test_a_slow_reader_of_a_stream_loses_old_snapshots_only(
     while not seen or seen[-1] < frames[-1]:
         (length,) = struct.unpack("<I", _exact(slow, 4))
         seen.append(struct.unpack_from("<Q", _exact(slow, length), 8)[0])
-    assert seen == sorted(seen), "whole records, in order"
+    assert seen == sorted(set(seen)), "whole records, in order, each as it was when it was due"
     assert len(seen) < len(frames)
     slow.close()
 

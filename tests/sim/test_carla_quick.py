@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator
+from functools import partialmethod
 from pathlib import Path
 from runpy import run_path
 from types import SimpleNamespace
@@ -13,9 +14,11 @@ import numpy as np
 import pytest
 
 from drive.sim.carla import stall
-from drive.sim.carla.calls.bare import split, value_of
-from drive.sim.carla.calls.batch import quick_batch, room
+from drive.sim.carla.calls.bare import front
+from drive.sim.carla.calls.batch import Room, quick_batch
 from drive.sim.carla.stall import Batches
+from drive.sim.carla.wire.poll import Selected, poller
+from drive.sim.carla.wire.transport import Loop
 
 OURS = SimpleNamespace(**run_path(str(Path(__file__).with_name("carla_server.py"))))
 CAR = "vehicle.tesla.model3"
@@ -37,7 +40,7 @@ def town(monkeypatch: pytest.MonkeyPatch) -> Any:
     world = OURS.world_of(OURS.SMALL, "small")
     cars = [world.spawn(CAR, pose) for pose in world.spawn_points[:20:2]]
     world.apply_control(cars[0], throttle=0.125)
-    return SimpleNamespace(world=world, scratch=room(), cars=cars)
+    return SimpleNamespace(world=world, room=Room(), cars=cars)
 
 
 @pytest.mark.parametrize("number", [0, 127, 128, 255, 256, 65535, 65536, 4_000_000_000])
@@ -105,68 +108,113 @@ def test_mutated_batches_are_read_as_msgpack_reads_them_or_not_at_all(town: Any)
 
 
 @pytest.mark.parametrize("number", [0, 127, 128, 255, 256, 65535, 65536, 4_000_000_000])
-def test_a_call_without_parameters_is_read_as_msgpack_has_it(number: int) -> None:
+def test_a_request_is_read_as_msgpack_has_it(number: int) -> None:
     for waits in (True, False):
-        parts = split(msgpack.packb([0, number, "get_episode_settings", [[waits]]]))
-        assert parts is not None
-        assert (value_of(parts[0]), msgpack.unpackb(parts[1])) == (number, "get_episode_settings")
+        data = msgpack.packb([0, number, "get_episode_settings", [[waits]]])
+        for more in (b"", data):
+            begin, name = front(data + more)
+            assert msgpack.unpackb(data[2:begin]) == number
+            assert name == data[begin:], "and where the next one begins"
 
 
-def test_mutated_calls_are_read_as_msgpack_reads_them_or_not_at_all() -> None:
-    rng, taken = np.random.default_rng(4), 0
+def test_mutated_requests_are_read_as_msgpack_reads_them_or_not_at_all() -> None:
+    rng, taken, known = np.random.default_rng(4), 0, msgpack.packb("tick_cue") + b"\x91\x91"
     for number in (5, 200, 4000, 70_000):
         good = msgpack.packb([0, number, "tick_cue", [[False]]])
-        assert [split(data) for data in (good + good, good[:-1], b"")] == [None] * 3
+        assert [front(data) for data in (b"", good[:2], b"\x94\x01" + good[2:])] == [(0, b"")] * 3
         for _ in range(1000):
             data = bytearray(good)
             data[rng.integers(0, len(data))] = rng.integers(0, 256)
-            parts = split(bytes(data))
-            if parts is not None:
+            begin, name = front(bytes(data))
+            if name in (known + b"\xc2", known + b"\xc3"):
                 taken += 1
-                read = msgpack.unpackb(bytes(data), raw=True)
-                assert read in [[0, value_of(parts[0]), parts[1][1:], [[on]]] for on in (True, False)]
+                read = msgpack.unpackb(bytes(data))
+                assert read[:3] == [0, msgpack.unpackb(data[2:begin]), "tick_cue"]
+                assert read[3] in ([[True]], [[False]])
     assert taken > 100
 
 
-def test_what_is_known_by_heart_is_what_is_so() -> None:
-    """One message alone takes the quick way, two in one packet the slow one: both answer the same."""
-    with OURS.serving() as (server, _), socket.create_connection(("127.0.0.1", server.port)) as client:
-        unpacker = msgpack.Unpacker()
+class Talk:
+    """A plain socket to a server, and what came back."""
 
-        def answers(data: bytes, count: int) -> list[Any]:
-            client.sendall(data)
-            got: list[Any] = []
-            while len(got) < count:
-                unpacker.feed(client.recv(1 << 16))
-                got += [answer[3] for answer in unpacker]
-            return got
+    def __init__(self, port: int) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", port), timeout=20.0)
+        self.unpacker = msgpack.Unpacker()
 
-        def ask(name: str, *parameters: Any) -> Any:
-            one = msgpack.packb([0, 9, name, [[False], *parameters]])
-            (alone,), (first, second) = answers(one, 1), answers(one + one, 2)
-            assert alone == first == second
-            return alone[0][1]
+    def answers(self, data: bytes, count: int) -> list[Any]:
+        """Numbers and results of the next answers."""
+        self.sock.sendall(data)
+        got: list[Any] = []
+        while len(got) < count:
+            self.unpacker.feed(self.sock.recv(1 << 16))
+            got += [(answer[1], answer[3]) for answer in self.unpacker]
+        return got
 
-        settings = ask("get_episode_settings")
-        assert answers(
-            msgpack.packb(
-                [0, 1, "set_episode_settings", [[False], [True, True, [True, 0.05], *settings[3:]]]]
-            ),
-            1,
-        )
-        assert ask("get_episode_settings") == [True, True, [True, 0.05], *settings[3:]]
-        weather = [float(k) for k in range(len(ask("get_weather_parameters")))]
-        answers(msgpack.packb([0, 1, "set_weather_parameters", [[False], weather]]), 1)
-        assert ask("get_weather_parameters") == weather
-        point = ask("get_map_info")[1][0]
-        actor = answers(msgpack.packb([0, 2, "spawn_actor", [[False], [0, CAR, []], point]]), 1)[0][0][1][0]
-        assert ask("get_vehicle_light_states") == [[actor, 0]]
-        answers(msgpack.packb([0, 3, "set_vehicle_light_state", [[False], actor, [5]]]), 1)
-        assert ask("get_vehicle_light_states") == [[actor, 5]]
-        tick = msgpack.packb([0, 4, "tick_cue", [[False]]])
-        frame = answers(tick, 1)[0][0][1]
-        assert [a[0][1] for a in answers(tick + tick, 2)] == [frame + 1, frame + 2], "and time went on"
-        assert answers(tick, 1)[0][0][1] == frame + 3
+    def call(self, name: str, *parameters: Any) -> Any:
+        ((_, result),) = self.answers(msgpack.packb([0, 1, name, [[False], *parameters]]), 1)
+        return result[0][1]
+
+
+@pytest.fixture(params=[Selected, poller], ids=["selectors", "the best one"])
+def talk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Talk]:
+    monkeypatch.setattr(Loop, "__init__", partialmethod(Loop.__init__, request.param))
+    with OURS.serving() as (server, _):
+        found = Talk(server.port)
+        with found.sock:
+            yield found
+
+
+def test_what_is_known_by_heart_is_what_is_so(talk: Talk) -> None:
+    """A call the quick way answers as one the slow way, which a parameter more makes it go."""
+
+    def ask(name: str) -> Any:
+        quick, slow = (msgpack.packb([0, 300, name, [[False], *more]]) for more in ([], [None]))
+        # Alone, two in one packet, and the quick one behind one that is not and before half of one.
+        got = talk.answers(quick, 1) + talk.answers(quick + quick, 2) + talk.answers(slow + quick, 2)
+        got += talk.answers(quick + slow[:9], 1) + talk.answers(slow[9:] + quick, 2)
+        assert all(one == got[0] for one in got)
+        assert got[0][0] == 300
+        return got[0][1][0][1]
+
+    settings = ask("get_episode_settings")
+    talk.call("set_episode_settings", [True, True, [True, 0.05], *settings[3:]])
+    assert ask("get_episode_settings") == [True, True, [True, 0.05], *settings[3:]]
+    weather = [float(k) for k in range(len(ask("get_weather_parameters")))]
+    talk.sock.sendall(msgpack.packb([2, "set_weather_parameters", [[False], weather]]))
+    assert ask("get_weather_parameters") == weather
+    point = talk.call("get_map_info")[1][0]
+    actor = talk.call("spawn_actor", [0, CAR, []], point)[0]
+    assert ask("get_vehicle_light_states") == [[actor, 0]]
+    talk.sock.sendall(msgpack.packb([2, "set_vehicle_light_state", [[False], actor, [5]]]))
+    assert ask("get_vehicle_light_states") == [[actor, 5]]
+
+
+def test_ticks_and_batches_in_one_packet_come_in_their_order(talk: Talk) -> None:
+    settings = talk.call("get_episode_settings")
+    talk.call("set_episode_settings", [True, True, [True, 0.05], *settings[3:]])
+    point = talk.call("get_map_info")[1][0]
+    actor = talk.call("spawn_actor", [0, CAR, []], point)[0]
+    frame = talk.call("tick_cue")
+    tick, controls = msgpack.packb([0, 4, "tick_cue", [[False]]]), batch([actor], 5)
+    got = talk.answers(tick + tick + controls, 3)
+    assert got == [(4, [[1, frame + 1]]), (4, [[1, frame + 2]]), (5, [[[1, actor]]])]
+    got = talk.answers(controls + tick, 2)
+    assert got == [(5, [[[1, actor]]]), (4, [[1, frame + 3]])]
+
+
+def test_a_tick_that_fails_is_an_error_of_that_call() -> None:
+    with OURS.serving() as (server, said):
+        one = Talk(server.port)
+        with one.sock:
+            settings = one.call("get_episode_settings")
+            one.call("set_episode_settings", [True, True, [True, 0.05], *settings[3:]])
+            tick, server.world.tick = server.world.tick, lambda dt: 1 // 0
+            ((_, result),) = one.answers(msgpack.packb([0, 4, "tick_cue", [[False]]]), 1)
+            assert result[0][0] == 0
+            assert "ZeroDivisionError" in result[0][1][0]
+            assert any("internal error in tick_cue" in line for line in said)
+            server.world.tick = tick
+            assert one.call("tick_cue") == server.frame
 
 
 def test_only_a_batch_that_always_came_is_missed() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from drive.errors import UnknownNameError
-from drive.sim.carla.kernels.layout import ACTOR_STATE
+from drive.sim.carla.kernels.layout import ACTOR_STATE, LEAD
 from drive.sim.carla.wire import messages, records, shapes, values
 from drive.sim.carla.wire.messages import CHUNK, BrokenStreamError, Reader, Request, WireError
 from drive.sim.carla.wire.versions import COMMANDS, VERSIONS, version
@@ -98,15 +98,22 @@ def test_headers_and_tokens_by_hand() -> None:
         "1100000000000000" + "0201000000000000" + "000000000000f83f"
         "0000803f" + "000000c0" + "00000000" + "00000000" + "0000b442" + "00000000"
     )
-    episode = records.episode(2, 0.5, 0.05, records.MAP_CHANGED)
     assert len(head) == 48
-    assert len(episode) == 36
-    assert episode.hex() == (
-        "0200000000000000" + "000000000000e03f" + "cdcc4c3d" + "00000000" * 3 + "01000000"
-    )
+    assert records.framed(b"abc").hex() == "03000000" + "616263"
     token = records.token(65541, 2001, (127, 0, 0, 1))
     assert token.hex() == "05000100" + "d107" + "01" + "01" + "7f000001" + "00" * 12
     assert records.stream_of(token) == 65541
+
+
+def test_what_heads_a_snapshot_by_hand() -> None:
+    message = bytearray(b"\xff" * (LEAD + 3))
+    records.observed(memoryview(message), 17, 258, 1.5, 2, 0.5, 0.05, records.MAP_CHANGED)
+    assert message[:4].hex() == "57000000", "87 bytes follow"
+    assert message[4:52] == records.header(17, 258, 1.5, (0.0,) * 6)
+    assert message[52:LEAD].hex() == (
+        "0200000000000000" + "000000000000e03f" + "cdcc4c3d" + "00000000" * 3 + "01000000"
+    )
+    assert message[LEAD:] == b"\xff" * 3, "and the actors are left alone"
 
 
 def test_an_actor_is_119_bytes() -> None:

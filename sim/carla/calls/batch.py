@@ -17,21 +17,18 @@ from drive.sim.carla.calls.lights import light_state
 from drive.sim.carla.calls.table import Kind, call
 from drive.sim.carla.calls.vehicles import ackermann, lamps, set_physics, walker_control
 from drive.sim.carla.kernels.layout import CONTROL_SIZE
-from drive.sim.carla.kernels.read import MOST, NAME, read_controls
+from drive.sim.carla.kernels.read import MOST, read_controls
 from drive.sim.carla.wire import values
-from drive.sim.carla.wire.messages import WireError, bad, good
+from drive.sim.carla.wire.messages import CHUNK, WireError, bad, good
 from drive.sim.carla.wire.versions import COMMANDS
 from drive.sim.carla.world.handles import HIGH, LOW
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from drive.sim.carla.server import Server
     from drive.sim.carla.session import Session
 
 CONTROL = COMMANDS.index("vehicle_control")
 SPAWN = COMMANDS.index("spawn")
-_BATCH, _NO_TICK = b"apply_batch", b"\xc2"
 FUTURE_ACTOR = 0
 """The id in `do_after` that means the actor just spawned."""
 MOST_NESTED = 4
@@ -51,23 +48,35 @@ def _batch(server: Server, session: Session, commands: Any, tick: Any = False) -
     return answers
 
 
-def room() -> tuple[NDArray[Any], ...]:
-    """Scratch arrays for `quick_batch`, which a server keeps."""
-    real = np.zeros(1, np.float32)
-    rows, values = np.zeros(MOST, np.int64), np.zeros((MOST, CONTROL_SIZE))
-    # An answer has up to 8 bytes a command.
-    return real, real.view(np.uint8), rows, values, np.zeros(16 + 8 * MOST, np.uint8)
+class Room:
+    """What `quick_batch` needs, kept by a server: the message's bytes, the answer's, and rows in between."""
+
+    __slots__ = ("answer", "arrays", "message")
+
+    def __init__(self) -> None:
+        # A message that is read here came in one piece; an answer has up to 8 bytes a command.
+        self.message, self.answer = bytearray(CHUNK), bytearray(16 + 8 * MOST)
+        self.arrays = (
+            LOW,
+            HIGH,
+            np.zeros(MOST, np.int64),
+            np.zeros((MOST, CONTROL_SIZE)),
+            np.frombuffer(self.answer, np.uint8),
+            np.frombuffer(self.message, np.uint8),
+        )
 
 
-def quick_batch(server: Server, data: bytes) -> bytes | None:
+def quick_batch(server: Server, data: bytes) -> bytearray | None:
     """The answer to a whole message that is a batch of sound controls and nothing else, applied at once; None
     for any other."""
-    if data[-1:] != _NO_TICK or _BATCH not in data[:20] or server.world.ackermann:
+    world, room = server.world, server.room
+    size = len(data)
+    if world.ackermann or size > CHUNK:
         return None
-    a, scratch = server.world.actors, server.scratch
-    message = np.frombuffer(data, dtype=np.uint8)
-    end = read_controls(message, NAME, LOW, HIGH, a.count, a.flag, a.control, *scratch)
-    return scratch[-1][:end].tobytes() if end else None
+    room.message[:size] = data
+    a = world.actors
+    end = read_controls(a.count, a.flag, a.control, *room.arrays, size)
+    return room.answer[:end] if end else None
 
 
 def _controls(server: Server, commands: Any) -> list[Any] | None:

@@ -12,17 +12,20 @@ WALL = 4.0
 BESIDE = 6.0
 """Metres beyond a lane's edge up to which its height holds."""
 
+FAR_COST, FOOT_COST = 1e-3, 1e-2
+"""What a square metre of distance from a lane's middle costs beside one beyond its edge, and what a lane that
+is not for vehicles does: of lanes that lie one on another those for vehicles win."""
 OFF_ROAD = 2.0
 """Metres beyond a lane's edge up to which a vehicle is on it: its limit holds."""
 
 
 @scalar
-def nearest_piece(x, y, z, grid, start, segments, rows, lane_of_row, drivable):
+def nearest_piece(x, y, z, grid, start, segments, rows, lane_of_row):
     """The segment (a row of the lanes' points) whose lane lies best under a place, or -1, its lane, and how
     far beside the lane the place is.
 
     `grid` (x0, y0, cell, columns, rows) in the map's own axes, y to the left; `rows (P, 5)` x, y, z, half
-    width, station of the points in CARLA's axes. Ties go to lanes for vehicles.
+    width of the points in CARLA's axes, and `FOOT_COST` for lanes that are not for vehicles.
     """
     c, r = math.floor((x - grid[0]) / grid[2]), math.floor((-y - grid[1]) / grid[2])
     best, found, beside = 1e18, -1, 0.0
@@ -40,8 +43,7 @@ def nearest_piece(x, y, z, grid, start, segments, rows, lane_of_row, drivable):
         far = math.sqrt(dx * dx + dy * dy)
         out = max(far - rows[p, 3] - t * (rows[p + 1, 3] - rows[p, 3]), 0.0)
         high = max(abs(z - rows[p, 2] - t * (rows[p + 1, 2] - rows[p, 2])) - 1.0, 0.0)
-        lane = lane_of_row[p]
-        cost = out * out + 1e-3 * far * far + WALL * high * high + (0.0 if drivable[lane] else 1e-2)
+        cost = out * out + FAR_COST * far * far + WALL * high * high + rows[p, 4]
         if out < BESIDE and cost < best:
             best, found, beside = cost, p, out
     if found < 0:
@@ -50,10 +52,10 @@ def nearest_piece(x, y, z, grid, start, segments, rows, lane_of_row, drivable):
 
 
 @scalar
-def stand_on(i, body, flag, grid, start, segments, rows, lane_of_row, drivable):
+def stand_on(i, body, flag, grid, start, segments, rows, lane_of_row):
     """Look up an actor's ground: its plane about the actor's place. Without a lane the last height holds."""
     x, y = body[i, X], body[i, Y]
-    p, lane, beside = nearest_piece(x, y, body[i, Z], grid, start, segments, rows, lane_of_row, drivable)
+    p, lane, beside = nearest_piece(x, y, body[i, Z], grid, start, segments, rows, lane_of_row)
     # What is known is moved along its plane first.
     body[i, GROUND] += body[i, SLOPE_X] * (x - body[i, X0]) + body[i, SLOPE_Y] * (y - body[i, Y0])
     body[i, X0], body[i, Y0] = x, y

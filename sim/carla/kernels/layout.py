@@ -66,3 +66,5 @@ ACTOR_STATE = np.dtype(
     }
 )
 """What clients are told of an actor each tick: 65 bytes that all have, then 54 by kind. Degrees, km/h."""
+LEAD = 88
+"""Bytes before the first actor in the message that tells of all of them: its length, and what heads it."""

@@ -48,7 +48,7 @@ def into_box(ox, oy, oz, dx, dy, dz, box, k):
 
 
 @scalar
-def to_ground(ox, oy, oz, dx, dy, dz, level, flat, grid, start, segments, rows, lane_of_row, drivable):
+def to_ground(ox, oy, oz, dx, dy, dz, level, flat, grid, start, segments, rows, lane_of_row):
     """Distance along a ray to the ground or -1, and the lane there; `level` is the ground's height below."""
     if dz > -1e-9:
         return -1.0, -1
@@ -57,9 +57,7 @@ def to_ground(ox, oy, oz, dx, dy, dz, level, flat, grid, start, segments, rows, 
     if flat:
         return t, -1
     for _ in range(ROUGH_GROUND):
-        p, lane, beside = nearest_piece(
-            ox + t * dx, oy + t * dy, z, grid, start, segments, rows, lane_of_row, drivable
-        )
+        p, lane, beside = nearest_piece(ox + t * dx, oy + t * dy, z, grid, start, segments, rows, lane_of_row)
         if p < 0:
             break
         ax, ay = rows[p, 0], rows[p, 1]
@@ -83,7 +81,7 @@ def to_ground(ox, oy, oz, dx, dy, dz, level, flat, grid, start, segments, rows, 
 
 @kernel
 def cast_rays(
-    origin, ways, reach, box, level, flat, grid, start, segments, rows, lane_of_row, drivable, far, what,
+    origin, ways, reach, box, level, flat, grid, start, segments, rows, lane_of_row, far, what,
     cosine, lane,
 ):  # fmt: skip
     """For rays `ways (N, 3)` of length 1 from `origin (3,)`: distance `far (N,)` (-1: nothing in `reach`),
@@ -112,7 +110,7 @@ def cast_rays(
                 else:
                     angle = abs(dz)
         t, ground_lane = to_ground(
-            ox, oy, oz, dx, dy, dz, level, flat, grid, start, segments, rows, lane_of_row, drivable
+            ox, oy, oz, dx, dy, dz, level, flat, grid, start, segments, rows, lane_of_row
         )
         if 0.0 < t < best:
             best, met, angle, on = t, ON_GROUND, -dz, ground_lane

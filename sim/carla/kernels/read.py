@@ -16,39 +16,47 @@ from drive.sim.kernels.compile import routine, scalar
 
 CONTROL = 2
 """The command's index on the wire."""
-NAME = np.frombuffer(b"\xabapply_batch", dtype=np.uint8).copy()
+NAME = tuple(b"\xabapply_batch")
 MOST = 1 << 12
 """Commands of a batch that is read here."""
 
 
 @scalar
-def whole(data, at):
+def whole(data, size, at):
     """A non-negative whole number and where it ends; (0, -1) for anything else."""
-    if at >= len(data):
+    if at >= size:
         return 0, -1
     head = data[at]
     if head < 0x80:
         return np.int64(head), at + 1
-    size = 1 if head == 0xCC else 2 if head == 0xCD else 4 if head == 0xCE else 0
-    if size == 0 or at + size >= len(data):
+    more = 1 if head == 0xCC else 2 if head == 0xCD else 4 if head == 0xCE else 0
+    if more == 0 or at + more >= size:
         return 0, -1
     value = np.int64(0)
-    for k in range(size):
+    for k in range(more):
         value = value * 256 + np.int64(data[at + 1 + k])
-    return value, at + 1 + size
+    return value, at + 1 + more
 
 
 @scalar
-def length(data, at):
+def length(data, size, at):
     """An array's length and where its items begin; (0, -1) for anything else."""
-    if at >= len(data):
+    if at >= size:
         return 0, -1
     head = data[at]
     if head >= 0x90 and head < 0xA0:
         return np.int64(head) - 0x90, at + 1
-    if head == 0xDC and at + 2 < len(data):
+    if head == 0xDC and at + 2 < size:
         return np.int64(data[at + 1]) * 256 + np.int64(data[at + 2]), at + 3
     return 0, -1
+
+
+@scalar
+def real(data, at):
+    """The number of four bytes that stands there."""
+    high = (np.uint32(data[at]) << np.uint32(24)) | (np.uint32(data[at + 1]) << np.uint32(16))
+    bits = high | (np.uint32(data[at + 2]) << np.uint32(8)) | np.uint32(data[at + 3])
+    return np.uint32(bits).view(np.float32)
 
 
 @scalar
@@ -80,23 +88,20 @@ def row_with(actor, flag, count):
 
 
 @routine
-def command(data, number, pieces, at, values, j):
+def command(data, size, at, values, j):
     """One command into `values[j]`: the actor and where the command ends; (0, -1) for another one."""
-    n = len(data)
-    if at + 4 > n or data[at] != 0x91 or data[at + 1] != 0x92 or data[at + 2] != CONTROL:
+    if at + 4 > size or data[at] != 0x91 or data[at + 1] != 0x92 or data[at + 2] != CONTROL:
         return 0, -1
     if data[at + 3] != 0x92:
         return 0, -1
-    actor, at = whole(data, at + 4)
-    if at < 0 or at + 20 > n or data[at] != 0x90 + CONTROL_SIZE:
+    actor, at = whole(data, size, at + 4)
+    if at < 0 or at + 20 > size or data[at] != 0x90 + CONTROL_SIZE:
         return 0, -1
     at += 1
     for k in range(3):
         if data[at] != 0xCA:
             return 0, -1
-        for b in range(4):
-            pieces[b] = data[at + 4 - b]
-        values[j, k] = number[0]
+        values[j, k] = real(data, at + 1)
         if not np.isfinite(values[j, k]):
             return 0, -1
         at += 5
@@ -113,24 +118,24 @@ def command(data, number, pieces, at, values, j):
 
 
 @kernel
-def read_controls(data, name, low, high, count, flag, control, real, pieces, rows, values, out):
-    """Apply a batch of controls to all of its vehicles, or to none.
+def read_controls(count, flag, control, low, high, rows, values, out, data, size):
+    """Apply a batch of controls, the first `size` bytes of `data`, to all of its vehicles, or to none.
 
-    Returns the length of the answer in `out`, 0 where the batch is left to others. Scratch: `real (1,)` in
-    float32 with its own bytes `pieces (4,)`, `rows (M,)` and `values (M, 7)`.
+    Returns the length of the answer in `out`, 0 where the batch is left to others. Scratch: `rows (M,)` and
+    `values (M, 7)`.
     """
-    if len(data) < 20 or data[0] != 0x94 or data[1] != 0:
+    if size < 20 or data[0] != 0x94 or data[1] != 0:
         return 0
-    number, at = whole(data, 2)
-    if at < 0 or at + len(name) + 3 > len(data):
+    number, at = whole(data, size, 2)
+    if at < 0 or at + len(NAME) + 3 > size:
         return 0
-    for k in range(len(name)):
-        if data[at + k] != name[k]:
+    for k in range(len(NAME)):
+        if data[at + k] != NAME[k]:
             return 0
-    at += len(name)
+    at += len(NAME)
     if data[at] != 0x93 or data[at + 1] != 0x91 or (data[at + 2] != 0xC2 and data[at + 2] != 0xC3):
         return 0
-    many, at = length(data, at + 3)
+    many, at = length(data, size, at + 3)
     if at < 0 or many == 0 or many > len(rows):
         return 0
     out[0], out[1] = 0x94, 1
@@ -143,7 +148,7 @@ def read_controls(data, name, low, high, count, flag, control, real, pieces, row
         out[end + 1], out[end + 2], out[end + 3] = 0xDC, many >> 8, many & 0xFF
         end += 4
     for j in range(many):
-        actor, at = command(data, real, pieces, at, values, j)
+        actor, at = command(data, size, at, values, j)
         if at < 0:
             return 0
         rows[j] = row_with(actor, flag, count)
@@ -152,7 +157,7 @@ def read_controls(data, name, low, high, count, flag, control, real, pieces, row
         out[end], out[end + 1], out[end + 2] = 0x91, 0x92, 1
         end = put_whole(out, end + 3, actor)
     # The last parameter asks for a tick, which is not done here; and nothing may follow.
-    if at + 1 != len(data) or data[at] != 0xC2:
+    if at + 1 != size or data[at] != 0xC2:
         return 0
     for j in range(many):
         for k in range(CONTROL_SIZE):

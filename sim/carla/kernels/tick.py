@@ -69,7 +69,7 @@ def step_all(count, body, param, control, flag, table, pairs, near, hits, what, 
 @kernel
 def advance(
     count, body, param, control, flag, relative, table, pairs, hits, what, grid, start, segments, rows,
-    lane_of_row, drivable, limits, lamp, cycle, elapsed, span, box, dt, steps, out,
+    lane_of_row, limits, lamp, cycle, elapsed, span, box, out, dt, steps,
 ):  # fmt: skip
     """Advance everybody by `dt` in `steps` steps and fill the records `out`; returns how many pairs met.
 
@@ -80,7 +80,7 @@ def advance(
         body[i, AX], body[i, AY], body[i, AZ] = body[i, VX], body[i, VY], body[i, VZ]
         kind = flag[i, KIND]
         if kind in (VEHICLE, WALKER, PROP):
-            stand_on(i, body, flag, grid, start, segments, rows, lane_of_row, drivable)
+            stand_on(i, body, flag, grid, start, segments, rows, lane_of_row)
     turn_lights(lamp, cycle, elapsed, span, dt)
     near = gather(body, param, flag, count, dt, pairs)
     met = 0
@@ -121,9 +121,9 @@ def boxes_meet(i, j, body, param):
 
 
 @kernel
-def height_at(x, y, z, otherwise, grid, start, segments, rows, lane_of_row, drivable):
+def height_at(x, y, z, otherwise, grid, start, segments, rows, lane_of_row):
     """Height of the lane best under a place, or `otherwise`."""
-    p, _, _ = nearest_piece(x, y, z, grid, start, segments, rows, lane_of_row, drivable)
+    p, _, _ = nearest_piece(x, y, z, grid, start, segments, rows, lane_of_row)
     if p < 0:
         return otherwise
     ex, ey = rows[p + 1, 0] - rows[p, 0], rows[p + 1, 1] - rows[p, 1]

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _HEADER = struct.Struct("<QQd6f")
-_EPISODE = struct.Struct("<Qdf3iI")
+_OBSERVED = struct.Struct("<IQQd24xQdf12xI")
+_LENGTH = struct.Struct("<I")
 _TOKEN = struct.Struct("<IHBB16s")
 _IMAGE = struct.Struct("<IIf")
 
@@ -29,9 +30,29 @@ def header(sensor_type: int, frame: int, seconds: float, transform: Any) -> byte
     return _HEADER.pack(sensor_type, frame, seconds, *transform)
 
 
-def episode(number: int, platform: float, dt: float, flags: int = 0) -> bytes:
-    """What the world observer says before the actors; the map's origin is that of the map's own frame."""
-    return _EPISODE.pack(number, platform, dt, 0, 0, 0, flags)
+def framed(record: bytes) -> bytes:
+    """A record as the streaming port sends it, behind its length."""
+    return _LENGTH.pack(len(record)) + record
+
+
+def observed(
+    message: memoryview,
+    kind: int,
+    frame: int,
+    seconds: float,
+    episode: int,
+    now: float,
+    dt: float,
+    flags: int,
+) -> None:
+    """Fill in what leads in the world observer's `message`: its length, the header, and the `episode`.
+
+    The actors' records follow, and are there already (drive.sim.carla.kernels.layout.LEAD). The map's origin
+    is that of the map's own frame; so is the place of the observer.
+    """
+    _OBSERVED.pack_into(
+        message, 0, len(message) - _LENGTH.size, kind, frame, seconds, episode, now, dt, flags
+    )
 
 
 def token(stream: int, port: int, address: tuple[int, int, int, int]) -> bytes:

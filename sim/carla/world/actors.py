@@ -16,6 +16,7 @@ from drive.sim.carla.kernels.layout import (
     ID,
     KIND,
     LANE,
+    LEAD,
     PARAM_SIZE,
     PARENT,
     ROW_LIGHT,
@@ -53,8 +54,17 @@ class Actor:
         return next((v for n, _, v in self.attributes if n == name), default)
 
 
+def _sheet(room: int) -> tuple[bytearray, NDArray[Any]]:
+    """A snapshot's bytes, and in them, behind room for what heads it, a record an actor."""
+    sheet = bytearray(LEAD + room * ACTOR_STATE.itemsize)
+    return sheet, np.frombuffer(sheet, dtype=ACTOR_STATE, offset=LEAD)
+
+
 class Actors:
-    """The table. Arrays have room for more rows than `count`; ids never come twice."""
+    """The table. Arrays have room for more rows than `count`; ids never come twice.
+
+    `records` lie in `sheet` as they are sent, so that a tick writes its snapshot where it leaves from.
+    """
 
     def __init__(self, room: int = 64) -> None:
         self.count = 0
@@ -64,7 +74,10 @@ class Actors:
         self.control: Floats = np.zeros((room, CONTROL_SIZE))
         self.flag: Ints = np.zeros((room, FLAG_SIZE), dtype=np.int64)
         self.relative: Floats = np.zeros((room, 6))
-        self.records: NDArray[Any] = np.zeros(room, dtype=ACTOR_STATE)
+        self.sheet, self.records = _sheet(room)
+        self.snapshot = memoryview(b"")
+        """The bytes of all records behind `LEAD` others, as they are now."""
+        self._counted(0)
         self.facts: list[Actor] = []
         self.row_of: dict[int, int] = {}
 
@@ -87,11 +100,14 @@ class Actors:
         """A new row for an actor whose id is `next_id`; all zero but its identity."""
         row = self.count
         if row == len(self.body):
-            for name in ("body", "param", "control", "flag", "relative", "records"):
+            for name in ("body", "param", "control", "flag", "relative"):
                 old = getattr(self, name)
                 new = np.zeros((2 * len(old), *old.shape[1:]), dtype=old.dtype)
                 new[: len(old)] = old
                 setattr(self, name, new)
+            told = self.records
+            self.sheet, self.records = _sheet(2 * row)
+            self.records[:row] = told
         for name in ("body", "param", "control", "flag", "relative", "records"):
             getattr(self, name)[row] = np.zeros((), dtype=getattr(self, name).dtype)
         self.param[row, 7:9] = 1.0  # MASS, INERTIA: kernels divide by them
@@ -101,7 +117,8 @@ class Actors:
             self.flag[row, PARENT] = self.row(fact.parent)
         self.facts.append(fact)
         self.row_of[fact.id] = row
-        self.count, self.next_id = row + 1, fact.id + 1
+        self.next_id = fact.id + 1
+        self._counted(row + 1)
         return row
 
     def remove(self, ids: Collection[int]) -> NDArray[np.intp]:
@@ -115,9 +132,13 @@ class Actors:
         for name in ("body", "param", "control", "flag", "relative", "records"):
             array = getattr(self, name)
             array[: len(kept)] = array[:n][kept]
-        self.count = len(kept)
+        self._counted(len(kept))
         parents = self.flag[: self.count, PARENT]
         self.flag[: self.count, PARENT] = np.where(parents >= 0, new[parents], -1)
         self.facts = [self.facts[k] for k in kept]
         self.row_of = {fact.id: row for row, fact in enumerate(self.facts)}
         return new
+
+    def _counted(self, count: int) -> None:
+        self.count = count
+        self.snapshot = memoryview(self.sheet)[: LEAD + count * ACTOR_STATE.itemsize]

@@ -1,13 +1,9 @@
-"""What a new actor is given for its blueprint, and what a town's ground is looked up in."""
+"""What a new actor is given for its blueprint."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from drive.roadmap.index import GridIndex
-from drive.sim.carla.kernels.ground import BESIDE
 from drive.sim.carla.kernels.layout import (
     ARM,
     BOX_X,
@@ -33,12 +29,9 @@ from drive.sim.carla.kernels.layout import (
 if TYPE_CHECKING:
     from drive.sim.carla.world.actors import Actors
     from drive.sim.carla.world.blueprints import Blueprint
-    from drive.sim.carla.world.town import Town
 
 CLEARANCE = 0.2
 """Metres up to which wheels roll over a prop: dirt on the road, which scenarios spread, is no obstacle."""
-CELL = 8.0
-"""Metres of the ground's grid."""
 FIRST_LIMIT = 30.0 / 3.6
 """m/s that a vehicle is told until it has met a lane with a limit."""
 # The published fit (see pedals) turns by this times the tangent of the wheel angle, 1/m at 20 km/h, and has
@@ -72,16 +65,3 @@ def equip(actors: Actors, row: int, b: Blueprint) -> None:
         share = FIT_WHEELBASE / b.wheelbase
         param[TURN], param[ARM] = FIT_TURN * share, FIT_ARM / share
         param[PULL], param[STOP], param[GRIP], param[TOP] = CLASSES[b.base_type]
-
-
-def ground_arrays(town: Town) -> tuple[Any, ...]:
-    """What the kernels look up the ground in: grid, its cells' segments, points in CARLA's frame, lanes."""
-    m, index = town.roadmap, GridIndex.build(town.roadmap, CELL, BESIDE)
-    rows = np.zeros((len(m.points), 5))
-    rows[:, 0], rows[:, 1] = m.points[:, 0], -m.points[:, 1]
-    if len(m.elevation):
-        rows[:, 2] = m.elevation
-    rows[:, 3], rows[:, 4] = m.half_width.min(1), m.station
-    grid = np.array([index.x0, index.y0, index.cell, index.columns, index.rows], dtype=np.float64)
-    limits = np.nan_to_num(m.speed_limit, nan=0.0)
-    return grid, index.start, index.segments, rows, index.lane_of_row, m.kind <= 1, limits

@@ -32,10 +32,11 @@ from drive.sim.carla.world.ackermann import follow
 from drive.sim.carla.world.actors import KIND_NAMES, Actor, Actors
 from drive.sim.carla.world.blueprints import BY_UID, Blueprint, find_blueprint
 from drive.sim.carla.world.errors import ActorError, SpawnError
+from drive.sim.carla.world.ground import ground_arrays
 from drive.sim.carla.world.handles import Handles, numbers
 from drive.sim.carla.world.light_handles import LightHandles
 from drive.sim.carla.world.lights import Lights
-from drive.sim.carla.world.making import equip, ground_arrays
+from drive.sim.carla.world.making import equip
 from drive.sim.carla.world.pedals import throttle_table
 from drive.sim.carla.world.physics import VehiclePhysics, physics_of, set_physics
 from drive.sim.carla.world.scans import all_between, project
@@ -90,6 +91,7 @@ class CarlaWorld(Handles, LightHandles):
         self._what = np.zeros((256, 2))
         self._met = 0
         self._crowd = 0
+        self._arrays: tuple[NDArray[Any], ...] = (self._what,)
         self.spectator_id = self._place("spectator", OTHER, (0.0, 0.0, 10.0, -20.0, 0.0, 0.0))
         lamp = 0
         for sign in town.signs:
@@ -252,20 +254,26 @@ class CarlaWorld(Handles, LightHandles):
             self._pairs = np.zeros((room, 2), dtype=np.int64)
             self._hits = np.zeros((4 * self._crowd, 2), dtype=np.int64)
             self._what = np.zeros((4 * self._crowd, 2))
+            self._gather_arrays()
         for actor, wish in self.ackermann.items():
             follow(self, actor, a.row(actor), wish)
         if self.walks:
             advance_walks(self)
-        light = self.lights
-        self._met = advance(
-            a.count, a.body, a.param, a.control, a.flag, a.relative, self._table, self._pairs, self._hits,
-            self._what, *self.ground, light.lamp, light.cycle, light.elapsed, light.span, light.box, dt,
-            max(math.ceil(dt / SUBSTEP - 1e-9), 1), a.records,
-        )  # fmt: skip
+        if self._arrays[0] is not a.body:
+            self._gather_arrays()
+        self._met = advance(a.count, *self._arrays, dt, max(math.ceil(dt / SUBSTEP - 1e-9), 1))
         self.frame += 1
         self.time += dt
         self.dt = dt
         return self.frame
+
+    def _gather_arrays(self) -> None:
+        """What `advance` works on; the actors' arrays are others once there are more of them."""
+        a, light = self.actors, self.lights
+        self._arrays = (
+            a.body, a.param, a.control, a.flag, a.relative, self._table, self._pairs, self._hits, self._what,
+            *self.ground, light.lamp, light.cycle, light.elapsed, light.span, light.box, a.records,
+        )  # fmt: skip
 
     def ground_height(self, place: ArrayLike) -> float:
         """Height of the ground under a place `(3,)`; where no lane is near, its own height without a fall."""
