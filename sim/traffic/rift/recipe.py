@@ -86,10 +86,10 @@ class Recipe:
     def train(self, run: TrainingRun, config: TrainConfig) -> Path:
         base_path = run.folder / "base.safetensors"
         began = time.monotonic()
-        if config.base_weights:
-            net, _ = load_policy(config.base_weights)
-        elif base_path.exists():
-            net, _ = load_policy(base_path)
+        licences = config.base.licences
+        if config.base_weights or base_path.exists():
+            net, base = load_policy(config.base_weights or base_path)
+            licences = base.licences
         else:
             how = replace(config.base, fit=replace(config.base.fit, seed=run.seed))
             examples, held = examples_of(how, run.seed, run.progress)
@@ -124,7 +124,8 @@ class Recipe:
         }  # fmt: skip
         last = {k: v for k, v in state.history[state.kept - 1].items() if v == v}
         digest = _digest((config.families, config.tune, run.seed))
-        save_weights(path, state.net, _card(run, about, digest, state.done, time.monotonic() - began, last))
+        seconds = time.monotonic() - began
+        save_weights(path, state.net, _card(run, about, digest, state.done, seconds, last, licences))
         return path
 
 
@@ -161,7 +162,8 @@ def _card(
 
     return Card(
         recipe=run.recipe, architecture=ARCHITECTURE, preset=run.preset, seed=run.seed,
-        config=json.loads(json.dumps(about)), data=digest, licences=("Apache-2.0", *licences), steps=steps,
+        config=json.loads(json.dumps(about)), data=digest,
+        licences=tuple(dict.fromkeys(("Apache-2.0", *licences))), steps=steps,
         seconds=round(seconds, 1), device=device_name(run.device),
         training={k: float(v) for k, v in figures.items()},
         versions={"drive-toolkit": __version__, "torch": str(torch.__version__), "numpy": np.__version__},
