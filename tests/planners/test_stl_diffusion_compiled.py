@@ -26,7 +26,14 @@ from drive.planners.stl_diffusion.motion import VEHICLE, judged, roll
 from drive.planners.stl_diffusion.onward import drawn_on
 from drive.planners.stl_diffusion.rolling import followed, rolled
 from drive.planners.stl_diffusion.scorer import Scorer
-from drive.planners.stl_diffusion.signals import SIGNALS, make_ground, measured, moved_on, signals_of
+from drive.planners.stl_diffusion.signals import (
+    SIGNALS,
+    make_ground,
+    measured,
+    moved_on,
+    oncoming,
+    signals_of,
+)
 from drive.planners.stl_diffusion.template import MODES, PARAMETERS, TERMS, Template
 from drive.planners.stl_diffusion.train import take_encoder
 from drive.planners.stl_diffusion.variants import PACES, variants
@@ -262,6 +269,22 @@ def test_a_way_beside_the_middle_leads_around(speed: float) -> None:
         assert 1.0 < aside.max() < 1.6
         assert aside[gone > 10.0 + speed].min() > 0.7
         assert driven[:, 2].abs().max() < 0.55  # what the formula's clause on headings allows
+
+
+def test_a_lane_that_leads_the_other_way_is_seen_on_the_left_alone() -> None:
+    scenes = []
+    for aside, cosine, where in (
+        (3.5, -1.0, 10.0),
+        (3.5, 1.0, 10.0),
+        (-3.5, -1.0, 10.0),
+        (7.0, -1.0, 10.0),
+        (3.5, -1.0, 80.0),
+    ):
+        scene = toy.road(8.0, sides=())
+        scene.lanes[-1, :, :4] = (where, aside, cosine, 0.0)
+        scene.lanes_valid[-1] = True
+        scenes.append(scene)
+    assert oncoming(scene_tensors(stack_scenes(scenes))).tolist() == [True, False, False, False, False]
 
 
 def test_others_follow_their_lanes_in_compiled_code_as_in_plain() -> None:
