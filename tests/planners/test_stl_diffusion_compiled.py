@@ -205,7 +205,7 @@ def test_paths_at_other_speeds_are_those_without_a_compiler(scorer: Scorer) -> N
     assert (states[..., 3] == 0.0).any()
     for cap in (2.0, 9.0):
         caps = torch.full(states.shape[:2], cap)
-        for aside in ((0.0,), (0.0, 1.75), (0.0, -1.0, 1.5)):
+        for aside in ((0.0,), (0.0, 1.75), (-1.0, 0.0, 1.5)):
             given = (MOTION, states, scorer.ground.way, caps, torch.tensor(aside).expand(*caps.shape, -1))
             found, expected = variants(*given), plain_variants(*given)
             assert torch.allclose(found, expected, atol=1e-6)
@@ -260,8 +260,8 @@ def test_a_way_beside_the_middle_leads_around(speed: float) -> None:
     one = scene_tensors(stack_scenes([toy.road(speed)]))
     ground = make_ground(one, ("keep",), moved_on(one, look_times(MOTION, one.ego)))
     states = roll(MOTION, one.ego, steady(0.0)[None, None, None])
-    asides = torch.tensor([[[0.0, 1.5, -1.5]]])
-    more = variants(MOTION, states, ground.way, torch.full((1, 1), 12.0), asides)[:, :, 2 * len(PACES) :]
+    asides = torch.tensor([[[1.5, -1.5]]])
+    more = variants(MOTION, states, ground.way, torch.full((1, 1), 12.0), asides)[:, :, len(PACES) :]
     found = roll(MOTION, one.ego, more)[0, 0]
     for path, side in enumerate((1.0, -1.0)):
         driven = found[path * len(PACES) + PACES.index(1.6)]
