@@ -25,7 +25,7 @@ from drive.planners.stl_diffusion.choice import SECONDS, utility
 from drive.planners.stl_diffusion.motion import shifted
 from drive.planners.stl_diffusion.sampling import Drawn, Told, draw, told_of
 from drive.planners.stl_diffusion.scorer import Looked, Scorer, joined
-from drive.planners.stl_diffusion.signals import Others, make_ground
+from drive.planners.stl_diffusion.signals import Others, make_ground, oncoming
 from drive.planners.stl_diffusion.template import MODES, TERMS, Template
 from drive.planners.stl_diffusion.variants import variants
 from drive.sim.forecast.flow import along_lanes
@@ -142,7 +142,7 @@ class STLPolicy:
                 self.model, told, scorer, c.candidates, c.sampling,
                 torch.Generator().manual_seed(c.seed), noise=noise.to(told.context),
             )  # fmt: skip
-        return self._decisions(scorer, drawn, gone, later, seen, kept)
+        return self._decisions(scorer, drawn, gone, later, oncoming(view.scene), seen, kept)
 
     def _warm(
         self, told: Told, scorer: Scorer, seen: Sequence[Observation], memories: Sequence[Memory]
@@ -178,6 +178,7 @@ class STLPolicy:
         found: Drawn,
         gone: Tensor | None,
         later: Others,
+        narrow: Tensor,
         seen: Sequence[Observation],
         memories: Sequence[Memory],
     ) -> list[Decision | None]:
@@ -186,7 +187,7 @@ class STLPolicy:
         held = None if gone is None else torch.tensor([m.state.chosen for m in memories])
         worth = utility(scorer, looked, found.drawn, c.choice, later, held)
         if c.variants:
-            more = self._variants(scorer, looked, worth)
+            more = self._variants(scorer, looked, worth, narrow)
             seen_too = scorer.look(more)
             found = found._replace(drawn=torch.cat((found.drawn, more), 2))
             worth = torch.cat((worth, utility(scorer, seen_too, more, c.choice, later)), 2)
@@ -242,9 +243,9 @@ class STLPolicy:
             )  # fmt: skip
         return out
 
-    def _variants(self, scorer: Scorer, looked: Looked, worth: Tensor) -> Tensor:
+    def _variants(self, scorer: Scorer, looked: Looked, worth: Tensor, narrow: Tensor) -> Tensor:
         """The paths of the best samples of each mode, of the one that gets farthest on the road, the lane
-        itself, and a way along its left bound, at other speeds."""
+        itself, and a way along its left bound unless that is `narrow (B,)`, at other speeds."""
         lane = torch.stack([looked.terms[TERMS.index(name)] for name in ("offset", "heading", "edge")]).amin(
             0
         )
@@ -253,6 +254,7 @@ class STLPolicy:
         rows = torch.cat((best, far), 2)[..., None, None].expand(-1, -1, -1, *looked.states.shape[3:])
         caps = scorer.parameters["vmax"][:, :, 0, -1] - SLACK
         left = (scorer.parameters["dmax"][:, :, 0, -1] - WITHIN).clamp(min=0.0)
+        left = left.masked_fill(narrow[:, None], 0.0)
         asides = torch.stack((torch.zeros_like(left), left), 2)
         return variants(scorer.motion, looked.states.gather(2, rows), scorer.ground.way, caps, asides)
 

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from drive.nn._torch import Tensor, functional, torch
 from drive.nn.boxes import box_gap
-from drive.nn.scene import AGENT_COLUMNS, BODY_COLUMNS, EGO_COLUMNS, FAR, ROUTE_COLUMNS, SceneArrays
+from drive.nn.scene import (
+    AGENT_COLUMNS,
+    BODY_COLUMNS,
+    EGO_COLUMNS,
+    FAR,
+    LANE_COLUMNS,
+    ROUTE_COLUMNS,
+    SceneArrays,
+)
 from drive.nn.way import Way, foot, make_way, nearest_segment
 from drive.planners.stl_diffusion.kernel import Place, measure, pull
 
@@ -26,6 +34,8 @@ BESIDE = (2.0, 5.5)
 SIGHT, ENOUGH = 20.0, 0.8
 """A neighbour counts as a lane where it is known for this share of the next metres."""
 POINTS = 8
+NEXT = (5.0, 40.0, 5.5)
+"""m behind, ahead and to the left of the ego: where a lane that leads the other way is next to it."""
 _EGO = {name: k for k, name in enumerate(EGO_COLUMNS)}
 _ROUTE = {name: k for k, name in enumerate(ROUTE_COLUMNS)}
 
@@ -60,6 +70,14 @@ def moved_on(scene: SceneArrays, times: Tensor, most: int = 12) -> Others:
     size = [bodies[..., BODY_COLUMNS.index(name)] for name in ("length", "width")]
     half = 0.5 * torch.stack(size, -1).masked_fill(~valid[..., None], 0.0)
     return Others(places, half, valid)
+
+
+def oncoming(scene: SceneArrays) -> Tensor:
+    """Whether a lane next to the ego on its left, or soon there, leads the other way `(B,)`."""
+    x, y, cosine = (scene.lanes[..., LANE_COLUMNS.index(name)] for name in ("x", "y", "cosine"))
+    near = (x > -NEXT[0]) & (x < NEXT[1]) & (y > 0.0) & (y < NEXT[2])
+    found: Tensor = (near & (cosine < -0.5) & scene.lanes_valid[..., None]).flatten(1).any(1)
+    return found
 
 
 def beside(scene: SceneArrays, side: float) -> tuple[Tensor, Tensor]:

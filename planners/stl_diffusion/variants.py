@@ -30,8 +30,8 @@ def variants(
     paces: tuple[float, ...] = PACES,
 ) -> Tensor:  # fmt: skip
     """Samples `(B, M, (K + A) * paces, knots, 2)` along the paths of roll-outs `(B, M, K, steps + 1, 7)` and
-    so many m `asides (B, M, A)`, the first of them 0, to the left of the lanes `way` of B * M, at steady
-    accelerations, no faster than `caps (B, M)` in m/s."""
+    so many m `asides (B, M, A)` to the left of the lanes `way` of B * M, at steady accelerations, no faster
+    than `caps (B, M)` in m/s."""
     b, m, count, length = states.shape[:4]
     total = count + asides.shape[2]
     base = np.empty((b * m, total, length, states.shape[4]))
@@ -47,7 +47,7 @@ def variants(
     size = len(np.arange(0.0, far + 2.0 * GRID, GRID))
     drawn = np.empty((b * m, total, len(pace), motion.knots, 2))
     paced(
-        base, count, onward, bends, pace, cap, motion.every, motion.dt,
+        base, count, aside, onward, bends, pace, cap, motion.every, motion.dt,
         np.array((motion.centre, motion.half, motion.yaw_rate, motion.slowest, motion.curvature)),
         float(VEHICLE.wheelbase), np.empty((3, size)), np.empty((2, length + len(onward))), drawn,
     )  # fmt: skip

@@ -104,16 +104,16 @@ def _drive(begin, pace, cap, window, scales, bent, swift, course, out):
 
 @_kernel
 def paced(
-    states: Any, drawn: int, onward: Any, bends: Any, paces: Any, caps: Any, every: int, dt: float,
-    scales: Any, wheelbase: float, along: Any, points: Any, out: Any,
+    states: Any, drawn: int, aside: Any, onward: Any, bends: Any, paces: Any, caps: Any, every: int,
+    dt: float, scales: Any, wheelbase: float, along: Any, points: Any, out: Any,
 ) -> None:  # fmt: skip
     """Fill `out (L, K, paces, knots, 2)`: paths `states (L, K, steps + 1, 7)`, those after the first `drawn`
-    only begun, that go on for `onward (D,)` m with curvatures `bends (L, K, D)`."""
+    only begun, `aside (L, K)` m of the lane, that go on for `onward (D,)` m, curvatures `bends (L, K, D)`."""
     window = every * dt
     for row in range(out.shape[0]):
         for k in range(out.shape[1]):
             path, begun = states[row, k], k >= drawn
-            _follow(path, onward, bends[row, k], dt, begun, k > drawn, wheelbase, points)
+            _follow(path, onward, bends[row, k], dt, begun, aside[row, k] != 0.0, wheelbase, points)
             _spread(points, YAWING * scales[2], along[0], along[1], along[2])
             for p in range(out.shape[2]):
                 _drive(

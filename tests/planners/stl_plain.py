@@ -182,7 +182,7 @@ def plain_variants(
     for row, lane in enumerate(np.ndindex(b, m)):
         for k in range(count):
             # A way beside the lane begins with a bend, the others as the wheels stand.
-            first = 0 if k > drawn_paths else 1
+            first = 0 if beside[(*lane, k)] else 1
             onto = onward[first:] + (0.0 if first else 0.5 * (onward[1] - onward[0]))
             at = np.concatenate((gone[(*lane, k)], gone[(*lane, k, -1)] + onto))
             wheel = np.tan(base[(*lane, k)][:, 5]) / VEHICLE.wheelbase

@@ -26,7 +26,14 @@ from drive.planners.stl_diffusion.motion import VEHICLE, judged, roll
 from drive.planners.stl_diffusion.onward import drawn_on
 from drive.planners.stl_diffusion.rolling import followed, rolled
 from drive.planners.stl_diffusion.scorer import Scorer
-from drive.planners.stl_diffusion.signals import SIGNALS, make_ground, measured, moved_on, signals_of
+from drive.planners.stl_diffusion.signals import (
+    SIGNALS,
+    make_ground,
+    measured,
+    moved_on,
+    oncoming,
+    signals_of,
+)
 from drive.planners.stl_diffusion.template import MODES, PARAMETERS, TERMS, Template
 from drive.planners.stl_diffusion.train import take_encoder
 from drive.planners.stl_diffusion.variants import PACES, variants
@@ -198,7 +205,7 @@ def test_paths_at_other_speeds_are_those_without_a_compiler(scorer: Scorer) -> N
     assert (states[..., 3] == 0.0).any()
     for cap in (2.0, 9.0):
         caps = torch.full(states.shape[:2], cap)
-        for aside in ((0.0,), (0.0, 1.75), (0.0, -1.0, 1.5)):
+        for aside in ((0.0,), (0.0, 1.75), (-1.0, 0.0, 1.5)):
             given = (MOTION, states, scorer.ground.way, caps, torch.tensor(aside).expand(*caps.shape, -1))
             found, expected = variants(*given), plain_variants(*given)
             assert torch.allclose(found, expected, atol=1e-6)
@@ -253,8 +260,8 @@ def test_a_way_beside_the_middle_leads_around(speed: float) -> None:
     one = scene_tensors(stack_scenes([toy.road(speed)]))
     ground = make_ground(one, ("keep",), moved_on(one, look_times(MOTION, one.ego)))
     states = roll(MOTION, one.ego, steady(0.0)[None, None, None])
-    asides = torch.tensor([[[0.0, 1.5, -1.5]]])
-    more = variants(MOTION, states, ground.way, torch.full((1, 1), 12.0), asides)[:, :, 2 * len(PACES) :]
+    asides = torch.tensor([[[1.5, -1.5]]])
+    more = variants(MOTION, states, ground.way, torch.full((1, 1), 12.0), asides)[:, :, len(PACES) :]
     found = roll(MOTION, one.ego, more)[0, 0]
     for path, side in enumerate((1.0, -1.0)):
         driven = found[path * len(PACES) + PACES.index(1.6)]
@@ -262,6 +269,22 @@ def test_a_way_beside_the_middle_leads_around(speed: float) -> None:
         assert 1.0 < aside.max() < 1.6
         assert aside[gone > 10.0 + speed].min() > 0.7
         assert driven[:, 2].abs().max() < 0.55  # what the formula's clause on headings allows
+
+
+def test_a_lane_that_leads_the_other_way_is_seen_on_the_left_alone() -> None:
+    scenes = []
+    for aside, cosine, where in (
+        (3.5, -1.0, 10.0),
+        (3.5, 1.0, 10.0),
+        (-3.5, -1.0, 10.0),
+        (7.0, -1.0, 10.0),
+        (3.5, -1.0, 80.0),
+    ):
+        scene = toy.road(8.0, sides=())
+        scene.lanes[-1, :, :4] = (where, aside, cosine, 0.0)
+        scene.lanes_valid[-1] = True
+        scenes.append(scene)
+    assert oncoming(scene_tensors(stack_scenes(scenes))).tolist() == [True, False, False, False, False]
 
 
 def test_others_follow_their_lanes_in_compiled_code_as_in_plain() -> None:
