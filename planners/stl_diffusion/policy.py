@@ -256,6 +256,8 @@ class STLPolicy:
         left = (scorer.parameters["dmax"][:, :, 0, -1] - WITHIN).clamp(min=0.0)
         left = left.masked_fill(narrow[:, None], 0.0)
         asides = torch.stack((torch.zeros_like(left), left), 2)
+        if narrow.all():
+            asides = asides[:, :, :1]
         return variants(scorer.motion, looked.states.gather(2, rows), scorer.ground.way, caps, asides)
 
     def _candidates(
