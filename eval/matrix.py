@@ -25,7 +25,7 @@ from drive.files import write_whole
 
 CORE = ("constant", "log", "idm", "mpc", "pdm", "cpto", "field")
 """Driven together: their calls are short."""
-LEARNED = ("regression", "gtrs", "hydra_next", "stl_diffusion")
+LEARNED = ("regression", "gtrs", "hydra_next", "stl_diffusion", "rift_policy")
 """Driven each on its own."""
 NONE = "–"
 
@@ -45,7 +45,7 @@ GENERATED = (
     Column(SECOND, "four others of each family", ("--suite", "second64")),
     *(
         Column(name, f"the 32 scenes of mini, traffic `{name}`", ("--suite", "mini", "--traffic", name))
-        for name in ("log", "idm", "mobil", "rift:interactive")
+        for name in ("log", "idm", "mobil", "rift:safe", "rift:interactive", "rift:aggressive")
     ),
 )  # fmt: skip
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from runpy import run_path
 
 import numpy as np
 import pytest
 
 import drive
-from drive.eval.check.scenes import straight_map
-from drive.geometry import rotate, wrap_angle
+from drive.geometry import rotate
 from drive.nn.scene import FAR, SceneArrays, SceneSizes, is_mask, scene_shapes
-from drive.planner import Observation
 from drive.roadmap import LaneSpec, RoadMapBuilder
 from drive.roadmap.drivable import DrivableArea
-from drive.roadmap.model import LaneKind, Polygons
-from drive.scenario import Route, SignalState, Task
+from drive.roadmap.model import LaneKind
+from drive.scenario import SignalState
 from drive.sim.kernels import line as columns
 from drive.sim.road.follow import Follower
 from drive.sim.road.frame import exact_edges
@@ -25,70 +24,19 @@ from drive.sim.sensors.pieces import Pictured
 from drive.sim.sensors.vector import VectorSensor
 from drive.vehicle import AgentKind, VehicleParams
 
+MOMENTS = run_path(str(Path(__file__).with_name("vector_moments.py")))
+seen, task_on, straight_task = (MOMENTS[name] for name in ("seen", "task_on", "straight_task"))
+sense_all, assert_scenes, FRONT = (MOMENTS[name] for name in ("sense_all", "assert_scenes", "FRONT"))
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "commonroad" / "recorded"
 RECORDED = "USA_Peach-3_1_T-1.xml"
 VEHICLE = VehicleParams()
-FRONT = VEHICLE.rear_axle_to_center + 0.5 * VEHICLE.length
 SCENES = ("gen/unprotected_left/1000", "gen/roundabout/3")
-
-
-def seen(ego, agents=(), signals=(), time=0.0, kinds=(), existence=None, progress=(np.nan, np.nan), past=31):
-    """An observation of an ego (x, y, heading, speed) and agents (x, y, heading, vx, vy) that never moved."""
-    n = len(agents)
-    state = np.array([*ego, 0.0, 0.0, 0.0])
-    rows = np.array(agents, dtype=np.float64).reshape(n, 5)
-    return Observation(
-        time=time,
-        step=round(time / 0.1),
-        ego=state,
-        ego_history=np.tile(state, (past, 1)),
-        agents=rows,
-        agent_history=np.repeat(rows[:, None], past, axis=1),
-        agent_history_valid=np.ones((n, past), dtype=np.bool_),
-        agent_size=np.tile((4.5, 1.9, 1.6), (n, 1)).reshape(n, 3),
-        agent_kind=np.array(kinds or [AgentKind.VEHICLE] * n, dtype=np.uint8),
-        agent_id=np.arange(n, dtype=np.int64),
-        agent_valid=np.ones(n, dtype=np.bool_),
-        existence=np.ones(n) if existence is None else np.array(existence, dtype=np.float64),
-        covariance=np.zeros((n, 3, 3)),
-        occlusion_edges=np.zeros((0, 2, 2)),
-        signals=np.array(signals, dtype=np.uint8),
-        route_progress=np.array(progress),
-    )
-
-
-def task_on(roadmap, *lanes, line=None):
-    route = Route(lanes, (), np.zeros((0, 2)) if line is None else line)
-    return Task(roadmap, route, VEHICLE, 0.1, 10.0)
-
-
-def straight_task(**how):
-    """A lane `a` about y = 0 from x = 0 to 800 m, 3.5 m wide, 15 m/s, and lane `b` left of it."""
-    return task_on(straight_map(**how), 0, line=np.array([[0.0, 0.0], [800.0, 0.0]]))
 
 
 @pytest.fixture(scope="module")
 def drives(watched):
     """Tasks and observations of 6 s of two generated scenes, by id."""
     return {ref: watched(drive.load_scenario(ref), 61) for ref in SCENES}
-
-
-def sense_all(task, observations, sizes=None):
-    sensor = VectorSensor.start(task, sizes)
-    return [sensor.sense(o) for o in observations]
-
-
-def assert_scenes(a: SceneArrays, b: SceneArrays, atol=1e-4, skip=()):
-    for name, x, y in zip(SceneArrays._fields, a, b, strict=True):
-        if name in skip:
-            continue
-        if is_mask(name):
-            np.testing.assert_array_equal(x, y, err_msg=name)
-        else:
-            np.testing.assert_allclose(x, y, atol=atol, err_msg=name)
-
-
-# What stands where.
 
 
 def test_the_shapes_and_types_are_those_of_the_contract():
@@ -269,126 +217,6 @@ def test_the_nearest_pieces_are_the_nearest(drives, ref):
             expected = np.sort(gaps[gaps <= 80.0])[: len(valid)]
             ours = shapely.distance(shapely.linestrings(found[valid][..., :2]), shapely.Point(0.0, 0.0))
             np.testing.assert_allclose(ours, expected, atol=2e-3)
-
-
-# What does not depend on the frame.
-
-
-def turned_map(roadmap, angle, shift):
-    def move(points):
-        return rotate(points, angle) + shift
-
-    areas = Polygons(move(roadmap.areas.points), roadmap.areas.start, roadmap.areas.kind)
-    lines = {name: move(getattr(roadmap, name)) for name in ("points", "left", "right")}
-    return replace(roadmap, **lines, heading=np.asarray(wrap_angle(roadmap.heading + angle)), areas=areas)
-
-
-def turned_tracks(rows, angle, shift):
-    out = rows.copy()
-    out[..., :2] = rotate(rows[..., :2], angle) + shift
-    out[..., 2] = wrap_angle(rows[..., 2] + angle)
-    out[..., 3:5] = rotate(rows[..., 3:5], angle)
-    return out
-
-
-def turned_states(states, angle, shift):
-    out = states.copy()
-    out[..., :2] = rotate(states[..., :2], angle) + shift
-    out[..., 2] = wrap_angle(states[..., 2] + angle)
-    return out
-
-
-def turned(o, angle, shift):
-    return replace(
-        o,
-        ego=turned_states(o.ego, angle, shift),
-        ego_history=turned_states(o.ego_history, angle, shift),
-        agents=turned_tracks(o.agents, angle, shift),
-        agent_history=turned_tracks(o.agent_history, angle, shift),
-    )
-
-
-ROOM = slice(6, 8)
-"""Columns of the route's points that are measured on a grid which lies along the axes, to a millimetre."""
-
-
-@pytest.mark.parametrize("ref", SCENES)
-@pytest.mark.parametrize(
-    ("angle", "shift"), [(0.0, (300.0, -700.0)), (1.2, (0.0, 0.0)), (-2.9, (50.0, 80.0))]
-)
-def test_a_turned_world_looks_the_same(drives, ref, angle, shift):
-    task, observations = drives[ref]
-    there = replace(
-        task,
-        environment=turned_map(task.roadmap, angle, shift),
-        route=replace(task.route, line=rotate(task.route.line, angle) + shift),
-    )
-    ours = sense_all(task, observations)
-    theirs = sense_all(there, [turned(o, angle, np.array(shift)) for o in observations])
-    for a, b in zip(ours, theirs, strict=True):
-        assert_rooms(a.route[:, ROOM], b.route[:, ROOM])
-        a.route[:, ROOM] = b.route[:, ROOM] = 0.0
-        # The union of lanes and areas rounds to some tenths of a millimetre.
-        np.testing.assert_allclose(a.edges, b.edges, atol=1e-3)
-        assert_scenes(a, b, skip=("edges",))
-
-
-def assert_rooms(a, b):
-    """Equal, but where an edge begins or ends right beside the line."""
-    gap = np.abs(a - b)
-    assert np.quantile(gap, 0.9) < 5e-3
-    assert np.median(gap) < 2e-3
-
-
-def mirrored_map(m):
-    flip = np.array([1.0, -1.0])
-    areas = Polygons(m.areas.points * flip, m.areas.start, m.areas.kind)
-    return replace(
-        m, points=m.points * flip, left=m.right * flip, right=m.left * flip, heading=-m.heading,
-        curvature=-m.curvature, left_lane=m.right_lane, right_lane=m.left_lane, left_change=m.right_change,
-        right_change=m.left_change, left_marking=m.right_marking, right_marking=m.left_marking,
-        left_opposite=np.full_like(m.left_opposite, -1), right_opposite=np.zeros(0, dtype=np.int32),
-        areas=areas,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize("ref", SCENES)
-def test_a_mirrored_world_is_mirrored(drives, ref):
-    task, observations = drives[ref]
-    flip = np.array([1.0, -1.0])
-    track = np.array([1.0, -1.0, -1.0, 1.0, -1.0])
-    state = np.array([1.0, -1.0, -1.0, 1.0, 1.0, -1.0, -1.0])
-    there = replace(
-        task,
-        environment=mirrored_map(task.roadmap),
-        route=replace(task.route, line=task.route.line * flip),
-    )
-    theirs = sense_all(
-        there,
-        [
-            replace(
-                o, ego=o.ego * state, ego_history=o.ego_history * state, agents=o.agents * track,
-                agent_history=o.agent_history * track,
-            )
-            for o in observations
-        ],
-    )  # fmt: skip
-    for a, b in zip(sense_all(task, observations), theirs, strict=True):
-        expected = SceneArrays(*(x.copy() for x in a))
-        expected.ego[[2, 3, 5, 6]] *= -1.0
-        expected.agents[..., [1, 3, 5]] *= -1.0
-        expected.lanes[..., [1, 3]] *= -1.0
-        expected.route[..., [1, 3, 4]] *= -1.0
-        expected.route[..., [6, 7]] = b.route[..., [6, 7]]
-        assert_rooms(a.route[:, [7, 6]], b.route[:, ROOM])
-        assert_scenes(expected, b, skip=("edges",))
-        # Edges run the other way about, and of two equally far ones the other may come first.
-        edges = a.edges[a.edges_valid][:, ::-1] * [1.0, -1.0]
-        order = [np.lexsort(np.round(e[:, 1].T, 2)) for e in (edges, b.edges[b.edges_valid])]
-        np.testing.assert_allclose(edges[order[0]], b.edges[b.edges_valid][order[1]], atol=1e-3)
-
-
-# What it must survive.
 
 
 def test_observations_are_not_changed_and_calls_repeat(drives):
