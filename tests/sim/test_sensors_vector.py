@@ -39,6 +39,9 @@ def drives(watched):
     return {ref: watched(drive.load_scenario(ref), 61) for ref in SCENES}
 
 
+# What stands where.
+
+
 def test_the_shapes_and_types_are_those_of_the_contract():
     sizes = SceneSizes(agents=3, lanes=7, edges=5, route=9, history=2, lane_points=3, edge_points=6)
     scene = VectorSensor.start(straight_task(), sizes).sense(seen((100, 0, 0, 10)))
@@ -217,6 +220,9 @@ def test_the_nearest_pieces_are_the_nearest(drives, ref):
             expected = np.sort(gaps[gaps <= 80.0])[: len(valid)]
             ours = shapely.distance(shapely.linestrings(found[valid][..., :2]), shapely.Point(0.0, 0.0))
             np.testing.assert_allclose(ours, expected, atol=2e-3)
+
+
+# What it must survive.
 
 
 def test_observations_are_not_changed_and_calls_repeat(drives):

@@ -142,6 +142,3 @@ def test_a_mirrored_world_is_mirrored(drives, ref):
         edges = a.edges[a.edges_valid][:, ::-1] * [1.0, -1.0]
         order = [np.lexsort(np.round(e[:, 1].T, 2)) for e in (edges, b.edges[b.edges_valid])]
         np.testing.assert_allclose(edges[order[0]], b.edges[b.edges_valid][order[1]], atol=1e-3)
-
-
-# What it must survive.

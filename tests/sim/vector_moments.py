@@ -63,6 +63,3 @@ def assert_scenes(a: SceneArrays, b: SceneArrays, atol=1e-4, skip=()):
             np.testing.assert_array_equal(x, y, err_msg=name)
         else:
             np.testing.assert_allclose(x, y, atol=atol, err_msg=name)
-
-
-# What stands where.
