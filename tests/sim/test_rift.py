@@ -23,7 +23,7 @@ from drive.sim.traffic.model import load_traffic  # noqa: E402
 from drive.sim.traffic.rift.critical import Critical  # noqa: E402
 from drive.sim.traffic.rift.fleet import Crowd, Fleet, bodies_of, crowd_states  # noqa: E402
 from drive.sim.traffic.rift.kernels import plans  # noqa: E402
-from drive.sim.traffic.rift.kernels.base import FACTS, HORIZON, KNOTS, LINES, MODES  # noqa: E402
+from drive.sim.traffic.rift.kernels.base import FACTS, FEARS, HORIZON, KNOTS, LINES, MODES, PROBES  # noqa: E402
 from drive.sim.traffic.rift.lines import compile_lines  # noqa: E402
 from drive.sim.traffic.rift.net import ARCHITECTURE, SIZES, RiftPolicy, offsets  # noqa: E402
 from drive.sim.traffic.rift.policy import Driver  # noqa: E402
@@ -220,7 +220,7 @@ def judged(speed, style, other=None, accelerations=None):
         states[..., 4] = accelerations
     areas = join_areas([DrivableArea.of(s.roadmap)], [0])
     returns, outcome = np.zeros((1, 18), np.float32), np.zeros((1, 18, len(plans.OUTCOMES)), np.float32)
-    cast = np.empty((SIZES.agents, HORIZON, 4), dtype=np.float32)
+    cast = np.empty((SIZES.agents, HORIZON, 5), dtype=np.float32)
     plans.reward(
         fleet.world, fleet.own, sight.lines, sight.lines_valid, sight.others, crowd.states, crowd.body,
         states, d.along, areas, style.weights(), cast, returns, outcome,
@@ -341,6 +341,19 @@ def test_the_first_mode_brakes_as_hard_as_who_is_ahead_demands():
     assert hardened(8.0, 80.0, 12.0)[0] == 0.0
 
 
+def test_who_changes_lanes_brakes_for_the_one_before_it_still():
+    """On the lane to the left is nobody, on the own one somebody at 5 m/s: both lines' first modes brake."""
+    s = scene([(60.0, 0.0, 15.0), (82.0, 0.0, 5.0)])
+    fleet, crowd, lines = fleet_of(s, np.array([1]))
+    for offset in (0.0, 2.5):  # and once it is on the other's middle, it brakes no more for that one
+        fleet.states[:, 1] = offset
+        sight = fleet.look(crowd, lines.paths)
+        v = drawn(fleet, sight, crowd, lines).poses[0, :, :, 3]
+        braking = (v[:, 5] - v[:, 0]) / 0.5
+        assert braking[MODES] == pytest.approx(braking[0] if offset == 0.0 else 0.0, abs=0.01)
+        assert braking[1] == braking[MODES + 1] == pytest.approx(0.0, abs=0.01)
+
+
 def test_who_follows_is_no_reason_not_to_brake():
     """Somebody at 15 m/s 3 m behind on the lane keeps its distance; one on the lane beside is foreseen."""
     for y, near in ((0.0, False), (3.5, True)):
@@ -350,6 +363,69 @@ def test_who_follows_is_no_reason_not_to_brake():
         contact, clearance = drawn(fleet, sight, crowd, lines, -4.0).probes[0, 1, :2]
         assert contact == 1.0
         assert (clearance < 1.0) == near
+
+
+def fears(found, name):
+    """Seconds until the first vehicle's candidates meet the others, or who is ahead, or m/s of the impact."""
+    return found.probes[0, :, FEARS.index(name) - len(FEARS)] * (15.0 if name == "impact" else 4.0)
+
+
+def test_others_who_brake_brake_on():
+    """A change to the left behind somebody at 4 m/s on the own lane, 13 m on: met only if that one stops."""
+    s = scene([(60.0, 0.0, 8.0), (78.0, 0.0, 4.0)])
+    fleet, crowd, lines = fleet_of(s, np.array([1]))
+    change = slice(MODES + 1, 2 * MODES)  # but for the first mode, which brakes for that one
+    for before, met in ((4.0, False), (5.5, True)):
+        crowd.states[1, 0, 2, 4:6] = before
+        sight = fleet.look(crowd, lines.paths)
+        assert fact(sight, 0, 1, "lead") == 0.0  # nobody is ahead on the lane that it changes to
+        a = np.full((1, LINES * MODES, KNOTS), -1.0, dtype=np.float32)
+        found = fleet.draw(sight, a, np.full((1, LINES * MODES), 80.0, dtype=np.float32), crowd, lines.paths)
+        assert (fears(found, "others")[change] < 4.0).all() == met
+        assert (fears(found, "lead")[change] == 4.0).all()
+
+
+def test_who_is_passed_quickly_is_passed_with_room():
+    """Somebody stands 0.28 m beside the way, which is enough at walking pace and not at 12 m/s."""
+    for speed, met in ((1.5, False), (12.0, True)):
+        s = scene([(60.0, 0.0, speed), (66.0, 2.08, 0.0)])
+        width = s.tracks.size[1:3, 1]
+        fleet, crowd, lines = fleet_of(s, np.array([1]))
+        crowd.states[:, 0, 2, 1] = 0.28 + 0.5 * width.sum()
+        sight = fleet.look(crowd, lines.paths)
+        assert fact(sight, 0, 0, "lead") == 0.0  # beside the line, not on it
+        found = drawn(fleet, sight, crowd, lines)
+        assert (fears(found, "others")[0] < 4.0) == met
+
+
+def test_who_fears_to_be_struck_does_not_drive_into_the_car_in_front():
+    """As where a ring is entered behind one who creeps and before one who comes round: struck from the side
+    after 1.5 s who stops, or 2 s who goes on, who then meets the one in front as well."""
+    net = RiftPolicy().eval()
+    probes = torch.zeros(1, 2, len(PROBES) + len(FEARS))
+    for candidate, (others, lead, end) in enumerate(((1.5, 4.0, 0.0), (2.0, 2.0, 4.5))):
+        probes[0, candidate, PROBES.index("final_speed")] = end / 15.0
+        probes[0, candidate, len(PROBES) :] = torch.tensor((others / 4.0, lead / 4.0, 4.0 / 15.0))
+    with torch.inference_mode():
+        nothing = probes.clone()
+        nothing[..., len(PROBES) :] = torch.tensor((1.0, 1.0, 0.0))
+        queries = torch.zeros(1, 2, 64)
+        shrinks = net.score(net.features(queries, nothing)) - net.score(net.features(queries, probes))
+    stops, goes = shrinks[0].tolist()
+    assert goes > stops + 2.0
+    # Foreseen apart: a car from the side that strikes whoever brakes, another in front that creeps.
+    s = scene([(60.0, 0.0, 4.7), (70.4, 0.0, 0.9), (63.0, 8.4, 4.2)])
+    fleet, crowd, lines = fleet_of(s, np.array([1]))
+    comes = crowd.states[:, 0, 3]
+    comes[:, 2], comes[:, 3], comes[:, 5], comes[:, 6] = 0.0, -1.0, 0.0, -4.2
+    brakes = drawn(fleet, fleet.look(crowd, lines.paths), crowd, lines, -2.5)
+    drives = drawn(fleet, fleet.look(crowd, lines.paths), crowd, lines)
+    assert fears(brakes, "others")[0] == pytest.approx(1.0)
+    assert fears(brakes, "lead")[1] == 4.0
+    assert fears(drives, "lead")[1] == pytest.approx(1.0)
+    # Into the one in front at the speed that they differ by; braking, after 1.5 s, square to who comes.
+    assert fears(drives, "impact")[1] == pytest.approx(4.7 - 0.9, abs=0.01)
+    assert fears(brakes, "impact")[0] == pytest.approx(np.hypot(4.7 - 1.5 * 2.5, 4.2), abs=0.01)
 
 
 def test_pace_is_speed_up_to_the_limit():
