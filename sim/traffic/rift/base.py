@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,8 +103,9 @@ def examples_of(
     return Examples.of(train, settings.base, seed=seed), Examples.of(held, settings.base, seed=seed)
 
 
-def recordings(scenarios: Sequence[str]) -> list[Scenario]:
-    """Recorded scenarios by their names or paths."""
+@lru_cache(maxsize=1)
+def recordings(scenarios: tuple[str, ...]) -> list[Scenario]:
+    """Recorded scenarios by their names or paths; they are read once to learn from and to look at."""
     from drive.api import load_scenarios
 
     return load_scenarios(list(scenarios)) if scenarios else []

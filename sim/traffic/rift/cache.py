@@ -72,7 +72,7 @@ def worth(fleet: Fleet, decision: Decision, crowd: Crowd, areas: Areas, style: S
     states = fleet.drive(poses)
     returns = np.zeros(poses.shape[:2], dtype=np.float32)
     outcome = np.zeros((*poses.shape[:2], len(plans.OUTCOMES)), dtype=np.float32)
-    cast = np.empty((SIZES.agents, HORIZON, 4), dtype=np.float32)
+    cast = np.empty((SIZES.agents, HORIZON, 5), dtype=np.float32)
     s = decision.sight
     plans.reward(
         fleet.world, fleet.own, s.lines, s.lines_valid, s.others, crowd.states, crowd.body, states,

@@ -10,7 +10,7 @@ import numpy as np
 from drive.nn.scene import SceneArrays, is_mask, scene_shapes
 from drive.sim.candidates import rollout
 from drive.sim.traffic.rift.kernels import plans
-from drive.sim.traffic.rift.kernels.base import HORIZON, KNOTS, LINE_WIDTH, LINES, MODES, PROBES
+from drive.sim.traffic.rift.kernels.base import FEARS, HORIZON, KNOTS, LINE_WIDTH, LINES, MODES, PROBES
 from drive.sim.traffic.rift.kernels.sense import sense
 from drive.sim.traffic.rift.net import SIZES
 from drive.vehicle import AgentKind, VehicleParams
@@ -54,7 +54,8 @@ class Sight(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """Candidates as poses `(N, C, T + 1, 4)`, along their lines `(N, C, T + 1, 3)`, and their PROBES."""
+    """Candidates as poses `(N, C, T + 1, 4)`, along their lines `(N, C, T + 1, 3)`, and their PROBES and
+    FEARS."""
 
     poses: Array
     along: Array
@@ -122,15 +123,15 @@ class Fleet:
         brakes harder where who is ahead demands it."""
         n = len(self)
         accelerations = accelerations.copy()
-        plans.harden(sight.lines, sight.braking, accelerations)
+        plans.harden(sight.lines, sight.lines_valid, sight.braking, accelerations)
         poses = np.empty((n, CANDIDATES, HORIZON + 1, 4), dtype=np.float32)
         along = np.empty((n, CANDIDATES, HORIZON + 1, 3), dtype=np.float32)
-        probes = np.zeros((n, CANDIDATES, len(PROBES)), dtype=np.float32)
+        probes = np.zeros((n, CANDIDATES, len(PROBES) + len(FEARS)), dtype=np.float32)
         plans.draw(
             self.states, sight.lines_valid, sight.line_path, sight.line_row, accelerations, lengths,
             paths.rows, paths.start, paths.step, poses, along,
         )  # fmt: skip
-        cast = np.empty((SIZES.agents, KNOTS, 4), dtype=np.float32)
+        cast = np.empty((SIZES.agents, KNOTS, 5), dtype=np.float32)
         plans.probe(
             self.world, self.own, sight.lines, sight.lines_valid, sight.others, crowd.states, crowd.body,
             poses, along, accelerations, sight.braking, cast, probes,

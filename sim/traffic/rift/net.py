@@ -20,6 +20,7 @@ from drive.nn.scene import SceneArrays, SceneSizes
 from drive.nn.tokens import SceneBatch
 from drive.sim.traffic.rift.kernels.base import (
     FACTS,
+    FEARS,
     KNOTS,
     LINE_WIDTH,
     LINES,
@@ -40,11 +41,13 @@ SLOWEST, QUICKEST = 2.0, 5.0
 KNOT_DT = 0.5
 BEND = POINT_COLUMNS.index("curvature")
 """Of a line's columns: its curvature at the vehicle."""
-SHRINK, NEAR = 8.0, 0.75
-"""Nats that a contact at once costs, falling to none at this share of the horizon, and once more for each 15
-m/s at the end: who cannot avoid it brakes. Recordings hold next to no hard braking: from them alone the head
-does not learn when it is due."""
-CONTACT, FINAL = (PROBES.index(name) - len(PROBES) for name in ("contact", "final_speed"))
+SHRINK, NEAR, HARM = 8.0, 0.75, 3.0
+"""Nats that a contact at once costs, falling to none at this share of the horizon, once more for each 15 m/s
+at the end, and so many times more for each 15 m/s at the contact: who cannot avoid it brakes. Recordings hold
+next to no hard braking: from them alone the head does not learn when it is due. A contact with one of the
+others and one with who is ahead cost each: who fears to be struck from the side does not drive into the car
+in front for it."""
+FINAL = PROBES.index("final_speed") - len(PROBES) - len(FEARS)
 _POINT = (20.0, 20.0, 1.0, 1.0, 0.05, 10.0)
 _FACT = (2.0, 0.3, 50.0, 50.0, 50.0, 30.0, 10.0, 1.0, 30.0, 10.0, 1.0, 10.0, 10.0, 10.0, 1.0, 1.0)
 SIZES = SceneSizes(
@@ -122,14 +125,15 @@ class RiftPolicy(nn.Module):
         return Proposals(queries, accelerations, lengths)
 
     def features(self, queries: Tensor, probes: Tensor) -> Tensor:
-        """What the scoring head reads, (N, C, d + P): frozen when the policy is tuned."""
+        """What the score is made from, (N, C, d + P + 3): frozen when the policy is tuned."""
         return torch.cat((queries, probes), -1)
 
     def score(self, features: Tensor) -> Tensor:
         """Logits (N, C): the head's, less what drivers shrink from: a near contact if nobody yields."""
-        contact, final = features[..., CONTACT], features[..., FINAL]
-        out: Tensor = self.pi_head(features).squeeze(-1)
-        return out - SHRINK * (1.0 - contact / NEAR).clamp(min=0.0) * (1.0 + final)
+        fears, final = features[..., -len(FEARS) :], features[..., FINAL]
+        out: Tensor = self.pi_head(features[..., : -len(FEARS)]).squeeze(-1)
+        soon = (1.0 - fears[..., :-1] / NEAR).clamp(min=0.0).sum(-1)
+        return out - SHRINK * soon * (1.0 + final + HARM * fears[..., -1])
 
 
 def _close(lines: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from drive.nn.scene import SceneArrays
 from drive.nn.tokens import scene_tensors
 from drive.sim.kernels.layout import Paths
 from drive.sim.traffic.rift.fleet import Crowd, Fleet, Sight, bodies_of, crowd_states
-from drive.sim.traffic.rift.kernels.base import HORIZON, KNOTS, LINES, MODES, PROBES
+from drive.sim.traffic.rift.kernels.base import FEARS, HORIZON, KNOTS, LINES, MODES, PROBES
 from drive.sim.traffic.rift.kernels.sense import project_future
 from drive.sim.traffic.rift.lines import compile_lines
 from drive.sim.traffic.rift.net import SIZES, RiftPolicy, travel
@@ -178,7 +178,8 @@ class Examples:
             fields["target_d"] = np.where(other[:, None], 0.0, fields["target_d"]).astype(np.float32)
             line = np.where(other, 0, line)
         fields["target_line"] = line
-        fields["probes"] = np.zeros((len(line), LINES * MODES, len(PROBES)), dtype=np.float32)
+        width = len(PROBES) + len(FEARS)
+        fields["probes"] = np.zeros((len(line), LINES * MODES, width), dtype=np.float32)
         return cls(fields, tuple(parts))
 
     def batches(self, batch: int, seed: int) -> Callable[[int], Mapping[str, Any]]:

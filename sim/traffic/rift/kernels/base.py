@@ -38,8 +38,12 @@ POINTS = len(LOOK) * len(POINT_COLUMNS)
 PROBES = (
     "contact", "clearance", "final_speed", "distance", "lateral", "speeding", "red", "end", "effort", "ahead",
 )  # fmt: skip
-"""What becomes of a candidate if the others keep speed and yaw rate, who is ahead stays on the line and
-brakes on, and who follows keeps its distance:
+"""What becomes of a candidate if the others keep their yaw rate and speed, or brake on, who is ahead stays on
+the line, and who follows keeps its distance:
 share of the horizon until its box meets another's (1: never), least clearance, final speed, distance, lateral
 acceleration, speed above what is allowed, whether it passes a closed signal or the line's end, mean
 |acceleration|, gap at its end; scaled to about one."""
+FEARS = ("others", "lead", "impact")
+"""Behind the probes, for the fixed term of the score alone: share of the horizon until a candidate meets any
+of the others as they are foreseen, and until it meets who is ahead on its line, who so counts twice: it alone
+can avoid that. At the first of both, by what speed the two differ; scaled as a probe."""

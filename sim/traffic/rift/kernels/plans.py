@@ -37,6 +37,9 @@ ZERO, HALF, ONE, TWO = F(0.0), F(0.5), F(1.0), F(2.0)
 DT = F(0.1)
 PER_KNOT = HORIZON // KNOTS
 BETWEEN, HARD_MOST = F(HISTORY), F(HARDEST)
+QUICKER = F(3.0)  # m/s^2 with which somebody may go on to accelerate
+BARELY, PASSING = F(0.1), F(0.02)
+"""m of clearance below which two meet, and what it grows by each m/s that they differ by."""
 ROOM = F(2.0)  # m behind who is ahead at which hard braking is to end
 STEEPEST = F(0.6)  # rad of turn on the line that a candidate begins with at most
 ABOUT, LEAST, TURNED = F(5.0), F(1.6), F(2.0)
@@ -73,28 +76,41 @@ def ahead_after(t, speed, braking):
     return u * t - HALF * braking * t * t
 
 
+@scalar
+def demanded(n, r, facts, lines, braking):
+    """Deceleration that takes a vehicle to the speed of who is ahead on a line `ROOM` m behind, or to rest
+    where that one's braking ends; 0 where nobody is."""
+    if lines[n, r, facts + 7] < HALF:
+        return ZERO
+    v, u = lines[n, r, facts + 13], max(lines[n, r, facts + 6], ZERO)
+    room = lines[n, r, facts + 5] - ROOM
+    closing = max(v - u, ZERO)
+    need = HALF * closing * closing / max(room, HALF)
+    d = braking[n, r]
+    if d > ZERO:
+        need = max(need, HALF * v * v / max(room + HALF * u * u / d, HALF))
+    return min(need, HARD_MOST)
+
+
 @kernel
-def harden(lines, braking, accelerations):
-    """Lower `accelerations (N, C, KNOTS)` of each line's first mode to what it takes to come to the speed of
-    who is ahead `ROOM` m behind, or to rest where that one's braking ends, by at most `HARDEST`.
+def harden(lines, lines_valid, braking, accelerations):
+    """Lower `accelerations (N, C, KNOTS)` of each line's first mode to what who is ahead on it demands, or on
+    the line that the vehicle is still on; by at most `HARDEST`.
 
     Recordings, in which next to nobody has to brake hard, draw that mode to 3 m/s^2.
     """
     facts = lines.shape[2] - 16
     for n in range(lines.shape[0]):
+        on = 0
+        for r in range(1, lines.shape[1]):
+            if lines_valid[n, r] and abs(lines[n, r, facts]) < abs(lines[n, on, facts]):
+                on = r
+        here = demanded(n, on, facts, lines, braking)
         for r in range(lines.shape[1]):
-            if lines[n, r, facts + 7] < HALF:
-                continue
-            v, u = lines[n, r, facts + 13], max(lines[n, r, facts + 6], ZERO)
-            room = lines[n, r, facts + 5] - ROOM
-            closing = max(v - u, ZERO)
-            need = HALF * closing * closing / max(room, HALF)
-            d = braking[n, r]
-            if d > ZERO:
-                need = max(need, HALF * v * v / max(room + HALF * u * u / d, HALF))
-            least = -min(need, HARD_MOST)
-            for k in range(accelerations.shape[2]):
-                accelerations[n, r * MODES, k] = min(accelerations[n, r * MODES, k], least)
+            if lines_valid[n, r]:
+                least = -max(here, demanded(n, r, facts, lines, braking))
+                for k in range(accelerations.shape[2]):
+                    accelerations[n, r * MODES, k] = min(accelerations[n, r * MODES, k], least)
 
 
 @kernel
@@ -161,11 +177,11 @@ def draw(
 
 
 @scalar
-def foresee(n, w, own, ids, crowd, body, x0, y0, h0, every, with_acceleration, cast):
-    """Fill `cast (K, T / every, 4)`: centres, cosine, sine of the others, and return how many there are.
+def foresee(n, w, own, ids, crowd, body, x0, y0, h0, every, most, cast):
+    """Fill `cast (K, T / every, 5)`: centres, cosine, sine, speed of the others, and return how many.
 
-    They keep their yaw rate, and their speed or their acceleration. Who follows on the lane of the rear axle
-    `x0`, `y0` that heads to `h0` keeps its distance, whatever happens: it is nowhere.
+    They keep their yaw rate and an acceleration of -6 to `most` m/s^2. Who follows on the lane of the rear
+    axle `x0`, `y0` that heads to `h0` keeps its distance, whatever happens: it is nowhere.
     """
     c0, s0 = F(math.cos(h0)), F(math.sin(h0))
     rear = own[n, 2] - HALF * own[n, 0]
@@ -182,8 +198,7 @@ def foresee(n, w, own, ids, crowd, body, x0, y0, h0, every, with_acceleration, c
             c1, s1 = crowd[1, w, j, CCOS], crowd[1, w, j, CSIN]
             rate = F(math.atan2(s * c1 - c * s1, c * c1 + s * s1)) / BETWEEN
             rate = min(max(rate, F(-0.6)), F(0.6))
-            if with_acceleration:
-                a = min(max((v - crowd[1, w, j, CSPEED]) / BETWEEN, F(-6.0)), F(3.0))
+            a = min(max((v - crowd[1, w, j, CSPEED]) / BETWEEN, F(-6.0)), most)
         back = (x - x0) * c0 + (y - y0) * s0 + HALF * body[w, j, 0]
         aside = abs((y - y0) * c0 - (x - x0) * s0)
         if back < rear and aside < HALF * (own[n, 1] + body[w, j, 1]) and c * c0 + s * s0 > F(0.7):
@@ -195,27 +210,29 @@ def foresee(n, w, own, ids, crowd, body, x0, y0, h0, every, with_acceleration, c
             v = max(v + a * DT, ZERO) if v > ZERO else v
             if (t + 1) % every == 0:
                 m = (t + 1) // every - 1
-                cast[q, m, 0], cast[q, m, 1], cast[q, m, 2], cast[q, m, 3] = x, y, c, s
+                cast[q, m, 0], cast[q, m, 1], cast[q, m, 2], cast[q, m, 3], cast[q, m, 4] = x, y, c, s, v
     return count
 
 
 @kernel
 def probe(world, own, lines, lines_valid, ids, crowd, body, poses, along, accelerations, braking, cast, out):
-    """Fill `out (N, C, P)` with PROBES of the candidates `poses`; scratch `cast (K, HORIZON // 5, 4)`."""
+    """Fill `out (N, C, P + 3)` with PROBES and FEARS of the candidates `poses`; scratch `cast
+    (K, HORIZON // 5, 5)`."""
     facts = lines.shape[2] - 16
     steps = HORIZON // PER_KNOT
     for n in range(world.shape[0]):
         w = world[n]
         count = foresee(
             n, w, own, ids, crowd, body, poses[n, 0, 0, 0], poses[n, 0, 0, 1], poses[n, 0, 0, 2], PER_KNOT,
-            False, cast,
+            ZERO, cast,
         )  # fmt: skip
         hl, hw, ahead = HALF * own[n, 0], HALF * own[n, 1], own[n, 2]
         for q in range(poses.shape[1]):
             r = q // MODES
             if not lines_valid[n, r]:
                 continue
-            first, clearance, effort, lateral, speeding = steps, F(5.0), ZERO, ZERO, ZERO
+            first, bumped, struck, bump = steps, steps, ZERO, ZERO
+            clearance, effort, lateral, speeding = F(5.0), ZERO, ZERO, ZERO
             for m in range(steps):
                 t = (m + 1) * PER_KNOT
                 h, v = poses[n, q, t, 2], poses[n, q, t, 3]
@@ -236,21 +253,25 @@ def probe(world, own, lines, lines_valid, ids, crowd, body, poses, along, accele
                         HALF * body[w, j, 1],
                     )  # fmt: skip
                     clearance = min(clearance, max(gap, F(-1.0)))
-                    if gap <= F(0.1) and m < first:
-                        first = m
+                    u = cast[k, m, 4]
+                    dx, dy = v * c - u * cast[k, m, 2], v * s - u * cast[k, m, 3]
+                    apart = F(math.sqrt(dx * dx + dy * dy))
+                    if m < first and gap <= BARELY + PASSING * apart:
+                        first, struck = m, apart
                 # Who is ahead on the line is taken to stay on it, whatever it turns to at the moment, and to
                 # brake on.
                 if lines[n, r, facts + 7] > HALF and abs(along[n, q, t, 0]) < hw + F(0.8):
                     until = ahead_after(F(m + 1) * F(0.5), lines[n, r, facts + 6], braking[n, r])
                     gap = lines[n, r, facts + 5] + until - along[n, q, t, 2]
                     clearance = min(clearance, max(gap, F(-1.0)))
-                    if gap <= F(0.1) and m < first:
-                        first = m
+                    if gap <= BARELY and m < bumped:
+                        u = lines[n, r, facts + 6] - F(m + 1) * F(0.5) * braking[n, r]
+                        bumped, bump = m, max(v - max(u, ZERO), ZERO)
             distance = along[n, q, HORIZON, 2]
             final = poses[n, q, HORIZON, 3]
             gap = lines[n, r, facts + 5] - distance
             gap += ahead_after(F(4.0), lines[n, r, facts + 6], braking[n, r])
-            out[n, q, 0], out[n, q, 1] = F(first) / F(steps), clearance / F(5.0)
+            out[n, q, 0], out[n, q, 1] = F(min(first, bumped)) / F(steps), clearance / F(5.0)
             out[n, q, 2], out[n, q, 3] = final / F(15.0), distance / F(50.0)
             out[n, q, 4], out[n, q, 5] = min(lateral, F(10.0)) / F(5.0), max(speeding, ZERO) / F(5.0)
             out[n, q, 6] = (
@@ -259,6 +280,12 @@ def probe(world, own, lines, lines_valid, ids, crowd, body, poses, along, accele
             out[n, q, 7] = F(distance > lines[n, r, facts + 2]) if lines[n, r, facts + 2] < F(99.0) else ZERO
             out[n, q, 8] = effort / F(steps) / F(3.0)
             out[n, q, 9] = min(max(gap / (final + F(2.0)), F(-1.0)), F(4.0)) / F(4.0)
+            out[n, q, 10], out[n, q, 11] = F(first) / F(steps), F(bumped) / F(steps)
+            if first > bumped:
+                struck = ZERO
+            elif first < bumped:
+                bump = ZERO
+            out[n, q, 12] = max(struck, bump) / F(15.0)
 
 
 @scalar
@@ -286,14 +313,14 @@ def reward(
 
     The dense reward of RIFT's released code, step by step: discounted, ended by the first collision with the
     others, but for who follows, as they would go on under their present acceleration and yaw rate. `along`
-    holds the plan's offset and turn; `weights (17,)` are a style's. Scratch `cast (K, HORIZON, 4)`.
+    holds the plan's offset and turn; `weights (17,)` are a style's. Scratch `cast (K, HORIZON, 5)`.
     """
     facts = lines.shape[2] - 16
     for n in range(world.shape[0]):
         w = world[n]
         count = foresee(
-            n, w, own, ids, crowd, body, states[n, 0, 0, 0], states[n, 0, 0, 1], states[n, 0, 0, 2], 1, True,
-            cast,
+            n, w, own, ids, crowd, body, states[n, 0, 0, 0], states[n, 0, 0, 1], states[n, 0, 0, 2], 1,
+            QUICKER, cast,
         )  # fmt: skip
         area = area_at(areas.of[w], areas)
         ahead = own[n, 2]
