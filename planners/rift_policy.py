@@ -69,8 +69,6 @@ class _Session:
     _lines: Any = field(default=None)
 
     def plan(self, observation: Observation) -> Plan:
-        from drive.sim.traffic.rift.policy import drive_on
-
         ego = observation.ego[:7].astype(np.float64)
         if self.fleet is None and not self._find(ego):
             return _stopping(observation, "the policy has no lane under it")
@@ -79,7 +77,10 @@ class _Session:
         self.fleet.states = np.ascontiguousarray(ego[None], dtype=np.float32)
         self.fleet.states[0, 3] = max(ego[3], 0.0)
         decision = self.driver.decide(self.fleet, self._crowd(observation), self.paths)
-        states = drive_on(self.fleet, decision)[0].astype(np.float64)
+        self.fleet.follow(decision.sight, decision.choice)
+        # As it was drawn: who drives the ego tracks it, and what was tracked before would brake late.
+        states = np.zeros((decision.drawn.poses.shape[2], 7))
+        states[:, :4] = decision.drawn.poses[0, decision.choice[0]]
         states[0] = ego
         times = observation.time + DT * np.arange(len(states))
         valid = np.flatnonzero(decision.logits[0] > -1e7)

@@ -46,4 +46,5 @@ acceleration, speed above what is allowed, whether it passes a closed signal or 
 FEARS = ("others", "lead", "impact")
 """Behind the probes, for the fixed term of the score alone: share of the horizon until a candidate meets any
 of the others as they are foreseen, and until it meets who is ahead on its line, who so counts twice: it alone
-can avoid that. At the first of both, by what speed the two differ; scaled as a probe."""
+can avoid that. At the first of both, by what speed the two differ, but no more than the own one: who stands
+is struck and does not strike; scaled as a probe."""

@@ -39,7 +39,8 @@ PER_KNOT = HORIZON // KNOTS
 BETWEEN, HARD_MOST = F(HISTORY), F(HARDEST)
 QUICKER = F(3.0)  # m/s^2 with which somebody may go on to accelerate
 BARELY, PASSING = F(0.1), F(0.02)
-"""m of clearance below which two meet, and what it grows by each m/s that they differ by."""
+"""m of clearance below which two meet, and what it grows by each m/s that they differ by, as far as that is
+the vehicle's own speed: who stands is passed as closely as others like."""
 ROOM = F(2.0)  # m behind who is ahead at which hard braking is to end
 STEEPEST = F(0.6)  # rad of turn on the line that a candidate begins with at most
 ABOUT, LEAST, TURNED = F(5.0), F(1.6), F(2.0)
@@ -255,7 +256,7 @@ def probe(world, own, lines, lines_valid, ids, crowd, body, poses, along, accele
                     clearance = min(clearance, max(gap, F(-1.0)))
                     u = cast[k, m, 4]
                     dx, dy = v * c - u * cast[k, m, 2], v * s - u * cast[k, m, 3]
-                    apart = F(math.sqrt(dx * dx + dy * dy))
+                    apart = min(F(math.sqrt(dx * dx + dy * dy)), v)
                     if m < first and gap <= BARELY + PASSING * apart:
                         first, struck = m, apart
                 # Who is ahead on the line is taken to stay on it, whatever it turns to at the moment, and to
