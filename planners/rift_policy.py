@@ -36,7 +36,7 @@ DT = 0.1
 class RiftPolicyConfig:
     """`weights`: a style's name, `base` for people's own way, or a file."""
 
-    weights: str = "default"
+    weights: str = "safe"
 
 
 class RiftPolicyPlanner:
