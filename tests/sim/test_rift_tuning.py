@@ -22,7 +22,7 @@ from drive.sim.traffic.rift.base import TUNE, BaseSettings, examples_of, recordi
 from drive.sim.traffic.rift.cache import Cache, collect, teacher_speed  # noqa: E402
 from drive.sim.traffic.rift.evaluate import assert_disjoint, drive_worlds, evaluate, people_of  # noqa: E402
 from drive.sim.traffic.rift.guard import Guard  # noqa: E402
-from drive.sim.traffic.rift.kernels.base import FACTS, LINE_WIDTH  # noqa: E402
+from drive.sim.traffic.rift.kernels.base import FACTS, FEARS, LINE_WIDTH  # noqa: E402
 from drive.sim.traffic.rift.measure import measure  # noqa: E402
 from drive.sim.traffic.rift.net import ARCHITECTURE, RiftPolicy  # noqa: E402
 from drive.sim.traffic.rift.objectives import FLOOR, ROWS, Baseline, Batch, head_loss  # noqa: E402
@@ -39,7 +39,9 @@ def cache_of(net, states=256, seed=0):
     """Made-up states whose returns follow from the features, so that there is something to learn."""
     rng = np.random.default_rng(seed)
     width = net.pi_head[0].in_features
-    features = rng.normal(0.0, 1.0, (states, C, width)).astype(np.float32)
+    read = rng.normal(0.0, 1.0, (states, C, width)).astype(np.float32)
+    nobody_is_met = np.broadcast_to(np.float32((1.0, 1.0, 0.0)), (states, C, len(FEARS)))
+    features = np.concatenate((read, nobody_is_met), -1)
     valid = np.ones((states, C), dtype=bool)
     valid[: states // 2, 12:] = False
     returns = (5.0 * features[..., 0] - 3.0 * features[..., 1]).astype(np.float32)
