@@ -31,7 +31,9 @@ class GRPOSettings:
     published form). "each": half of them are told to think fast and half slowly, each is compared with those
     that thought alike, and the choice is moved by the difference of the two, weighed by the policy's own
     probability: neither way of thinking dies of being longer. `mean` "each" averages over each answer's
-    tokens (published), which favours short ones; "all" over all tokens of a step.
+    tokens (published), which favours short ones; "all" over all tokens of a step. `worse` weighs what is
+    worse than its group: 1 as published; with less, answers are learnt from rather than unlearnt. What a
+    network of high entropy is driven away from goes to all that was not drawn, which is mostly worse still.
     """
 
     group: int = 8
@@ -39,10 +41,13 @@ class GRPOSettings:
     kl: float = 0.04
     modes: str = "policy"
     mean: str = "each"
+    worse: float = 1.0
 
     def __post_init__(self) -> None:
         if self.modes not in ("policy", "each") or self.mean not in ("each", "all"):
             raise InputError("grpo.modes is policy or each, grpo.mean each or all")
+        if not 0.0 <= self.worse <= 1.0:
+            raise InputError("grpo.worse is between 0 and 1")
         if self.group < 2 or (self.modes == "each" and self.group % 2) or not 0.0 < self.temperature < np.inf:
             raise InputError("a group has two answers or more (an even number for modes=each), drawn above 0")
 
@@ -61,13 +66,15 @@ def drawn(
     return [fast + slow for fast, slow in zip(*halves, strict=True)]
 
 
-def advantages(rewards: Tensor, modes: str) -> tuple[Tensor, Tensor]:
-    """Advantages `(B, G)` of rewards `(B, G)` for what is said, and for how it was thought."""
+def advantages(rewards: Tensor, modes: str, worse: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Advantages `(B, G)` of rewards `(B, G)` for what is said, and for how it was thought; of what is said
+    those below the group's mean weigh `worse`."""
     if modes == "policy":
         found = group_advantage(rewards, kind="autovla")
-        return found, found
+        return torch.where(found < 0.0, worse * found, found), found
     half = rewards.reshape(len(rewards), 2, -1)
     within = group_advantage(half, kind="autovla").reshape(rewards.shape)
+    within = torch.where(within < 0.0, worse * within, within)
     between = half.mean(-1, keepdim=True) - half.mean((1, 2), keepdim=True)
     scale = rewards.std(-1, correction=1)[:, None, None] + 1e-4
     return within, (between / scale).expand_as(half).reshape(rewards.shape)
@@ -95,7 +102,9 @@ def grpo_loss(
         repeated = [prompt for prompt in asked for _ in range(settings.group)]
         device = next(model.parameters()).device
         logp, ref, kinds = _told(model, reference, grammar, repeated, flat, settings.temperature, device)
-        said, thought = (a.to(device).reshape(-1, 1) for a in advantages(reward, settings.modes))
+        said, thought = (
+            a.to(device).reshape(-1, 1) for a in advantages(reward, settings.modes, settings.worse)
+        )
         mask = kinds != FORCED
         mode = kinds == MODE
         weight = torch.ones_like(logp)

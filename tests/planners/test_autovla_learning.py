@@ -57,6 +57,17 @@ def test_advantages_sum_to_nothing_and_equals_teach_nothing(modes: str) -> None:
         assert torch.allclose(said[0, :2].sum(), torch.tensor(0.0), atol=1e-6)
 
 
+@pytest.mark.parametrize("modes", ["policy", "each"])
+def test_what_is_worse_than_its_group_may_weigh_less(modes: str) -> None:
+    rewards = torch.tensor([[0.1, 0.9, 0.4, 0.0]])
+    said, thought = advantages(rewards, modes)
+    less, kept = advantages(rewards, modes, 0.25)
+    better = said > 0.0
+    assert torch.equal(less[better], said[better])
+    assert torch.allclose(less[~better], 0.25 * said[~better])
+    assert torch.equal(kept, thought)  # how it was thought is chosen as ever
+
+
 def test_equal_rewards_move_nothing_and_the_reference_is_no_distance_away() -> None:
     net, grammar, asked = toy.network(), toy.grammar(), toy.prompts(2)
     reference = copy.deepcopy(net)
@@ -303,7 +314,13 @@ def test_settings_that_make_no_sense_are_told() -> None:
     ):
         with pytest.raises(InputError, match=match):
             AutoVLAConfig(**wrong)  # type: ignore[arg-type]
-    for wrong in ({"group": 1}, {"modes": "both"}, {"group": 3, "modes": "each"}, {"temperature": 0.0}):
+    for wrong in (
+        {"group": 1},
+        {"modes": "both"},
+        {"group": 3, "modes": "each"},
+        {"temperature": 0.0},
+        {"worse": 1.5},
+    ):
         with pytest.raises(InputError):
             GRPOSettings(**wrong)  # type: ignore[arg-type]
     assert MODE == 1
