@@ -10,6 +10,7 @@ import pytest
 torch: Any = pytest.importorskip("torch")
 
 from drive.errors import InputError  # noqa: E402
+from drive.sim.traffic.rift.likelihood import FEATURES, likelihood  # noqa: E402
 from drive.sim.traffic.rift.measure import Series, gaussian_distance, measure, shapiro, wilson  # noqa: E402
 
 
@@ -51,3 +52,32 @@ def test_distances_by_hand():
     assert shapiro(np.ones(10)) != shapiro(np.ones(10))  # not a number
     low, high = wilson(10, 100)
     assert (low, high) == pytest.approx((0.0552, 0.1744), abs=1e-3)
+
+
+def test_likelihoods_by_hand():
+    """Four vehicles, of which one drives twice as fast in one of two drives; 101 samples each."""
+    fast = np.full((101, 4), 10.0)
+    fast[:, 0] = 20.0
+    people, drives = series(), [series(), series(speed=fast)]
+    found = likelihood(drives, people)
+    bins, own = FEATURES["speed"].bins, 202.0
+    whole = own + 0.1 * bins
+    # Three did in both drives what people did, one in one of two.
+    assert found["speed"] == pytest.approx((3.0 * (own + 0.1) + 101.1) / 4.0 / whole, abs=1e-6)
+    assert np.isnan(found["headway"])  # nobody is ahead of anybody
+    assert found["collision"] == pytest.approx(2.001 / 2.002)
+    assert 0.9 < found["realism"] < 1.0
+    # Who drives as nobody did has next to no likelihood; who crashes in half of the drives has a half.
+    away = likelihood(drives, series(speed=np.full((101, 4), 30.0)))
+    assert away["speed"] == pytest.approx(0.1 / whole, abs=1e-6)
+    crashed = likelihood([series(), series(crashed=np.ones(4, bool))], people)
+    assert crashed["collision"] == pytest.approx(0.5)
+    assert crashed["realism"] < found["realism"] - 0.1
+    off = np.zeros((101, 4), bool)
+    off[50, 2] = True
+    assert likelihood([series(off=off)] * 2, people)["off_road"] == pytest.approx(
+        (3.0 * 2.001 + 0.001) / 8.008
+    )
+    for wrong in ([series()], [series(), series(speed=np.ones((101, 3)))]):
+        with pytest.raises(InputError):
+            likelihood(wrong, people)

@@ -114,11 +114,11 @@ def measure(s: Series, seed: int = 0) -> dict[str, float]:
         "sw_acceleration": shapiro(s.acceleration[alive], seed),
         "wd": gaussian_distance(speeds, limits),
         "speed": float(speeds.mean()),
-        "headway": float(np.nanmedian(_headway(s))) if np.isfinite(_headway(s)).any() else float("nan"),
+        "headway": float(np.nanmedian(headway(s))) if np.isfinite(headway(s)).any() else float("nan"),
     }
 
 
-def _headway(s: Series) -> Floats:
+def headway(s: Series) -> Floats:
     """s to who is ahead, of who drives faster than 1 m/s."""
     speed = s.speed[: len(s.gap) * SAMPLES : SAMPLES][: len(s.gap)]
     alive = s.alive[: len(s.gap) * SAMPLES : SAMPLES][: len(s.gap)]
@@ -126,7 +126,7 @@ def _headway(s: Series) -> Floats:
         return np.where(alive & (speed > 1.0) & (s.gap < 90.0), s.gap / speed, np.nan)
 
 
-def _contact_time(s: Series) -> Floats:
+def contact_time(s: Series) -> Floats:
     """s until who is ahead would be reached, of those that close in; at most 20."""
     alive = s.alive[: len(s.gap) * SAMPLES : SAMPLES][: len(s.gap)]
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -142,8 +142,8 @@ def distances(s: Series, people: Series) -> dict[str, float]:
     for name, mine, theirs in (
         ("speed", s.speed[s.alive], people.speed[people.alive]),
         ("acceleration", s.acceleration[s.alive], people.acceleration[people.alive]),
-        ("headway", _headway(s), _headway(people)),
-        ("ttc", _contact_time(s), _contact_time(people)),
+        ("headway", headway(s), headway(people)),
+        ("ttc", contact_time(s), contact_time(people)),
     ):
         a, b = mine[np.isfinite(mine)], theirs[np.isfinite(theirs)]
         known = len(a) > 1 and len(b) > 1
@@ -219,6 +219,6 @@ def diversity(r: Recorder, candidates: int) -> float:
 
 
 __all__ = [
-    "Recorder", "Series", "by_world", "distances", "diversity", "ego_figures", "gaussian_distance", "measure",
-    "shapiro", "wilson",
+    "Recorder", "Series", "by_world", "contact_time", "distances", "diversity", "ego_figures",
+    "gaussian_distance", "headway", "measure", "shapiro", "wilson",
 ]  # fmt: skip
