@@ -10,8 +10,9 @@ import pytest
 torch: Any = pytest.importorskip("torch")
 
 from drive.errors import InputError  # noqa: E402
-from drive.sim.traffic.rift.likelihood import FEATURES, likelihood  # noqa: E402
+from drive.sim.traffic.rift.likelihood import EVENTS, FEATURES, likelihood, likelihoods, main  # noqa: E402
 from drive.sim.traffic.rift.measure import Series, gaussian_distance, measure, shapiro, wilson  # noqa: E402
+from drive.sim.traffic.rift.policy import load_policy  # noqa: E402
 
 
 def series(**given):
@@ -81,3 +82,14 @@ def test_likelihoods_by_hand():
     for wrong in ([series()], [series(), series(speed=np.ones((101, 3)))]):
         with pytest.raises(InputError):
             likelihood(wrong, people)
+
+
+def test_the_command_s_likelihoods_and_what_it_refuses(monkeypatch, capsys):
+    """Two drives of one scene by the shipped base: all that people show has a likelihood."""
+    monkeypatch.setattr("drive.sim.traffic.rift.likelihood.FAMILIES", ("dense_highway",))
+    found = likelihoods(load_policy("base")[0], 1, 2)
+    assert set(found) == {*FEATURES, *EVENTS, "realism"}
+    assert all(0.0 < value <= 1.0 for value in found.values())
+    for wrong in (["--scenes", "0"], ["--draws", "1", "--scenes", "1"], ["--weights", "nobody"]):
+        assert main(wrong) == 1
+        assert capsys.readouterr().out.startswith("error: ")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
+from runpy import run_path
 
 import numpy as np
 import pytest
@@ -13,7 +15,6 @@ import drive
 from drive.errors import InputError
 from drive.eval.check.scenes import straight_map
 from drive.geometry import box_corners, from_frame, rotate
-from drive.planner import Observation
 from drive.roadmap import LaneSpec, RoadMapBuilder
 from drive.roadmap.drivable import DrivableArea
 from drive.roadmap.model import LaneKind
@@ -22,6 +23,7 @@ from drive.sim.kernels.raster import draw_line, fill_quad
 from drive.sim.sensors.raster import RASTER_CHANNELS, RasterSensor, RasterSettings
 from drive.vehicle import AgentKind, VehicleParams
 
+MOMENTS = run_path(str(Path(__file__).with_name("sensor_moments.py")))
 VEHICLE = VehicleParams()
 DRIVABLE, LANE, ROUTE, VEHICLES, VULNERABLE, STATIC, RED_LIGHT, PAST = range(8)
 SCENES = ("gen/unprotected_left/1000", "gen/roundabout/3")
@@ -30,30 +32,10 @@ NEAR = 1e-3
 """m from an edge within which a cell may be told to either side: kernels of the area are in float32."""
 
 
-def seen(ego, agents=(), sizes=(), kinds=(), signals=(), existence=None, past=31):
+def seen(ego, agents=(), sizes=(), kinds=(), **more):
     """An observation of an ego (x, y, heading, speed) and agents (x, y, heading) that never moved."""
-    n = len(agents)
-    state = np.array([*ego, 0.0, 0.0, 0.0])
-    rows = np.zeros((n, 5))
-    rows[:, :3] = np.array(agents).reshape(n, 3)
-    return Observation(
-        time=0.0,
-        step=0,
-        ego=state,
-        ego_history=np.tile(state, (past, 1)),
-        agents=rows,
-        agent_history=np.repeat(rows[:, None], past, axis=1),
-        agent_history_valid=np.ones((n, past), dtype=np.bool_),
-        agent_size=np.array([(*s, 1.6) for s in sizes]).reshape(n, 3),
-        agent_kind=np.array(kinds or [AgentKind.VEHICLE] * n, dtype=np.uint8),
-        agent_id=np.arange(n, dtype=np.int64),
-        agent_valid=np.ones(n, dtype=np.bool_),
-        existence=np.ones(n) if existence is None else np.array(existence, dtype=np.float64),
-        covariance=np.zeros((n, 3, 3)),
-        occlusion_edges=np.zeros((0, 2, 2)),
-        signals=np.array(signals, dtype=np.uint8),
-        route_progress=np.array([np.nan, np.nan]),
-    )
+    found = MOMENTS["seen"](ego, [(*a, 0.0, 0.0) for a in agents], kinds=kinds, **more)
+    return replace(found, agent_size=np.array([(*s, 1.6) for s in sizes]).reshape(len(agents), 3))
 
 
 def straight_task(**how):

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 from runpy import run_path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,21 +23,23 @@ from drive.sim.road.follow import Follower
 from drive.sim.road.frame import exact_edges
 from drive.sim.sensors.pieces import Pictured
 from drive.sim.sensors.vector import VectorSensor
-from drive.vehicle import AgentKind, VehicleParams
+from drive.vehicle import AgentKind
 
-MOMENTS = run_path(str(Path(__file__).with_name("vector_moments.py")))
-seen, task_on, straight_task = (MOMENTS[name] for name in ("seen", "task_on", "straight_task"))
-sense_all, assert_scenes, FRONT = (MOMENTS[name] for name in ("sense_all", "assert_scenes", "FRONT"))
+MOMENTS = SimpleNamespace(**run_path(str(Path(__file__).with_name("sensor_moments.py"))))
+seen = MOMENTS.seen
+task_on = MOMENTS.task_on
+straight_task = MOMENTS.straight_task
+sense_all = MOMENTS.sense_all
+FRONT = MOMENTS.FRONT
+VEHICLE = MOMENTS.VEHICLE
+SCENES = MOMENTS.SCENES
 DATA = Path(__file__).parents[2].parent / "shared" / "data" / "commonroad" / "recorded"
 RECORDED = "USA_Peach-3_1_T-1.xml"
-VEHICLE = VehicleParams()
-SCENES = ("gen/unprotected_left/1000", "gen/roundabout/3")
 
 
 @pytest.fixture(scope="module")
 def drives(watched):
-    """Tasks and observations of 6 s of two generated scenes, by id."""
-    return {ref: watched(drive.load_scenario(ref), 61) for ref in SCENES}
+    return MOMENTS.drives_of(watched)
 
 
 # What stands where.

@@ -5,29 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from runpy import run_path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-import drive
 from drive.geometry import rotate, wrap_angle
 from drive.nn.scene import SceneArrays
 from drive.roadmap.model import Polygons
-from drive.vehicle import VehicleParams
 
-MOMENTS = run_path(str(Path(__file__).with_name("vector_moments.py")))
-seen, task_on, straight_task = (MOMENTS[name] for name in ("seen", "task_on", "straight_task"))
-sense_all, assert_scenes, FRONT = (MOMENTS[name] for name in ("sense_all", "assert_scenes", "FRONT"))
-DATA = Path(__file__).parents[2].parent / "shared" / "data" / "commonroad" / "recorded"
-RECORDED = "USA_Peach-3_1_T-1.xml"
-VEHICLE = VehicleParams()
-SCENES = ("gen/unprotected_left/1000", "gen/roundabout/3")
+MOMENTS = SimpleNamespace(**run_path(str(Path(__file__).with_name("sensor_moments.py"))))
+sense_all = MOMENTS.sense_all
+assert_scenes = MOMENTS.assert_scenes
+SCENES = MOMENTS.SCENES
 
 
 @pytest.fixture(scope="module")
 def drives(watched):
-    """Tasks and observations of 6 s of two generated scenes, by id."""
-    return {ref: watched(drive.load_scenario(ref), 61) for ref in SCENES}
+    return MOMENTS.drives_of(watched)
 
 
 def turned_map(roadmap, angle, shift):

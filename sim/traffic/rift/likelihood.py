@@ -123,8 +123,13 @@ def _looked_up(seen: Floats, people: Floats, feature: Feature) -> float:
 
 
 def likelihoods(net: Any, scenes: int, draws: int, first: int = TEST, seed: int = 0) -> dict[str, float]:
-    """`likelihood` of a network on `scenes` of each family from the seed `first` on, driven `draws` times;
-    vehicles of all pools of scenes count alike."""
+    """`likelihood` of a network on `scenes` of each family from the seed `first` on, driven `draws` times:
+    the mean over pools of scenes, by how many vehicles they have.
+
+    Raises InputError for less than one scene or two draws.
+    """
+    if scenes < 1:
+        raise InputError("a likelihood needs a scene of each family or more")
     found: dict[str, list[tuple[float, int]]] = {}
     for number, worlds in enumerate(pools(list(generated(FAMILIES, first, scenes)))):
         people = people_of(worlds.fresh(), net)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+import drive
 from drive.eval.check.scenes import straight_map
 from drive.nn.scene import SceneArrays, is_mask
 from drive.planner import Observation
@@ -12,6 +13,7 @@ from drive.sim.sensors.vector import VectorSensor
 from drive.vehicle import AgentKind, VehicleParams
 
 VEHICLE = VehicleParams()
+SCENES = ("gen/unprotected_left/1000", "gen/roundabout/3")
 FRONT = VEHICLE.rear_axle_to_center + 0.5 * VEHICLE.length
 
 
@@ -38,6 +40,11 @@ def seen(ego, agents=(), signals=(), time=0.0, kinds=(), existence=None, progres
         signals=np.array(signals, dtype=np.uint8),
         route_progress=np.array(progress),
     )
+
+
+def drives_of(watched):
+    """Tasks and observations of 6 s of two generated scenes, by id."""
+    return {ref: watched(drive.load_scenario(ref), 61) for ref in SCENES}
 
 
 def task_on(roadmap, *lanes, line=None):
