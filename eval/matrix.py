@@ -2,6 +2,8 @@
 
     python -m drive.eval.matrix --out out/matrix --recorded commonroad
     python -m drive.eval.matrix --out out/matrix --planner my.py:Mine
+    python -m drive.eval.matrix --out out/matrix --routes bench2drive220.xml --maps towns
+    python -m drive.eval.matrix --out out/matrix --devkit ../nuplan-devkit
 
 Each cell is driven by the command that stands below the table, and is not driven again where its results lie
 in `--out` already. The page says besides how alike the order of the planners is in two halves of one suite.
@@ -27,16 +29,22 @@ CORE = ("constant", "log", "idm", "mpc", "pdm", "cpto", "field")
 """Driven together: their calls are short."""
 LEARNED = ("regression", "gtrs", "hydra_next", "stl_diffusion", "rift_policy")
 """Driven each on its own."""
-NONE = "–"
+SCORE, NONE = "nuplan_cls", "–"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A circumstance: its `name`, what it is `about`, and what `drive bench` is told."""
+    """A circumstance: its `name`, what it is `about`, the `options` of the `command` that drives it, and who
+    cannot be driven there (`without`). Where planners are `alone`, those of the core have a cell each too.
+    `python` is the interpreter, "" this one."""
 
     name: str
     about: str
     options: tuple[str, ...]
+    command: tuple[str, ...] = ("drive", "bench")
+    without: tuple[str, ...] = ()
+    alone: bool = False
+    python: str = ""
 
 
 FIRST, SECOND = "first 64", "second 64"
@@ -56,6 +64,22 @@ def recorded(folder: str) -> tuple[Column, ...]:
     return (Column("CommonRoad", about, ("--scenarios", folder, "--traffic", "idm")),)
 
 
+def carla(routes: str, maps: str) -> Column:
+    """The column of CARLA's routes, on our own light server with the towns in `maps`."""
+    about = f"routes of {Path(routes).name} in the towns at hand, on our light CARLA server among 30 cars"
+    options = ("--route", routes, "--maps", maps, "--traffic", "30")
+    return Column("CARLA", about, options, ("drive", "carla", "run"), ("log",), alone=True)
+
+
+def nuplan(devkit: str, python: str = "") -> Column:
+    """The column of nuPlan's own closed loop: the devkit's checkout, and the interpreter that has it."""
+    about = "the 32 scenes of mini, exported, in nuPlan's own simulator, the log replayed"
+    options = ("--suite", "mini", "--devkit", devkit)
+    return Column(
+        "nuPlan devkit", about, options, ("drive", "nuplan", "bench"), ("log",), alone=True, python=python
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """A benchmark of `planners` in a column, its results in `folder`."""
@@ -68,7 +92,7 @@ class Cell:
     @property
     def command(self) -> list[str]:
         """What is run, but for the folder of its results."""
-        words = ["drive", "bench", *self.column.options]
+        words = [*self.column.command, *self.column.options]
         for planner in self.planners:
             words += ["--planner", planner]
         for setting in self.settings:
@@ -85,15 +109,22 @@ def cells_of(
 ) -> list[Cell]:
     """A cell for the core's planners together and one for each other, in each column. A setting goes to the
     cells whose planner it names."""
-    groups = [tuple(name for name in planners if name in CORE)]
-    groups += [(name,) for name in planners if name not in CORE]
+
+    def groups(column: Column) -> list[tuple[str, ...]]:
+        here = [name for name in planners if name not in column.without]
+        core = () if column.alone else tuple(name for name in here if name in CORE)
+        return [core, *((name,) for name in here if name not in core)]
+
+    def folder(column: Column, group: tuple[str, ...]) -> Path:
+        together = not column.alone and group[0] in CORE
+        return out / _plain(column.name) / ("core" if together else _plain(group[0]))
+
     return [
         Cell(
-            column, group, tuple(s for s in settings if s.split(".", 1)[0] in group),
-            out / _plain(column.name) / ("core" if group[0] in CORE else _plain(group[0])),
+            column, group, tuple(s for s in settings if s.split(".", 1)[0] in group), folder(column, group)
         )
         for column in columns
-        for group in groups
+        for group in groups(column)
         if group
     ]  # fmt: skip
 
@@ -109,11 +140,15 @@ def drive_cells(cells: Sequence[Cell], jobs: int) -> list[str]:
         if cell.done:
             return ""
         cell.folder.parent.mkdir(parents=True, exist_ok=True)
-        words = [*cell.command[1:], "--out", str(cell.folder), "--jobs", "1"]
+        words = [*cell.command[1:], "--out", str(cell.folder)]
+        words += ["--jobs", "1"] if cell.column.command[1] == "bench" else []
         words += ["--resume"] if (cell.folder / NAME).exists() else []
         print(f"{cell.column.name}: {', '.join(cell.planners)} ...", file=sys.stderr, flush=True)
         found = subprocess.run(
-            [sys.executable, "-m", "drive", *words], capture_output=True, text=True, check=False
+            [cell.column.python or sys.executable, "-m", "drive", *words],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         said = " ".join(found.stderr.split())[-300:]
         return "" if found.returncode == 0 else f"{shlex.join(cell.command)}: {said}"
@@ -142,7 +177,7 @@ def table(found: Found, columns: Sequence[Column], planners: Sequence[str]) -> s
 
     def mean(name: str) -> float:
         results = found.get((name, columns[0].name))
-        value = results.planner(name)["scores"][results.scores[0]]["mean"] if results else None
+        value = results.planner(name)["scores"][_score_of(results)]["mean"] if results else None
         return -1.0 if value is None else float(value)
 
     driven = {name for name, _ in found}
@@ -154,11 +189,16 @@ def table(found: Found, columns: Sequence[Column], planners: Sequence[str]) -> s
     return "\n".join(lines)
 
 
+def _score_of(results: Results) -> str:
+    """The one score of all columns where it is there, else the first."""
+    return SCORE if SCORE in results.scores else results.scores[0]
+
+
 def _told(results: Results | None, name: str) -> str:
     if results is None:
         return NONE
     entry = results.planner(name)
-    score = entry["scores"][results.scores[0]]
+    score = entry["scores"][_score_of(results)]
     if score["mean"] is None:
         return NONE
     low, high = score["ci95"]
@@ -233,9 +273,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", action="append", default=[], help="these planners alone")
     parser.add_argument("--set", action="append", default=[], dest="settings", help="as drive bench's")
     parser.add_argument("--recorded", default="", help="a folder with CommonRoad's files")
+    parser.add_argument("--routes", default="", help="CARLA's routes, XML; with --maps")
+    parser.add_argument("--maps", default="", help="a folder with the .xodr files of CARLA's towns")
+    parser.add_argument("--devkit", default="", help="a checkout of the nuPlan devkit")
+    parser.add_argument("--devkit-python", default="", help="the interpreter that can import it, if not this")
     parser.add_argument("--jobs", type=int, default=2, help="cells at once")
     asked = parser.parse_args(arguments)
     columns = (*GENERATED, *(recorded(asked.recorded) if asked.recorded else ()))
+    if bool(asked.routes) != bool(asked.maps):
+        raise SystemExit("--routes and --maps go together")
+    if asked.routes:
+        columns += (carla(asked.routes, asked.maps),)
+    if asked.devkit:
+        columns += (nuplan(asked.devkit, asked.devkit_python),)
     planners = [*dict.fromkeys([*CORE, *LEARNED, *asked.planner])]
     cells = cells_of(columns, planners, asked.settings, asked.out)
     wanted = [c for c in cells if not asked.only or set(asked.only) & {*c.planners}]

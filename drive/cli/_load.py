@@ -24,3 +24,13 @@ def is_run_log(ref: str) -> bool:
     if not ref.endswith(".npz") or ref.endswith(".scene.npz"):
         return False
     return not load("drive.datasets.dem:SOURCE").matches(ref)
+
+
+def print_results(results: Any) -> None:
+    """Print the table of a benchmark's results."""
+    from rich.console import Console
+
+    console = Console()
+    # A table that is read by a program or a log must not be squeezed into 80 columns.
+    console = console if console.is_terminal else Console(width=200)
+    console.print(load("drive.eval.bench.table:results_table")(results), highlight=False)

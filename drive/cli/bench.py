@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from drive import registry
-from drive.cli._load import load
+from drive.cli._load import load, print_results
 from drive.errors import DriveError, InputError
 from drive.progress import on_terminal
 
@@ -145,12 +145,7 @@ def command(
     if as_json:
         print(json.dumps(results.data, indent=1, allow_nan=False))
     else:
-        from rich.console import Console
-
-        console = Console()
-        # A table that is read by a program or a log must not be squeezed into 80 columns.
-        console = console if console.is_terminal else Console(width=200)
-        console.print(load("drive.eval.bench.table:results_table")(results), highlight=False)
+        print_results(results)
         print(f"report: {page}")
     if (useless := load("drive.eval.bench.table:verdict")(results)) is not None:
         raise DriveError(useless)

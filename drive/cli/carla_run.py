@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from drive import registry
-from drive.cli._load import load
+from drive.cli._load import load, print_results
 from drive.errors import InputError
 
 
@@ -118,11 +118,7 @@ def command(
     if as_json:
         print(json.dumps(results.data, indent=1, allow_nan=False))
         return
-    from rich.console import Console
-
-    console = Console()
-    console = console if console.is_terminal else Console(width=200)
-    console.print(load("drive.eval.bench.table:results_table")(results), highlight=False)
+    print_results(results)
     print(f"results: {results.path}")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from drive import registry
-from drive.cli._load import load
+from drive.cli._load import load, print_results
 from drive.cli._moment import save
 from drive.errors import DriveError, UnknownNameError
 
@@ -83,6 +84,58 @@ def run(
         print(json.dumps(found, indent=2, allow_nan=False))
         return
     _print(found)
+
+
+@app.command("bench")
+def bench(
+    scenario: Annotated[list[str] | None, typer.Argument(metavar="SCENARIO...", help="As of run.")] = None,
+    suite: Annotated[str | None, typer.Option(metavar="S", help="A suite instead, as mini.")] = None,
+    planner: Annotated[
+        list[str] | None, typer.Option(metavar="P", help="One of ours; may be repeated. Default pdm.")
+    ] = None,
+    traffic: Annotated[
+        str, typer.Option(metavar="T", help="log (replayed) or idm (the devkit's reactive agents).")
+    ] = "log",
+    settings: Settings = None,
+    devkit: Devkit = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Default out/nuplan-DATE.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what was stopped.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace what is in --out.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Drive planners through scenes in the devkit's own closed loop: results, report and replays as of
+    drive bench.
+
+    \b
+    Example:
+      drive nuplan bench --suite mini --planner pdm --planner cpto --devkit ../nuplan-devkit
+    """
+    load("drive.sim.nuplan.devkit:find_devkit")(devkit)
+    module = load("drive.eval.bench.nuplan")
+    with redirect_stdout(sys.stderr):
+        results = module.run_nuplan(
+            module.NuplanOptions(
+                planners=planner or ["pdm"],
+                out=out or Path("out", time.strftime("nuplan-%Y%m%d-%H%M%S")),
+                scenarios=scenario or (),
+                suite=suite,
+                settings=registry.parse_set(settings or []),
+                traffic=traffic,
+                resume=resume,
+                force=force,
+                command=("drive", *sys.argv[1:]),
+            ),
+            lambda line: print(line, file=sys.stderr, flush=True),
+        )
+        own = module.official_scores(results)
+        page = load("drive.eval.report:write_report")(results.path)
+    if as_json:
+        print(json.dumps(results.data, indent=1, allow_nan=False))
+        return
+    print_results(results)
+    apart = max((abs(theirs - ours) for theirs, ours in own.values()), default=0.0)
+    print(f"the devkit's own scores of {len(own)} drives: ours to {apart:.1e}")
+    print(f"report: {page}")
 
 
 @app.command("host")

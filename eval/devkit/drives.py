@@ -74,10 +74,11 @@ def drive_scene(
     return list(paths.values())
 
 
-def drive_once(scene: str, planner: Planner, traffic: str, work: Path) -> Official:
+def drive_once(scene: str, planner: Planner, traffic: str, work: Path, keep_logs: bool = True) -> Official:
     """Drive one scene in the devkit with one of our planners; `made_of` is the run log, None if it failed.
 
-    The devkit's own files go to `work/devkit/...` into a folder that is made anew.
+    The devkit's own files go to `work/devkit/...` into a folder that is made anew, with `keep_logs` also its
+    simulation logs, which its viewer reads.
     """
     quiet_devkit()
     exported = export(scene, work)
@@ -92,7 +93,7 @@ def drive_once(scene: str, planner: Planner, traffic: str, work: Path) -> Offici
         folder,
         tokens=[exported.token],
         on_end=lambda runner, report: record(runner, report, scene, traffic),
-        keep_logs=True,
+        keep_logs=keep_logs,
     )[0]
 
 

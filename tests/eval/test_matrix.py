@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,7 +13,19 @@ import pytest
 from drive.errors import InputError
 from drive.eval import matrix
 from drive.eval.bench.results import Results
-from drive.eval.matrix import FIRST, SECOND, Column, cells_of, drive_cells, found_of, order_of, page, table
+from drive.eval.matrix import (
+    FIRST,
+    SECOND,
+    Column,
+    carla,
+    cells_of,
+    drive_cells,
+    found_of,
+    nuplan,
+    order_of,
+    page,
+    table,
+)
 
 
 def results(scores: dict[str, list[float]], fault: int = 0, failed: int = 0) -> Results:
@@ -76,6 +90,41 @@ def test_settings_go_to_the_cells_that_they_name(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert learned.command[-2:] == ["--set", "gtrs.weights=w.safetensors"]
     assert (core.folder.parent.name, core.folder.name, learned.folder.name) == ("x-y", "core", "gtrs")
+
+
+def test_other_worlds_have_a_cell_a_planner_by_commands_of_their_own(tmp_path: Path) -> None:
+    columns = (carla("routes.xml", "towns"), nuplan("../nuplan-devkit", "/venv/bin/python"))
+    cells = cells_of(columns, ("idm", "log", "pdm", "gtrs"), (), tmp_path)
+    assert [(cell.column.name, cell.planners) for cell in cells] == [
+        (name, (planner,)) for name in ("CARLA", "nuPlan devkit") for planner in ("idm", "pdm", "gtrs")
+    ]
+    assert " ".join(cells[0].command) == (
+        "drive carla run --route routes.xml --maps towns --traffic 30 --planner idm"
+    )
+    assert " ".join(cells[4].command) == (
+        "drive nuplan bench --suite mini --devkit ../nuplan-devkit --planner pdm"
+    )
+    assert cells[4].folder == tmp_path / "nuPlan-devkit" / "pdm"
+    # Its first score is another one; the column of the matrix is of all cells' one.
+    one = results({"idm": [0.5, 0.7]})
+    planner = dict(one.planner("idm"))
+    planner["scores"] = {"carla_2.1": {"mean": 0.1, "ci95": [0.0, 0.2], "n": 2}, **planner["scores"]}
+    both = Results({**one.data, "scores": ["carla_2.1", "nuplan_cls"], "planners": [planner]}, Path())
+    assert "0.600 [0.500, 0.700]" in table({("idm", "CARLA"): both}, columns[:1], ("idm",))
+
+
+def test_an_interpreter_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def run(words: list[str], **_: Any) -> Any:
+        asked.append(words)
+        return SimpleNamespace(returncode=0, stderr="")
+
+    monkeypatch.setattr(matrix.subprocess, "run", run)
+    cells = cells_of((carla("r", "t"), nuplan("d", "/venv/bin/python")), ("idm",), (), tmp_path)
+    assert drive_cells(cells, 1) == []
+    assert [words[0] for words in asked] == [sys.executable, "/venv/bin/python"]
+    assert not any("--jobs" in words for words in asked)  # of drive bench alone
 
 
 def test_cells_are_driven_once_and_told_by_their_command(
