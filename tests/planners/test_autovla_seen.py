@@ -17,7 +17,7 @@ import torch
 from drive.errors import InputError
 from drive.nn.scene import SceneArrays, SceneSizes, empty_scene
 from drive.planners.autovla.codebook import Codebook
-from drive.planners.autovla.prompt import Phrases, answer_ids, batch_arrays
+from drive.planners.autovla.prompt import PAPER_CAMERAS, Phrases, answer_ids, batch_arrays
 from drive.planners.autovla.scene_words import PromptSettings
 from drive.planners.autovla.seen import (
     Clips,
@@ -43,7 +43,7 @@ from drive.sim.sensors.camera import CameraRig, Moment
 from drive.sim.sensors.camera_views import VIEWS, named
 from drive.vehicle import AgentKind
 
-CLIPS = Clips.of(3, 2, (168, 112))
+CLIPS = Clips.of(PAPER_CAMERAS, 2, (168, 112))
 COLUMNS = 36
 
 
@@ -125,7 +125,7 @@ def test_who_is_behind_is_not_seen() -> None:
 
 
 def test_a_tower_learns_where_something_is() -> None:
-    clips = Clips.of(3, 2, (56, 28))
+    clips = Clips.of(PAPER_CAMERAS, 2, (56, 28))
     rng = np.random.default_rng(0)
     images = rng.integers(0, 60, (96, 3, 2, 28, 56, 3)).astype(np.uint8)
     seen = np.zeros((96, clips.columns * 3 + 4), dtype=np.float32)
@@ -148,7 +148,7 @@ def test_a_tower_learns_where_something_is() -> None:
 
 
 def test_a_taught_network_drives_as_it_does_alone() -> None:
-    clips = Clips.of(3, 2, (56, 28))
+    clips = Clips.of(PAPER_CAMERAS, 2, (56, 28))
     prompts, p = toy.prompts(3), toy.phrases()
     arrays = batch_arrays(p, prompts, [answer_ids(p, np.arange(8) % 5, "" if k else "why") for k in range(3)])
     batch = {name: torch.from_numpy(a) for name, a in arrays.items()}
@@ -229,7 +229,7 @@ def test_moments_in_which_something_begins_weigh_more() -> None:
     held = Examples.of(Held(), PromptSettings(), 8, pictures=False)
     np.testing.assert_allclose(held.changes, (0.0, -20.0), atol=1e-4)
     tokens = Codebook(toy.motions()).encode(held.poses)
-    blind = Phrases.of(toy.words(), pictures=False)
+    blind = Phrases.of(toy.words(), ())
     batch = batches_of(held, blind, tokens, 2, 0, LossSettings(change=3.0))(0)
     plain = batches_of(held, blind, tokens, 2, 0, LossSettings())(0)
     assert sorted(batch["weight"].tolist()) == [1.0, 7.0]

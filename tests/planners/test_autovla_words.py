@@ -115,7 +115,8 @@ def test_prompts_tell_state_way_and_instruction() -> None:
     [
         (scene(), "free", False),
         (scene([(20.0, 0.0, 0.0, 5.0)]), "lead", False),
-        (scene([(20.0, 0.0, 0.0, 0.0)]), "blocked", False),
+        (scene([(45.0, 0.0, 0.0, 0.0)]), "blocked", False),
+        (scene([(20.0, 0.0, 0.0, 0.0)]), "closing", True),
         (scene(red=20.0), "red", False),
         (scene([(20.0, 3.0, 0.0, 0.0)], kind=1), "person", True),
         (scene([(25.0, -12.0, np.pi / 2.0, 6.0)]), "crossing", True),
