@@ -69,13 +69,13 @@ class VLA(nn.Module):
     def __init__(self, net: Any) -> None:
         super().__init__()
         self.net = net
-        self._compiled = False
+        self._compiled = ""
 
-    def compile_blocks(self) -> None:
+    def compile_blocks(self, backend: str = "inductor") -> None:
         """From now on compute with compiled blocks while in training: half the time, and bfloat16 pays. It
         needs a C++ compiler, and half a minute at the first step with sequences of a length."""
         torch._dynamo.config.recompile_limit = 64
-        self._compiled = True
+        self._compiled = backend
         self.train(self.training)
 
     def train(self, mode: bool = True) -> VLA:
@@ -84,7 +84,7 @@ class VLA(nn.Module):
             model = self.base.model
             for block in (*model.language_model.layers, *model.visual.blocks):
                 if mode:
-                    block.compile(dynamic=False)
+                    block.compile(backend=self._compiled, dynamic=False)
                 else:
                     block._compiled_call_impl = None
             # Attention that is written out can be compiled into one with what is around it.

@@ -40,11 +40,12 @@ from drive.planners.autovla.sft import (
 )
 from drive.roadmap import LaneSpec, RoadMapBuilder
 from drive.sim.sensors.camera import CameraRig, Moment
-from drive.sim.sensors.camera_views import VIEWS, named
+from drive.sim.sensors.camera_views import named
 from drive.vehicle import AgentKind
 
-CLIPS = Clips.of(PAPER_CAMERAS, 2, (168, 112))
-COLUMNS = 36
+CAMERAS = (*PAPER_CAMERAS, "front_far")
+CLIPS = Clips.of(CAMERAS, 2, (168, 112))
+COLUMNS = 48
 
 
 def scene(
@@ -66,12 +67,12 @@ def columns(found: SceneArrays) -> Any:
 @pytest.mark.parametrize(
     ("x", "y", "heading"),
     [(15.0, 0.0, 0.0), (12.0, 5.0, 1.0), (9.0, -7.0, 2.0), (2.0, 12.0, 0.3), (4.0, -9.0, -1.2),
-     (40.0, 3.0, 0.0)],
+     (40.0, 3.0, 0.0), (70.0, -5.0, 0.0)],
 )  # fmt: skip
 def test_who_is_somewhere_covers_the_columns_in_which_the_cameras_see_them(
     x: float, y: float, heading: float
 ) -> None:
-    specs = tuple(named(view.name, (168, 112)) for view in VIEWS)
+    specs = tuple(named(name, (168, 112)) for name in CAMERAS)
     edge = np.array([[500.0, 2.0], [600.0, 2.0]])
     builder = RoadMapBuilder()
     builder.add(LaneSpec("far", edge, edge - (0.0, 4.0)))
@@ -85,7 +86,7 @@ def test_who_is_somewhere_covers_the_columns_in_which_the_cameras_see_them(
             np.array([[x, y, heading, 0.0, 0.0]]), np.array([there]), np.array([False]),
             np.array([], dtype=np.uint8),
         )  # fmt: skip
-        images = [rig.shoot(k, np.zeros(3), moment) for k in range(3)]
+        images = [rig.shoot(k, np.zeros(3), moment) for k in range(len(CAMERAS))]
         return np.concatenate(images, axis=1)
 
     above = slice(0, 56)  # the horizon: below it there are shades
@@ -101,27 +102,36 @@ def test_what_is_there_by_hand() -> None:
     found.ego[8] = 10.0  # the red line
     ahead = columns(found)
     middle = ahead[17]
-    np.testing.assert_allclose(middle, (math.exp(-1.0), -0.5, math.exp(-1.0)), rtol=1e-6)
+    near = math.exp(-20.0 / 30.0)
+    np.testing.assert_allclose(middle, (near, -0.5, near), rtol=1e-6)
     assert not ahead[:16].any()
-    assert not ahead[20:].any()
-    np.testing.assert_allclose(seen_of(found, CLIPS)[-4:], (0.0, 0.0, 0.0, math.exp(-0.5)), rtol=1e-6)
+    assert not ahead[20:36].any()
+    # The far camera has it too, twice as wide.
+    assert np.flatnonzero(ahead[:36, 0]).tolist() == [17, 18]
+    assert np.flatnonzero(ahead[36:, 0]).tolist() == [4, 5, 6, 7]
+    np.testing.assert_allclose(seen_of(found, CLIPS)[-4:], (0.0, 0.0, 0.0, math.exp(-10.0 / 30.0)), rtol=1e-6)
     # On a straight way: ahead at 20 m, coming at 5 m/s, and after 3 s still 5 m off.
     found.route[:, 0] = found.route[:, 8] = np.arange(64) * 2.0
     found.route[:, 2] = 1.0
     found.route_valid[:] = True
     np.testing.assert_allclose(
-        seen_of(found, CLIPS)[-4:], (math.exp(-1.0), -0.5, math.exp(-5.0 / 20.0), math.exp(-0.5)), atol=0.03
+        seen_of(found, CLIPS)[-4:], (near, -0.5, math.exp(-5.0 / 30.0), math.exp(-10.0 / 30.0)), atol=0.03
     )
     # The nearer one counts where two are in line.
     found.agents[1, -1] = 10.0, 0.0, 1.0, 0.0, 0.0, 0.0
     found.agents_valid[1, -1] = True
     found.bodies[1, :4] = 4.6, 1.9, 1.0, 1.0
-    np.testing.assert_allclose(columns(found)[17], (math.exp(-0.5), 0.0, math.exp(-1.0)), rtol=1e-6)
+    np.testing.assert_allclose(columns(found)[17], (math.exp(-10.0 / 30.0), 0.0, near), rtol=1e-6)
 
 
 def test_who_is_behind_is_not_seen() -> None:
     assert not columns(scene(-10.0, 0.0)).any()
     assert not columns(scene(-6.0, 20.0)).any()
+
+
+def test_clips_are_of_pinholes() -> None:
+    with pytest.raises(InputError, match="pinhole"):
+        Clips.of(("around",), 2, (168, 112))
 
 
 def test_a_tower_learns_where_something_is() -> None:
