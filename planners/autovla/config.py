@@ -17,8 +17,9 @@ from drive.planners.autovla.seen import SeenSettings
 from drive.planners.autovla.sft import LossSettings
 
 DATA = DataRequest(
-    scenes=40, every=1.5, sensors=("vector", "image", "past"), picture=(84, 56), frames=4, scored=True
-)
+    scenes=40, every=1.5, speed=8.0, past="driven", sensors=("vector", "image", "past"), picture=(84, 56),
+    frames=4, scored=True,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ THOUGHTFUL = DataRequest(
     scenes=8,
     first_seed=20_000,
     every=1.5,
+    past="driven",
 )  # fmt: skip
 """Scenes in which there is something to think about."""
 _SLOWLY = FitSettings(
@@ -128,7 +130,7 @@ GPU = TrainConfig(
     fit=FitSettings(steps=20_000, lr=5e-4, warmup=500, ema=0.999, validate_every=2000),
     model=VLASettings(TextSettings(384, 8, 6, 2, 1152), VisionSettings(256, 4, 4, 768)),
     setup=Setup(picture=(168, 112)),
-    data=DataRequest(scenes=160),
+    data=replace(DATA, scenes=160),
     batch=64,
     held_out=1024,
     answered=256,
