@@ -102,8 +102,8 @@ def as_driven(states: Floats, old: Floats, new: Floats, dt: float, now: bool) ->
 
 
 def seen_from(observation: Observation, state: Floats, dt: float | None = None) -> Observation:
-    """The observation of an ego in another state: its past is carried along, with `dt` in s `as_driven` at its
-    speed; the world is the same.
+    """The observation of an ego in another state: its past is carried along, with `dt` in s `as_driven` at
+    its speed; the world is the same.
 
     Whom it sees, and how far it is on its route, stay as they were.
     """
