@@ -44,7 +44,9 @@ class DataRequest:
     `scenes` seeds of each of the generator's `families` from `first_seed` on, and recorded `scenarios`
     (files, folders) beside them; in each a sample every `every` s and, with the probability `twins`, another
     one beside it, at which the ego is displaced by up to `lateral` m, `heading` rad and `speed` m/s. A share
-    `displaced` of the drives begins displaced. The others of a sample are known for 4.9 s after it.
+    `displaced` of the drives begins displaced. The `past` of a sample beside another is the other's, carried
+    along, or "driven": at its own speed all along, so that what is seen to come nearer does so as fast as it
+    will. The others of a sample are known for 4.9 s after it.
 
     `near` rows of the vocabulary by speed and `random` ones of the rest are labelled in each sample; all of
     it where `near` is 0. `sensors` of SENSORS; `cameras` by name (`drive.sim.sensors.camera_views`)
@@ -71,6 +73,7 @@ class DataRequest:
     heading: float = 0.15
     speed: float = 4.0
     displaced: float = 0.3
+    past: str = "carried"
     near: int = 512
     random: int = 64
     sensors: tuple[str, ...] = ("vector",)
@@ -98,6 +101,8 @@ class DataRequest:
             )
         if self.shown not in ("plan", "drive"):
             raise InputError(f"a training set shows an expert's plan or drive, not '{self.shown}'")
+        if self.past not in ("carried", "driven"):
+            raise InputError(f"a training set's past is carried or driven, not '{self.past}'")
         for name in ("lateral", "heading", "speed"):
             if not 0.0 <= getattr(self, name) < np.inf:
                 raise InputError(f"a training set's {name} must be 0 or more, got {getattr(self, name)}")

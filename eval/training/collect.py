@@ -14,7 +14,7 @@ import numpy as np
 from drive import registry
 from drive.datasets import source
 from drive.errors import DriveError, ScenarioError
-from drive.eval.training.perturb import draw_fitting, moved, seen_from
+from drive.eval.training.perturb import as_driven, draw_fitting, moved, seen_from
 from drive.eval.training.sense import sensing
 from drive.eval.training.watch import Watched
 from drive.geometry import to_frame, wrap_angle
@@ -166,7 +166,11 @@ def driven_moments(
                 run.agent_valid[:, k], run.agent_size,
             )  # fmt: skip
             if drawn is not None:
-                moments.append(Moment(seen_from(o, drawn), PERTURBED, moved(past, o.ego, drawn)))
+                if request.past == "driven":
+                    other, past = seen_from(o, drawn, DT), as_driven(past, o.ego, drawn, DT, now=False)
+                else:
+                    other, past = seen_from(o, drawn), moved(past, o.ego, drawn)
+                moments.append(Moment(other, PERTURBED, past))
     return Pupil.of(scenario, collection, run), moments
 
 

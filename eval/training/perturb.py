@@ -84,11 +84,30 @@ def moved(states: Floats, old: Floats, new: Floats) -> Floats:
     return out
 
 
-def seen_from(observation: Observation, state: Floats) -> Observation:
-    """The observation of an ego in another state: its past is carried along, the world is the same.
+def as_driven(states: Floats, old: Floats, new: Floats, dt: float, now: bool) -> Floats:
+    """As `moved`, and as much faster or slower all along, at least at rest: from farther back or from nearer.
+
+    The states are every `dt` s up to the present one (`now`), or to the one before it.
+    """
+    out = moved(states, old, new)
+    speed = out[:, SPEED].copy()
+    out[:, SPEED] = np.maximum(speed + (new[SPEED] - old[SPEED]), 0.0)
+    out[:, YAW_RATE] *= np.where(speed > 0.1, out[:, SPEED] / np.maximum(speed, 0.1), 1.0)
+    steps = dt * (out[:, SPEED] - speed)
+    if now:
+        steps[-1] = 0.0
+    for axis, along in ((X, np.cos(out[:, HEADING])), (Y, np.sin(out[:, HEADING]))):
+        out[:, axis] -= np.cumsum((steps * along)[::-1])[::-1]
+    return out
+
+
+def seen_from(observation: Observation, state: Floats, dt: float | None = None) -> Observation:
+    """The observation of an ego in another state: its past is carried along, with `dt` in s `as_driven` at
+    its speed; the world is the same.
 
     Whom it sees, and how far it is on its route, stay as they were.
     """
-    past = moved(observation.ego_history, observation.ego, state)
+    history, ego = observation.ego_history, observation.ego
+    past = moved(history, ego, state) if dt is None else as_driven(history, ego, state, dt, now=True)
     past[-1] = state
     return replace(observation, ego=state.copy(), ego_history=past, images={})

@@ -32,7 +32,7 @@ from drive.planners.autovla.product import (
     load_product,
     product_of_folder,
 )
-from drive.planners.autovla.prompt import Prompt, make_prompt
+from drive.planners.autovla.prompt import PAPER_CAMERAS, Prompt, make_prompt
 from drive.planners.autovla.scene_words import state_text
 from drive.planners.learned.decision import Decision
 from drive.planners.learned.planner import device_of
@@ -97,7 +97,7 @@ def cameras_of(setup: Setup) -> tuple[CameraSpec, ...]:
 
 
 class AutoVLAPlanner:
-    """A small vision-language-action model: it sees three cameras, thinks when it must, and drives."""
+    """A small vision-language-action model: it sees by cameras, thinks when it must, and drives."""
 
     config_type = AutoVLAConfig
 
@@ -109,7 +109,7 @@ class AutoVLAPlanner:
                 raise InputError("autovla: weights in a folder need their codebook, an npz file")
             files: tuple[Path, ...] = (Path(c.codebook), *sorted(Path(c.weights).glob("*.safetensors")))
             # As published: ten actions, five seconds.
-            setup = Setup(actions=10, picture=(392, 252), thought=512)
+            setup = Setup(actions=10, picture=(392, 252), thought=512, cameras=PAPER_CAMERAS)
             product = product_of_folder(Path(c.weights), Codebook.load(c.codebook), setup, device)
         else:
             path = find_weights("autovla", c.weights, WEIGHTS, "autovla-sft")[0]

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drive.errors import InputError
+from drive.errors import InputError, UnknownNameError
 from drive.files import write_whole
 from drive.nn._torch import nn
 from drive.nn.weights import Card, load_weights, read_card, save_weights
 from drive.planners.autovla.codebook import Codebook
 from drive.planners.autovla.decode import Grammar
 from drive.planners.autovla.model import VLA, VLASettings, load_folder, tiny
-from drive.planners.autovla.prompt import Phrases
+from drive.planners.autovla.prompt import PAPER_CAMERAS, VIEWS, Phrases
 from drive.planners.autovla.scene_words import PromptSettings
 from drive.planners.autovla.tokenizer import Words, load_words, words_of_json
 from drive.registry import configure
@@ -30,21 +30,29 @@ TOKENIZER, CODEBOOK = ".tokenizer.json", ".codebook.npz"
 class Setup:
     """What prompts and answers are, the same in training and when driving: `actions` of half a second,
     `thought` tokens at most, clips of the last `frames` pictures of `picture` (width, height) at 2 Hz from
-    three `cameras` (left, front, right), or `pictures` off for the text variant."""
+    the `cameras`, of `VIEWS`, or `pictures` off for the text variant."""
 
     actions: int = 8
     thought: int = 96
     pictures: bool = True
     picture: tuple[int, int] = (84, 56)
     frames: int = 4
-    cameras: tuple[str, ...] = ("front_left", "front", "front_right")
+    cameras: tuple[str, ...] = (*PAPER_CAMERAS, "front_far")
     prompt: PromptSettings = field(default_factory=PromptSettings)
 
     def __post_init__(self) -> None:
         for name in ("picture", "cameras"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        if not 1 <= self.actions <= 20 or self.thought < 1 or len(self.cameras) != 3:
-            raise InputError("an answer has 1 to 20 actions and room for a thought, a prompt three cameras")
+        if not 1 <= self.actions <= 20 or self.thought < 1 or not self.cameras:
+            raise InputError("an answer has 1 to 20 actions and room for a thought, a prompt some camera")
+        for name in self.cameras:
+            if name not in VIEWS:
+                raise UnknownNameError("camera", name, VIEWS)
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The cameras whose clips the prompt shows."""
+        return self.cameras if self.pictures else ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,14 +111,14 @@ def load_product(path: Path, device: str = "cpu") -> tuple[Product, Card]:
     expect = {"architecture": ARCHITECTURE, "vocabulary": codebook.hash}
     vla, card = load_weights(path, made, expect, device)
     setup = setup_of(card.config)
-    return Product(vla, words, codebook, setup, Phrases.of(words, setup.pictures)), card
+    return Product(vla, words, codebook, setup, Phrases.of(words, setup.shown)), card
 
 
 def product_of_folder(folder: Path, codebook: Codebook, setup: Setup, device: str = "cpu") -> Product:
     """Weights in the library's own format, published or saved by it, with a codebook for their actions."""
     words = load_words(folder, len(codebook))
     vla = load_folder(folder, words).to(device).eval()
-    return Product(vla, words, codebook, setup, Phrases.of(words, setup.pictures))
+    return Product(vla, words, codebook, setup, Phrases.of(words, setup.shown))
 
 
 def settings_of(config: Mapping[str, Any]) -> VLASettings:

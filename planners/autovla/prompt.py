@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 SYSTEM = "You drive a car by its cameras. Think, then give the motions of the next seconds."
 SYSTEM_BLIND = "You drive a car by what is listed. Think, then give the motions of the next seconds."
-VIEWS = ("left", "front", "right")
+VIEWS = {"front_left": "left", "front": "front", "front_right": "right", "front_far": "far", "back": "back"}
+"""What the prompt calls each camera's clip."""
+PAPER_CAMERAS = ("front_left", "front", "front_right")
 THINK, CLOSE, FINISH = "<think>This is a", "</think><answer>The final output action is: ", "</answer>"
 INTERVAL = 2.0
 """Positions between two pairs of frames: Qwen2.5-VL's 2 a second, and a second for two frames at 2 Hz."""
@@ -40,11 +42,15 @@ class Phrases:
     slow: tuple[int, ...]
     close: tuple[int, ...]
     finish: tuple[int, ...]
+    views: tuple[str, ...]
 
     @classmethod
-    def of(cls, words: Words, pictures: bool = True) -> Phrases:
-        """Raises InputError for a tokenizer that cannot tell fast from slow by one token."""
-        system = SYSTEM if pictures else SYSTEM_BLIND
+    def of(cls, words: Words, cameras: Sequence[str] = PAPER_CAMERAS) -> Phrases:
+        """Of prompts with clips of these cameras, of the text variant for none.
+
+        Raises InputError for a tokenizer that cannot tell fast from slow by one token.
+        """
+        system = SYSTEM if cameras else SYSTEM_BLIND
         parts = [
             tuple(words.ids(text))
             for text in (
@@ -52,7 +58,7 @@ class Phrases:
                 f"{FINISH}{END}",
             )
         ]  # fmt: skip
-        made = cls(words, *parts)
+        made = cls(words, *parts, tuple(VIEWS[name] for name in cameras))
         if made.fast[0] == made.slow[0] or made.finish[-1] != words.end:
             raise InputError("this tokenizer does not tell fast from slow thinking by its first token")
         return made
@@ -70,16 +76,16 @@ class Prompt:
 
 
 def make_prompt(phrases: Phrases, state: str, clips: NDArray[np.uint8] | None) -> Prompt:
-    """The prompt of a state text and clips `(3, frames, height, width, 3)`, left, front and right."""
+    """The prompt of a state text and clips `(cameras, frames, height, width, 3)`."""
     words = phrases.words
     own: list[int] = []
     patches, grid = np.zeros((0, 1176), dtype=np.float32), np.zeros((0, 3), dtype=np.int64)
     if clips is not None:
-        if len(clips) != len(VIEWS):
-            raise InputError(f"a prompt has {len(VIEWS)} clips, not {len(clips)}")
+        if len(clips) != len(phrases.views):
+            raise InputError(f"a prompt has {len(phrases.views)} clips, not {len(clips)}")
         patches, grid = pack_clips(clips)
         count = vision_tokens((int(grid[0, 0]), int(grid[0, 1]), int(grid[0, 2])))
-        own += words.ids("".join(f"{v}{VISION_START}{VIDEO * count}{VISION_END}" for v in VIEWS))
+        own += words.ids("".join(f"{v}{VISION_START}{VIDEO * count}{VISION_END}" for v in phrases.views))
     own += words.ids(f"{state}{END}\n{START}assistant\n")
     return Prompt(np.array([*phrases.static, *own], dtype=np.int64), len(phrases.static), patches, grid)
 
@@ -124,14 +130,16 @@ def batch_arrays(
     prompts: Sequence[Prompt],
     answers: Sequence[Sequence[int]],
     weight: Sequence[float] | None = None,
+    multiple: int = 1,
 ) -> dict[str, NDArray[Any]]:
-    """Prompts with their answers, padded on the right: `input_ids`, `attention`, `labels` (B, L), `positions`
-    (3, B, L), `weight` (B,), `patches`, `grid`. Labels are those of the answers, without anything else."""
+    """Prompts with their answers, padded on the right to a length that is a `multiple`: `input_ids`,
+    `attention`, `labels` (B, L), `positions` (3, B, L), `weight` (B,), `patches`, `grid`. Labels are
+    those of the answers, without anything else."""
     words = phrases.words
     rows = [
         np.concatenate((p.ids, np.asarray(a, dtype=np.int64))) for p, a in zip(prompts, answers, strict=True)
     ]
-    longest = max(len(row) for row in rows)
+    longest = -(-max(len(row) for row in rows) // multiple) * multiple
     shape = (len(rows), longest)
     ids = np.full(shape, words.pad, dtype=np.int64)
     labels = np.full(shape, IGNORED, dtype=np.int64)
@@ -153,5 +161,6 @@ def batch_arrays(
 
 
 __all__ = [
-    "IGNORED", "VIEWS", "Phrases", "Prompt", "answer_ids", "batch_arrays", "make_prompt", "rope_positions",
+    "IGNORED", "PAPER_CAMERAS", "VIEWS", "Phrases", "Prompt", "answer_ids", "batch_arrays", "make_prompt",
+    "rope_positions",
 ]  # fmt: skip

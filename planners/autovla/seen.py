@@ -9,7 +9,7 @@ heads that answer are thrown away. This is ours: the published network came with
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from drive.nn.scene import BODY_COLUMNS
 from drive.planners.autovla.rationale import AHEAD, HALF_LANE, PREDICTED
 from drive.planners.autovla.scene_words import COSINE, RED, SINE, VX, VY, Way, X, Y, agent_rows, kind_of
 from drive.planners.autovla.vision_pack import grid_of, pack_clips
+from drive.sim.sensors.camera_views import named
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,12 +30,10 @@ if TYPE_CHECKING:
     from drive.nn.scene import SceneArrays
     from drive.planners.autovla.model import VLA
 
-VIEW = math.radians(60.0)
-"""rad that each camera sees; the next one begins where it ends."""
-RANGE, SPEED_SCALE = 20.0, 10.0
+RANGE, SPEED_SCALE = 30.0, 10.0
 """m over which nearness falls to 1/e; m/s."""
 FAINT = 0.13
-"""Nearness below which nobody's speed is asked: 40 m."""
+"""Nearness below which nobody's speed is asked: 61 m."""
 CHANNELS = 3
 """Of a column: nearness of the nearest, its speed towards or away from here, nearness of the nearest on foot
 or on a bicycle."""
@@ -62,20 +61,26 @@ class SeenSettings:
 
 @dataclass(frozen=True, slots=True)
 class Clips:
-    """The clips of a prompt: so many `cameras`, each of the `grid` of patches in time, down and across."""
+    """The clips of a prompt: of `views` (rad to the left of ahead, tangent of half the angle that is seen),
+    each of the `grid` of patches in time, down and across."""
 
-    cameras: int
+    views: tuple[tuple[float, float], ...]
     grid: tuple[int, int, int]
 
     @classmethod
-    def of(cls, cameras: int, frames: int, picture: tuple[int, int]) -> Clips:
+    def of(cls, cameras: Sequence[str], frames: int, picture: tuple[int, int]) -> Clips:
+        """Raises InputError for a camera that is none of these pinholes."""
         width, height = picture
-        return cls(cameras, grid_of(frames, height, width))
+        specs = [named(name) for name in cameras]
+        if any(spec.projection != "pinhole" for spec in specs):
+            raise InputError("clips are those of pinhole cameras")
+        views = tuple((spec.pose[-1], 0.5 * spec.width / spec.intrinsics[0]) for spec in specs)
+        return cls(views, grid_of(frames, height, width))
 
     @property
     def columns(self) -> int:
         """Columns of patches in all pictures side by side."""
-        return self.cameras * self.grid[2]
+        return len(self.views) * self.grid[2]
 
 
 def nearness(distance: float) -> float:
@@ -94,11 +99,11 @@ def seen_of(scene: SceneArrays, clips: Clips) -> NDArray[np.float32]:
         body = np.asarray(scene.bodies, dtype=np.float64)[row]
         x, y, vx, vy = agent[X], agent[Y], agent[VX], agent[VY]
         near = nearness(math.hypot(x, y))
-        part = columns[_covered(agent, body, clips)]  # a view
-        nearer = near > part[:, 0]
-        part[nearer, :2] = near, (x * vx + y * vy) / max(math.hypot(x, y), 0.1) / SPEED_SCALE
+        covered = _covered(agent, body, clips)
+        nearer = covered[near > columns[covered, 0]]
+        columns[nearer, :2] = near, (x * vx + y * vy) / max(math.hypot(x, y), 0.1) / SPEED_SCALE
         if kind_of(body) in ("person", "bicycle"):
-            part[:, 2] = np.maximum(part[:, 2], near)
+            columns[covered, 2] = np.maximum(columns[covered, 2], near)
         if len(way) >= 2:
             stations, offsets, feet = way.feet(agent[[X, Y]] + times[:, None] * agent[[VX, VY]])
             on = (stations > 0.0) & (stations < AHEAD) & (np.abs(offsets) < HALF_LANE)
@@ -112,29 +117,32 @@ def seen_of(scene: SceneArrays, clips: Clips) -> NDArray[np.float32]:
     return np.concatenate((columns.ravel(), own)).astype(np.float32)
 
 
-def _covered(agent: NDArray[Any], body: NDArray[Any], clips: Clips) -> slice:
-    """The columns that somebody's box covers."""
+def _covered(agent: NDArray[Any], body: NDArray[Any], clips: Clips) -> NDArray[np.intp]:
+    """The columns that somebody's box covers, in all views."""
     box = 0.5 * np.array([[1.0, 1.0], [1.0, -1.0], [-1.0, -1.0], [-1.0, 1.0]]) * body[[LENGTH, WIDTH]]
     c, s = agent[COSINE], agent[SINE]
     corner = agent[[X, Y]] + box @ np.array([[c, s], [-s, c]])
     middle = math.atan2(agent[Y], agent[X])
     turned = np.arctan2(corner[:, 1], corner[:, 0]) - middle
     angles = middle + np.arctan2(np.sin(turned), np.cos(turned))
-    low, high = (_column(float(a), clips) for a in (angles.max(), angles.min()))
-    if high < 0.0 or low >= clips.columns:
-        return slice(0, 0)
-    return slice(max(math.floor(low), 0), min(math.floor(high), clips.columns - 1) + 1)
+    across = clips.grid[2]
+    found = []
+    for number, (yaw, half) in enumerate(clips.views):
+        low, high = (_column(float(a) - yaw, half, across) for a in (angles.max(), angles.min()))
+        if high >= 0.0 and low < across:
+            found.append(
+                number * across + np.arange(max(math.floor(low), 0), min(math.floor(high), across - 1) + 1)
+            )
+    return np.concatenate(found) if found else np.zeros(0, dtype=np.intp)
 
 
-def _column(angle: float, clips: Clips) -> float:
-    """The column, counted from the left, in which the cameras see a direction; below 0 and beyond the last
-    one where none does."""
-    across = (0.5 * clips.cameras * VIEW - angle) / VIEW
-    if not 0.0 <= across < clips.cameras:
-        return -1.0 if across < 0.0 else float(clips.columns)
-    camera = math.floor(across)
-    within = 0.5 * VIEW - (across - camera) * VIEW
-    return (camera + 0.5 * (1.0 - math.tan(within) / math.tan(0.5 * VIEW))) * clips.grid[2]
+def _column(angle: float, half: float, across: int) -> float:
+    """The column of a view, counted from the left, in which a direction is seen, rad to the left of its
+    middle; below 0 and beyond the last one where it is not."""
+    angle = math.atan2(math.sin(angle), math.cos(angle))
+    if abs(angle) >= 0.5 * math.pi:
+        return -1.0 if angle > 0.0 else float(across)
+    return 0.5 * across * (1.0 - math.tan(angle) / half)
 
 
 class Columns(nn.Module):
@@ -152,7 +160,7 @@ class Columns(nn.Module):
     def forward(self, tokens: Tensor, count: int) -> Tensor:
         """`(count, columns * 3)` of the tokens `(count * T, D)` of prompts' clips."""
         time, down, across = self.clips.grid
-        shape = (count, self.clips.cameras, time, down // 2, across // 2, tokens.shape[-1])
+        shape = (count, len(self.clips.views), time, down // 2, across // 2, tokens.shape[-1])
         seen: Tensor = self.head(tokens.reshape(shape).permute(0, 1, 4, 2, 3, 5).flatten(3))
         return seen.flatten(1)
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 STRIDE = round(DT / 0.1)
 SCENE = tuple(f"scene.{name}" for name in SceneArrays._fields)
 _CHUNK = 512
+LENGTHS = 16
+"""Sequences are padded to multiples of it: what is compiled is compiled for each length."""
 CHANGES = (-12.0, -4.0, 4.0)
 """m of way in 4 s, more or less than at the present speed, between moments that brake, slow down, go on and
 speed up."""
@@ -169,6 +171,7 @@ def batches_of(
                 (loss.slow_weight if s else 1.0) * (1.0 + loss.change * min(abs(more) / 10.0, 2.0))
                 for s, more in zip(slow, examples.changes[which].tolist(), strict=True)
             ],
+            LENGTHS,
         )  # fmt: skip
         return {**made, "slow": np.array(slow), "seen": examples.seen[which]}
 

@@ -80,8 +80,8 @@ def codebook_of(data: Data, settings: CodebookSettings, path: Path) -> Codebook:
 def corpus(examples: Examples) -> list[str]:
     """What a tokenizer of our own is trained on: the texts that it will have to tell."""
     fixed = [
-        SYSTEM, SYSTEM_BLIND, "system\nuser\nassistant\n", " ".join(VIEWS), THINK, f" {FAST}", f" {SLOW}",
-        CLOSE, FINISH,
+        SYSTEM, SYSTEM_BLIND, "system\nuser\nassistant\n", " ".join(VIEWS.values()), THINK, f" {FAST}",
+        f" {SLOW}", CLOSE, FINISH,
     ]  # fmt: skip
     return [*fixed * 50, *examples.states, *(f" {text}" for text in examples.thoughts if text)]
 
@@ -112,7 +112,7 @@ class SFTRecipe:
         codebook = begun.codebook if begun else self._codebook(run, config, path)
         # Published weights can see, and a network without pictures has nothing to see by.
         teach = setup.pictures and not config.model.folder
-        clips = Clips.of(len(setup.cameras), setup.frames, setup.picture) if teach else None
+        clips = Clips.of(setup.cameras, setup.frames, setup.picture) if teach else None
 
         def examples_of(data: Data) -> Examples:
             return Examples.of(data, setup.prompt, setup.actions, setup.pictures, config.least, clips)
@@ -124,6 +124,8 @@ class SFTRecipe:
         )
         product = begun or self._made(config, codebook, train)
         grammar, vla = product.grammar, product.vla
+        if config.compiled:
+            vla.compile_blocks()
         if clips and config.seen.steps and not begun:
             self._see(run, config, vla, clips, train, held_out)
         network: Any = Taught(vla, clips, config.seen.width) if clips and config.seen.weight else vla
@@ -164,8 +166,9 @@ class SFTRecipe:
         """Teach the vision tower where others are."""
         s = config.seen
         how = FitSettings(
-            steps=s.steps, lr=s.lr, ema=0.99, validate_every=max(s.steps // 4, 1), seed=run.seed, log_every=20
-        )
+            steps=s.steps, lr=s.lr, ema=0.99, validate_every=max(s.steps // 4, 1), seed=run.seed,
+            log_every=20, bf16=config.fit.bf16,
+        )  # fmt: skip
         held = eye_batches(held_out.images, held_out.seen, s.batch, 0)
         size = max(min(config.held_out, len(held_out)) // s.batch, 1)
         fit(
@@ -189,7 +192,7 @@ class SFTRecipe:
         else:
             words = train_words(corpus(train), len(codebook), config.text_tokens)
             vla = tiny(config.model, words)
-        return Product(vla, words, codebook, config.setup, Phrases.of(words, config.setup.pictures))
+        return Product(vla, words, codebook, config.setup, Phrases.of(words, config.setup.shown))
 
 
 def learner_of(path: Path, folder: bool = False) -> AutoVLAPlanner:

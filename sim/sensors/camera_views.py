@@ -12,7 +12,7 @@ in between it is off by up to 0.039 rad. `AROUND` is a cylinder: its columns are
 from __future__ import annotations
 
 from dataclasses import replace
-from math import pi, sqrt
+from math import pi, tan
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 HEIGHT, WIDTH = 96, 128
 ROOF = 1.6
 """m above the road."""
-_FOCAL = 0.5 * WIDTH * sqrt(3.0)  # 60 degrees
 
 
-def _view(name: str, yaw: float) -> CameraSpec:
-    numbers = (_FOCAL, _FOCAL, 0.5 * WIDTH, 0.5 * HEIGHT)
+def _view(name: str, yaw: float, angle: float = pi / 3.0) -> CameraSpec:
+    focal = 0.5 * WIDTH / tan(0.5 * angle)
+    numbers = (focal, focal, 0.5 * WIDTH, 0.5 * HEIGHT)
     return CameraSpec(name, WIDTH, HEIGHT, numbers, (0.0, 0.0, ROOF, 0.0, 0.0, yaw))
 
 
@@ -42,6 +42,8 @@ FRONT_LEFT = _view("front_left", pi / 3.0)
 FRONT = _view("front", 0.0)
 FRONT_RIGHT = _view("front_right", -pi / 3.0)
 BACK = _view("back", pi)
+FRONT_FAR = _view("front_far", 0.0, pi / 6.0)
+"""The middle 30 degrees of what lies ahead, twice as large."""
 VIEWS = (FRONT_LEFT, FRONT, FRONT_RIGHT)
 """From left to right; stitched they are 96 x 384."""
 AROUND = CameraSpec(
@@ -53,7 +55,7 @@ AROUND = CameraSpec(
     projection="cylinder",
 )
 """All around, ahead in the middle: 96 x 768."""
-BY_NAME = {spec.name: spec for spec in (*VIEWS, BACK, AROUND)}
+BY_NAME = {spec.name: spec for spec in (*VIEWS, BACK, FRONT_FAR, AROUND)}
 
 
 def named(name: str, size: tuple[int, int] | None = None) -> CameraSpec:

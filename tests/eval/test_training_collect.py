@@ -162,6 +162,33 @@ def test_perturbed_moments_are_displaced_and_nothing_else(words) -> None:
     assert min(drawn) >= 0.0
 
 
+def test_a_driven_past_is_as_fast_as_the_ego(words) -> None:
+    scenario = load("gen/stop_for_lead/10001")
+    request = replace(SMALL, displaced=0.0, every=1.0, past="driven", speed=8.0)
+    _, moments = driven_moments(scenario, Collection(request, words), np.random.default_rng(0))
+    pairs = [(a, b) for a, b in pairwise(moments) if (a.kind, b.kind) == (0, 1)]
+    slower = faster = 0
+    for there, beside in pairs:
+        a, b = there.observation, beside.observation
+        past = b.ego_history
+        # It moved as its speeds say, and these differ from the other's by as much as they do now.
+        gone = np.hypot(*np.diff(past[:, :2], axis=0).T)
+        known = a.ego_history[1:, :2] != a.ego_history[:-1, :2]  # before the start everything stands
+        went = known.any(1)
+        before = a.ego_history[:-1, SPEED] + b.ego[SPEED] - a.ego[SPEED]
+        assert past[:-1, SPEED] == pytest.approx(np.maximum(before, 0.0))
+        mean = 0.5 * (past[:-1, SPEED] + past[1:, SPEED])
+        assert gone[went] == pytest.approx(0.1 * mean[went], abs=0.08)
+        assert beside.past[-1, :4] == pytest.approx(past[-2, :4])
+        assert np.array_equal(past[-1], b.ego)
+        faster += bool(b.ego[SPEED] > a.ego[SPEED] + 2.0)
+        slower += bool(b.ego[SPEED] < a.ego[SPEED] - 2.0)
+    assert faster
+    assert slower
+    with pytest.raises(InputError, match="carried or driven"):
+        replace(SMALL, past="dreamt")
+
+
 def test_what_came_of_the_experts_plans_can_be_shown_instead() -> None:
     scenario = load("gen/stop_for_lead/10001")
     request = replace(SMALL, displaced=0.0, twins=0.0, shown="drive", sensors=())

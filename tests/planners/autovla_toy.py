@@ -12,7 +12,16 @@ from drive.planners.autovla.codebook import Codebook
 from drive.planners.autovla.decode import Grammar
 from drive.planners.autovla.model import VLA, TextSettings, VisionSettings, VLASettings, tiny
 from drive.planners.autovla.product import Product, Setup
-from drive.planners.autovla.prompt import CLOSE, FINISH, SYSTEM, THINK, Phrases, Prompt, make_prompt
+from drive.planners.autovla.prompt import (
+    CLOSE,
+    FINISH,
+    PAPER_CAMERAS,
+    SYSTEM,
+    THINK,
+    Phrases,
+    Prompt,
+    make_prompt,
+)
 from drive.planners.autovla.rationale import FAST, SLOW
 from drive.planners.autovla.tokenizer import Words, train_words
 
@@ -60,7 +69,7 @@ def network(seed: int = 0) -> VLA:
 
 def product(seed: int = 0, longest: int = 24) -> Product:
     """A network with its tokenizer and codebook."""
-    setup = Setup(actions=ACTIONS, thought=longest, picture=(56, 28), frames=2)
+    setup = Setup(actions=ACTIONS, thought=longest, picture=(56, 28), frames=2, cameras=PAPER_CAMERAS)
     return Product(network(seed), words(), Codebook(motions()), setup, phrases())
 
 

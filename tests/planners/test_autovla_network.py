@@ -52,6 +52,39 @@ def test_patches_are_those_of_the_library() -> None:
     assert vision_tokens((2, 2, 4)) == 4
 
 
+def test_the_tower_computes_as_the_librarys_own() -> None:
+    # A window is 112 pixels: at 140 x 112 there are windows of two sizes, at 56 x 28 one each.
+    for height, width in ((112, 140), (28, 56)):
+        clips = np.random.default_rng(0).integers(0, 256, (2, 4, height, width, 3), dtype=np.uint8)
+        batch, grid = (torch.from_numpy(a) for a in pack_clips(clips))
+        tower = toy.network().base.model.visual
+        ours = tower(batch, grid_thw=grid).pooler_output
+        conv = tower.patch_embed.proj
+        tower.patch_embed.forward = lambda x, conv=conv: conv(x.view(-1, 3, 2, 14, 14)).flatten(1)
+        tower.config._attn_implementation = "sdpa"
+        theirs = tower(batch, grid_thw=grid).pooler_output
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch.compile warns of what torch itself does
+def test_compiled_blocks_learn_the_same_and_answer_as_before() -> None:
+    p, asked = toy.phrases(), toy.prompts(2)
+    batch = tensors(batch_arrays(p, asked, [answer_ids(p, range(8))] * 2, multiple=16))
+    assert batch["input_ids"].shape[1] % 16 == 0
+    plain, compiled = toy.network(), toy.network()
+    compiled.compile_blocks("aot_eager")  # all but the C++ compiler
+    for net in (plain, compiled):
+        net.train()
+        net(batch)[0].square().mean().backward()
+    for mine, theirs in zip(plain.parameters(), compiled.parameters(), strict=True):
+        assert (mine.grad is None) == (theirs.grad is None)
+        if mine.grad is not None:
+            torch.testing.assert_close(mine.grad, theirs.grad, atol=1e-5, rtol=1e-3)
+    assert plain.state_dict().keys() == compiled.state_dict().keys()
+    answers = [[one.ids for (one,) in sample(net.eval(), toy.grammar(), asked)] for net in (plain, compiled)]
+    assert answers[0] == answers[1]
+
+
 @pytest.mark.parametrize("shape", [(3, 28, 28), (2, 30, 28), (2, 28, 14), (0, 28, 28)])
 def test_clips_that_do_not_divide_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="multiples of 28"):

@@ -17,7 +17,7 @@ import torch
 from drive.errors import InputError
 from drive.nn.scene import SceneArrays, SceneSizes, empty_scene
 from drive.planners.autovla.codebook import Codebook
-from drive.planners.autovla.prompt import Phrases, answer_ids, batch_arrays
+from drive.planners.autovla.prompt import PAPER_CAMERAS, Phrases, answer_ids, batch_arrays
 from drive.planners.autovla.scene_words import PromptSettings
 from drive.planners.autovla.seen import (
     Clips,
@@ -40,11 +40,12 @@ from drive.planners.autovla.sft import (
 )
 from drive.roadmap import LaneSpec, RoadMapBuilder
 from drive.sim.sensors.camera import CameraRig, Moment
-from drive.sim.sensors.camera_views import VIEWS, named
+from drive.sim.sensors.camera_views import named
 from drive.vehicle import AgentKind
 
-CLIPS = Clips.of(3, 2, (168, 112))
-COLUMNS = 36
+CAMERAS = (*PAPER_CAMERAS, "front_far")
+CLIPS = Clips.of(CAMERAS, 2, (168, 112))
+COLUMNS = 48
 
 
 def scene(
@@ -66,12 +67,12 @@ def columns(found: SceneArrays) -> Any:
 @pytest.mark.parametrize(
     ("x", "y", "heading"),
     [(15.0, 0.0, 0.0), (12.0, 5.0, 1.0), (9.0, -7.0, 2.0), (2.0, 12.0, 0.3), (4.0, -9.0, -1.2),
-     (40.0, 3.0, 0.0)],
+     (40.0, 3.0, 0.0), (70.0, -5.0, 0.0)],
 )  # fmt: skip
 def test_who_is_somewhere_covers_the_columns_in_which_the_cameras_see_them(
     x: float, y: float, heading: float
 ) -> None:
-    specs = tuple(named(view.name, (168, 112)) for view in VIEWS)
+    specs = tuple(named(name, (168, 112)) for name in CAMERAS)
     edge = np.array([[500.0, 2.0], [600.0, 2.0]])
     builder = RoadMapBuilder()
     builder.add(LaneSpec("far", edge, edge - (0.0, 4.0)))
@@ -85,7 +86,7 @@ def test_who_is_somewhere_covers_the_columns_in_which_the_cameras_see_them(
             np.array([[x, y, heading, 0.0, 0.0]]), np.array([there]), np.array([False]),
             np.array([], dtype=np.uint8),
         )  # fmt: skip
-        images = [rig.shoot(k, np.zeros(3), moment) for k in range(3)]
+        images = [rig.shoot(k, np.zeros(3), moment) for k in range(len(CAMERAS))]
         return np.concatenate(images, axis=1)
 
     above = slice(0, 56)  # the horizon: below it there are shades
@@ -101,22 +102,26 @@ def test_what_is_there_by_hand() -> None:
     found.ego[8] = 10.0  # the red line
     ahead = columns(found)
     middle = ahead[17]
-    np.testing.assert_allclose(middle, (math.exp(-1.0), -0.5, math.exp(-1.0)), rtol=1e-6)
+    near = math.exp(-20.0 / 30.0)
+    np.testing.assert_allclose(middle, (near, -0.5, near), rtol=1e-6)
     assert not ahead[:16].any()
-    assert not ahead[20:].any()
-    np.testing.assert_allclose(seen_of(found, CLIPS)[-4:], (0.0, 0.0, 0.0, math.exp(-0.5)), rtol=1e-6)
+    assert not ahead[20:36].any()
+    # The far camera has it too, twice as wide.
+    assert np.flatnonzero(ahead[:36, 0]).tolist() == [17, 18]
+    assert np.flatnonzero(ahead[36:, 0]).tolist() == [4, 5, 6, 7]
+    np.testing.assert_allclose(seen_of(found, CLIPS)[-4:], (0.0, 0.0, 0.0, math.exp(-10.0 / 30.0)), rtol=1e-6)
     # On a straight way: ahead at 20 m, coming at 5 m/s, and after 3 s still 5 m off.
     found.route[:, 0] = found.route[:, 8] = np.arange(64) * 2.0
     found.route[:, 2] = 1.0
     found.route_valid[:] = True
     np.testing.assert_allclose(
-        seen_of(found, CLIPS)[-4:], (math.exp(-1.0), -0.5, math.exp(-5.0 / 20.0), math.exp(-0.5)), atol=0.03
+        seen_of(found, CLIPS)[-4:], (near, -0.5, math.exp(-5.0 / 30.0), math.exp(-10.0 / 30.0)), atol=0.03
     )
     # The nearer one counts where two are in line.
     found.agents[1, -1] = 10.0, 0.0, 1.0, 0.0, 0.0, 0.0
     found.agents_valid[1, -1] = True
     found.bodies[1, :4] = 4.6, 1.9, 1.0, 1.0
-    np.testing.assert_allclose(columns(found)[17], (math.exp(-0.5), 0.0, math.exp(-1.0)), rtol=1e-6)
+    np.testing.assert_allclose(columns(found)[17], (math.exp(-10.0 / 30.0), 0.0, near), rtol=1e-6)
 
 
 def test_who_is_behind_is_not_seen() -> None:
@@ -124,8 +129,13 @@ def test_who_is_behind_is_not_seen() -> None:
     assert not columns(scene(-6.0, 20.0)).any()
 
 
+def test_clips_are_of_pinholes() -> None:
+    with pytest.raises(InputError, match="pinhole"):
+        Clips.of(("around",), 2, (168, 112))
+
+
 def test_a_tower_learns_where_something_is() -> None:
-    clips = Clips.of(3, 2, (56, 28))
+    clips = Clips.of(PAPER_CAMERAS, 2, (56, 28))
     rng = np.random.default_rng(0)
     images = rng.integers(0, 60, (96, 3, 2, 28, 56, 3)).astype(np.uint8)
     seen = np.zeros((96, clips.columns * 3 + 4), dtype=np.float32)
@@ -148,7 +158,7 @@ def test_a_tower_learns_where_something_is() -> None:
 
 
 def test_a_taught_network_drives_as_it_does_alone() -> None:
-    clips = Clips.of(3, 2, (56, 28))
+    clips = Clips.of(PAPER_CAMERAS, 2, (56, 28))
     prompts, p = toy.prompts(3), toy.phrases()
     arrays = batch_arrays(p, prompts, [answer_ids(p, np.arange(8) % 5, "" if k else "why") for k in range(3)])
     batch = {name: torch.from_numpy(a) for name, a in arrays.items()}
@@ -229,7 +239,7 @@ def test_moments_in_which_something_begins_weigh_more() -> None:
     held = Examples.of(Held(), PromptSettings(), 8, pictures=False)
     np.testing.assert_allclose(held.changes, (0.0, -20.0), atol=1e-4)
     tokens = Codebook(toy.motions()).encode(held.poses)
-    blind = Phrases.of(toy.words(), pictures=False)
+    blind = Phrases.of(toy.words(), ())
     batch = batches_of(held, blind, tokens, 2, 0, LossSettings(change=3.0))(0)
     plain = batches_of(held, blind, tokens, 2, 0, LossSettings())(0)
     assert sorted(batch["weight"].tolist()) == [1.0, 7.0]

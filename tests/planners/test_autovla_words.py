@@ -86,7 +86,7 @@ def scene(agents: Any = (), kind: int = 0, bend: float = 0.0, **ego: float) -> A
     made.ego[:] = 0.0
     made.ego[[0, 4, 7, 8, 9]] = 8.0, 13.9, 200.0, 200.0, 200.0
     for name, value in ego.items():
-        made.ego[{"stop": 7, "red": 8}[name]] = value
+        made.ego[{"speed": 0, "stop": 7, "red": 8}[name]] = value
     for k, (ax, ay, heading, speed) in enumerate(agents):
         c, n = np.cos(heading), np.sin(heading)
         made.agents[k, :] = ax, ay, c, n, speed * c, speed * n
@@ -115,7 +115,8 @@ def test_prompts_tell_state_way_and_instruction() -> None:
     [
         (scene(), "free", False),
         (scene([(20.0, 0.0, 0.0, 5.0)]), "lead", False),
-        (scene([(20.0, 0.0, 0.0, 0.0)]), "blocked", False),
+        (scene([(20.0, 0.0, 0.0, 0.0)], speed=2.0), "blocked", False),
+        (scene([(20.0, 0.0, 0.0, 0.0)]), "closing", True),
         (scene(red=20.0), "red", False),
         (scene([(20.0, 3.0, 0.0, 0.0)], kind=1), "person", True),
         (scene([(25.0, -12.0, np.pi / 2.0, 6.0)]), "crossing", True),
