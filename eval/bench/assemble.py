@@ -15,6 +15,7 @@ from drive.errors import DriveError, SimulationError
 from drive.eval.bench.jobs import FAILURES, Chosen
 from drive.eval.bench.results import SCHEMA
 from drive.eval.bench.statistics import estimate, log_histogram, percentiles
+from drive.eval.bench.suites import suite_hash
 from drive.eval.metrics.base import Summary, check_columns, load_score
 
 if TYPE_CHECKING:
@@ -24,6 +25,33 @@ if TYPE_CHECKING:
 _AT_FAULT = ("no_ego_at_fault_collisions", "number_of_all_at_fault_collisions")
 _DROPS = ("simulator_error", "invalid_scenario")
 _PACKAGES = ("numpy", "numba", "scipy", "shapely", "osqp", "cvxpy")
+
+
+def config_elsewhere(
+    suite: str,
+    chosen: Sequence[Chosen],
+    entries: Sequence[Entry],
+    traffic: str,
+    scores: Mapping[str, str],
+    seed: int,
+) -> dict[str, Any]:
+    """What makes results comparable, of a benchmark that another simulator drives: nothing is hidden there,
+    and nobody is late."""
+    return {
+        "suite": suite,
+        "suite hash": suite_hash((c.id, c.hash) for c in chosen),
+        "planners": [entry.identity for entry in entries],
+        "traffic": traffic,
+        "scores": {name: load_score(ref)[1].version for name, ref in scores.items()},
+        "mode": "closed",
+        "seed": seed,
+        "realtime": False,
+        "batch": {},
+        "visibility": "all",
+        "detection": "none",
+        "ego": "planned",
+        "version": versions()["drive"],
+    }
 
 
 def assemble(

@@ -19,13 +19,12 @@ import numpy as np
 
 from drive.errors import InputError, UnknownNameError
 from drive.eval.bench import journal
-from drive.eval.bench.assemble import assemble, check_scores, versions
+from drive.eval.bench.assemble import assemble, check_scores, config_elsewhere
 from drive.eval.bench.harness import run_seed
 from drive.eval.bench.jobs import Chosen, Drive, Reply, Setup, empty_record, failed, run_path
 from drive.eval.bench.planners import entries_of
 from drive.eval.bench.results import Results
-from drive.eval.bench.suites import suite_hash
-from drive.eval.metrics.base import load_score, load_scores
+from drive.eval.metrics.base import load_scores
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -109,21 +108,7 @@ def _run(options: CarlaOptions, say: Callable[[str], None], held: ExitStack) -> 
         )
         for r in here
     ]
-    config = {
-        "suite": options.routes.stem,
-        "suite hash": suite_hash((c.id, c.hash) for c in chosen),
-        "planners": [entry.identity for entry in entries],
-        "traffic": traffic,
-        "scores": {name: load_score(ref)[1].version for name, ref in scores.items()},
-        "mode": "closed",
-        "seed": options.seed,
-        "realtime": False,
-        "batch": {},
-        "visibility": "all",
-        "detection": "none",
-        "ego": "planned",
-        "version": versions()["drive"],
-    }
+    config = config_elsewhere(options.routes.stem, chosen, entries, traffic, scores, options.seed)
     records = journal.read(options.out, config)
     book = journal.Journal(options.out, config)
     hand = _Hand(options, setup)

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 from drive.datasets.source import expand_all
 from drive.errors import InputError, SimulationError
 from drive.eval.bench import journal
-from drive.eval.bench.assemble import assemble, check_scores, versions
+from drive.eval.bench.assemble import assemble, check_scores, config_elsewhere
 from drive.eval.bench.harness import run_seed
 from drive.eval.bench.jobs import Chosen, Drive, Probe, Setup, run_path
 from drive.eval.bench.planners import Entry, entries_of
 from drive.eval.bench.results import Results
-from drive.eval.bench.suites import load_suite, suite_hash
+from drive.eval.bench.suites import load_suite
 from drive.eval.bench.worker import Worker
-from drive.eval.metrics.base import load_score, load_scores
+from drive.eval.metrics.base import load_scores
 
 if TYPE_CHECKING:
     from drive.eval.bench.jobs import Reply
@@ -79,21 +79,8 @@ def _run(options: NuplanOptions, say: Callable[[str], None], held: ExitStack) ->
     setup = Setup(entries, (), options.traffic, scores, False, "all", "none", 60.0, options.out)
     worker = Worker(setup)
     chosen = [_chosen(worker, ref) for ref in refs.refs]
-    config = {
-        "suite": suite.id if suite else "custom",
-        "suite hash": suite_hash((c.id, c.hash) for c in chosen),
-        "planners": [entry.identity for entry in entries],
-        "traffic": f"nuplan:{options.traffic}",
-        "scores": {name: load_score(ref)[1].version for name, ref in scores.items()},
-        "mode": "closed",
-        "seed": 0,
-        "realtime": False,
-        "batch": {},
-        "visibility": "all",
-        "detection": "none",
-        "ego": "planned",
-        "version": versions()["drive"],
-    }
+    name = suite.id if suite else "custom"
+    config = config_elsewhere(name, chosen, entries, f"nuplan:{options.traffic}", scores, 0)
     records = journal.read(options.out, config)
     book = journal.Journal(options.out, config)
     quiet_devkit()

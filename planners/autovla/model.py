@@ -198,11 +198,11 @@ def _windows(
     equally long; the library's own goes through them one by one."""
     count, (heads, length, width) = len(cu_seq_lens_q) - 1, query.shape[1:]
     if count * max_length_q == length:
-        q, k, v = (x[0].unflatten(1, (count, -1)).transpose(0, 1) for x in (query, key, value))
+        q, k, v = (x.reshape(heads, count, max_length_q, width).transpose(0, 1) for x in (query, key, value))
         out = ((q * scaling) @ k.transpose(-1, -2)).softmax(-1).to(v.dtype) @ v
         return out.transpose(1, 2).reshape(1, -1, heads, width), None
     lengths = (cu_seq_lens_q[1:] - cu_seq_lens_q[:-1]).tolist()
-    parts = [x.split(lengths, 2) for x in (query, key, value)]
+    parts = [torch.split(x, lengths, 2) for x in (query, key, value)]
     each = [
         torch.nn.functional.scaled_dot_product_attention(q, k, v, scale=scaling)
         for q, k, v in zip(*parts, strict=True)

@@ -58,7 +58,7 @@ class Phrases:
                 f"{FINISH}{END}",
             )
         ]  # fmt: skip
-        made = cls(words, *parts, tuple(VIEWS[name] for name in cameras))
+        made = cls(words, *parts, views=tuple(VIEWS[name] for name in cameras))
         if made.fast[0] == made.slow[0] or made.finish[-1] != words.end:
             raise InputError("this tokenizer does not tell fast from slow thinking by its first token")
         return made
