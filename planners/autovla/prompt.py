@@ -51,14 +51,15 @@ class Phrases:
         Raises InputError for a tokenizer that cannot tell fast from slow by one token.
         """
         system = SYSTEM if cameras else SYSTEM_BLIND
-        parts = [
+        static, think, fast, slow, close, finish = (
             tuple(words.ids(text))
             for text in (
                 f"{START}system\n{system}{END}\n{START}user\n", THINK, f" {FAST}", f" {SLOW}", CLOSE,
                 f"{FINISH}{END}",
             )
-        ]  # fmt: skip
-        made = cls(words, *parts, views=tuple(VIEWS[name] for name in cameras))
+        )  # fmt: skip
+        views = tuple(VIEWS[name] for name in cameras)
+        made = cls(words, static, think, fast, slow, close, finish, views)
         if made.fast[0] == made.slow[0] or made.finish[-1] != words.end:
             raise InputError("this tokenizer does not tell fast from slow thinking by its first token")
         return made
