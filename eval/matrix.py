@@ -36,7 +36,7 @@ SCORE, NONE = "nuplan_cls", "–"
 class Column:
     """A circumstance: its `name`, what it is `about`, the `options` of the `command` that drives it, and who
     cannot be driven there (`without`). Where planners are `alone`, those of the core have a cell each too.
-    `python` is the interpreter, "" this one."""
+    `python` is the interpreter, "" this one; `score` is what its cells show."""
 
     name: str
     about: str
@@ -45,6 +45,7 @@ class Column:
     without: tuple[str, ...] = ()
     alone: bool = False
     python: str = ""
+    score: str = SCORE
 
 
 FIRST, SECOND = "first 64", "second 64"
@@ -66,9 +67,14 @@ def recorded(folder: str) -> tuple[Column, ...]:
 
 def carla(routes: str, maps: str) -> Column:
     """The column of CARLA's routes, on our own light server with the towns in `maps`."""
-    about = f"routes of {Path(routes).name} in the towns at hand, on our light CARLA server among 30 cars"
+    about = (
+        f"routes of {Path(routes).name} in the towns at hand, on our light CARLA server among 30 cars; here it "
+        "is `bench2drive`, for without a driver to compare with `nuplan_cls` asks for no progress"
+    )
     options = ("--route", routes, "--maps", maps, "--traffic", "30")
-    return Column("CARLA", about, options, ("drive", "carla", "run"), ("log",), alone=True)
+    return Column(
+        "CARLA", about, options, ("drive", "carla", "run"), ("log",), alone=True, score="bench2drive"
+    )
 
 
 def nuplan(devkit: str, python: str = "") -> Column:
@@ -177,28 +183,23 @@ def table(found: Found, columns: Sequence[Column], planners: Sequence[str]) -> s
 
     def mean(name: str) -> float:
         results = found.get((name, columns[0].name))
-        value = results.planner(name)["scores"][_score_of(results)]["mean"] if results else None
+        value = results.planner(name)["scores"][columns[0].score]["mean"] if results else None
         return -1.0 if value is None else float(value)
 
     driven = {name for name, _ in found}
     names = sorted((name for name in planners if name in driven), key=mean, reverse=True)
     lines = ["| | " + " | ".join(c.name for c in columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for name in names:
-        cells = [_told(found.get((name, c.name)), name) for c in columns]
+        cells = [_told(found.get((name, c.name)), name, c.score) for c in columns]
         lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _score_of(results: Results) -> str:
-    """The one score of all columns where it is there, else the first."""
-    return SCORE if SCORE in results.scores else results.scores[0]
-
-
-def _told(results: Results | None, name: str) -> str:
+def _told(results: Results | None, name: str, of: str) -> str:
     if results is None:
         return NONE
     entry = results.planner(name)
-    score = entry["scores"][_score_of(results)]
+    score = entry["scores"][of]
     if score["mean"] is None:
         return NONE
     low, high = score["ci95"]

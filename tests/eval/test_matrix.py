@@ -105,12 +105,13 @@ def test_other_worlds_have_a_cell_a_planner_by_commands_of_their_own(tmp_path: P
         "drive nuplan bench --suite mini --devkit ../nuplan-devkit --planner pdm"
     )
     assert cells[4].folder == tmp_path / "nuPlan-devkit" / "pdm"
-    # Its first score is another one; the column of the matrix is of all cells' one.
+    # Who stands has a whole nuplan_cls along a route: this column shows another score.
     one = results({"idm": [0.5, 0.7]})
     planner = dict(one.planner("idm"))
-    planner["scores"] = {"carla_2.1": {"mean": 0.1, "ci95": [0.0, 0.2], "n": 2}, **planner["scores"]}
-    both = Results({**one.data, "scores": ["carla_2.1", "nuplan_cls"], "planners": [planner]}, Path())
-    assert "0.600 [0.500, 0.700]" in table({("idm", "CARLA"): both}, columns[:1], ("idm",))
+    planner["scores"] = {"bench2drive": {"mean": 0.1, "ci95": [0.0, 0.2], "n": 2}, **planner["scores"]}
+    both = Results({**one.data, "scores": ["bench2drive", "nuplan_cls"], "planners": [planner]}, Path())
+    assert "0.100 [0.000, 0.200]" in table({("idm", "CARLA"): both}, columns[:1], ("idm",))
+    assert "0.600 [0.500, 0.700]" in table({("idm", "nuPlan devkit"): both}, columns[1:], ("idm",))
 
 
 def test_an_interpreter_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
