@@ -68,8 +68,8 @@ def recorded(folder: str) -> tuple[Column, ...]:
 def carla(routes: str, maps: str) -> Column:
     """The column of CARLA's routes, on our own light server with the towns in `maps`."""
     about = (
-        f"routes of {Path(routes).name} in the towns at hand, on our light CARLA server among 30 cars; here it "
-        "is `bench2drive`, for without a driver to compare with `nuplan_cls` asks for no progress"
+        f"routes of {Path(routes).name} in the towns at hand, on our light CARLA server among 30 cars; here "
+        "it is `bench2drive`, for without a driver to compare with `nuplan_cls` asks for no progress"
     )
     options = ("--route", routes, "--maps", maps, "--traffic", "30")
     return Column(
