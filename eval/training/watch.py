@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Watched:
-    """A planner whose observations at the samples `at` are kept, with `history` s of the past and with the
-    pictures of `cameras`, whatever it asks for itself."""
+    """A planner whose observations at the samples `at` are kept, or the next ones where it is asked more seldom,
+    with `history` s of the past and with the pictures of `cameras`, whatever it asks for itself."""
 
     planner: Planner
     at: Collection[int]
@@ -33,17 +34,20 @@ class Watched:
 
     def start(self, task: Task) -> _WatchedSession:
         """Open the planner's session."""
-        return _WatchedSession(self, self.planner.start(task))
+        return _WatchedSession(self, self.planner.start(task), sorted(self.at))
 
 
 @dataclass(slots=True, eq=False)
 class _WatchedSession:
     watched: Watched
     session: Session
+    wanted: list[int]
 
     def plan(self, observation: Observation) -> Plan:
-        if observation.step in self.watched.at:
+        due = bisect_right(self.wanted, observation.step)
+        if due:
             self.watched.seen.append(observation)
+            del self.wanted[:due]
         return self.session.plan(observation)
 
     def __getattr__(self, name: str) -> Any:
