@@ -73,7 +73,13 @@ def carla(routes: str, maps: str) -> Column:
     )
     options = ("--route", routes, "--maps", maps, "--traffic", "30")
     return Column(
-        "CARLA", about, options, ("drive", "carla", "run"), ("log",), alone=True, score="bench2drive"
+        "CARLA",
+        about,
+        options,
+        ("drive", "carla", "run"),
+        ("constant", "log"),
+        alone=True,
+        score="bench2drive",
     )
 
 

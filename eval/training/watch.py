@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Watched:
-    """A planner whose observations at the samples `at` are kept, or the next ones where it is asked more seldom,
+    """A planner whose observations at the samples `at` are kept, or the next where it is asked more seldom,
     with `history` s of the past and with the pictures of `cameras`, whatever it asks for itself."""
 
     planner: Planner

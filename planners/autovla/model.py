@@ -69,13 +69,13 @@ class VLA(nn.Module):
     def __init__(self, net: Any) -> None:
         super().__init__()
         self.net = net
-        self._compiled = ""
+        self._compiled = self._attention = ""
 
     def compile_blocks(self, backend: str = "inductor") -> None:
         """From now on compute with compiled blocks while in training: half the time, and bfloat16 pays. It
         needs a C++ compiler, and half a minute at the first step with sequences of a length."""
         torch._dynamo.config.recompile_limit = 64
-        self._compiled = backend
+        self._compiled, self._attention = backend, self.base.model.language_model.config._attn_implementation
         self.train(self.training)
 
     def train(self, mode: bool = True) -> VLA:
@@ -88,7 +88,7 @@ class VLA(nn.Module):
                 else:
                     block._compiled_call_impl = None
             # Attention that is written out can be compiled into one with what is around it.
-            model.language_model.config._attn_implementation = "eager" if mode else "sdpa"
+            model.language_model.config._attn_implementation = "eager" if mode else self._attention
         return self
 
     @property

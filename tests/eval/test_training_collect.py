@@ -22,7 +22,8 @@ from drive.eval.training.scenes import VALIDATION, key_of, scenes_of, validation
 from drive.geometry import to_frame
 from drive.nn.store import DataRequest, TrainingSet, training_fields
 from drive.nn.vocabulary import Vocabulary
-from drive.planner import Plan, PlanStatus
+from drive.planner import Plan, PlanStatus, Session
+from drive.scenario import Task
 from drive.sim.teacher import TEACHER_VERSION
 from drive.vehicle import SPEED, VehicleParams
 
@@ -131,6 +132,36 @@ def test_a_learner_is_labelled_on_its_own_states(words, tmp_path) -> None:
     assert (folder / "header.json").stat().st_mtime_ns == before
     with pytest.raises(InputError, match="from 1 on"):
         collect(learner, 0)
+
+
+class Seldom:
+    """A planner that is asked twice a second."""
+
+    def __init__(self) -> None:
+        self.inner = registry.load_planner("idm")
+        self.spec = replace(self.inner.spec, rate=2.0)
+
+    def start(self, task: Task) -> Session:
+        return self.inner.start(task)
+
+
+def test_who_is_asked_seldom_is_seen_as_often(words) -> None:
+    request = replace(SMALL, displaced=0.0, twins=0.0, every=1.0)
+    for seed in range(4):
+        scenario = load(f"gen/cut_in/1000{seed}")
+        steps = [
+            [
+                moment.observation.step
+                for moment in driven_moments(
+                    scenario, Collection(request, words), np.random.default_rng(seed), learner
+                )[1]
+            ]
+            for learner in (registry.load_planner("idm"), Seldom())
+        ]
+        assert len(steps[0]) >= 10
+        late = np.array(steps[1]) - np.array(steps[0])[: len(steps[1])]
+        assert len(steps[0]) - len(steps[1]) <= 1  # the last may be due after what is known of the future
+        assert ((late >= 0) & (late < 5)).all()
 
 
 def test_perturbed_moments_are_displaced_and_nothing_else(words) -> None:

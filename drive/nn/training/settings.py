@@ -20,8 +20,9 @@ class FitSettings:
     `validate_every` steps the network is validated; it is kept as it was where the figure `watch` was least
     (`keep` best) or as it is at the end (last); after `patience` validations without a better one the
     training ends (0: never). A checkpoint is written every `checkpoint_minutes`, and every `checkpoint_every`
-    steps (0: not). `bf16` and `speed` are for the GPU: auto is bfloat16 where the device has it, and the
-    fastest of eager, a CUDA graph and torch.compile, measured at the start; on the CPU both are off.
+    steps (0: not). `bf16` auto is bfloat16 on a GPU that has it; "on" is so on a CPU too, where it pays only
+    with instructions for it. `speed` is for the GPU: auto is the fastest of eager, a CUDA graph and
+    torch.compile, measured at the start; on the CPU it is off.
     """
 
     steps: int = 0
