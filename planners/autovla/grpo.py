@@ -13,7 +13,7 @@ from drive.errors import InputError
 from drive.nn._torch import Tensor, torch
 from drive.nn.policy import Objective, divergence, group_advantage, policy_objective
 from drive.planners.autovla.decode import FORCED, MODE, Grammar, Sampled, answer_logp, sample
-from drive.planners.autovla.prompt import Prompt, batch_arrays
+from drive.planners.autovla.prompt import IGNORED, Prompt, group_arrays
 from drive.planners.autovla.reward import Judged
 
 if TYPE_CHECKING:
@@ -99,9 +99,8 @@ def grpo_loss(
         judged = [judge(row, group) for row, group in zip(which, groups, strict=True)]
         reward = torch.tensor(np.stack([one.reward for one in judged]), dtype=torch.float32)
         flat = [one for group in groups for one in group]
-        repeated = [prompt for prompt in asked for _ in range(settings.group)]
         device = next(model.parameters()).device
-        logp, ref, kinds = _told(model, reference, grammar, repeated, flat, settings.temperature, device)
+        logp, ref, kinds = told(model, reference, grammar, asked, groups, settings.temperature, device)
         said, thought = (
             a.to(device).reshape(-1, 1) for a in advantages(reward, settings.modes, settings.worse)
         )
@@ -132,27 +131,35 @@ def grpo_loss(
     return loss
 
 
-def _told(
-    model: VLA, reference: VLA, grammar: Grammar, prompts: Sequence[Prompt], flat: Sequence[Sampled],
-    temperature: float, device: Any,
+def told(
+    model: VLA, reference: VLA, grammar: Grammar, prompts: Sequence[Prompt],
+    groups: Sequence[Sequence[Sampled]], temperature: float, device: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-    """Log-probabilities under the policy and the reference, and the kinds, all `(N, L)`."""
-    arrays = batch_arrays(grammar.phrases, prompts, [one.ids for one in flat])
+    """Of all answers of all groups, log-probabilities under the policy and the reference, and the tokens'
+    kinds, all `(N, L)`."""
+    arrays = group_arrays(grammar.phrases, prompts, [[one.ids for one in group] for group in groups])
+    flat = [one for group in groups for one in group]
+    kind = np.array([k for one in flat for k in one.kinds])
+    free = kind != FORCED
+    # What was dictated has the probability 1: it needs no logits.
+    labels = arrays["labels"]
+    labels[labels >= 0] = np.where(free, labels[labels >= 0], IGNORED)
     batch = {name: torch.from_numpy(np.ascontiguousarray(a)).to(device) for name, a in arrays.items()}
     masks = grammar.masks(len(grammar.phrases.words)).to(device)
-    kind = torch.tensor([k for one in flat for k in one.kinds], device=device)
-    logits, ids, row = model(batch)
-    new = answer_logp(logits, ids, kind, masks, temperature)
+    drawn_kind = torch.from_numpy(kind[free]).to(device)
+    logits, ids, _ = model(batch)
+    new = answer_logp(logits, ids, drawn_kind, masks, temperature)
     with torch.no_grad():
         old, _, _ = reference(batch)
-        ref = answer_logp(old, ids, kind, masks, temperature)
-    longest = max(len(one.ids) for one in flat)
-    place = torch.cat([torch.arange(len(one.ids)) for one in flat]).to(device)
-    shape = (len(flat), longest)
-    index = (row, place)
+        ref = answer_logp(old, ids, drawn_kind, masks, temperature)
+    lengths = [len(one.ids) for one in flat]
+    row = np.repeat(np.arange(len(flat)), lengths)[free]
+    place = np.concatenate([np.arange(length) for length in lengths])[free]
+    index = tuple(torch.from_numpy(a).to(device) for a in (row, place))
+    shape = (len(flat), max(lengths))
     zeros = torch.zeros(shape, device=device)
-    kinds = torch.full(shape, FORCED, device=device).index_put(index, kind)
+    kinds = torch.full(shape, FORCED, device=device).index_put(index, drawn_kind)
     return zeros.index_put(index, new), zeros.index_put(index, ref), kinds
 
 
-__all__ = ["GRPOSettings", "advantages", "drawn", "grpo_loss"]
+__all__ = ["GRPOSettings", "advantages", "drawn", "grpo_loss", "told"]

@@ -105,11 +105,14 @@ class VLA(nn.Module):
         grid: Tensor | None = None,
         cache: Any = None,
     ) -> Tensor:
-        """Hidden states `(B, L, D)`. Raises InputError without `positions (3, B, L)`."""
+        """Hidden states `(B, L, D)`; `attention (B, L)` is 1 where something is, or `(B, 1, L, L)` is added.
+        Raises InputError without `positions (3, B, L)`."""
         if positions is None or positions.shape != (3, *input_ids.shape):
             raise InputError(
                 "a VLA is called with positions (3, B, L): without them it counts in one dimension"
             )
+        if attention.ndim == 4:
+            attention = attention.to(self.base.dtype)
         seen = patches is not None and len(patches) > 0
         out = self.base.model(
             input_ids=input_ids,

@@ -29,6 +29,8 @@ THINK, CLOSE, FINISH = "<think>This is a", "</think><answer>The final output act
 INTERVAL = 2.0
 """Positions between two pairs of frames: Qwen2.5-VL's 2 a second, and a second for two frames at 2 Hz."""
 IGNORED = -100
+HIDDEN = np.float32(-1e30)
+"""Added to the attention to what is not to be seen: who is hidden from all (padding) still has a mean."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,7 +163,50 @@ def batch_arrays(
     }
 
 
+def group_arrays(
+    phrases: Phrases, prompts: Sequence[Prompt], groups: Sequence[Sequence[Sequence[int]]]
+) -> dict[str, NDArray[Any]]:
+    """As `batch_arrays` of each prompt with each answer of its group, but what is computed for a prompt is
+    computed once: its answers follow it one after the other, each at the positions that it would have by
+    itself, and none sees another. `attention (B, 1, L, L)` is what is added: 0, or `HIDDEN`.
+
+    The first token of an answer comes after another's last one: it has to be one that is dictated.
+    """
+    words = phrases.words
+    rows = [
+        np.concatenate((p.ids, *(np.asarray(a, dtype=np.int64) for a in group)))
+        for p, group in zip(prompts, groups, strict=True)
+    ]
+    shape = (len(rows), max(len(row) for row in rows))
+    ids = np.full(shape, words.pad, dtype=np.int64)
+    labels = np.full(shape, IGNORED, dtype=np.int64)
+    positions = np.zeros((3, *shape), dtype=np.int64)
+    part = np.full(shape, -1, dtype=np.int64)
+    for b, (row, p, group) in enumerate(zip(rows, prompts, groups, strict=True)):
+        begin = len(p.ids)
+        ids[b, : len(row)], labels[b, begin : len(row)] = row, row[begin:]
+        positions[:, b, :begin] = rope_positions(p.ids, words.video, p.grid)
+        part[b, :begin] = 0
+        after = positions[:, b, :begin].max() + 1
+        for number, answer in enumerate(group):
+            end = begin + len(answer)
+            positions[:, b, begin:end] = after + np.arange(end - begin)
+            part[b, begin:end] = number + 1
+            begin = end
+    seen = np.tri(shape[1], dtype=np.bool_) & (
+        (part[:, None] == 0) | ((part[:, None] == part[:, :, None]) & (part[:, None] >= 0))
+    )
+    return {
+        "input_ids": ids,
+        "attention": np.where(seen, np.float32(0.0), HIDDEN)[:, None],
+        "labels": labels,
+        "positions": positions,
+        "patches": np.concatenate([p.patches for p in prompts]),
+        "grid": np.concatenate([p.grid for p in prompts]),
+    }
+
+
 __all__ = [
-    "IGNORED", "PAPER_CAMERAS", "VIEWS", "Phrases", "Prompt", "answer_ids", "batch_arrays", "make_prompt",
-    "rope_positions",
+    "IGNORED", "PAPER_CAMERAS", "VIEWS", "Phrases", "Prompt", "answer_ids", "batch_arrays", "group_arrays",
+    "make_prompt", "rope_positions",
 ]  # fmt: skip

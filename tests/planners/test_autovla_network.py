@@ -20,6 +20,7 @@ from drive.errors import InputError
 from drive.nn.weights import Card
 from drive.planners.autovla.codebook import Codebook
 from drive.planners.autovla.decode import FORCED, InvalidAnswer, answer_logp, sample, static_part
+from drive.planners.autovla.grpo import told as group_logp
 from drive.planners.autovla.model import VLASettings, load_folder, tiny
 from drive.planners.autovla.planner import AutoVLAConfig, AutoVLAPlanner
 from drive.planners.autovla.product import Product, load_product, save_folder
@@ -130,6 +131,27 @@ def test_what_was_drawn_is_told_as_it_was_drawn(temperature: float) -> None:
     assert (told - drawn).abs().max() < 1e-4
     assert (told[kinds == FORCED] == 0.0).all()
     assert (told[kinds != FORCED] < 0.0).all()
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_a_group_that_shares_its_prompt_is_told_as_it_was_drawn(temperature: float) -> None:
+    net, grammar = toy.network(), toy.grammar()
+    asked = toy.prompts(3)
+    generator = torch.Generator().manual_seed(0)
+    groups = sample(net, grammar, asked, count=4, temperature=temperature, generator=generator)
+    assert len({len(one.ids) for group in groups for one in group}) > 1
+    logp, ref, kinds = group_logp(
+        net, toy.network(), grammar, asked, groups, temperature, torch.device("cpu")
+    )
+    for row, one in enumerate(one for group in groups for one in group):
+        length = len(one.ids)
+        assert kinds[row, :length].tolist() == one.kinds
+        assert torch.allclose(logp[row, :length], torch.tensor(one.logp), atol=1e-4)
+        assert (logp[row, length:] == 0.0).all()
+        assert (kinds[row, length:] == FORCED).all()
+    assert torch.allclose(ref, logp, atol=1e-6)  # the same weights
+    logp.sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in net.parameters() if p.grad is not None)
 
 
 def test_no_control_token_is_ever_drawn_and_answers_are_sound_or_told() -> None:
