@@ -13,7 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -64,6 +64,20 @@ def write_whole(path: Path, content: str | bytes, lasting: bool = False) -> Path
     finally:
         part.unlink(missing_ok=True)
     return path
+
+
+def locked(file: IO[Any], wait: bool = False) -> bool:
+    """Take an open file for this process until it is closed, however that ends: False where another one has
+    it, unless one is to `wait` for that. Where the system has no such locks all are let in."""
+    try:
+        import fcntl
+    except ImportError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def write_npz(path: Path, arrays: Mapping[str, NDArray[Any]]) -> Path:

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from drive.errors import InputError
-from drive.files import parse_json, write_whole
+from drive.files import locked, parse_json, write_whole
 from drive.nn.store import HEADER, JOURNAL, SCHEMA, Field, TrainingSet
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ class Writer:
     """Appends samples scene by scene; what a kill leaves is cut back to the last whole scene.
 
     With `resume` a folder that was begun for the same request is gone on with; InputError for another one,
-    for a finished set, and for one that was begun where nothing is to be resumed.
+    for a finished set, for one that was begun where nothing is to be resumed, and for one that another
+    process is writing.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class Writer:
         self._files: dict[str, IO[bytes]] = {}
         with _told(self):
             self.folder.mkdir(parents=True, exist_ok=True)
-            fresh = not journal.exists()
+            file = self._files[JOURNAL] = journal.open("ab")
+            if not locked(file):
+                raise InputError(f"another process writes the training set '{self.folder}'")
+            fresh = journal.stat().st_size == 0
             self.entries = [] if fresh else self._begun(journal, json.loads(json.dumps(begin)))
             self.rows = sum(int(entry["rows"]) for entry in self.entries)
             for name in self.fields:
                 self._open(name)
-            self._files[JOURNAL] = journal.open("ab")
             if fresh:
                 self._write_line(begin)
 

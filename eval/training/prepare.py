@@ -21,6 +21,7 @@ from drive.errors import InputError
 from drive.eval.training.make import collector, make_data
 from drive.eval.training.scenes import validation_of
 from drive.eval.training.vocabulary import make_vocabulary
+from drive.files import locked
 from drive.nn.recipe import DataPlan, VocabularyRequest
 from drive.nn.store import HEADER, DataRequest, TrainingSet, check_disjoint
 from drive.nn.vocabulary import Vocabulary
@@ -183,17 +184,10 @@ def _named(told: Listener, title: str) -> Any:
 def _alone(folder: Path, told: Listener) -> Iterator[None]:
     """Let only one process make what is in the folder; the lock goes with its process, however that ends."""
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        import fcntl
-    except ImportError:  # not on every system
-        yield
-        return
     with open(folder / ".lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not locked(lock):
             told.note(f"waits for another process that makes '{folder}'")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            locked(lock, wait=True)
         yield
 
 

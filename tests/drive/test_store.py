@@ -84,6 +84,28 @@ def test_a_killed_collection_goes_on_to_the_same_bytes(tmp_path: Path, cut: str)
         assert (folder / f"{name}.npy").read_bytes() == (tmp_path / "one" / f"{name}.npy").read_bytes()
 
 
+def test_two_do_not_write_one_set(tmp_path: Path) -> None:
+    undisturbed = make(tmp_path / "one")
+    folder = tmp_path / "other"
+    first = Writer(folder, FIELDS, ABOUT)
+    first.add(scene(1), rows(2, 1))
+    with pytest.raises(InputError, match="another process writes"):
+        Writer(folder, FIELDS, ABOUT, resume=True)
+    for seed in (2, 3):
+        first.add(scene(seed), rows(seed + 1, seed))
+    assert first.finish().hash == undisturbed.hash
+
+
+def test_a_set_killed_before_its_first_line_is_begun_anew(tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    folder.mkdir()
+    (folder / "journal.jsonl").touch()
+    writer = Writer(folder, FIELDS, ABOUT, resume=True)
+    for seed in (1, 2, 3):
+        writer.add(scene(seed), rows(seed + 1, seed))
+    assert writer.finish().hash == make(tmp_path / "one").hash
+
+
 def test_skipped_scenes_are_told_and_give_no_rows(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "set", FIELDS, ABOUT)
     writer.add({"ref": "bad.xml", "skipped": "it is no scenario"}, None)
