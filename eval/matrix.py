@@ -27,7 +27,7 @@ from drive.files import write_whole
 
 CORE = ("constant", "log", "idm", "mpc", "pdm", "cpto", "field")
 """Driven together: their calls are short."""
-LEARNED = ("regression", "gtrs", "hydra_next", "stl_diffusion", "rift_policy")
+LEARNED = ("regression", "gtrs", "hydra_next", "stl_diffusion", "rift_policy", "autovla")
 """Driven each on its own."""
 SCORE, NONE = "nuplan_cls", "–"
 
@@ -72,14 +72,10 @@ def carla(routes: str, maps: str) -> Column:
         "it is `bench2drive`, for without a driver to compare with `nuplan_cls` asks for no progress"
     )
     options = ("--route", routes, "--maps", maps, "--traffic", "30")
+    # Who begins at rest and keeps its speed, who has no log, and who sees by our cameras.
+    without = ("constant", "log", "autovla")
     return Column(
-        "CARLA",
-        about,
-        options,
-        ("drive", "carla", "run"),
-        ("constant", "log"),
-        alone=True,
-        score="bench2drive",
+        "CARLA", about, options, ("drive", "carla", "run"), without, alone=True, score="bench2drive"
     )
 
 
@@ -87,8 +83,9 @@ def nuplan(devkit: str, python: str = "") -> Column:
     """The column of nuPlan's own closed loop: the devkit's checkout, and the interpreter that has it."""
     about = "the 32 scenes of mini, exported, in nuPlan's own simulator, the log replayed"
     options = ("--suite", "mini", "--devkit", devkit)
+    without = ("log", "autovla")
     return Column(
-        "nuPlan devkit", about, options, ("drive", "nuplan", "bench"), ("log",), alone=True, python=python
+        "nuPlan devkit", about, options, ("drive", "nuplan", "bench"), without, alone=True, python=python
     )
 
 

@@ -19,14 +19,14 @@ SHIPPED = sorted((ROOT / "planners").glob("*/weights/*.safetensors"))
 
 
 def test_the_planners_that_promise_weights_have_them() -> None:
-    assert {path.stem for path in SHIPPED} >= {"gtrs", "hydra_next", "regression", "stl_diffusion"}
+    assert {path.stem for path in SHIPPED} >= {"autovla", "gtrs", "hydra_next", "regression", "stl_diffusion"}
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_weights_are_small_and_fit_their_card(path: Path) -> None:
     assert path.stat().st_size <= 10 * 2**20
     card = read_card(path)
-    assert card.recipe == path.stem
+    assert card.recipe.split("-")[0] == path.stem
     assert card.licences == ("Apache-2.0",)
     assert card.steps > 0
     assert card.figures, "a card says what its weights do in closed loop"
@@ -34,6 +34,8 @@ def test_weights_are_small_and_fit_their_card(path: Path) -> None:
         assert str(entry["command"]).startswith("drive bench --suite")
     if card.vocabulary and vocabulary_path(path).exists():
         assert Vocabulary.load(vocabulary_path(path)).hash == card.vocabulary
+    if path.stem == "autovla":
+        pytest.importorskip("transformers")
     assert registry.load_planner(path.stem).spec.name == path.stem
 
 
