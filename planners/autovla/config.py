@@ -88,6 +88,30 @@ class RFTConfig:
             raise InputError("a fine-tuning's batch, moments, held_out and tested are 1 or more")
 
 
+@dataclass(frozen=True, slots=True)
+class ReflexConfig:
+    """`start` are the weights whose states are read; `batch` moments a step, `width` of the head. A pressure
+    that is told too small counts `caution` times its squared error, one too large 1 - `caution` times: who
+    is unsure brakes."""
+
+    start: str = ""
+    fit: FitSettings = field(
+        default_factory=lambda: FitSettings(
+            steps=1500, lr=2e-3, ema=0.99, weight_decay=1e-3, validate_every=250
+        )
+    )
+    data: DataRequest = DATA
+    batch: int = 256
+    width: int = 128
+    caution: float = 0.85
+
+    def __post_init__(self) -> None:
+        if min(self.batch, self.width) < 1:
+            raise InputError("a reflex's batch and width are 1 or more")
+        if not 0.0 < self.caution < 1.0:
+            raise InputError("a reflex's caution lies between 0 and 1")
+
+
 THOUGHTFUL = DataRequest(
     families=(
         "occluded_pedestrian", "unprotected_left", "t_junction_yield", "roundabout", "dense_merge", "cut_in",
@@ -159,5 +183,6 @@ __all__ = [
     "TEXT",
     "THOUGHTFUL",
     "RFTConfig",
+    "ReflexConfig",
     "TrainConfig",
 ]

@@ -18,6 +18,8 @@ from drive.nn._torch import Tensor, torch
 from drive.planners.autovla.prompt import rope_positions
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from drive.planners.autovla.model import VLA
     from drive.planners.autovla.prompt import Phrases, Prompt
 
@@ -99,13 +101,15 @@ class Grammar:
 
 @dataclass(slots=True, eq=False)
 class Sampled:
-    """An answer as it was sampled: `ids`, `kinds`, log-probabilities, whether the thought was too long."""
+    """An answer as it was sampled: `ids`, `kinds`, log-probabilities, whether the thought was too long, and
+    the hidden `state (D,)` at the prompt's end."""
 
     ids: list[int] = field(default_factory=list)
     kinds: list[int] = field(default_factory=list)
     logp: list[float] = field(default_factory=list)
     overlong: bool = False
     done: bool = False
+    state: NDArray[np.float32] | None = None
     _thought: int = 0
     _actions: int = 0
     _next: int = MODE
@@ -220,12 +224,19 @@ def _sample(
     grid = torch.from_numpy(np.concatenate([q.grid for q in prompts])).to(device)
     cache = static.cache(len(prompts))
     attention = torch.ones((len(prompts), static.length), dtype=torch.long, device=device)
-    last, attention = _pass(vla, fed, at, attention, cache, words.pad, device, patches, grid)
+    hidden, attention = _pass(vla, fed, at, attention, cache, words.pad, device, patches, grid)
+    last = vla.logits(hidden[:, -1])
+    for row, state in zip(rows, hidden[:, -1 - len(p.think)].float().cpu().numpy(), strict=True):
+        row.state = state
     if count > 1:
         cache.batch_repeat_interleave(count)
         attention, last = (x.repeat_interleave(count, 0) for x in (attention, last))
         next_at = [n for n in next_at for _ in range(count)]
-        rows = [Sampled(list(row.ids), list(row.kinds), list(row.logp)) for row in rows for _ in range(count)]
+        rows = [
+            Sampled(list(row.ids), list(row.kinds), list(row.logp), state=row.state)
+            for row in rows
+            for _ in range(count)
+        ]
     while True:
         kinds = torch.tensor([row._next for row in rows], device=device)
         logits = last.masked_fill(~masks[kinds], -torch.inf)
@@ -243,7 +254,8 @@ def _sample(
             next_at[b] += len(more)
         if all(row.done for row in rows):
             break
-        last, attention = _pass(vla, fed, at, attention, cache, words.pad, device)
+        hidden, attention = _pass(vla, fed, at, attention, cache, words.pad, device)
+        last = vla.logits(hidden[:, -1])
     return [rows[k : k + count] for k in range(0, len(rows), count)]
 
 
@@ -251,7 +263,7 @@ def _pass(
     vla: VLA, fed: Sequence[Sequence[int]], at: Sequence[Any], attention: Tensor, cache: Any, pad: int,
     device: Any, patches: Tensor | None = None, grid: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Logits after each row's own tokens, which are padded on their left, and the attention with them."""
+    """Hidden states of each row's own tokens, which are padded on their left, and the attention with them."""
     longest = max(max(len(row) for row in fed), 1)
     ids = np.full((len(fed), longest), pad, dtype=np.int64)
     there = np.zeros((len(fed), longest), dtype=np.int64)
@@ -269,7 +281,7 @@ def _pass(
         grid,
         cache,
     )
-    return vla.logits(hidden[:, -1]), attention
+    return hidden, attention
 
 
 def answer_logp(

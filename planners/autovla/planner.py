@@ -33,6 +33,7 @@ from drive.planners.autovla.product import (
     product_of_folder,
 )
 from drive.planners.autovla.prompt import PAPER_CAMERAS, Prompt, make_prompt
+from drive.planners.autovla.reflex import BRAKES, load_reflex, reflex_file, slowed
 from drive.planners.autovla.scene_words import state_text
 from drive.planners.learned.decision import Decision
 from drive.planners.learned.planner import device_of
@@ -42,9 +43,11 @@ from drive.planners.road.plans import braking_plan
 from drive.sim.sensors.camera_views import named
 from drive.sim.sensors.past import past_poses
 from drive.sim.sensors.vector import VectorSensor
+from drive.vehicle import SPEED
 
 if TYPE_CHECKING:
     from drive.planner import CameraSpec, Observation, ObservationBatch, Plan
+    from drive.planners.autovla.reflex import Reflex
     from drive.scenario import Task
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -60,8 +63,9 @@ class AutoVLAConfig:
 
     `thinking` is "auto", "fast" or "slow", `rate` in Hz how often it is asked: 2 or less, plans are driven on
     in between. Answers are the likeliest ones at the `temperature` 0, else drawn. Thoughts have at most
-    `thought` tokens (0: as trained). `device` "cpu", "cuda" or "auto"; `batch` is how many scenarios `drive
-    bench` asks about at once.
+    `thought` tokens (0: as trained). With the `reflex` that lies beside the weights the ego brakes for whom
+    the network sees ahead, whatever it answers. `device` "cpu", "cuda" or "auto"; `batch` is how many
+    scenarios `drive bench` asks about at once.
     """
 
     weights: str = ""
@@ -70,6 +74,7 @@ class AutoVLAConfig:
     rate: float = 2.0
     temperature: float = 0.0
     thought: int = 0
+    reflex: bool = True
     device: str = "cpu"
     batch: int = 4
 
@@ -104,6 +109,7 @@ class AutoVLAPlanner:
     def __init__(self, config: AutoVLAConfig | None = None) -> None:
         self.config = c = config or AutoVLAConfig()
         device = device_of(c.device)
+        reflex: Reflex | None = None
         if c.weights and Path(c.weights).is_dir():
             if not c.codebook:
                 raise InputError("autovla: weights in a folder need their codebook, an npz file")
@@ -115,9 +121,12 @@ class AutoVLAPlanner:
             path = find_weights("autovla", c.weights, WEIGHTS, "autovla-sft")[0]
             files = (path, path.with_suffix(TOKENIZER), path.with_suffix(CODEBOOK))
             product, _ = load_product(path, device)
+            if c.reflex and (reflex := load_reflex(path)) is not None:
+                files = (*files, reflex_file(path))
         if c.thought:
             product = replace(product, setup=replace(product.setup, thought=c.thought))
         self._begin(product, device)
+        self.reflex = reflex
         self.digest = digest_of(files)
 
     def _begin(self, product: Product, device: str) -> None:
@@ -211,7 +220,14 @@ class AutoVLASession:
         except InvalidAnswer as error:
             return self.lost(o, f"invalid answer: {error}", PlanStatus.INVALID)
         poses = planner.product.codebook.decode(np.array(answer.actions))
-        decision = Decision(poses, DT, figures=figures_of(answer, one), reason=said(answer))
+        figures, reason = figures_of(answer, one), said(answer)
+        if planner.reflex is not None and one.state is not None:
+            speed = max(float(o.ego[SPEED]), 0.0)
+            figures["pressure"] = felt = planner.reflex.felt(one.state, speed)
+            if felt > BRAKES:
+                poses = slowed(poses, DT, speed, felt)
+                reason += f"; slowed for who is ahead ({felt:.2f})"
+        decision = Decision(poses, DT, figures=figures, reason=reason)
         plan = plan_of(decision, o)
         self.last, self.calls = plan, self.calls + 1
         return plan

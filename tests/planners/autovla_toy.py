@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from drive.nn.scene import SceneArrays, SceneSizes, empty_scene
 from drive.planners.autovla.codebook import Codebook
 from drive.planners.autovla.decode import Grammar
 from drive.planners.autovla.model import VLA, TextSettings, VisionSettings, VLASettings, tiny
@@ -81,4 +82,26 @@ def prompts(count: int, seed: int = 0) -> list[Prompt]:
         clips = rng.integers(0, 256, (3, 2, 28, 56, 3), dtype=np.uint8)
         state = f"speed {rng.integers(0, 20)}.{k % 10} " + "past -1.0 0.0 " * (k % 3) + "go straight"
         made.append(make_prompt(phrases(), state, clips))
+    return made
+
+
+def scene(agents: Any = (), kind: int = 0, bend: float = 0.0, **ego: float) -> Any:
+    """A straight or bent way ahead at 8 m/s, and others `(x, y, heading, speed)` of one kind."""
+    made: SceneArrays = empty_scene(SceneSizes())
+    s = np.arange(64) * 2.0 - 8.0
+    angle = np.where(s > 0.0, bend * s, 0.0)
+    step = np.diff(s, prepend=s[0])
+    x, y = -8.0 + np.cumsum(step * np.cos(angle)), np.cumsum(step * np.sin(angle))
+    made.route[:, :4] = np.stack((x, y, np.cos(angle), np.sin(angle)), 1)
+    made.route[:, 8] = s
+    made.route_valid[:] = True
+    made.ego[:] = 0.0
+    made.ego[[0, 4, 7, 8, 9]] = 8.0, 13.9, 200.0, 200.0, 200.0
+    for name, value in ego.items():
+        made.ego[{"speed": 0, "stop": 7, "red": 8}[name]] = value
+    for k, (ax, ay, heading, speed) in enumerate(agents):
+        c, n = np.cos(heading), np.sin(heading)
+        made.agents[k, :] = ax, ay, c, n, speed * c, speed * n
+        made.agents_valid[k] = True
+        made.bodies[k, [0, 1, 2, 3 + kind]] = 4.5, 1.9, 1.0, 1.0
     return made

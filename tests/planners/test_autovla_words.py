@@ -15,13 +15,13 @@ pytest.importorskip("transformers")
 import autovla_toy as toy
 
 from drive.errors import InputError
-from drive.nn.scene import SceneArrays, SceneSizes, empty_scene
+from drive.nn.scene import SceneSizes, empty_scene
 from drive.planners.autovla.prompt import answer_ids
 from drive.planners.autovla.rationale import facts_of, meta_actions, needs_thought, thought
 from drive.planners.autovla.scene_words import PromptSettings, Way, instruction, state_text
 from drive.planners.autovla.tokenizer import CONTROL, action, chat, load_words, train_words, words_of_json
 
-motions, phrases, words = toy.motions, toy.phrases, toy.words
+motions, phrases, scene, words = toy.motions, toy.phrases, toy.scene, toy.words
 
 
 @pytest.fixture(autouse=True)
@@ -71,28 +71,6 @@ def test_answers_hold_what_was_said() -> None:
     assert "straightforward" in p.words.text(fast)
     assert fast[-1] == slow[-1] == p.words.end
     assert len(motions()) == p.words.actions
-
-
-def scene(agents: Any = (), kind: int = 0, bend: float = 0.0, **ego: float) -> Any:
-    """A straight or bent way ahead at 8 m/s, and others `(x, y, heading, speed)` of one kind."""
-    made: SceneArrays = empty_scene(SceneSizes())
-    s = np.arange(64) * 2.0 - 8.0
-    angle = np.where(s > 0.0, bend * s, 0.0)
-    step = np.diff(s, prepend=s[0])
-    x, y = -8.0 + np.cumsum(step * np.cos(angle)), np.cumsum(step * np.sin(angle))
-    made.route[:, :4] = np.stack((x, y, np.cos(angle), np.sin(angle)), 1)
-    made.route[:, 8] = s
-    made.route_valid[:] = True
-    made.ego[:] = 0.0
-    made.ego[[0, 4, 7, 8, 9]] = 8.0, 13.9, 200.0, 200.0, 200.0
-    for name, value in ego.items():
-        made.ego[{"speed": 0, "stop": 7, "red": 8}[name]] = value
-    for k, (ax, ay, heading, speed) in enumerate(agents):
-        c, n = np.cos(heading), np.sin(heading)
-        made.agents[k, :] = ax, ay, c, n, speed * c, speed * n
-        made.agents_valid[k] = True
-        made.bodies[k, [0, 1, 2, 3 + kind]] = 4.5, 1.9, 1.0, 1.0
-    return made
 
 
 def test_prompts_tell_state_way_and_instruction() -> None:
