@@ -80,14 +80,22 @@ class JudgedMoments(Protocol):
         ...
 
 
+class Collect(Protocol):
+    """Lets a learner drive in `scenes` fresh scenes of each family and gives its own states, labelled, as a
+    set: of the training's own request, or of another. Rounds count from 1; one that is finished is not driven
+    again."""
+
+    def __call__(
+        self, planner: Planner, number: int, scenes: int | None = None, request: DataRequest | None = None, /
+    ) -> TrainingSet: ...
+
+
 @dataclass(frozen=True, slots=True)
 class TrainingRun:
     """One training, as `drive train` hands it to a recipe: everything below `folder` is its own.
 
-    `collect(planner, round, scenes)` lets the learner drive in `scenes` fresh scenes of each family and gives
-    its own states, labelled, as a set (rounds count from 1); a round that is finished is not driven again.
-    `progress` goes on to `fit`. `moments(request, count)` drives fresh scenes and gives moments of them whose
-    answers can be scored while a policy learns.
+    `collect` lets the learner drive; `progress` goes on to `fit`. `moments(request, count)` drives fresh
+    scenes and gives moments of them whose answers can be scored while a policy learns.
     """
 
     folder: Path
@@ -98,7 +106,7 @@ class TrainingRun:
     train: TrainingSet
     validation: TrainingSet
     vocabulary: Vocabulary | None
-    collect: Callable[[Planner, int, int | None], TrainingSet]
+    collect: Collect
     device: str = "cpu"
     progress: Listener = field(default_factory=Listener)
     moments: Callable[[DataRequest, int], JudgedMoments] | None = None

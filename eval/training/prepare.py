@@ -118,11 +118,13 @@ def prepared(folder: Path, plan: DataPlan) -> Prepared:
 
 
 def rounds(found: Prepared, plan: DataPlan, folder: Path, listener: Listener) -> Any:
-    """`collect(planner, round, scenes=None)` of a `TrainingRun`; its sets lie below `folder`."""
+    """`collect` of a `TrainingRun`; its sets lie below `folder`."""
 
-    def collect(planner: Planner, number: int, scenes: int | None = None) -> TrainingSet:
+    def collect(
+        planner: Planner, number: int, scenes: int | None = None, request: DataRequest | None = None
+    ) -> TrainingSet:
         drive = collector(
-            plan.train,
+            request or plan.train,
             folder,
             vocabulary=found.vocabulary,
             scenes=scenes,

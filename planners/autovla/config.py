@@ -92,7 +92,8 @@ class RFTConfig:
 class ReflexConfig:
     """`start` are the weights whose states are read; `batch` moments a step, `width` of the head. A pressure
     that is told too small counts `caution` times its squared error, one too large 1 - `caution` times: who
-    is unsure brakes."""
+    is unsure brakes. In `own_scenes` fresh scenes of each family `start` drives itself, without a reflex, and
+    that is learnt from as well: the expert comes too near to nobody."""
 
     start: str = ""
     fit: FitSettings = field(
@@ -104,10 +105,11 @@ class ReflexConfig:
     batch: int = 256
     width: int = 128
     caution: float = 0.85
+    own_scenes: int = 10
 
     def __post_init__(self) -> None:
-        if min(self.batch, self.width) < 1:
-            raise InputError("a reflex's batch and width are 1 or more")
+        if min(self.batch, self.width) < 1 or self.own_scenes < 0:
+            raise InputError("a reflex's batch and width are 1 or more, its own_scenes 0 or more")
         if not 0.0 < self.caution < 1.0:
             raise InputError("a reflex's caution lies between 0 and 1")
 

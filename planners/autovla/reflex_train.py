@@ -21,7 +21,9 @@ from drive.nn.fit import fit, mean_loss
 from drive.nn.recipe import DataPlan
 from drive.nn.rounds import epoch_rows
 from drive.nn.scene import SceneArrays
+from drive.nn.store import JoinedSet
 from drive.planners.autovla.config import DATA, ReflexConfig
+from drive.planners.autovla.planner import AutoVLAConfig, AutoVLAPlanner
 from drive.planners.autovla.product import Product, load_product, save_product
 from drive.planners.autovla.reflex import (
     ARCHITECTURE,
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from drive.progress import Listener
 
 NAME = "autovla-reflex"
+OWN_EVERY, OWN_TWINS = 0.5, 0.3
+"""Of its own drives every moment at which it is asked (s), and others beside some of them."""
 CLEAR = 0.25
 """Pressure below which braking is a false alarm."""
 
@@ -123,7 +127,12 @@ class ReflexRecipe:
     def train(self, run: TrainingRun, config: ReflexConfig) -> Path:
         torch.manual_seed(run.seed)
         product, card = load_product(Path(config.start), run.device)
-        train, held_out = (Felt.of(data, product, run.progress) for data in (run.train, run.validation))
+        data: Data = run.train
+        if config.own_scenes:
+            learner = AutoVLAPlanner(AutoVLAConfig(config.start, reflex=False, device=run.device))
+            request = replace(data_of(config.data, product.setup), every=OWN_EVERY, twins=OWN_TWINS)
+            data = JoinedSet([run.train, run.collect(learner, 1, config.own_scenes, request)])
+        train, held_out = (Felt.of(part, product, run.progress) for part in (data, run.validation))
         reflex = Reflex(ReflexSettings(train.states.shape[1], config.width))
         reflex.of_states(torch.from_numpy(train.states))
 
@@ -149,9 +158,9 @@ class ReflexRecipe:
         save_product(path, product, card)
         about = {
             "start": card.sha256, "data": asdict(config.data), "batch": config.batch,
-            "caution": config.caution,
+            "caution": config.caution, "own_scenes": config.own_scenes,
         }  # fmt: skip
-        save_reflex(path, reflex, run.card(ARCHITECTURE, about, fitted))
+        save_reflex(path, reflex, run.card(ARCHITECTURE, about, fitted, data))
         return path
 
 

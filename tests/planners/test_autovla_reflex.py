@@ -17,10 +17,10 @@ import torch
 
 from drive import load_scenario
 from drive.errors import InputError
-from drive.eval.training import make_data
+from drive.eval.training import collector, make_data
 from drive.nn.fit import FitSettings
 from drive.nn.recipe import TrainingRun
-from drive.nn.store import DataRequest
+from drive.nn.store import DataRequest, JoinedSet, TrainingSet
 from drive.nn.weights import Card, card_path, read_card
 from drive.planner import PlanStatus
 from drive.planners.autovla.config import ReflexConfig
@@ -185,7 +185,7 @@ def test_who_is_cautious_would_rather_brake_in_vain() -> None:
 
     def least(caution: float) -> float:
         loss, said = reflex_loss(caution), np.linspace(0.0, 1.0, 101)
-        return float(said[np.argmin([float(loss(numb(float(b)), batch, None)[0]) for b in said])])
+        return float(said[np.argmin([float(loss(numb(float(b)), batch, None)[0].detach()) for b in said])])
 
     # The expectile of one in four: t (1 - x) = 3 (1 - t) x.
     for caution in (0.5, 0.85):
@@ -198,7 +198,7 @@ def test_who_is_cautious_would_rather_brake_in_vain() -> None:
 def test_from_weights_to_a_reflex_beside_them(weights: Path, tmp_path: Path) -> None:
     config = ReflexConfig(
         start=str(weights), fit=FitSettings(steps=4, warmup=1, validate_every=2),
-        batch=8, width=8,
+        batch=8, width=8, own_scenes=1,
         data=DataRequest(families=("cut_in",), scenes=1, every=2.0, twins=1.0, displaced=0.0),
     )  # fmt: skip
     asked = RECIPE.data(config)
@@ -206,15 +206,20 @@ def test_from_weights_to_a_reflex_beside_them(weights: Path, tmp_path: Path) -> 
     train = make_data(asked.train, tmp_path / "train")
     held = make_data(replace(asked.train, first_seed=9000), tmp_path / "held")
 
-    def none(*args: Any) -> Any:
-        raise AssertionError("no rounds here")
+    def collect(planner: Any, number: int, scenes: Any = None, request: Any = None) -> TrainingSet:
+        assert planner.reflex is None
+        return TrainingSet.open(collector(request, tmp_path / "own", scenes=scenes)(planner, number))
 
-    run = TrainingRun(tmp_path / "run", "autovla-reflex", "cpu", 0, True, train, held, None, none)
+    run = TrainingRun(tmp_path / "run", "autovla-reflex", "cpu", 0, True, train, held, None, collect)
     path = RECIPE.train(run, config)
     before = reflex_file(path).read_bytes()
     card = read_card(reflex_file(path))
     assert card.config["reads"] == read_card(path).sha256 == read_card(weights).sha256
-    assert {"error", "right", "found", "false"} <= set(card.training)
+    assert {"loss", "error", "right", "found", "false"} <= set(card.training)
+    # Its own drive is learnt from as well, every half second of it.
+    own = TrainingSet.open(tmp_path / "own" / "round-1")
+    assert card.data == JoinedSet([train, own]).hash
+    assert set(np.round(np.diff(np.unique(own.take(range(len(own)), ["time"])["time"])), 3)) == {0.5}
     assert reflex_file(RECIPE.train(run, config)).read_bytes() == before
     planner = AutoVLAPlanner(AutoVLAConfig(str(path), thinking="fast"))
     assert planner.reflex is not None
