@@ -24,7 +24,7 @@ from drive.nn.scene import SceneArrays
 from drive.nn.store import JoinedSet
 from drive.planners.autovla.config import DATA, ReflexConfig
 from drive.planners.autovla.planner import AutoVLAConfig, AutoVLAPlanner
-from drive.planners.autovla.product import Product, load_product, save_product
+from drive.planners.autovla.product import Product, Setup, load_product, save_product
 from drive.planners.autovla.reflex import (
     ARCHITECTURE,
     BRAKES,
@@ -121,10 +121,14 @@ class ReflexRecipe:
 
     def data(self, config: ReflexConfig) -> DataPlan:
         if not config.start:
-            raise InputError("autovla-reflex is of trained weights: give --set start=FILE.safetensors")
+            # `train` will tell: not after all scenes, but after one.
+            few = replace(config.data, scenes=1, families=config.data.families[:1])
+            return DataPlan(data_of(few, Setup()))
         return DataPlan(data_of(config.data, load_product(Path(config.start))[0].setup))
 
     def train(self, run: TrainingRun, config: ReflexConfig) -> Path:
+        if not config.start:
+            raise InputError("autovla-reflex is of trained weights: give --set start=FILE.safetensors")
         torch.manual_seed(run.seed)
         product, card = load_product(Path(config.start), run.device)
         data: Data = run.train

@@ -228,4 +228,4 @@ def test_from_weights_to_a_reflex_beside_them(weights: Path, tmp_path: Path) -> 
     assert set(log.header["plan_status"]) == {PlanStatus.OK.value}
     assert np.isfinite(log.series["plan.pressure"]).all()
     with pytest.raises(InputError, match="start"):
-        RECIPE.data(ReflexConfig())
+        RECIPE.train(run, ReflexConfig())
