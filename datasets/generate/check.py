@@ -10,12 +10,11 @@ from drive.datasets.generate.scene import DT, HORIZON
 from drive.errors import ScenarioError
 from drive.geometry import arc_length, box_corners, boxes_overlap, project_to_polyline
 from drive.roadmap.drivable import drivable_polygon
+from drive.savgol import savgol
 from drive.scenario import TRACK_HEADING, SignalState
 from drive.vehicle import ACCELERATION, HEADING, SPEED, YAW_RATE, AgentKind
 
 if TYPE_CHECKING:
-    from typing import Any
-
     from numpy.typing import NDArray
 
     from drive.scenario import Scenario, Tracks
@@ -143,17 +142,14 @@ def _route(scenario: Scenario) -> str | None:
 
 
 def _comfort(expert: Floats) -> str | None:
-    from scipy.signal import savgol_filter
-
-    smooth: Any = savgol_filter
-    accel = smooth(expert[:, ACCELERATION], 8, 2)
+    accel = savgol(expert[:, ACCELERATION], 8, 2)
     yaw = np.unwrap(expert[:, HEADING])
     series = {
         "longitudinal acceleration": accel,
-        "lateral acceleration": smooth(expert[:, SPEED] * expert[:, YAW_RATE], 8, 2),
-        "longitudinal jerk": smooth(accel, 15, 2, deriv=1, delta=DT),
-        "yaw acceleration": smooth(yaw, 5, 3, deriv=2, delta=DT),
-        "yaw rate": smooth(yaw, 5, 2, deriv=1, delta=DT),
+        "lateral acceleration": savgol(expert[:, SPEED] * expert[:, YAW_RATE], 8, 2),
+        "longitudinal jerk": savgol(accel, 15, 2, 1, DT),
+        "yaw acceleration": savgol(yaw, 5, 3, 2, DT),
+        "yaw rate": savgol(yaw, 5, 2, 1, DT),
     }
     for name, values in series.items():
         low, high = COMFORT[name]

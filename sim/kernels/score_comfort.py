@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from math import factorial, hypot
+from math import hypot
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from drive.errors import InputError
+from drive.savgol import savgol_matrix
 from drive.sim.kernels.compile import scalar
 from drive.sim.kernels.scalar import PI, TWO_PI, ZERO, F
 
@@ -65,44 +66,15 @@ class ComfortFilters(NamedTuple):
     yaw_acceleration_first: NDArray[np.int32]
 
 
-def savgol_matrix(
-    length: int, window: int, order: int, derivative: int = 0, dt: float = 1.0
-) -> NDArray[np.float64]:
-    """The Savitzky-Golay filter of series of `length` samples as a matrix `(length, length)`.
-
-    As scipy.signal.savgol_filter with mode "interp": inside, a polynomial fitted to the window is
-    evaluated at its middle (half a sample late where the window is even); at both ends the outermost
-    full window's polynomial is evaluated at each sample.
-    """
+def _filter(length: int, window: int, order: int, deriv: int = 0, dt: float = 1.0) -> NDArray[np.float64]:
+    """`savgol_matrix` with a window as `ComfortWindows` have it, cut to the series."""
     window = min(window, length) if window > 0 else length
     if order >= window:
         raise InputError(
             f"a comfort filter of order {order} needs a window of more than {order} samples, got {window} of "
             f"{length}; terms without 'comfort' need none"
         )
-    half = window // 2
-    fit = np.linalg.pinv(np.vander(np.arange(window, dtype=np.float64), order + 1, increasing=True))
-
-    def row(at: float) -> NDArray[np.float64]:
-        powers = np.array(
-            [
-                factorial(p) / factorial(p - derivative) * at ** (p - derivative) if p >= derivative else 0.0
-                for p in range(order + 1)
-            ]
-        )
-        return np.asarray(powers @ fit / dt**derivative)
-
-    out = np.zeros((length, length))
-    middle = row((window - 1) / 2.0)
-    shift = half if window % 2 else half - 1
-    for i in range(length):
-        if i < half:
-            out[i, :window] = row(float(i))
-        elif i >= length - half:
-            out[i, length - window :] = row(float(i - length + window))
-        else:
-            out[i, i - shift : i - shift + window] = middle
-    return out
+    return savgol_matrix(length, window, order, deriv, dt)
 
 
 def _band(matrix: NDArray[np.float64], window: int) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
@@ -116,15 +88,15 @@ def _band(matrix: NDArray[np.float64], window: int) -> tuple[NDArray[np.float32]
 @lru_cache(maxsize=32)
 def comfort_filters(length: int, dt: float = 0.1, windows: ComfortWindows = PDM_WINDOWS) -> ComfortFilters:
     """The filters for series of `length` samples every `dt` seconds."""
-    smooth = savgol_matrix(length, windows.smoothing, 2)
-    yaw = savgol_matrix(length, windows.yaw_rate, 2, 1, dt)
-    turn = savgol_matrix(length, windows.yaw_acceleration, 3, 2, dt)
-    jerk = savgol_matrix(length, windows.jerk, 2, 1, dt)
+    smooth = _filter(length, windows.smoothing, 2)
+    yaw = _filter(length, windows.yaw_rate, 2, 1, dt)
+    turn = _filter(length, windows.yaw_acceleration, 3, 2, dt)
+    jerk = _filter(length, windows.jerk, 2, 1, dt)
     if windows.jerk == 0 or windows.jerk >= length:
         # The slope of one parabola is a straight line: its ends are its extremes.
         jerk = jerk[[0, -1]]
     return ComfortFilters(
-        np.ascontiguousarray(savgol_matrix(length, windows.acceleration, 2), dtype=np.float32),
+        np.ascontiguousarray(_filter(length, windows.acceleration, 2), dtype=np.float32),
         np.ascontiguousarray(jerk @ smooth, dtype=np.float32),
         *_band(yaw, windows.yaw_rate),
         *_band(turn, windows.yaw_acceleration),

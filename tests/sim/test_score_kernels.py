@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scipy.signal import savgol_filter
 
 from drive.sim.candidates import PDM_RULES, Rules, pdm_score
 from drive.sim.kernels.reference_score import score_reference
@@ -25,7 +24,7 @@ from drive.sim.kernels.score import (
     TTC_TIME,
 )
 from drive.sim.kernels.score_area import project
-from drive.sim.kernels.score_comfort import ComfortWindows, savgol_matrix
+from drive.sim.kernels.score_comfort import ComfortWindows
 from drive.vehicle import AgentKind
 
 SCENES = SimpleNamespace(**run_path(str(Path(__file__).with_name("crossroads.py"))))
@@ -100,25 +99,6 @@ def test_leaving_the_road():
     # The road's right edge lies at y = -1.75, half the width is 1.1485.
     assert run(drive(0.0, -0.60, 5.0))[0][0, DRIVABLE] == 1.0
     assert run(drive(0.0, -0.61, 5.0))[0][0, DRIVABLE] == 0.0
-
-
-@pytest.mark.parametrize(
-    ("length", "window", "order", "derivative"),
-    [
-        (41, 8, 2, 0),
-        (41, 15, 2, 1),
-        (41, 41, 2, 1),
-        (41, 5, 2, 1),
-        (41, 5, 3, 2),
-        (9, 8, 2, 0),
-        (40, 40, 2, 0),
-    ],
-)
-def test_savgol_matrix_is_scipys_filter(length, window, order, derivative):
-    series = np.random.default_rng(3).normal(size=length)
-    ours = savgol_matrix(length, window, order, derivative, 0.1) @ series
-    theirs = savgol_filter(series, window, order, deriv=derivative, delta=0.1)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
 def test_comfort_bounds_are_strict_and_separate():

@@ -15,7 +15,8 @@ import numpy as np
 
 from drive.eval.metrics.carla.course import ticks
 from drive.eval.metrics.nuplan.comfort import within_bounds
-from drive.eval.metrics.nuplan.signals import Dynamics, savgol, unwrap
+from drive.eval.metrics.nuplan.signals import Dynamics, unwrap
+from drive.savgol import savgol
 from drive.vehicle import ACCELERATION, SPEED, YAW_RATE
 
 if TYPE_CHECKING:

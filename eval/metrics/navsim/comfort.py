@@ -12,7 +12,8 @@ import numpy as np
 from drive.eval.metrics.navsim import constants as c
 from drive.eval.metrics.nuplan import constants as n
 from drive.eval.metrics.nuplan.comfort import within_bounds
-from drive.eval.metrics.nuplan.signals import savgol, smooth, unwrap
+from drive.eval.metrics.nuplan.signals import smooth, unwrap
+from drive.savgol import savgol
 from drive.vehicle import ACCELERATION, HEADING, YAW_RATE
 
 if TYPE_CHECKING:

@@ -1,21 +1,20 @@
 """The ego's smoothed accelerations, jerks and yaw signals, and the statistics of a series.
 
 Source: nuplan-devkit `planning/metrics/utils/state_extractors.py`, `common/actor_state/dynamic_car_state.py`.
-The filter is Savitzky and Golay (1964), with a polynomial through the first and the last window at the ends,
-as SciPy's `savgol_filter(mode="interp")` has it.
+An even window's inner outputs lie half a sample late, which the published figures contain.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from drive.eval.metrics.base import finite
 from drive.eval.metrics.nuplan import constants as c
+from drive.savgol import savgol
 from drive.vehicle import ACCELERATION, HEADING, SPEED, YAW_RATE
 
 if TYPE_CHECKING:
@@ -26,42 +25,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 TWO_PI = 2.0 * math.pi
-
-
-@lru_cache(maxsize=64)
-def _coefficients(window: int, order: int, deriv: int) -> tuple[Floats, Floats, Floats]:
-    """Weights of the inner samples `(window,)` and of the first and last `window // 2`, at unit spacing."""
-    x = np.arange(window) - 0.5 * (window - 1)
-    fit = np.linalg.pinv(np.vander(x, order + 1, increasing=True))
-    half = window // 2
-    derived = np.zeros((window, order + 1))
-    for power in range(deriv, order + 1):
-        derived[:, power] = math.perm(power, deriv) * x ** (power - deriv)
-    ends = derived @ fit
-    return math.factorial(deriv) * fit[deriv], ends[:half], ends[window - half :]
-
-
-def savgol(values: ArrayLike, window: int, order: int, deriv: int = 0, dt: float = 1.0) -> Floats:
-    """Smooth `values (N,)`, or take their derivative of order `deriv` at spacing `dt` seconds.
-
-    A series shorter than the window shrinks it, as in the devkit; one that is too short for the order
-    lowers the order (the devkit raises). An even window's inner outputs lie half a sample late, which the
-    published figures contain. A derivative that the samples cannot give is 0.
-    """
-    y = np.asarray(values, dtype=np.float64)
-    n = len(y)
-    window = min(window, n)
-    order = min(order, window - 1)
-    if n == 0 or order < deriv:
-        return np.zeros(n)
-    inner, first, last = _coefficients(window, order, deriv)
-    half, before = window // 2, (window - 1) // 2
-    out = np.empty(n)
-    out[:half] = first @ y[:window]
-    out[n - half :] = last @ y[n - window :]
-    if n > 2 * half:
-        out[half : n - half] = np.correlate(y, inner, "valid")[half - before :]
-    return out / dt**deriv
 
 
 def unwrap(heading: ArrayLike) -> Floats:
