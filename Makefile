@@ -9,6 +9,8 @@ PIP := $(PY) -m pip install -qq --no-input --disable-pip-version-check --root-us
 
 # Otherwise the folder one happens to stand in could shadow installed packages (`datasets`, for one).
 export PYTHONSAFEPATH := 1
+# Commands start faster from what has been compiled before, and tests start hundreds.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help bars bench docs test clean

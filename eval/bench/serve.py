@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pickle
@@ -28,6 +29,7 @@ def serve(connection: Connection, cells: MutableSequence[int]) -> None:
     The first message is the setup, the second the pickled planners: they come through the pipe, because
     what a process is started with would tie it to the parent's `__main__`.
     """
+    keep_to_ourselves()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
     os.dup2(2, 1)  # a planner that prints must not spoil what the command prints for programs
     sys.stdout = sys.stderr
@@ -56,6 +58,16 @@ def serve(connection: Connection, cells: MutableSequence[int]) -> None:
         if error.errno != errno.EBADF:
             raise
         os._exit(CLOSED)
+
+
+def keep_to_ourselves() -> None:
+    """Let no program that a planner starts hold the pipes by whose end the parent knows of ours.
+
+    What a process is started with is inheritable, and a program outlives us.
+    """
+    for descriptor in range(3, 256):
+        with contextlib.suppress(OSError):  # most are not open
+            os.set_inheritable(descriptor, False)
 
 
 def _watch(pulse: Pulse) -> None:

@@ -26,9 +26,9 @@ def _forks(observation: Observation, task: Task) -> Plan:
 
 
 def _leaves_a_child(observation: Observation, task: Task) -> Plan:
-    """Starts a program that outlives it and holds all that it has inherited."""
+    """Starts a program that outlives it, and the watchdog's patience, and holds all that it has inherited."""
     if observation.step == 2:
-        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(20)"], close_fds=False)
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], close_fds=False)
     return keep(observation, task)
 
 

@@ -180,6 +180,10 @@ def ticks(port: int) -> Found:
     seen: list[int] = []
     number = world.on_tick(lambda snapshot: seen.append(snapshot.frame))
     frames = [world.tick() for _ in range(30)]
+    # The client calls back from a thread of its own, which may come after the tick has returned.
+    until = time.monotonic() + 5.0
+    while frames[-1] not in seen and time.monotonic() < until:
+        time.sleep(0.01)
     world.remove_on_tick(number)
     snapshot = world.get_snapshot()
     out = {
