@@ -191,8 +191,10 @@ def _work(pipe: Connection, options: CarlaOptions, setup: Setup) -> None:
     """Drive what comes down the pipe, until it closes."""
     import signal
 
+    from drive.eval.bench.serve import keep_to_ourselves
     from drive.eval.bench.worker import Worker
 
+    keep_to_ourselves()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     worker, planners, client = Worker(setup), {}, None
     while True:

@@ -55,6 +55,9 @@ def drive_elsewhere(entry: Entry, seconds: float, allowance: float) -> Answer | 
 
 
 def _serve(connection: Connection[Any, Any], payload: bytes, seconds: float, allowance: float) -> None:
+    from drive.eval.bench.serve import keep_to_ourselves
+
+    keep_to_ourselves()
     # What a planner prints was counted in the drives before; it must not mix with what the command prints.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - as long as the process lives
