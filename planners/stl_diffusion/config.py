@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from drive.errors import InputError
 from drive.planners.stl_diffusion.choice import ChoiceSettings
+from drive.planners.stl_diffusion.patience import PatienceSettings
 from drive.planners.stl_diffusion.sampling import SampleSettings
 from drive.planners.stl_diffusion.scorer import GuidanceSettings
 from drive.planners.stl_diffusion.template import MODES
@@ -24,8 +25,8 @@ class STLDiffusionConfig:
     the last plan has lost more than `rti_jump` of its robustness, if the last time was `rti_wait` s ago.
     Samples are judged by how a tracker follows them that goes for a plan's speed `lag` s ahead (0: as drawn).
     Whoever walks is taken to be `walkers` m wider and longer to each side than it is: it may turn round.
-    `others` are the nearest agents that are looked at, `forecaster` a name of the registry. `device` "cpu",
-    "cuda" or "auto".
+    Who stands for nothing loses its `patience`. `others` are the nearest agents that are looked at,
+    `forecaster` a name of the registry. `device` "cpu", "cuda" or "auto".
     """
 
     weights: str = ""
@@ -41,6 +42,7 @@ class STLDiffusionConfig:
         default_factory=lambda: SampleSettings(count=10, guidance=GuidanceSettings(steps=3))
     )
     choice: ChoiceSettings = field(default_factory=ChoiceSettings)
+    patience: PatienceSettings = field(default_factory=PatienceSettings)
     variants: int = 2
     rti_steps: int = 3
     rti_from: int = 10

@@ -23,6 +23,7 @@ from drive.planners.stl_diffusion.bounds import NO_LIMIT, relaxed
 from drive.planners.stl_diffusion.calibrate import look_times
 from drive.planners.stl_diffusion.choice import SECONDS, utility
 from drive.planners.stl_diffusion.motion import shifted
+from drive.planners.stl_diffusion.patience import Stood, standing
 from drive.planners.stl_diffusion.sampling import Drawn, Told, draw, told_of
 from drive.planners.stl_diffusion.scorer import Looked, Scorer, joined
 from drive.planners.stl_diffusion.signals import Others, make_ground, oncoming
@@ -55,13 +56,14 @@ _EGO = {name: k for k, name in enumerate(EGO_COLUMNS)}
 
 class Last(NamedTuple):
     """What a session keeps: all samples `(M, N, knots, 2)`, which was driven, how robust it seemed, the time
-    of the call, and that of the last one that began anew."""
+    of the call, that of the last one that began anew, and what is known of standing."""
 
     drawn: Tensor
     chosen: int
     robustness: float
     time: float
     begun: float
+    stood: Stood
 
 
 @dataclass(eq=False)
@@ -82,22 +84,42 @@ class STLPolicy:
         # Slopes are asked of what was made here, which inference mode does not allow.
         with torch.inference_mode(False), torch.no_grad():
             rows = range(len(observations))
-            warm = [row for row in rows if self._goes_on(observations[row], memories[row])]
+            stood = self._stood(batch, observations, memories)
+            # With a wider bound others are drawn.
+            warm = [
+                row
+                for row in rows
+                if self._goes_on(observations[row], memories[row])
+                and stood[row].wide(observations[row].time)
+                == memories[row].state.stood.wide(observations[row].time)
+            ]
             out: dict[int, Decision] = {}
             again = []
-            for row, decision in zip(warm, self._of(warm, True, batch, observations, memories), strict=True):
+            for row, decision in zip(
+                warm, self._of(warm, True, batch, observations, memories, stood), strict=True
+            ):
                 if decision is None:
                     again.append(row)
                 else:
                     out[row] = decision
             fresh = [row for row in rows if row not in out]
             for row, decision in zip(
-                fresh, self._of(fresh, False, batch, observations, memories), strict=True
+                fresh, self._of(fresh, False, batch, observations, memories, stood), strict=True
             ):
                 if decision is not None:
                     decision.figures["restarted"] = float(row in again)  # type: ignore[index]
                     out[row] = decision
             return [out[row] for row in rows]
+
+    def _stood(
+        self, batch: SceneBatch, observations: Sequence[Observation], memories: Sequence[Memory]
+    ) -> list[Stood]:
+        """What is known of each ego's standing, now."""
+        egos = batch.ego.cpu().numpy()
+        return [
+            (m.state.stood if isinstance(m.state, Last) else Stood()).next(self.config.patience, o, ego)
+            for o, m, ego in zip(observations, memories, egos, strict=True)
+        ]
 
     def _goes_on(self, observation: Observation, memory: Memory) -> bool:
         last = memory.state
@@ -115,6 +137,7 @@ class STLPolicy:
         batch: SceneBatch,
         observations: Sequence[Observation],
         memories: Sequence[Memory],
+        known: Sequence[Stood],
     ) -> list[Decision | None]:
         """Decisions for some rows; None where a warm start is not good enough."""
         if not rows:
@@ -127,7 +150,9 @@ class STLPolicy:
         lanes = lanes_of(view.scene)
         others, later = others_of(seen, self.forecaster, (times, times + SECONDS), c.others, lanes, c.walkers)
         ground = make_ground(view.scene, self.modes, others)
-        wanted = asked_of(c, view.ego, len(self.modes))
+        stood = [known[row] for row in rows]
+        wide = torch.tensor([one.wide(o.time) for one, o in zip(stood, seen, strict=True)])
+        wanted = asked_of(c, view.ego, len(self.modes), wide.to(view.ego))
         template = Template(motion.look_dt)
         bounds = relaxed(ground, wanted, times)
         scorer = Scorer(template, motion, ground, self.modes, bounds, lag=c.lag)
@@ -142,7 +167,7 @@ class STLPolicy:
                 self.model, told, scorer, c.candidates, c.sampling,
                 torch.Generator().manual_seed(c.seed), noise=noise.to(told.context),
             )  # fmt: skip
-        return self._decisions(scorer, drawn, gone, later, oncoming(view.scene), seen, kept)
+        return self._decisions(scorer, drawn, gone, later, oncoming(view.scene), seen, kept, stood, wide)
 
     def _warm(
         self, told: Told, scorer: Scorer, seen: Sequence[Observation], memories: Sequence[Memory]
@@ -181,6 +206,8 @@ class STLPolicy:
         narrow: Tensor,
         seen: Sequence[Observation],
         memories: Sequence[Memory],
+        stood: Sequence[Stood],
+        wide: Tensor,
     ) -> list[Decision | None]:
         c, motion = self.config, self.model.settings.motion
         looked = found.looked
@@ -193,6 +220,10 @@ class STLPolicy:
             worth = torch.cat((worth, utility(scorer, seen_too, more, c.choice, later)), 2)
             looked = joined((looked, seen_too))
         found = found._replace(looked=looked)
+        if wide.any():
+            worth = worth - c.patience.worth * (
+                standing(looked.states) & wide.to(worth.device)[:, None, None]
+            )
         states, number = looked.states, found.drawn.shape[2]
         terms = dict(zip(TERMS, looked.terms, strict=True))
         flat = worth.flatten(1)
@@ -216,7 +247,7 @@ class STLPolicy:
                 continue
             kept, chosen = last_of(found.drawn[row], worth[row], choice[row], c.candidates)
             begun = o.time if gone is None else memory.state.begun
-            memory.state = Last(kept, chosen, rho, o.time, begun)
+            memory.state = Last(kept, chosen, rho, o.time, begun, stood[row])
             driven = states[row].flatten(0, 1)[choice[row]]
             figures = {
                 "robustness": rho,
@@ -226,6 +257,7 @@ class STLPolicy:
                 "gradients": float(found.gradients),
                 "calls": float(found.calls),
                 "warm": float(gone is not None),
+                "wide": float(wide[row]),
             }
             poses = driven[1:].double().cpu().numpy()
             out.append(
@@ -311,13 +343,16 @@ def following(observation: Observation, rows: NDArray[np.intp]) -> NDArray[np.bo
     return found
 
 
-def asked_of(config: STLDiffusionConfig, ego: Tensor, modes: int) -> Tensor:
-    """The settings as parameters `(B, modes, 6)`; without a speed of its own the way's limit."""
+def asked_of(config: STLDiffusionConfig, ego: Tensor, modes: int, wide: Tensor | None = None) -> Tensor:
+    """The settings as parameters `(B, modes, 6)`; without a speed of its own the way's limit. Where it is
+    `wide (B,)`, 1 or 0, more room to the right."""
     c = config
     limit = ego[:, _EGO["limit"]]
     limit = torch.where(limit > 0.5, limit, torch.full_like(limit, NO_LIMIT))
     vmax = limit if c.vmax <= 0.0 else torch.full_like(limit, c.vmax)
     values = [torch.full_like(limit, v) for v in (c.vmin, c.dmin, c.dmax, c.dsafe, c.thmax)]
+    if wide is not None:
+        values[1] = values[1] - c.patience.wider * wide
     row = torch.stack((values[0], vmax, *values[1:]), -1)
     return row[:, None].expand(-1, modes, -1)
 
