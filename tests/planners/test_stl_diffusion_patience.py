@@ -14,11 +14,14 @@ pytest.importorskip("torch")
 import stl_toy as toy
 import torch
 
+from drive import load_scenario
 from drive.errors import InputError
 from drive.planners.stl_diffusion.config import STLDiffusionConfig
 from drive.planners.stl_diffusion.patience import PatienceSettings, Stood, standing, stands_for_nothing
 from drive.planners.stl_diffusion.policy import asked_of
 from drive.planners.stl_diffusion.template import PARAMETERS
+from drive.registry import load_planner
+from drive.sim import simulate
 
 SETTINGS = PatienceSettings()
 
@@ -96,6 +99,47 @@ def test_samples_that_end_where_they_begin_stand() -> None:
     states[0, 0, 1, :, 0] = torch.linspace(0.0, 0.9, 41)
     states[0, 0, 2, :, 1] = torch.linspace(0.0, -1.1, 41)
     assert standing(states).tolist() == [[[True, True, False]]]
+
+
+class Held:
+    """A planner who is shown a road that is empty, and itself standing on it."""
+
+    def __init__(self, settings: dict[str, str]) -> None:
+        self.planner = load_planner(
+            "stl_diffusion", {"patience.after": "0.45", "patience.lasts": "0.4", **settings}
+        )
+        self.spec, self.plans = self.planner.spec, []
+
+    def start(self, task: Any) -> Any:
+        session, plans = self.planner.start(task), self.plans
+
+        class Session:
+            def plan(self, o: Any) -> Any:
+                ego = np.array(o.ego)
+                ego[3:] = 0.0
+                plans.append(session.plan(replace(o, ego=ego, agent_valid=np.zeros_like(o.agent_valid))))
+                return plans[-1]
+
+        return Session()
+
+
+def test_who_has_lost_its_patience_draws_anew_and_moves() -> None:
+    scene = load_scenario("gen/lane_follow_curved/1")
+    ends = {}
+    for worth in ("0", "9"):
+        # A choice that would rather stand: getting on is worth nothing, and starting is uncomfortable.
+        tastes = {"vmax": "2", "choice.progress": "0", "choice.comfort": "50"}
+        held = Held({**tastes, "patience.worth": worth})
+        simulate(scene, held, stop=12)
+        wide = [bool(plan.figures["wide"]) for plan in held.plans]
+        warm = [bool(plan.figures["warm"]) for plan in held.plans]
+        # 0.45 s are over with the sixth call; the bound is wide for four, and at once again.
+        assert wide == [False] * 5 + [True] * 8
+        assert not warm[5]
+        assert any(warm[1:5])
+        ends[worth] = [np.hypot(*(p.trajectory.states[-1] - p.trajectory.states[0])[:2]) for p in held.plans]
+    assert max(ends["0"]) < 1.0
+    assert max(ends["9"][:5]) < 1.0 < min(ends["9"][5:])
 
 
 def test_settings_are_numbers() -> None:
